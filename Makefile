@@ -1,0 +1,83 @@
+# Each target makes .venv and installs what it needs on first use, and again when pyproject.toml changed.
+#   make train ARGS="--model 16x16 --epochs 5"      make test PYTEST="-n 0 -k matmul"      make test PYTHON=python3.13
+
+PYTHON ?= python3
+VENV   ?= .venv
+ARGS   ?=
+PYTEST ?= -n 2 --dist worksteal
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+TORCH  := torch==2.13.0
+
+.PHONY: help train test slow-test check bench lint format clean
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make train      train a digit classifier and draw its curves (ARGS=... goes to gradengine train)"
+	@echo "make test       ruff, mypy, pytest and doctests"
+	@echo "make slow-test  the tests that take minutes"
+	@echo "make check      check every op's values and gradients on this machine, on every backend"
+	@echo "make bench      benchmarks beside PyTorch and JAX"
+	@echo "make lint       ruff and mypy;  make format  lets ruff rewrite"
+	@echo "make clean      remove .venv, caches and build results"
+
+train: $(VENV)/.train
+	$(BIN)/gradengine train $(ARGS)
+
+check: $(VENV)/.train
+	$(BIN)/gradengine check $(ARGS)
+
+test: $(VENV)/.torch lint
+	$(BIN)/python -m pytest $(PYTEST) $(ARGS)
+
+slow-test: $(VENV)/.torch $(VENV)/.test
+	$(BIN)/python -m pytest -m slow --hypothesis-profile=thorough $(PYTEST) $(ARGS)
+
+bench: $(VENV)/.torch $(VENV)/.bench
+	$(BIN)/python -m bench $(ARGS)
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.made:
+	@command -v $(PYTHON) >/dev/null || \
+	    { echo "$(PYTHON) was not found. gradengine needs Python 3.11 or later: make PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "gradengine needs Python 3.11 or later, but $(PYTHON) is $$($(PYTHON) --version 2>&1)." \
+	           "Name a newer one: make PYTHON=python3.12"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+	@touch $@
+
+$(VENV)/.train: pyproject.toml $(VENV)/.made
+	@echo "Installing what training needs into $(VENV) ..."
+	@$(PIP) --editable '.[numba,train]'
+	@touch $@
+
+$(VENV)/.test: pyproject.toml $(VENV)/.made
+	@echo "Installing what the tests need into $(VENV) ..."
+	@$(PIP) --editable '.[numba,train,test]'
+	@touch $@
+
+$(VENV)/.bench: pyproject.toml $(VENV)/.made
+	@echo "Installing what the benchmarks need into $(VENV) ..."
+	@$(PIP) --editable '.[numba,train,bench]'
+	@touch $@
+
+# Before the extras, so that none of them brings another release. Without it, the tests that need it skip;
+# in CI a missing PyTorch is an error. `make clean` forgets that it was tried.
+$(VENV)/.torch: Makefile $(VENV)/.made
+	@echo "Installing $(TORCH), to compare with (a large download) ..."
+	@$(PIP) $(TORCH) || if [ -n "$(CI)$(GRADENGINE_REQUIRE_TORCH)" ]; then exit 1; \
+	    else echo "PyTorch could not be installed here: comparisons with it are left out."; fi
+	@touch $@

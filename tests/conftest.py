@@ -1,0 +1,105 @@
+"""What every test may ask for: a backend, seeded random numbers, PyTorch, the MNIST files.
+
+A test draws the same numbers wherever it runs, alone or with others: everything random is seeded by the test's name.
+"""
+
+import importlib.util
+import os
+import random
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+# Libraries read these once, when they are loaded, so nothing that loads NumPy may be imported above. Several pytest
+# workers share the machine: BLAS and OpenMP get one thread each, Numba two, so that parallel kernels stay parallel.
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+os.environ.setdefault("NUMBA_NUM_THREADS", "2")
+# Generated kernels are compiled once, for all workers and all later runs, and no test writes to the user's own cache.
+os.environ.setdefault("GRADENGINE_CACHE_DIR", str(Path(__file__).parents[1] / ".cache" / "tests"))
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import hypothesis
+import numpy as np
+import pytest
+
+# Compiling a kernel on first use would count as slowness, so there are no deadlines.
+hypothesis.settings.register_profile("gradengine", deadline=None, derandomize=True, print_blob=True)
+hypothesis.settings.register_profile("thorough", deadline=None, max_examples=2000, print_blob=True)
+hypothesis.settings.load_profile("gradengine")
+
+TORCH_REQUIRED = os.environ.get("GRADENGINE_REQUIRE_TORCH", "") not in ("", "0")
+
+
+def installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if TORCH_REQUIRED and not installed("torch"):
+        raise pytest.UsageError("GRADENGINE_REQUIRE_TORCH is set, but PyTorch is not installed: make test installs it")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("torch") and not installed("torch"):
+        pytest.skip("PyTorch is not installed")
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> int:
+    """A number that depends on the test's name alone."""
+    return zlib.crc32(request.node.nodeid.encode())
+
+
+@pytest.fixture
+def rng(seed: int) -> np.random.Generator:
+    """NumPy's random numbers, seeded by the test's name."""
+    return np.random.default_rng(seed)
+
+
+@pytest.fixture(autouse=True)
+def clean_state(seed: int) -> Iterator[None]:
+    """Seed what draws from global state, and put the CPU backend back afterwards."""
+    import gradengine as ge
+
+    random.seed(seed)
+    np.random.seed(seed)
+    ge.manual_seed(seed)
+    chosen = ge.get_cpu_backend()
+    yield
+    ge.set_cpu_backend(chosen)
+
+
+@pytest.fixture(params=["numpy", "numba"])
+def backend(request: pytest.FixtureRequest, clean_state: None) -> str:
+    """The test runs once on each CPU backend, with that backend chosen; `clean_state` puts the former one back."""
+    if request.param == "numba" and not installed("numba"):
+        pytest.skip("Numba is not installed: pip install 'gradengine[numba]'")
+    import gradengine as ge
+
+    ge.set_cpu_backend(request.param)
+    return request.param
+
+
+@pytest.fixture
+def torch(seed: int) -> ModuleType:
+    """PyTorch, seeded by the test's name, to compare with. The test skips where it is not installed."""
+    if not installed("torch"):
+        pytest.skip("PyTorch is not installed")
+    import torch
+
+    torch.manual_seed(seed)
+    return torch
+
+
+@pytest.fixture(scope="session")
+def mnist_dir() -> Path:
+    """The folder of the four MNIST files, where GRADENGINE_DATA says; the test skips where nothing is said."""
+    data = os.environ.get("GRADENGINE_DATA")
+    if not data:
+        pytest.skip("GRADENGINE_DATA is not set: it names the folder that holds mnist/")
+    folder = Path(data) / "mnist"
+    if not folder.is_dir():
+        pytest.fail(f"GRADENGINE_DATA is {data}, but there is no folder {folder}")
+    return folder
