@@ -1,0 +1,273 @@
+"""Backends and devices: which kernels run an op, and where. The only file that knows backends by name.
+
+A Backend maps every op to a kernel on raw arrays, resolved once: its own kernel if it has one, else one generated
+from the op's pointwise expression, else the op's body. It is also what a gradient rule sees as `k`: each op is an
+attribute. Ops register themselves through `register`; kernels load when a device is first used.
+
+May import errors, NumPy and `gradengine_kernels`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib.util
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .errors import DeviceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CPU_BACKENDS = ("numba", "numpy")  # in order of preference
+ALL_OPS: dict[str, Any] = {}  # every declared op by name, in order of declaration
+UPDATES: dict[str, Callable[..., Any]] = {}  # the optimizers' pointwise update rules
+_loaded: dict[str, Backend] = {}
+_chosen_cpu: str | None = None
+
+
+class Backend:
+    """The kernels of one device: `table[op]` runs an op, `rules[op]` are its gradient rules for raw arrays.
+
+    `pointwise(name, function, arity, fallback, bodies)` generates a fused kernel where the backend can; arrays
+    with fewer than `small` elements take the plain rules, whose dispatch costs less than a generated kernel's.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        device: str,
+        kernels: dict[str, Callable[..., Any]],
+        pointwise: Callable[..., Any] | None = None,
+        small: float = float("inf"),
+    ) -> None:
+        self.name, self.device, self.kernels, self.small = name, device, kernels, small
+        self.generate = pointwise
+        self.table: dict[Any, Callable[..., Any]] = {}
+        self.rules: dict[Any, tuple[Callable[..., Any] | None, ...]] = {}
+        self.updates: dict[str, Callable[..., Any]] = {}
+        self.bodies: dict[str, Callable[..., Any]] = {}
+        for op in ALL_OPS.values():
+            self.resolve(op)
+        for update, function in UPDATES.items():
+            self.resolve_update(update, function)
+
+    def __repr__(self) -> str:
+        return f"<backend {self.name} on {self.device}>"
+
+    def resolve(self, op: Any) -> None:
+        """Resolve one op."""
+        kernel = self.kernels.get(op.name)
+        if op.body is not None:
+            self.bodies[op.name] = op.body
+            if kernel is None:
+                kernel = self.quietly(op.body)
+        if kernel is None:
+            return  # no kernel here; using the op says so
+        rules = op.rules
+        if op.kind == "pointwise" and self.generate is not None:
+            kernel, rules = self.fuse(op, kernel)
+        self.table[op] = kernel
+        self.rules[op] = rules
+        setattr(self, op.name, kernel)
+
+    def fuse(self, op: Any, kernel: Callable[..., Any]) -> tuple[Any, Any]:
+        """Generated kernels for a pointwise op and each of its rules, from the one declaration."""
+        arity = len(op.rules)
+        forward = op.body or primitive_call(op.name)
+        fused = self.generate(op.name, forward, arity, kernel, self.bodies)  # type: ignore[misc]
+        rules = []
+        for i, rule in enumerate(op.rules):
+            if rule is None:
+                rules.append(None)
+                continue
+            plain = self.quietly(rule)
+            made = self.generate(f"{op.name}_grad{i}", rule, arity + 2, plain, self.bodies)  # type: ignore[misc]
+            rules.append(drop_interpreter(made))
+        return fused, tuple(rules)
+
+    def resolve_update(self, name: str, function: Callable[..., Any]) -> None:
+        """Resolve one optimizer update."""
+        plain = self.quietly(function)
+        if self.generate is None:
+            self.updates[name] = lambda *arrays, out=None, **scalars: plain(*arrays, **scalars)
+        else:
+            self.updates[name] = self.generate(name, function, None, plain, self.bodies)
+
+    def quietly(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """`function` with this backend as its interpreter, without NumPy's warnings about the branch not taken."""
+
+        @functools.wraps(function)
+        def call(*arrays: Any, **params: Any) -> Any:
+            with np.errstate(all="ignore"):
+                return function(self, *arrays, **params)
+
+        return call
+
+    def quiet(self) -> contextlib.AbstractContextManager[Any]:
+        """A context in which floating-point events do not warn."""
+        return np.errstate(all="ignore")
+
+    # -- arrays; a device backend overrides these ---------------------------------------------------------------
+
+    def asarray(self, value: Any, dtype: Any = None, copy: bool = False) -> Any:
+        """`value` as an array of this device."""
+        if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
+            value = np.from_dlpack(value)
+        return np.array(value, dtype) if copy else np.asarray(value, dtype)
+
+    def new_ones(self, shape: tuple[int, ...], dtype: Any) -> Any:
+        """A new array of ones."""
+        return np.ones(shape, dtype)
+
+    def cast(self, array: Any, dtype: Any) -> Any:
+        """The array in another dtype, itself when it has that dtype already."""
+        return np.asarray(array).astype(dtype, copy=False)
+
+    def to_numpy(self, array: Any) -> np.ndarray[Any, Any]:
+        """The array in host memory, as NumPy's."""
+        return np.asarray(array)
+
+    def duplicate(self, array: Any) -> Any:
+        """A copy that nobody else sees."""
+        return np.array(array)
+
+    def writable(self, array: Any) -> bool:
+        """True for an array that owns its memory and may be written to."""
+        return type(array) is np.ndarray and array.base is None and array.flags.writeable
+
+    def exportable(self, array: Any) -> Any:
+        """The array in a form whose memory DLPack can describe."""
+        array = np.asarray(array)
+        return array if array.flags.writeable else array.copy()
+
+
+def primitive_call(name: str) -> Callable[..., Any]:
+    """The forward expression of an op that is a scalar function of its own."""
+    return lambda k, *inputs, **params: getattr(k, name)(*inputs, **params)
+
+
+def drop_interpreter(kernel: Callable[..., Any]) -> Callable[..., Any]:
+    """A generated rule in a rule's signature: the interpreter is already inside."""
+    return lambda k, *arrays, **params: kernel(*arrays, **params)
+
+
+def register(op: Any) -> None:
+    """Make a newly declared op known to every backend."""
+    ALL_OPS[op.name] = op
+    for backend in _loaded.values():
+        backend.resolve(op)
+
+
+def register_update(name: str, function: Callable[..., Any]) -> None:
+    """Make an optimizer's update rule known to every backend."""
+    UPDATES[name] = function
+    for backend in _loaded.values():
+        backend.resolve_update(name, function)
+
+
+# -- devices ----------------------------------------------------------------------------------------------------
+
+
+def _load_numpy() -> Backend:
+    from gradengine_kernels import numpy_cpu
+
+    return Backend("numpy", "cpu", numpy_cpu.KERNELS)
+
+
+def _load_numba() -> Backend:
+    from gradengine_kernels import numba_cpu, numpy_cpu
+
+    kernels = {**numpy_cpu.KERNELS, **numba_cpu.kernels(numpy_cpu.KERNELS)}
+    return Backend("numba", "cpu", kernels, numba_cpu.pointwise, numba_cpu.SMALL)
+
+
+LOADERS: dict[str, Callable[[], Backend]] = {"numpy": _load_numpy, "numba": _load_numba}
+
+
+def _why_not(name: str) -> str:
+    """Why a backend cannot be used here, or "" when it can."""
+    if name == "numba":
+        for package in ("numba", "scipy"):
+            if importlib.util.find_spec(package) is None:
+                return f"{package} is not installed; pip install 'gradengine[numba]'"
+        return ""
+    if name == "cupy":
+        return "the CUDA backend is not part of this version yet"
+    return ""
+
+
+def load(name: str) -> Backend:
+    """The backend of that name, loaded on first use. Raises DeviceError when it cannot be used here."""
+    backend = _loaded.get(name)
+    if backend is None:
+        if name not in LOADERS:
+            raise DeviceError(f"backend: there is no {name!r}; known are {', '.join(LOADERS)}")
+        reason = _why_not(name)
+        if reason:
+            raise DeviceError(f"backend {name!r}: {reason}")
+        backend = _loaded[name] = LOADERS[name]()
+    return backend
+
+
+def for_device(device: Any) -> Backend:
+    """The backend that serves a device; None means the CPU. Raises DeviceError for one that is unknown or absent."""
+    if device is None or device == "cpu":
+        return _loaded[_chosen_cpu] if _chosen_cpu in _loaded else load(get_cpu_backend())
+    for backend in _loaded.values():
+        if backend.device == device:
+            return backend
+    text = str(device)
+    if text == "cuda" or (text.startswith("cuda:") and text[5:].isdigit()):
+        raise DeviceError(f"device {text!r}: {_why_not('cupy')}; use device='cpu'")
+    raise DeviceError(f"device: there is no {text!r}; use 'cpu', 'cuda' or 'cuda:<number>'")
+
+
+def get_cpu_backend() -> str:
+    """The name of the backend that runs on device "cpu".
+
+    It is what `set_cpu_backend` chose, else the environment variable GRADENGINE_CPU_BACKEND, else "numba" when it
+    is installed, else "numpy".
+
+    >>> import gradengine as ge
+    >>> ge.get_cpu_backend() in ("numpy", "numba")
+    True
+    """
+    global _chosen_cpu
+    if _chosen_cpu is None:
+        wanted = os.environ.get("GRADENGINE_CPU_BACKEND", "")
+        if wanted:
+            set_cpu_backend(wanted)
+        else:
+            _chosen_cpu = next(name for name in CPU_BACKENDS if not _why_not(name))
+    return _chosen_cpu  # type: ignore[return-value]
+
+
+def set_cpu_backend(name: str) -> None:
+    """Choose the backend of device "cpu": "numba" or "numpy". Raises DeviceError when it cannot be used here.
+
+    >>> import gradengine as ge
+    >>> before = ge.get_cpu_backend()
+    >>> ge.set_cpu_backend("numpy")
+    >>> ge.get_cpu_backend()
+    'numpy'
+    >>> ge.set_cpu_backend(before)
+    """
+    global _chosen_cpu
+    if name not in CPU_BACKENDS:
+        raise DeviceError(f"set_cpu_backend: there is no {name!r}; choose one of {', '.join(CPU_BACKENDS)}")
+    load(name)
+    _chosen_cpu = name
+
+
+def backends() -> dict[str, str]:
+    """Every backend that gradengine knows, with "available" or the reason why it is not.
+
+    >>> import gradengine as ge
+    >>> ge.backends()["numpy"]
+    'available'
+    """
+    return {name: _why_not(name) or "available" for name in ("numpy", "numba", "cupy")}

@@ -1,0 +1,66 @@
+"""The errors that gradengine raises for a user's mistake. Imports nothing.
+
+Each says what was asked for, what came, what was needed and what to do about it. Each is also the builtin
+error that NumPy or PyTorch users would catch for the same mistake, so `except ValueError` goes on working.
+While a module runs, the message ends with that module's path: "(in head, Linear(512, 10))".
+"""
+
+
+class GradengineError(Exception):
+    """The base of all typed errors; catch it to catch any of them."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.module_path = ""
+        self.module_repr = ""
+
+    def enter_module(self, name: str, described: str = "") -> None:
+        """Note that the error passed through the module `name` on its way out, innermost first."""
+        self.module_repr = self.module_repr or described
+        if name:
+            self.module_path = f"{name}.{self.module_path}" if self.module_path else name
+
+    def __str__(self) -> str:
+        place = ", ".join(part for part in (self.module_path, self.module_repr) if part)
+        return f"{self.message} (in {place})" if place else self.message
+
+
+class ShapeError(GradengineError, ValueError):
+    """Shapes that do not fit the op, or an axis that the array does not have."""
+
+
+class DTypeError(GradengineError, TypeError):
+    """A dtype that the op cannot take, or a gradient asked of integers."""
+
+
+class IndexRangeError(GradengineError, IndexError):
+    """An index, class label or axis position outside the array."""
+
+
+class ArgumentError(GradengineError, ValueError):
+    """An argument whose value the function cannot take, such as an unknown reduction."""
+
+
+class DeviceError(GradengineError, RuntimeError):
+    """A device or backend that is unknown or not usable here, or operands on two devices."""
+
+
+class GraphError(GradengineError, RuntimeError):
+    """A graph that was freed, has no gradient to give, or whose saved value was changed in place."""
+
+
+class CheckpointError(GradengineError, RuntimeError):
+    """A checkpoint that is truncated, corrupted, foreign, or made for another model."""
+
+
+class DataError(GradengineError, ValueError):
+    """A data file that is missing, truncated, corrupted, or not what its name says."""
+
+
+class MissingDataError(DataError):
+    """Data that is neither on this machine nor, for now, to be had from the network."""
+
+
+class TrainingError(GradengineError, ArithmeticError):
+    """Training that cannot go on, such as a loss that became NaN."""

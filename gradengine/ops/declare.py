@@ -1,0 +1,214 @@
+"""How an op is declared: `elementwise`, `primitive`, `composite`, and `update` for optimizers.
+
+    tanh = elementwise("tanh", lambda k, g, y, x: g * (1 - y * y))
+
+A gradient rule takes `(k, g, y, *inputs, **params)`: `g` the cotangent, `y` the output, `k` the interpreter that it
+speaks to. On raw arrays `k` is a backend (first-order gradients), on Tensors the ops themselves (gradients of
+gradients), on symbols the tracer (fused kernels). The engine sums a rule's result to the operand's shape and casts
+it to its dtype; rules never do. Arrays are positional-only in a declaration's signature, metadata comes after them.
+
+May import tensor, backend and errors.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from typing import TYPE_CHECKING, Any
+
+from .. import backend as backends
+from ..errors import ArgumentError
+from ..tensor import EMPTY, Op, Tensor, binary, nary, unary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Rule = "Callable[..., Any] | None"
+
+
+def elementwise(
+    name: str,
+    *rules: Callable[..., Any] | None,
+    body: Callable[..., Any] | None = None,
+    doc: str = "",
+    shape: Callable[..., Any] | None = None,
+) -> Callable[..., Tensor]:
+    """Declare an op that works on each element by itself, with one gradient rule (or None) per array.
+
+    `body(k, *inputs, **params)` defines the op in simpler pointwise ops; without one, every backend needs a kernel
+    of that name. Parameters of `body` after its positional arrays are metadata. Raises ArgumentError when the name
+    is taken or no rules are given (a function that has no gradient has the rule None).
+
+    >>> import gradengine as ge
+    >>> cube = ge.elementwise("doc_cube", lambda k, g, y, x: g * 3 * x * x, body=lambda k, x: x * x * x)
+    >>> x = ge.tensor([1.0, 2.0], requires_grad=True)
+    >>> cube(x).sum().backward()
+    >>> x.grad
+    tensor([ 3., 12.])
+    """
+    if not rules:
+        raise ArgumentError(f"elementwise {name!r}: give one gradient rule per array (None for no gradient)")
+    from .. import shapes
+
+    names, defaults = metadata(body or next((rule for rule in rules if rule), None), len(rules) + (1 if body else 3))
+    op = declare(
+        Op(
+            name,
+            kind="pointwise",
+            rules=rules,
+            body=body,
+            shape=shape or shapes.broadcast,
+            names=names,
+            defaults=defaults,
+        )
+    )
+    make = nary if names else {1: unary, 2: binary}.get(len(rules))
+    call = make(op, len(rules)) if make is nary else make(op) if make else nary(op, len(rules))  # type: ignore[operator]
+    inputs = {1: ["x"], 2: ["x1", "x2"]}.get(len(rules), [f"x{i}" for i in range(1, len(rules) + 1)])
+    parameters = [inspect.Parameter(n, inspect.Parameter.POSITIONAL_ONLY) for n in inputs]
+    parameters += [inspect.Parameter(n, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=defaults[n]) for n in names]
+    return dress(call, op, inspect.Signature(parameters), doc)
+
+
+def primitive(
+    *rules: Callable[..., Any] | None,
+    shape: Callable[..., Any] | None = None,
+    name: str = "",
+    kernel: Callable[..., Any] | None = None,
+) -> Callable[[Callable[..., Any]], Callable[..., Tensor]]:
+    """Declare an op from a stub that gives its signature and docstring; every backend has a kernel of that name.
+
+    One rule per array; for a stub that takes `*arrays`, one rule that is called with the keyword `i` and returns
+    the cotangent of array i. `kernel(*arrays, **metadata)`, when given, runs the op on raw arrays everywhere.
+
+    >>> import numpy as np
+    >>> import gradengine as ge
+    >>> @ge.primitive(lambda k, g, y, x: ge.flip(g, axis=0) if k is ge.ops else np.flip(g, 0),
+    ...               kernel=lambda x: np.flip(x, 0))
+    ... def doc_upside_down(x, /):
+    ...     "The rows in reverse order."
+    >>> doc_upside_down(ge.tensor([1.0, 2.0]))
+    tensor([2., 1.])
+    """
+
+    def decorate(stub: Callable[..., Any]) -> Callable[..., Tensor]:
+        signature = inspect.signature(stub)
+        arrays = [p for p in signature.parameters.values() if p.kind is p.POSITIONAL_ONLY]
+        variadic = any(p.kind is p.VAR_POSITIONAL for p in signature.parameters.values())
+        names, defaults = metadata(stub, len(arrays))
+        body = None if kernel is None else (lambda k, *inputs, **params: kernel(*inputs, **params))
+        per_array = VariadicRules(rules[0]) if variadic and rules else rules
+        op = declare(
+            Op(name or stub.__name__, rules=per_array, body=body, shape=shape, names=names, defaults=defaults)  # type: ignore[arg-type]
+        )
+        simple = not names and not variadic
+        make = {1: unary, 2: binary}.get(len(arrays)) if simple else None
+        call = make(op) if make else nary(op, None if variadic else len(arrays))
+        return dress(call, op, signature, stub.__doc__ or "")
+
+    return decorate
+
+
+class VariadicRules:
+    """One rule for any number of arrays: rule i is the given rule with `i` bound."""
+
+    def __init__(self, rule: Callable[..., Any] | None) -> None:
+        self.rule = rule
+
+    def __getitem__(self, i: int) -> Callable[..., Any] | None:
+        return None if self.rule is None else bind_position(self.rule, i)
+
+    def __len__(self) -> int:
+        return 1
+
+    def __iter__(self) -> Any:
+        yield self[0]
+
+
+def bind_position(rule: Callable[..., Any], i: int) -> Callable[..., Any]:
+    """A variadic op's rule for its array i."""
+    return lambda k, g, y, *inputs, **params: rule(k, g, y, *inputs, i=i, **params)
+
+
+def composite(body: Callable[..., Any]) -> Callable[..., Tensor]:
+    """Declare an op as a function `body(k, *arrays, **metadata)` of other ops; it needs no gradient rule.
+
+    On Tensors the body runs with the ops themselves, so gradients of every order are right; a backend may have a
+    fused kernel of the same name for raw arrays.
+
+    >>> import gradengine as ge
+    >>> @ge.composite
+    ... def doc_rms(k, x, /, axis=-1):
+    ...     "Root mean square along an axis."
+    ...     return k.sqrt(k.mean(x * x, axis=axis))
+    >>> doc_rms(ge.tensor([3.0, 4.0]))
+    tensor(3.5355)
+    """
+    from .. import ops as k
+
+    signature = inspect.signature(body)
+    parameters = list(signature.parameters.values())[1:]
+    arrays = sum(p.kind is p.POSITIONAL_ONLY for p in parameters)
+    if any(p.kind is p.POSITIONAL_ONLY for p in signature.parameters.values()):
+        arrays = sum(p.kind is p.POSITIONAL_ONLY for p in signature.parameters.values()) - 1
+    names, defaults = metadata(body, arrays + 1)
+    op = declare(Op(body.__name__, kind="composite", body=body, names=names, defaults=defaults))
+
+    def call(*args: Any, **params: Any) -> Tensor:
+        from ..tensor import wrap
+
+        like = next((t for t in args[:arrays] if isinstance(t, Tensor)), None)
+        tensors = [t if isinstance(t, Tensor) or t is None else wrap(t, like) for t in args[:arrays]]
+        return body(k, *tensors, *args[arrays:], **params)
+
+    return dress(call, op, signature.replace(parameters=parameters), body.__doc__ or "")
+
+
+def update(name: str, function: Callable[..., Any]) -> Callable[..., None]:
+    """Declare an optimizer's update: a pointwise `function(k, *targets, *inputs, **scalars)` -> new targets.
+
+    The returned `apply(targets, inputs, **scalars)` gives each target Tensor its new array, written in place where
+    nothing else can see the old one. Updates are not recorded.
+    """
+    backends.register_update(name, function)
+
+    def apply(targets: tuple[Tensor, ...], inputs: tuple[Tensor, ...], **scalars: Any) -> None:
+        backend = targets[0].backend
+        out = [t.array for t in targets] if all([t.is_exclusive() for t in targets]) else None
+        arrays = [t.array for t in targets] + [x.array for x in inputs]
+        results = backend.updates[name](*arrays, out=out, **scalars)
+        for target, result in zip(targets, results, strict=True):
+            target.array = result
+
+    apply.__name__ = name
+    return apply
+
+
+def metadata(function: Callable[..., Any] | None, skip: int) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """Names and defaults of the parameters after the first `skip` positional ones."""
+    if function is None:
+        return (), EMPTY
+    parameters = list(inspect.signature(function).parameters.values())
+    kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    kept = [p for p in parameters[skip:] if p.kind not in kinds]
+    defaults = {p.name: p.default for p in kept if p.default is not inspect.Parameter.empty}
+    return tuple(p.name for p in kept), defaults
+
+
+def declare(op: Op) -> Op:
+    """Register an op under its name. Raises ArgumentError for a name that is taken by another file's op."""
+    if op.name in backends.ALL_OPS and not op.name.startswith("doc_"):
+        raise ArgumentError(f"op {op.name!r} is declared already; choose another name")
+    backends.register(op)
+    return op
+
+
+def dress(call: Callable[..., Any], op: Op, signature: inspect.Signature, doc: str) -> Callable[..., Tensor]:
+    """Give a dispatch closure the name, signature and docstring of its declaration."""
+    call.__name__ = call.__qualname__ = op.name
+    call.__doc__ = inspect.cleandoc(doc) or f"The op {op.name}."
+    call.__module__ = sys._getframe(2).f_globals.get("__name__", __name__)
+    call.op = op  # type: ignore[attr-defined]
+    call.__signature__ = signature  # type: ignore[attr-defined]
+    Tensor.ops_by_name.setdefault(op.name, call)
+    return call

@@ -1,0 +1,231 @@
+"""Operators and methods of Tensor: each is an op, attached by name. May import the ops and tensor.
+
+`Tensor.__matmul__` is `ops.matmul` itself, so an operator costs what the op costs. Array methods follow NumPy and
+the array API standard; the aliases at the end are what PyTorch users type.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+from .. import backend as backends
+from .. import ops
+from ..errors import ArgumentError, DeviceError
+from ..tensor import Tensor, check_dtype, constant, describe, mode, to_array, wrap
+
+OPERATORS = {
+    "add": "add",
+    "sub": "subtract",
+    "mul": "multiply",
+    "truediv": "divide",
+    "floordiv": "floor_divide",
+    "mod": "remainder",
+    "pow": "pow",
+    "matmul": "matmul",
+    "and": "bitwise_and",
+    "or": "bitwise_or",
+    "xor": "bitwise_xor",
+    "lshift": "bitwise_left_shift",
+    "rshift": "bitwise_right_shift",
+}
+COMPARISONS = {
+    "eq": "equal",
+    "ne": "not_equal",
+    "lt": "less",
+    "le": "less_equal",
+    "gt": "greater",
+    "ge": "greater_equal",
+}
+UNARY = {"neg": "negative", "pos": "positive", "abs": "abs", "invert": "bitwise_invert"}
+FOREIGN = (str, bytes, dict, set, type(None))  # operands that are no arrays: Python's own TypeError fits them
+
+METHODS = (
+    "abs acos acosh all amax amin any argmax argmin argsort asin asinh atan atanh broadcast_to ceil clip cos cosh "
+    "count_nonzero cumprod cumsum diagonal digamma erf erfc erfinv exp expm1 flatten flip floor gather isfinite isinf "
+    "isnan lgamma log log10 log1p log2 logsumexp matmul max maximum mean min minimum moveaxis multiply mT norm "
+    "permute_dims pow prod reciprocal relu repeat roll round rsqrt sigmoid sign sin sinh sort split sqrt square "
+    "squeeze std sum swapaxes take take_along_axis tan tanh tile topk trace tril triu trunc unstack var softmax "
+    "log_softmax add subtract divide negative matrix_transpose expand_dims nonzero logical_not scatter_add"
+).split()
+
+
+def reflected(op: Any) -> Any:
+    """`scalar - t`, from the op for `t - scalar`."""
+
+    def call(self: Tensor, other: Any) -> Any:
+        return NotImplemented if isinstance(other, FOREIGN) else op(other, self)
+
+    return call
+
+
+def direct(op: Any) -> Any:
+    """A comparison that answers NotImplemented for what is no array, so that `t == None` is False."""
+
+    def call(self: Tensor, other: Any) -> Any:
+        return NotImplemented if isinstance(other, FOREIGN) else op(self, other)
+
+    return call
+
+
+def in_place(op: Any, symbol: str) -> Any:
+    """`t += other`: the Tensor goes on under its identity with another value."""
+
+    def call(self: Tensor, other: Any) -> Tensor:
+        if other is self:
+            return self.become(lambda old: op(old, old), symbol)
+        return self.become(lambda old: op(old, other), symbol)
+
+    return call
+
+
+def in_place_method(op: Any, name: str) -> Any:
+    """`t.add_(other)` and the like."""
+
+    def call(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        return self.become(lambda old: op(old, *args, **kwargs), name)
+
+    call.__name__ = name
+    call.__doc__ = f"`{name[:-1]}` in place; returns this Tensor."
+    return call
+
+
+def attach() -> None:
+    """Give Tensor its operators and methods."""
+    for dunder, name in OPERATORS.items():
+        op = getattr(ops, name, None)
+        if op is None: continue
+        setattr(Tensor, f"__{dunder}__", op)
+        setattr(Tensor, f"__r{dunder}__", reflected(op))
+        setattr(Tensor, f"__i{dunder}__", in_place(op, f"{name} in place"))
+    for dunder, name in COMPARISONS.items():
+        setattr(Tensor, f"__{dunder}__", direct(getattr(ops, name, None)))
+    for dunder, name in UNARY.items():
+        setattr(Tensor, f"__{dunder}__", getattr(ops, name, None))
+    for name in METHODS:
+        if name != "mT":
+            setattr(Tensor, name, getattr(ops, name, None))
+    for name in ("add", "subtract", "multiply", "divide", "pow", "clip", "exp", "sqrt", "abs", "relu", "tanh", "sigmoid"):
+        setattr(Tensor, f"{name}_", in_place_method(getattr(ops, name, None), f"{name}_"))
+    aliases = {"sub": "subtract", "mul": "multiply", "div": "divide", "neg": "negative", "clamp": "clip"}
+    aliases |= {"sub_": "subtract_", "mul_": "multiply_", "div_": "divide_", "clamp_": "clip_"}
+    for alias, name in aliases.items():
+        setattr(Tensor, alias, getattr(Tensor, name, None))
+
+
+def shape_arguments(shape: tuple[Any, ...]) -> Any:
+    """`x.reshape(2, 3)` and `x.reshape((2, 3))` alike."""
+    return shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
+
+
+def reshape(self: Tensor, *shape: Any) -> Tensor:
+    """The same elements in another shape; one size may be -1."""
+    return ops.reshape(self, shape=shape_arguments(shape))
+
+
+def permute(self: Tensor, *axes: Any) -> Tensor:
+    """The axes in another order."""
+    return ops.permute_dims(self, axes=shape_arguments(axes))
+
+
+def transpose(self: Tensor, axis1: int, axis2: int) -> Tensor:
+    """Two axes swapped, as PyTorch's transpose."""
+    return ops.swapaxes(self, axis1, axis2)
+
+
+def unsqueeze(self: Tensor, axis: int) -> Tensor:
+    """A new axis of size 1."""
+    return ops.expand_dims(self, axis=axis)
+
+
+def expand(self: Tensor, *shape: Any) -> Tensor:
+    """Broadcast to a shape, in which -1 keeps an axis as it is."""
+    wanted = list(shape_arguments(shape))
+    for i in range(1, min(len(wanted), self.ndim) + 1):
+        if wanted[-i] == -1:
+            wanted[-i] = self.shape[-i]
+    return ops.broadcast_to(self, shape=tuple(wanted))
+
+
+def clone(self: Tensor) -> Tensor:
+    """A copy that gradients flow through."""
+    return ops.clone(self)
+
+
+def to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None) -> Tensor:
+    """This Tensor in another dtype or on another device; itself when nothing changes.
+
+    Takes a dtype, a device, both, or another Tensor to be like. Gradients flow through. Raises DeviceError for an
+    unknown device and DTypeError for an unknown dtype.
+
+    >>> import gradengine as ge
+    >>> ge.tensor([1, 2]).to(ge.float64)
+    tensor([1., 2.], dtype=float64)
+    """
+    for value in args:
+        if isinstance(value, Tensor):
+            dtype, device = value.dtype, value.device
+        elif isinstance(value, str) and (value.startswith(("cpu", "cuda")) or not is_dtype_name(value)):
+            device = value
+        else:
+            dtype = value
+    out = self
+    if dtype is not None and check_dtype(dtype) != self.dtype:
+        out = ops.astype(out, dtype=check_dtype(dtype))
+    if device is not None and device != self.device:
+        target = backends.for_device(device)
+        if target.device != self.device:
+            if out.op is not None and mode.recording:
+                raise DeviceError(
+                    f"to: cannot move a Tensor that requires grad from {self.device!r} to {device!r} inside a graph; "
+                    "move the leaves before the computation"
+                )
+            out = constant(to_array(out, None, target), target)
+    return out
+
+
+def is_dtype_name(name: str) -> bool:
+    """Whether `name` is that of a dtype, such as "float32"."""
+    return name in ("bool", "float", "int", "half", "double") or name.rstrip("0123456789") in ("float", "int", "uint")
+
+
+def assign(self: Tensor, value: Any, what: str) -> Tensor:
+    """Replace the value by `value`, broadcast to this shape."""
+    other = wrap(value, self)
+    return self.become(lambda old: ops.broadcast_to(ops.astype(other, dtype=old.dtype), shape=old.shape), what)
+
+
+def copy_(self: Tensor, other: Any) -> Tensor:
+    """Take over another Tensor's value, broadcast to this shape and cast to this dtype."""
+    return assign(self, other, "copy_")
+
+
+def fill_(self: Tensor, value: Any) -> Tensor:
+    """Set every element to `value`."""
+    return assign(self, value, "fill_")
+
+
+def zero_(self: Tensor) -> Tensor:
+    """Set every element to 0."""
+    return assign(self, 0, "zero_")
+
+
+def attach_more() -> None:
+    """The methods that are more than an op under its own name."""
+    plain = (reshape, permute, transpose, unsqueeze, expand, clone, to, copy_, fill_, zero_)
+    for function in plain:
+        setattr(Tensor, function.__name__, function)
+    Tensor.view = Tensor.reshape
+    Tensor.T = property(lambda self: ops.permute_dims(self, axes=tuple(reversed(range(self.ndim)))))
+    Tensor.mT = property(getattr(ops, "matrix_transpose", None))
+    Tensor.__getitem__ = getattr(ops, "getitem", None)
+    Tensor.__setitem__ = getattr(ops, "setitem", None)
+    Tensor.float = lambda self: self.to("float32")
+    Tensor.double = lambda self: self.to("float64")
+    Tensor.half = lambda self: self.to("float16")
+    Tensor.long = lambda self: self.to("int64")
+    Tensor.int = lambda self: self.to("int32")
+    Tensor.bool = lambda self: self.to("bool")
+    Tensor.cpu = lambda self: self.to("cpu")
+    Tensor.numel = lambda self: self.size
+    Tensor.dim = lambda self: self.ndim

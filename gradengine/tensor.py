@@ -1,0 +1,730 @@
+"""Tensor, Op, and the closures that run an op and remember it. Knows no op and no backend by name.
+
+A Tensor is its own graph node: `op` says which op made it, `inputs` from which Tensors, and `saved` holds the raw
+arrays that those Tensors had at that moment. Arrays are values: once an array is inside a Tensor nobody writes to
+it, unless the Tensor is all that can see it. In-place operators give the Tensor another array, and `saved` tells the
+backward walk which version an op has read, so a gradient is that of what was computed, whatever happened since.
+
+May import errors and backend. Ops are declared in `gradengine.ops`; the backward walk is in `autodiff`.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+import sys
+import threading
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from . import backend as backends
+from .errors import DeviceError, DTypeError, GradengineError, GraphError, IndexRangeError, ShapeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+EMPTY: dict[str, Any] = {}
+PYTHON_SCALARS = (bool, int, float)
+
+
+class GradMode(threading.local):
+    """Whether ops are recorded; each thread has its own switch."""
+
+    recording = True
+
+
+mode = GradMode()
+
+
+class Op:
+    """One operation: its name, gradient rules, shape rule, and (maybe) its meaning in simpler ops.
+
+    `rules[i](k, g, y, *inputs, **params)` is the cotangent of input i, or None where there is none to have.
+    `shape(name, *shapes, **params)` returns the output's shape or raises a ShapeError that says what does not fit.
+    """
+
+    __slots__ = ("body", "defaults", "kind", "name", "names", "rules", "shape")
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        kind: str = "primitive",
+        rules: tuple[Callable[..., Any] | None, ...] = (),
+        body: Callable[..., Any] | None = None,
+        shape: Callable[..., Any] | None = None,
+        defaults: Mapping[str, Any] = EMPTY,
+        names: tuple[str, ...] = (),
+    ) -> None:
+        self.name, self.kind, self.rules, self.body, self.shape = name, kind, rules, body, shape
+        self.defaults, self.names = dict(defaults), names
+
+    def __repr__(self) -> str:
+        return f"<op {self.name}>"
+
+
+LEAF = Op("leaf", kind="leaf")
+
+
+class Tensor:
+    """An n-dimensional array that remembers how it was computed.
+
+    `Tensor(data, dtype=None, device=None, requires_grad=False)` copies `data` as `gradengine.tensor` does: a NumPy
+    array keeps its dtype, Python floats become float32. Raises DTypeError when gradients are asked of integers.
+
+    >>> import gradengine as ge
+    >>> x = ge.Tensor([[1.0, 2.0]], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    tensor([[2., 4.]])
+    """
+
+    __slots__ = ("__weakref__", "array", "backend", "grad", "hooks", "inputs", "op", "params", "saved")
+    __hash__ = object.__hash__
+    __array_priority__ = 1000
+    changed_in_place: ClassVar[bool] = False  # True once any recorded Tensor was; the walk looks for it only then
+    ops_by_name: ClassVar[dict[str, Callable[..., Any]]] = {}  # the public op of each name; gradengine.ops fills it
+
+    array: Any
+    backend: backends.Backend
+    op: Op | None
+    inputs: tuple[Tensor, ...] | None
+    saved: tuple[Any, ...] | None
+    params: dict[str, Any]
+    grad: Tensor | None
+    hooks: dict[int, Callable[[Tensor], Tensor | None]] | None
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...  # the methods that gradengine.ops attaches
+
+    def __init__(self, data: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> None:
+        self.backend = backends.for_device(device) if device or not isinstance(data, Tensor) else data.backend
+        self.array = to_array(data, dtype, self.backend, copy=True)
+        self.op, self.grad, self.hooks = None, None, None
+        if requires_grad:
+            self.requires_grad_()
+
+    # -- what it is ---------------------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The size along each axis."""
+        return getattr(self.array, "shape", ())
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The element type, a NumPy dtype."""
+        return self.array.dtype if hasattr(self.array, "dtype") else np.asarray(self.array).dtype
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def device(self) -> str:
+        """Where the array lives: "cpu" or "cuda:0"."""
+        return self.backend.device
+
+    @property
+    def is_leaf(self) -> bool:
+        """True when no recorded op made this Tensor."""
+        return self.op is None or self.op is LEAF
+
+    @property
+    def requires_grad(self) -> bool:
+        """True when gradients flow to or through this Tensor; settable on leaves."""
+        return self.op is not None
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self.requires_grad_(value)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Ask (or stop asking) for this leaf's gradient; returns the Tensor itself.
+
+        Raises DTypeError for integers and bools, GraphError for a Tensor that an op made.
+        """
+        if self.op is not None and self.op is not LEAF:
+            if requires_grad:
+                return self
+            raise GraphError(
+                f"requires_grad_(False): this Tensor is the result of {self.op.name}, not a leaf; use .detach() to "
+                "get its value outside the graph"
+            )
+        if requires_grad and self.dtype.kind != "f":
+            raise DTypeError(
+                f"requires_grad: only floating-point Tensors have gradients, this one is {self.dtype}; "
+                "convert it first, for example with .to(ge.float32)"
+            )
+        self.op = LEAF if requires_grad else None
+        self.inputs, self.saved, self.params = (), (), EMPTY
+        return self
+
+    @property
+    def data(self) -> Tensor:
+        """The value outside the graph, sharing the array; assigning to it replaces the value."""
+        return self.detach()
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        array = to_array(value, None, self.backend)
+        if self.op is not None and self.op is not LEAF:
+            raise GraphError(f"data: cannot replace the value of a recorded result of {self.op.name}; use .detach()")
+        self.array = array
+
+    # -- gradients ----------------------------------------------------------------------------------------------
+
+    def backward(
+        self,
+        gradient: Tensor | None = None,
+        retain_graph: bool | None = None,
+        create_graph: bool = False,
+        inputs: Any = None,
+    ) -> None:
+        """Add d(self)/d(leaf) to the `grad` of every leaf that this Tensor was computed from.
+
+        `gradient` is the cotangent to start from, of this Tensor's shape; a scalar needs none. `retain_graph`
+        keeps what the walk would release, so that it can run again (default: `create_graph`). `create_graph`
+        records the gradients' own computation. Raises GraphError for a Tensor without graph, a freed graph, or a
+        non-scalar without `gradient`.
+
+        >>> import gradengine as ge
+        >>> x = ge.tensor(3.0, requires_grad=True)
+        >>> (x ** 2).backward()
+        >>> x.grad
+        tensor(6.)
+        """
+        from .autodiff import backward
+
+        backward(self, gradient, retain_graph, create_graph, inputs)
+
+    def retain_grad(self) -> None:
+        """Keep this intermediate result's gradient in `grad` too."""
+        if self.op is None:
+            raise GraphError("retain_grad: this Tensor needs no grad; set requires_grad on what it is computed from")
+        if self.op is not LEAF:
+
+            def keep(gradient: Tensor) -> None:
+                self.grad = gradient if self.grad is None else self.grad + gradient
+
+            self.register_hook(keep)
+
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> HookHandle:
+        """Call `hook(gradient)` when this Tensor's gradient is known; a returned Tensor takes its place.
+
+        >>> import gradengine as ge
+        >>> x = ge.tensor(2.0, requires_grad=True)
+        >>> handle = x.register_hook(lambda gradient: gradient * 10)
+        >>> (x * 3).backward()
+        >>> x.grad
+        tensor(30.)
+        """
+        if self.op is None:
+            raise GraphError("register_hook: this Tensor needs no grad, so its gradient is never computed")
+        if self.hooks is None:
+            self.hooks = {}
+        return HookHandle(self.hooks, hook)
+
+    def detach(self) -> Tensor:
+        """The same value outside the graph; the array is shared, and never written while shared."""
+        return constant(self.array, self.backend)
+
+    def detach_(self) -> Tensor:
+        """Cut this Tensor off from the graph that made it."""
+        self.op = None
+        self.inputs, self.saved = (), ()
+        return self
+
+    # -- out of the engine --------------------------------------------------------------------------------------
+
+    def numpy(self, *, force: bool = False) -> np.ndarray[Any, Any]:
+        """A read-only NumPy view of the value, copied from the device when it lives on one.
+
+        Raises GraphError when the Tensor requires grad, unless `force` is true: the graph cannot see NumPy.
+        """
+        if self.op is not None and not force:
+            raise GraphError("numpy: this Tensor requires grad; use .detach().numpy() to leave the graph")
+        view = self.backend.to_numpy(self.array).view()
+        view.flags.writeable = False
+        return view
+
+    def item(self) -> Any:
+        """The value of a one-element Tensor as a Python number. Raises ShapeError for any other size."""
+        if self.size != 1:
+            raise ShapeError(f"item: needs a Tensor with one element, got shape {self.shape}; use .tolist() for more")
+        return self.backend.to_numpy(self.array).item()
+
+    def tolist(self) -> Any:
+        """The value as nested Python lists."""
+        return self.backend.to_numpy(self.array).tolist()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        view = self.numpy(force=True)
+        if dtype is not None and np.dtype(dtype) != view.dtype:
+            return view.astype(dtype)
+        return view.copy() if copy else view
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        """NumPy's functions on Tensors: `np_array * t` and `np.exp(t)` run the op of the same name."""
+        call = self.ops_by_name.get(ufunc.__name__)
+        if method != "__call__" or kwargs or call is None:
+            detail = f"np.{ufunc.__name__}" + (f".{method}" if method != "__call__" else "")
+            raise DTypeError(
+                f"{detail}: gradengine has no such op for Tensors"
+                f"{' with ' + ', '.join(kwargs) if kwargs else ''}; use np.asarray(t.detach()) to compute in NumPy"
+            )
+        return call(*inputs)
+
+    def __dlpack__(self, **kwargs: Any) -> Any:
+        if self.op is not None:
+            raise GraphError("DLPack: this Tensor requires grad; export .detach() instead")
+        return self.backend.exportable(self.array).__dlpack__(**kwargs)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self.backend.exportable(self.array).__dlpack_device__()
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __bool__(self) -> bool:
+        if self.size != 1:
+            raise ShapeError(f"bool: shape {self.shape} has no single truth value; use .any() or .all()")
+        return bool(self.item())
+
+    def __index__(self) -> int:
+        if self.dtype.kind not in "iu" or self.size != 1:
+            raise DTypeError(f"index: needs a Tensor with one integer, got {self.dtype} of shape {self.shape}")
+        return int(self.item())
+
+    def __complex__(self) -> complex:
+        return complex(self.item())
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise DTypeError("len: a 0-d Tensor has no length; use .size or .item()")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if not self.shape:
+            raise DTypeError("iter: a 0-d Tensor cannot be iterated; use .item()")
+        return (self[i] for i in range(self.shape[0]))
+
+    def __contains__(self, value: Any) -> bool:
+        return bool(np.any(self.numpy(force=True) == np.asarray(value)))
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec and self.size == 1 else format(repr(self), spec)
+
+    def __repr__(self) -> str:
+        array = self.backend.to_numpy(self.array)
+        text = np.array2string(array, separator=", ", prefix="tensor(", precision=4, suppress_small=True)
+        notes = [text if array.size or array.shape == (0,) else f"{text}, shape={array.shape}"]
+        if array.dtype not in (np.float32, np.int64, np.bool_):
+            notes.append(f"dtype={array.dtype}")
+        if self.device != "cpu":
+            notes.append(f"device={self.device!r}")
+        if self.op is LEAF:
+            notes.append("requires_grad=True")
+        elif self.op is not None:
+            notes.append(f"op={self.op.name}")
+        return f"tensor({', '.join(notes)})"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        if not self.is_leaf:
+            raise GraphError(f"deepcopy: only leaves can be copied, this is the result of {self.op.name}; detach it")  # type: ignore[union-attr]
+        out = self._like(self.backend.duplicate(self.array))
+        out.grad = None if self.grad is None else self.grad.detach().clone()
+        memo[id(self)] = out
+        return out
+
+    def __reduce__(self) -> Any:
+        if not self.is_leaf:
+            raise GraphError("pickle: only leaves can be pickled; detach the Tensor first")
+        return type(self), (np.array(self.backend.to_numpy(self.array)),), (self.requires_grad,)
+
+    def __setstate__(self, state: tuple[bool]) -> None:
+        self.requires_grad_(state[0])
+
+    def _like(self, array: Any) -> Tensor:
+        """A leaf of this Tensor's own class around `array`."""
+        out = type(self).__new__(type(self))
+        out.array, out.backend, out.op, out.grad, out.hooks = array, self.backend, None, None, None
+        if self.op is LEAF:
+            out.requires_grad_()
+        return out
+
+    # -- in place -----------------------------------------------------------------------------------------------
+
+    def is_exclusive(self) -> bool:
+        """True when nothing but this Tensor can see its array, so that writing to it harms nobody."""
+        array = self.array
+        return sys.getrefcount(array) == EXCLUSIVE and self.backend.writable(array)
+
+    def become(self, compute: Callable[[Tensor], Tensor], what: str) -> Tensor:
+        """Turn this Tensor into `compute(its old self)`, keeping its identity: what an in-place operator does.
+
+        The old node lives on under another object, so the graph before and after stays right. Raises GraphError
+        for a leaf that requires grad and, outside recording, for a recorded result; ShapeError or DTypeError when
+        the result would not fit into this Tensor.
+        """
+        if self.op is not None:
+            if mode.recording and self.op is LEAF:
+                raise GraphError(
+                    f"{what}: a leaf that requires grad cannot be changed in place while ops are recorded; "
+                    "wrap the change in `with ge.no_grad():` or write it out of place"
+                )
+            if not mode.recording and self.op is not LEAF:
+                raise GraphError(
+                    f"{what}: this recorded result of {self.op.name} cannot be changed where nothing is recorded; "
+                    "use .detach() or write it out of place"
+                )
+        old = Tensor.__new__(Tensor)
+        old.array, old.backend, old.op, old.grad, old.hooks = self.array, self.backend, self.op, None, None
+        if self.op is not None:
+            old.inputs, old.saved, old.params = self.inputs, self.saved, self.params
+            if self.op is not LEAF:
+                old.hooks, self.hooks = self.hooks, None
+        new = compute(old)
+        if new.shape != self.shape:
+            raise ShapeError(f"{what}: the result has shape {new.shape}, but a change in place must keep {self.shape}")
+        if new.dtype != self.dtype:
+            if not np.can_cast(new.dtype, self.dtype, "same_kind"):
+                raise DTypeError(f"{what}: the result is {new.dtype} and does not fit into {self.dtype}; use .to(...)")
+            new = new.to(self.dtype)
+        self.array = new.array
+        if mode.recording and new.op is not None:
+            Tensor.changed_in_place = True
+            self.op, self.inputs, self.saved, self.params = new.op, new.inputs, new.saved, new.params
+        return self
+
+
+class HookHandle:
+    """What register_hook returns: `remove()` takes the hook away again."""
+
+    def __init__(self, hooks: dict[int, Any], hook: Any) -> None:
+        self.hooks, self.key = hooks, id(self)
+        hooks[self.key] = hook
+
+    def remove(self) -> None:
+        """Take the hook away; harmless when it is gone already."""
+        self.hooks.pop(self.key, None)
+
+
+def _count_references() -> int:
+    """What `is_exclusive` sees for an array that only its Tensor holds (it differs between Python versions)."""
+    probe = constant(np.empty(1), None)
+    array = probe.array
+    return sys.getrefcount(array)
+
+
+def constant(array: Any, backend: Any) -> Tensor:
+    """A Tensor around a raw array, outside any graph. The array is not copied."""
+    out = Tensor.__new__(Tensor)
+    out.array, out.backend, out.op, out.grad, out.hooks = array, backend, None, None, None
+    return out
+
+
+EXCLUSIVE = _count_references()
+
+
+def to_array(data: Any, dtype: Any, backend: backends.Backend, copy: bool = False) -> Any:
+    """`data` as a raw array of `backend`: Python floats become float32, arrays keep their dtype."""
+    if isinstance(data, Tensor):
+        if data.device != backend.device:
+            array = backend.asarray(data.backend.to_numpy(data.array))
+        else:
+            array = backend.duplicate(data.array) if copy else data.array
+        return array if dtype is None else backend.cast(array, check_dtype(dtype))
+    given = dtype is not None or hasattr(data, "dtype") or hasattr(data, "__array_interface__")
+    try:
+        array = backend.asarray(data, copy=copy) if dtype is None else backend.asarray(data, check_dtype(dtype), copy)
+    except GradengineError:
+        raise
+    except (ValueError, TypeError, OverflowError) as error:
+        raise ShapeError(f"tensor: cannot make an array of {describe(data)}: {error}") from None
+    if not given and array.dtype == np.float64 and not holds_arrays(data):
+        array = backend.cast(array, np.dtype(np.float32))
+    check_dtype(array.dtype)
+    return array
+
+
+def holds_arrays(data: Any) -> bool:
+    """True when the first leaf of nested sequences is an array, whose dtype is then kept."""
+    while isinstance(data, (list, tuple)) and data:
+        data = data[0]
+    return hasattr(data, "dtype")
+
+
+def describe(value: Any) -> str:
+    """A short name for what a user passed, for error messages."""
+    text = repr(value)
+    return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
+
+
+def check_dtype(dtype: Any) -> np.dtype[Any]:
+    """`dtype` as a NumPy dtype. Raises DTypeError for one that the engine does not compute with."""
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        raise DTypeError(f"dtype: {describe(dtype)} is none; use ge.float32, ge.int64, ge.bool, ...") from None
+    if found.kind not in "fiub" or found.itemsize > 8:
+        raise DTypeError(f"dtype: {found} is not supported; use float16/32/64, an integer type or bool")
+    return found
+
+
+def wrap(value: Any, like: Any = None) -> Tensor:
+    """A constant Tensor for an operand that is none. A Python number stays one, so it takes the other's dtype."""
+    kind = type(value)
+    if isinstance(like, Tensor):
+        if kind is float or kind is int or kind is bool:
+            return constant(value, like.backend)
+        return constant(to_array(value, None, like.backend), like.backend)
+    if isinstance(value, Tensor):
+        return value
+    backend = backends.for_device(None)
+    return constant(to_array(value, None, backend), backend)
+
+
+def common_backend(op: Op, tensors: tuple[Tensor, ...]) -> backends.Backend:
+    """The one backend for all operands. Raises DeviceError when they live on two devices."""
+    first = tensors[0]
+    for other in tensors[1:]:
+        if other.backend.device != first.backend.device:
+            raise DeviceError(
+                f"{op.name}: operands live on {first.device!r} (shape {first.shape}) and {other.device!r} "
+                f"(shape {other.shape}); move one with .to({first.device!r})"
+            )
+    return backends.for_device(first.device) if any(t.backend is not first.backend for t in tensors) else first.backend
+
+
+def explain(op: Op, error: Exception, tensors: tuple[Tensor, ...], params: dict[str, Any]) -> Exception:
+    """The typed error for a kernel's failure. Shape rules run here, after the fact: the good path pays nothing."""
+    if isinstance(error, (GradengineError, MemoryError)):
+        return error
+    shapes = tuple(t.shape for t in tensors)
+    if op.shape is not None:
+        try:
+            op.shape(op.name, *shapes, **params)
+        except GradengineError as typed:
+            return typed
+        except (TypeError, ValueError, IndexError, AttributeError):
+            pass  # the shape rule cannot read such arguments either; the kernel's own words follow
+    given = ", ".join(f"{t.dtype}{list(t.shape)}" for t in tensors)
+    settings = "".join(f", {name}={value!r}" for name, value in params.items())
+    text = f"{op.name}({given}{settings}): {error}"
+    if isinstance(error, IndexError) and not isinstance(error, ValueError):
+        return IndexRangeError(text)
+    if isinstance(error, (TypeError, OverflowError)):
+        return DTypeError(text)
+    if isinstance(error, ValueError):
+        return ShapeError(text)
+    return GradengineError(text)
+
+
+# -- dispatch ---------------------------------------------------------------------------------------------------
+# One closure per arity, made by the op's declaration: what a generic apply(op, *args) would look up, they know.
+
+
+def unary(op: Op) -> Callable[..., Tensor]:
+    """The function that runs a one-array op without metadata."""
+    new = Tensor.__new__
+
+    def call(x: Any, /) -> Tensor:
+        if type(x) is not Tensor and not isinstance(x, Tensor):
+            x = wrap(x)
+        backend = x.backend
+        array = x.array
+        out = new(Tensor)
+        try:
+            out.array = backend.table[op](array)
+        except Exception as error:
+            raise explain(op, error, (x,), EMPTY) from None
+        out.backend = backend
+        out.grad = out.hooks = None
+        if x.op is not None and mode.recording:
+            out.op, out.inputs, out.saved, out.params = op, (x,), (array,), EMPTY
+        else:
+            out.op = None
+        return out
+
+    return call
+
+
+def binary(op: Op) -> Callable[..., Tensor]:
+    """The function that runs a two-array op without metadata."""
+    new = Tensor.__new__
+
+    def call(a: Any, b: Any, /) -> Tensor:
+        if type(b) is not Tensor and not isinstance(b, Tensor):
+            b = wrap(b, a)
+        if type(a) is not Tensor and not isinstance(a, Tensor):
+            a = wrap(a, b)
+        backend = a.backend
+        if b.backend is not backend:
+            backend = common_backend(op, (a, b))
+        left = a.array
+        right = b.array
+        out = new(Tensor)
+        try:
+            out.array = backend.table[op](left, right)
+        except Exception as error:
+            raise explain(op, error, (a, b), EMPTY) from None
+        out.backend = backend
+        out.grad = out.hooks = None
+        if (a.op is not None or b.op is not None) and mode.recording:
+            out.op, out.inputs, out.saved, out.params = op, (a, b), (left, right), EMPTY
+        else:
+            out.op = None
+        return out
+
+    return call
+
+
+def nary(op: Op, count: int | None) -> Callable[..., Tensor]:
+    """The function that runs an op of `count` arrays (None: any number) with metadata."""
+    new = Tensor.__new__
+    names, defaults, has_rules = op.names, op.defaults, any(op.rules)
+
+    def call(*args: Any, **params: Any) -> Tensor:
+        if count is not None and len(args) != count:
+            args, params = split_metadata(op, count, args, params)
+        merged = {**defaults, **params} if params else defaults
+        if len(merged) != len(names):
+            check_metadata(op, merged)
+        backend = None
+        for x in args:
+            if type(x) is not Tensor and not isinstance(x, Tensor):
+                like = next((t for t in args if isinstance(t, Tensor)), None)
+                args = tuple([t if isinstance(t, Tensor) else wrap(t, like) for t in args])
+                break
+        backend = args[0].backend if args else backends.for_device(None)
+        for x in args:
+            if x.backend is not backend:
+                backend = common_backend(op, args)
+        arrays = tuple([x.array for x in args])
+        out = new(Tensor)
+        try:
+            out.array = backend.table[op](*arrays, **merged)
+        except Exception as error:
+            raise explain(op, error, args, merged) from None
+        out.backend = backend
+        out.op = out.grad = out.hooks = None
+        if has_rules and mode.recording:
+            for x in args:
+                if x.op is not None:
+                    out.op, out.inputs, out.saved, out.params = op, args, arrays, merged
+                    break
+        return out
+
+    return call
+
+
+def split_metadata(op: Op, count: int, args: tuple[Any, ...], params: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Arguments beyond the arrays, as the metadata that they stand for: `sum(x, 0)` is `sum(x, axis=0)`."""
+    extra = args[count:]
+    if len(args) < count or len(extra) > len(op.names):
+        wanted = f"{count} array{'s' if count != 1 else ''}" + (f", then {', '.join(op.names)}" if op.names else "")
+        raise DTypeError(f"{op.name}: takes {wanted}; got {len(args)} positional arguments")
+    for name, value in zip(op.names, extra, strict=False):
+        if name in params:
+            raise DTypeError(f"{op.name}: got {name!r} twice")
+        params = {**params, name: value}
+    return args[:count], params
+
+
+def check_metadata(op: Op, merged: dict[str, Any]) -> None:
+    """Raise for metadata that the op does not know, or lacks."""
+    unknown = [name for name in merged if name not in op.names]
+    missing = [name for name in op.names if name not in merged]
+    problem = f"does not take {', '.join(unknown)}" if unknown else f"needs {', '.join(missing)}"
+    raise DTypeError(f"{op.name}: {problem}; its metadata: {', '.join(op.names) or 'none'}")
+
+
+# -- grad mode --------------------------------------------------------------------------------------------------
+
+
+class set_grad_enabled:  # noqa: N801 - used like a function, as in PyTorch
+    """Record ops (True) or not (False) in this thread: a context manager and a decorator.
+
+    >>> import gradengine as ge
+    >>> x = ge.tensor(1.0, requires_grad=True)
+    >>> with ge.set_grad_enabled(False):
+    ...     (x * 2).requires_grad
+    False
+    """
+
+    def __init__(self, enabled: bool) -> None:
+        self.enabled = enabled
+        self.before: list[bool] = []
+
+    def __enter__(self) -> None:
+        self.before.append(mode.recording)
+        mode.recording = self.enabled
+
+    def __exit__(self, *exception: object) -> None:
+        mode.recording = self.before.pop()
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            with set_grad_enabled(self.enabled):
+                return function(*args, **kwargs)
+
+        return wrapped
+
+
+class no_grad(set_grad_enabled):  # noqa: N801
+    """Record nothing inside: `with ge.no_grad():` or `@ge.no_grad()`.
+
+    >>> import gradengine as ge
+    >>> x = ge.tensor(1.0, requires_grad=True)
+    >>> with ge.no_grad():
+    ...     (x * 2).requires_grad
+    False
+    """
+
+    def __new__(cls, function: Any = None) -> Any:
+        made = super().__new__(cls)
+        if function is None:
+            return made
+        made.__init__()
+        return made(function)
+
+    def __init__(self, function: Any = None) -> None:
+        super().__init__(False)
+
+
+class enable_grad(no_grad):  # noqa: N801
+    """Record again inside a `no_grad` block: `with ge.enable_grad():` or `@ge.enable_grad()`."""
+
+    def __init__(self, function: Any = None) -> None:
+        super().__init__()
+        self.enabled = True
+
+
+def is_grad_enabled() -> bool:
+    """True when ops are recorded in this thread."""
+    return mode.recording
+
+
+def normalize_axis(name: str, axis: Any, ndim: int) -> int:
+    """A non-negative axis. Raises ShapeError when the array has no such axis, DTypeError when it is no int."""
+    try:
+        value = operator.index(axis)
+    except TypeError:
+        raise DTypeError(f"{name}: axis must be an int, got {describe(axis)}") from None
+    if not -ndim <= value < max(ndim, 0):
+        valid = f"valid are {-ndim} to {ndim - 1}" if ndim else "a 0-d array has none"
+        raise ShapeError(f"{name}: axis {value} is out of range for {ndim} dimensions; {valid}")
+    return value % ndim
