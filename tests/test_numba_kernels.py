@@ -1,0 +1,438 @@
+"""The Numba kernels by themselves: expressions, generated loops, the cache, threads. Compared with NumPy and mpmath."""
+
+import math
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradengine_kernels import expr, numba_cpu, render
+from gradengine_kernels.expr import Expr, NotPointwiseError, Symbols, trace
+
+pytest.importorskip("numba")
+LARGE = 4 * numba_cpu.SMALL
+DTYPES = [np.float32, np.float64]
+
+
+def refuse(*arrays: Any, **params: Any) -> Any:
+    raise AssertionError("the NumPy way was taken")
+
+
+def numpy_way(function: Any) -> Any:
+    """The function on whole arrays, NumPy being its interpreter."""
+
+    def call(*arrays: Any, **params: Any) -> Any:
+        with np.errstate(all="ignore"):
+            return function(np, *arrays, **params)
+
+    return call
+
+
+def fused(function: Any, arity: int | None = None) -> Any:
+    return numba_cpu.pointwise("tested", function, arity, refuse)
+
+
+# -- expressions --------------------------------------------------------------------------------------------------
+
+
+def test_expressions_print_as_they_were_written() -> None:
+    (e,) = trace(lambda k, g, y, x: g * (1 - y * y) / (x - (2.5 - y)), ["g", "y", "x"])
+    assert repr(e) == "g * (1 - y * y) / (x - (2.5 - y))"
+    (e,) = trace(lambda k, x, *, slope: k.where((x > 0) & ~(x == 3), x, slope * k.exp(-x)), ["x"], {"slope": 0.1})
+    assert repr(e) == "where((x > 0) & logical_not(x == 3), x, slope * exp(-x))"
+
+
+@pytest.mark.parametrize(
+    ("function", "text"),
+    [
+        (lambda k, x: -(x + 1), "-(x + 1)"),
+        (lambda k, x: (x / 2) / (3 / x), "x / 2 / (3 / x)"),
+        (lambda k, x: x - (x - 1), "x - (x - 1)"),
+        (lambda k, x: (-x) * x, "-x * x"),
+        (lambda k, x: -(x * x), "-(x * x)"),
+        (lambda k, x: x**x * 2, "x ** x * 2"),
+        (lambda k, x: 2.0**x, "2 ** x"),
+        (lambda k, x: x * -3.0, "x * -3"),
+        (lambda k, x: k.maximum(x, np.float32(0.5)), "maximum(x, 0.5)"),
+    ],
+)
+def test_brackets(function: Any, text: str) -> None:
+    assert repr(trace(function, ["x"])[0]) == text
+
+
+def test_shared_parts_are_computed_once() -> None:
+    def function(k: Any, x: Any) -> Any:
+        return k.exp(x) * k.exp(x) + 1 / (1 + k.exp(x)), k.exp(x)
+
+    first, second = trace(function, ["x"])
+    exps = [e for e in expr.walk([first, second]) if e.op == "exp"]
+    assert len(exps) == 1
+    assert second is exps[0]
+    before, inside, results = render.statements([first, second], {"x": render.NUMBER}, "float32")
+    assert sum("exp" in line for line in inside) == 1
+    assert len({name for name, _ in results}) == 2
+
+
+def test_constants_that_only_look_equal_stay_apart() -> None:
+    (e,) = trace(lambda k, x: (x * 0.0 + x * -0.0) + k.where(x > 1, 1.0, 0.0), ["x"])
+    assert repr(e) == "x * 0 + x * -0 + where(x > 1, 1, 0)"
+    assert len([c for c in expr.walk([e]) if c.op == "constant"]) == 3
+
+
+def test_powers() -> None:
+    assert repr(trace(lambda k, x: x**2, ["x"])[0]) == "x * x"
+    assert [e.op for e in expr.walk(trace(lambda k, x: x**-3, ["x"]))].count("multiply") == 2
+    assert repr(trace(lambda k, x: x**0.5, ["x"])[0]) == "sqrt(x)"
+    assert repr(trace(lambda k, x: k.pow(x, 2.5), ["x"])[0]) == "x ** 2.5"
+
+
+def test_bodies_expand_where_the_renderer_knows_no_symbol() -> None:
+    bodies = {"silu": lambda k, x: x * k.sigmoid(x), "tanh": lambda k, x: refuse()}
+    assert repr(trace(lambda k, x: k.silu(x) + k.tanh(x), ["x"], bodies=bodies)[0]) == "x * sigmoid(x) + tanh(x)"
+    bodies = {"sigmoid": lambda k, x: 1 / (1 + k.exp(-x))}
+    known = render.NUMBA.known - {"sigmoid"}
+    assert repr(trace(lambda k, x: k.sigmoid(x), ["x"], bodies=bodies, known=known)[0]) == "1 / (1 + exp(-x))"
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda k, x: x if x > 0 else -x, r"x > 0 has no truth value.*k\.where"),
+        (lambda k, x: k.sum(x), "sum is no scalar operation"),
+        (lambda k, x: x.shape, "no attribute 'shape'"),
+        (lambda k, x: x + np.ones(3), "is not a number"),
+        (lambda k, x: k.exp(x, x), "exp takes 1 arguments, not 2"),
+        (lambda k, x: x + "a", "is not a number"),
+        (lambda k, x: np.exp(x), "TypeError"),
+        (lambda k, x: 1 / 0, "ZeroDivisionError"),
+    ],
+)
+def test_what_is_not_pointwise_is_said_to_be(function: Any, message: str) -> None:
+    with pytest.raises(NotPointwiseError, match=message):
+        trace(function, ["x"])
+
+
+@pytest.mark.parametrize(
+    "function",
+    [lambda k, m: m + m, lambda k, m: -m, lambda k, m: k.exp(m), lambda k, m: m > m],
+)
+def test_integer_arithmetic_of_masks_is_refused(function: Any) -> None:
+    with pytest.raises(NotPointwiseError):
+        render.statements(trace(function, ["m"]), {"m": render.MASK}, "float32")
+
+
+def test_symbols_build_what_operators_build() -> None:
+    k, x = Symbols(), Expr("input", "x")
+    for named, operator in [
+        (k.subtract(x, 1), x - 1),
+        (k.sub(1, x), 1 - x),
+        (k.divide(x, 2), x / 2),
+        (k.neg(x), -x),
+        (k.abs(x), abs(x)),
+        (k.less_equal(x, 1), x <= 1),
+        (k.not_equal(x, 1), x != 1),
+        (k.logical_or(x, x), x | x),
+        (k.square(x), x * x),
+        (k.rsqrt(x), 1 / k.sqrt(x)),
+    ]:
+        assert repr(named) == repr(operator)
+
+
+# -- generated loops ----------------------------------------------------------------------------------------------
+
+
+def special(dtype: Any, size: int, rng: np.random.Generator) -> Any:
+    """Random numbers of every magnitude, with zeros, infinities, NaN and subnormal numbers among them."""
+    info = np.finfo(dtype)
+    x = (rng.standard_normal(size) * 10.0 ** rng.integers(-3, 3, size)).astype(dtype)
+    marks = [0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, -1.0, info.tiny, -info.tiny, info.smallest_subnormal, info.max]
+    x[: 64 * len(marks) : 64] = np.array(marks, dtype)
+    rng.shuffle(x)
+    return x
+
+
+EXACT: dict[str, Any] = {
+    "add": lambda k, a, b: a + b,
+    "mixed": lambda k, a, b: 2 * a / b - (b - 0.1) * a + 1 / b,
+    "negative": lambda k, a, b: -a,
+    "maximum": lambda k, a, b: k.maximum(a, b) * 3,
+    "minimum": lambda k, a, b: k.minimum(a, b) + k.minimum(b, 0.5),
+    "sign": lambda k, a, b: k.sign(a),
+    "abs": lambda k, a, b: abs(a) + b,
+    "sqrt": lambda k, a, b: k.sqrt(a) * b,
+    "rounding": lambda k, a, b: k.floor(a) + k.ceil(b) - k.rint(a) * k.trunc(b),
+    "where": lambda k, a, b: k.where(a > b, a, b * 2.0),
+    "where_nan": lambda k, a, b: k.where(a != a, 0.0, k.where(k.isinf(a), 1.0, a)),
+    "logic": lambda k, a, b: k.where((a > 0) & (b > 0) | ~(a <= 1), a, -b),
+    "mask_arithmetic": lambda k, a, b: (a > 0) * b + b * (b >= a),
+    "isfinite": lambda k, a, b: k.where(k.isfinite(a), a, b),
+    "square": lambda k, a, b: a**2 * b,
+    "compare": lambda k, a, b: a < b,
+    "equal": lambda k, a, b: a == b,
+    "constants": lambda k, a, b: a * 3.3 + math.pi,
+}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", EXACT)
+def test_arithmetic_equals_numpy_bit_for_bit(name: str, dtype: Any, rng: np.random.Generator) -> None:
+    function = EXACT[name]
+    a, b = special(dtype, LARGE, rng), special(dtype, LARGE, rng)
+    expected = numpy_way(function)(a, b)
+    found = fused(function, 2)(a, b)
+    assert found.dtype == expected.dtype
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_rows_columns_and_scalars(dtype: Any, rng: np.random.Generator) -> None:
+    def function(k: Any, x: Any, y: Any) -> Any:
+        return (x - y) * k.maximum(y, x)
+
+    x = rng.standard_normal((64, 40, 50)).astype(dtype)
+    call = fused(function, 2)
+    shapes = [(50,), (1, 50), (1, 1, 50), (40, 50), (1, 40, 50), (64, 40, 1), (64, 1, 1), (1,), (1, 1, 1), ()]
+    for shape in shapes:
+        y = rng.standard_normal(shape).astype(dtype)
+        y = y if isinstance(y, np.ndarray) else np.array(y)
+        np.testing.assert_array_equal(call(x, y), function(np, x, y), err_msg=str(shape))
+        np.testing.assert_array_equal(call(x, y), function(np, x, y), err_msg=str(shape))
+        np.testing.assert_array_equal(
+            call(y, x) if y.size >= numba_cpu.SMALL else function(np, y, x), function(np, y, x)
+        )
+    for y in (2.0, 3, dtype(0.3)):
+        found = call(x, y)
+        assert found.dtype == dtype
+        np.testing.assert_array_equal(found, function(np, x, y))
+    long = rng.standard_normal((2, LARGE)).astype(dtype)
+    for y in (rng.standard_normal((2, 1)).astype(dtype), rng.standard_normal(LARGE).astype(dtype)):
+        np.testing.assert_array_equal(call(long, y), function(np, long, y))
+
+
+def test_a_row_and_a_column_together(rng: np.random.Generator) -> None:
+    def layer_norm(k: Any, x: Any, mean: Any, scale: Any, weight: Any, bias: Any) -> Any:
+        return (x - mean) * scale * weight + bias
+
+    x = rng.standard_normal((300, 200)).astype(np.float32)
+    mean, scale = rng.standard_normal((2, 300, 1)).astype(np.float32)
+    weight, bias = rng.standard_normal((2, 200)).astype(np.float32)
+    call = fused(layer_norm, 5)
+    np.testing.assert_array_equal(call(x, mean, scale, weight, bias), layer_norm(np, x, mean, scale, weight, bias))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_masks_as_operands(dtype: Any, rng: np.random.Generator) -> None:
+    x, y = rng.standard_normal((2, 200, 300)).astype(dtype)
+    call = fused(lambda k, c, a, b: k.where(c, a, b), 3)
+    for c in (x > 0, x[0] > 0, x[:, :1].copy() > 0):
+        np.testing.assert_array_equal(call(np.ascontiguousarray(np.broadcast_to(c, x.shape)), x, y), np.where(c, x, y))
+    dropout = fused(lambda k, x, keep, p: x * keep / (1 - p), 2)
+    np.testing.assert_array_equal(dropout(x, y > 0, p=0.25), x * (y > 0) / 0.75)
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        lambda x: (x.astype(np.float16), x.astype(np.float16)),
+        lambda x: (x.astype(np.int64), x.astype(np.int64)),
+        lambda x: (x, x.astype(np.float64)),
+        lambda x: (x, np.float64(0.1)),
+        lambda x: (x, np.array([0.1])),
+        lambda x: (x.T, x.T),
+        lambda x: (x[::2], x[::2]),
+        lambda x: (x, x.T),
+        lambda x: (x[:, :1].copy(), x[:1]),
+        lambda x: (x[:, :, None], x[:1, None, :]),
+        lambda x: (x.astype(">f4"), x),
+        lambda x: (x[:, None], x[0][:, None]),
+        lambda x: (x, x[:1, :1][None]),
+    ],
+)
+def test_all_else_goes_the_numpy_way(arrays: Any, rng: np.random.Generator) -> None:
+    a, b = arrays(rng.standard_normal((256, 256)).astype(np.float32))
+    calls = []
+    call = numba_cpu.pointwise("tested", lambda k, a, b: a + b, 2, lambda a, b: calls.append(1) or np.add(a, b))
+    found = call(a, b)
+    assert calls
+    np.testing.assert_array_equal(found, a + b)
+    assert found.dtype == (a + b).dtype
+
+
+def test_small_and_empty_arrays_go_the_numpy_way() -> None:
+    for function, arity in [(lambda k, x: -x, 1), (lambda k, x, y: x + y, 2), (lambda k, x, y, z: x + y + z, 3)]:
+        call = numba_cpu.pointwise("tested", function, arity, lambda *arrays, **params: (arrays, params))
+        for x in (np.ones((4, 4)), np.ones(0), np.ones(()), np.float32(1), np.ones((0, LARGE))):
+            assert call(*[x] * arity) == ((x,) * arity, {})
+            assert call(*[x] * arity, p=1) == ((x,) * arity, {"p": 1})
+
+
+def test_what_cannot_be_traced_goes_the_numpy_way_and_is_tried_once(rng: np.random.Generator) -> None:
+    x = rng.standard_normal(LARGE)
+    tries = []
+
+    def rule(k: Any, x: Any) -> Any:
+        tries.append(k)
+        return k.cumsum(x)
+
+    call = numba_cpu.pointwise("tested", rule, 1, np.cumsum)
+    for _ in range(3):
+        np.testing.assert_array_equal(call(x), np.cumsum(x))
+    assert len(tries) == 1
+    same = numba_cpu.pointwise("tested", lambda k, g, y: g, 2, lambda g, y: g)
+    assert same(x, x + 1) is x
+
+
+def test_float_params_are_given_at_run_time_and_others_compile_anew(rng: np.random.Generator) -> None:
+    x = rng.standard_normal(LARGE).astype(np.float32)
+
+    def function(k: Any, x: Any, *, slope: float, kind: str) -> Any:
+        return k.where(x > 0, x, x * slope) if kind == "leaky" else k.maximum(x, slope)
+
+    call = fused(function, 1)
+    for slope in (0.1, 0.2, math.nan):
+        np.testing.assert_array_equal(call(x, slope=slope, kind="leaky"), np.where(x > 0, x, x * np.float32(slope)))
+    assert len(call.fused.plans) == 1
+    np.testing.assert_array_equal(call(x, slope=0.5, kind="max"), np.maximum(x, np.float32(0.5)))
+    assert len(call.fused.plans) == 2
+
+
+def adam(k: Any, p: Any, m: Any, v: Any, g: Any, *, rate: float, beta1: float, beta2: float, nesterov: bool) -> Any:
+    m = beta1 * m + (1 - beta1) * g
+    v = beta2 * v + (1 - beta2) * g * g
+    return p - rate * m / (k.sqrt(v) + 1e-8), m, v
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_updates_write_in_place(dtype: Any, rng: np.random.Generator) -> None:
+    p, m, g = rng.standard_normal((3, LARGE)).astype(dtype)
+    v = np.abs(m)
+    scalars = dict(rate=0.1, beta1=0.9, beta2=0.99, nesterov=False)
+    expected = adam(np, p, m, v, g, **scalars)
+    call = fused(adam)
+    for out in (None, [p, m, v], [np.empty_like(p), m.copy(), np.empty_like(p)]):
+        arrays = [x.copy() for x in (p, m, v, g)]
+        targets = None
+        if out is not None:
+            targets = [arrays[i] if o is x else o for i, (o, x) in enumerate(zip(out, (p, m, v)))]
+        found = call(*arrays, out=targets, **scalars)
+        assert isinstance(found, tuple)
+        for i in range(3):
+            np.testing.assert_allclose(found[i], expected[i], rtol=4 * np.finfo(dtype).eps, atol=1e-7)
+            if targets is not None:
+                assert found[i] is targets[i]
+
+
+def test_out_that_overlaps_is_not_written_to(rng: np.random.Generator) -> None:
+    memory = rng.standard_normal(LARGE + 1)
+    before = memory.copy()
+    x, shifted = memory[:-1], memory[1:]
+    call = numba_cpu.pointwise("tested", lambda k, x: -x, None, lambda x: -x)
+    np.testing.assert_array_equal(call(x, out=[shifted]), -before[:-1])
+    np.testing.assert_array_equal(memory, before)
+
+
+# -- cache, threads, processes ------------------------------------------------------------------------------------
+
+PROGRAM = """
+import sys
+import numpy as np
+from gradengine_kernels import numba_cpu
+assert "numba" not in sys.modules and "scipy" not in sys.modules
+double = numba_cpu.pointwise("double", lambda k, x: 2 * x * x, 1, None)
+x = np.ones(100_000, np.float32)
+y = double(x)
+assert (y == 2).all()
+(plan,) = double.fused.plans.values()
+print(plan.kernel.compiled.cache_hits)
+"""
+
+
+def run_program(folder: Path, program: str = PROGRAM, **environment: str) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join(sys.path)
+    env = {**os.environ, "GRADENGINE_CACHE_DIR": str(folder), "PYTHONPATH": path, **environment}
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", program], env=env, text=True, capture_output=True, timeout=300
+    )
+
+
+def test_a_second_process_reads_machine_code_from_the_cache(tmp_path: Path) -> None:
+    first = run_program(tmp_path)
+    assert (first.returncode, first.stderr) == (0, "")
+    assert first.stdout.strip() == "0"
+    second = run_program(tmp_path)
+    assert second.stdout.strip() == "1", second.stderr
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_processes_that_start_together_share_the_cache(tmp_path: Path) -> None:
+    results: list[Any] = []
+    threads = [threading.Thread(target=lambda: results.append(run_program(tmp_path))) for _ in range(3)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert [r.returncode for r in results] == [0] * 3, [r.stderr for r in results]
+    assert run_program(tmp_path).stdout.strip() == "1"
+
+
+def test_a_cache_that_cannot_be_written_does_no_harm(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    found = run_program(blocked, TMPDIR=str(tmp_path))
+    assert found.returncode == 0, found.stderr
+    assert list(tmp_path.rglob("double_*.py"))
+
+
+@pytest.mark.parametrize("layer", ["omp", "workqueue"])
+def test_python_threads_may_call_at_once(layer: str, tmp_path: Path) -> None:
+    program = """
+import threading
+import numpy as np
+from gradengine_kernels import numba_cpu
+call = numba_cpu.pointwise("double", lambda k, x: 2 * x, 1, None)
+failures = []
+def work(seed):
+    x = np.random.default_rng(seed).standard_normal(300_000)
+    for _ in range(30):
+        if not np.array_equal(call(x), 2 * x):
+            failures.append(seed)
+threads = [threading.Thread(target=work, args=(i,)) for i in range(6)]
+[t.start() for t in threads]
+[t.join() for t in threads]
+import numba
+assert not failures and numba.threading_layer() == LAYER, (failures, numba.threading_layer())
+""".replace("LAYER", repr(layer))
+    found = run_program(tmp_path, program, NUMBA_THREADING_LAYER=layer, NUMBA_NUM_THREADS="2")
+    if "No threading layer could be loaded" in found.stderr:
+        pytest.skip(f"no {layer} here")
+    assert found.returncode == 0, found.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_forked_child_computes(tmp_path: Path) -> None:
+    program = """
+import os
+import numpy as np
+from gradengine_kernels import numba_cpu
+call = numba_cpu.pointwise("double", lambda k, x: 2 * x, 1, None)
+x = np.ones(1_000_000)
+call(x)
+child = os.fork()
+if child == 0:
+    os._exit(0 if (call(x) == 2).all() else 3)
+assert os.waitpid(child, 0)[1] == 0
+assert (call(x) == 2).all()
+"""
+    found = run_program(tmp_path, program, NUMBA_NUM_THREADS="2")
+    assert found.returncode == 0, found.stderr
+
+
+def test_arrays_are_where_the_driver_looks_for_them() -> None:
+    from gradengine_kernels.numba_cpu import runtime
+
+    assert runtime.probe()
