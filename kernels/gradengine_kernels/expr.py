@@ -248,12 +248,12 @@ def is_runtime(value: Any) -> bool:
 def share(outputs: Sequence[Expr]) -> tuple[Expr, ...]:
     """The same expressions with equal parts made one object, so that each is computed once."""
     interned: dict[Any, Expr] = {}
-    key: tuple[Any, ...]
     done: dict[int, Expr] = {}
 
     def visit(e: Expr) -> Expr:
         if id(e) in done:
             return done[id(e)]
+        key: tuple[Any, ...]
         if e.op in ("input", "param", "constant"):
             # repr tells 0.0 from -0.0, True from 1.0 and NaN from nothing.
             made, key = e, (e.op, repr(e.args[0]))
