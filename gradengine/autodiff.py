@@ -1,24 +1,23 @@
 """The backward walk: `backward` and `grad`.
 
-The walk visits every recorded Tensor after all of its consumers, asks its op's rules for the cotangents of its
-inputs and sums what arrives over several paths. It is iterative, so the length of a chain does not matter. Rules
-run on raw arrays, or on Tensors when the gradients themselves are to have gradients.
+The walk visits recorded Tensors in the reverse order of their making, so each after all of its consumers. It asks
+the op's rules for the cotangents of its inputs and sums what arrives over several paths. It is iterative, so the
+length of a chain does not matter. Rules run on raw arrays, or on Tensors when the gradients themselves are to have
+gradients.
 
 May import tensor and errors; the ops only when rules run on Tensors.
 """
 
 from __future__ import annotations
 
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 
 from .errors import ArgumentError, DTypeError, GraphError, ShapeError
-from .tensor import LEAF, Tensor, constant, describe, mode, set_grad_enabled, wrap
+from .tensor import LEAF, Tensor, constant, describe, set_grad_enabled, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-
-POSITIONS = tuple(tuple(range(n)) for n in range(8))  # iterating over a tuple beats making a range
 
 
 def backward(
@@ -100,7 +99,7 @@ def start(root: Any, gradient: Any, what: str, create_graph: bool) -> Any:
             "or it was computed under no_grad; set requires_grad=True on the inputs"
         )
     if gradient is None:
-        if root.size != 1:
+        if root.array.size != 1:
             raise GraphError(
                 f"{what}: only a scalar can start without a gradient, this Tensor has shape {root.shape}; "
                 "reduce it first (.sum(), .mean()) or pass a gradient of its shape"
@@ -113,29 +112,6 @@ def start(root: Any, gradient: Any, what: str, create_graph: bool) -> Any:
     if given.dtype != root.dtype:
         given = given.to(root.dtype)
     return given if create_graph else given.array
-
-
-def plan(roots: Sequence[Tensor], needed: set[Tensor] | None) -> dict[Tensor, int]:
-    """How many recorded consumers each Tensor below `roots` has; with `needed`, of those in it alone."""
-    consumers: dict[Tensor, int] = dict.fromkeys(roots, 0)
-    stack = [root for root in consumers if root.op is not LEAF]
-    while stack:
-        t = stack.pop()
-        inputs = t.inputs
-        if inputs is None:
-            raise GraphError(
-                f"backward: the graph behind {t.op.name} was released by an earlier backward; "  # type: ignore[union-attr]
-                "pass retain_graph=True to the first call to walk it twice"
-            )
-        for x in inputs:
-            if x.op is not None:
-                if x in consumers:
-                    consumers[x] += 1
-                elif needed is None or x in needed:
-                    consumers[x] = 1
-                    if x.op is not LEAF:
-                        stack.append(x)
-    return consumers
 
 
 def relink_graph(roots: Sequence[Tensor], leaves_too: bool) -> None:
@@ -198,126 +174,155 @@ def walk(
     """The cotangents of all leaves (and of `targets`) below `roots`: raw arrays, or Tensors when `create_graph`."""
     if create_graph or Tensor.changed_in_place:
         relink_graph(roots, leaves_too=create_graph)
-    consumers = plan(roots, None if targets is None else between(roots, targets))
+    needed = None if targets is None else between(roots, targets)
     backend = roots[0].backend
     cotangents: dict[Tensor, Any] = {}
+    ready: list[tuple[int, Tensor]] = []
     for root, seed in zip(roots, seeds, strict=True):
-        cotangents[root] = cotangents[root] + seed if root in cotangents else seed
-    wanted = {id(x) for x in targets} if targets is not None else None
+        if root in cotangents:
+            cotangents[root] = cotangents[root] + seed
+        else:
+            cotangents[root] = seed
+            if root.op is not LEAF:
+                heappush(ready, (root.order, root))
     kept: dict[Tensor, Any] = {}
-    ready = [root for root in cotangents if consumers[root] == 0 and root.op is not LEAF]
-    if create_graph:
-        from . import ops as k
-
-        with set_grad_enabled(True), backend.quiet():
-            walk_tensors(ready, cotangents, consumers, kept, wanted, k)
-    else:
-        before, mode.recording = mode.recording, False
-        try:
-            with backend.quiet():
-                walk_arrays(ready, cotangents, consumers, kept, wanted, backend, keep)
-        finally:
-            mode.recording = before
+    wanted = {id(x) for x in targets or ()}
+    with backend.quiet():
+        if create_graph:
+            with set_grad_enabled(True):
+                walk_tensors(ready, cotangents, kept, wanted, needed)
+        else:
+            walk_arrays(ready, cotangents, kept, wanted, needed, backend, keep)
     for leaf, g in cotangents.items():
+        if g.shape != leaf.shape:
+            g = backend.reshape(g, shape=leaf.shape)
         kept[leaf] = run_hooks(leaf, g) if leaf.hooks else g
     return kept
 
 
 def walk_arrays(
-    ready: list[Tensor],
+    ready: list[tuple[int, Tensor]],
     cotangents: dict[Tensor, Any],
-    consumers: dict[Tensor, int],
     kept: dict[Tensor, Any],
-    wanted: set[int] | None,
+    wanted: set[int],
+    needed: set[Tensor] | None,
     backend: Any,
     keep: bool,
 ) -> None:
-    """Run the rules on raw arrays, releasing each node behind the walk unless `keep`."""
+    """Run the rules on raw arrays, releasing each node behind the walk unless `keep`.
+
+    The case of two arrays and no metadata is written out: small graphs spend their time in this loop, and a loop
+    over two operands costs as much as what it does. There `nbytes` stands for shape and dtype: a cotangent as large
+    as its operand has at most leading axes of size 1 too many, which go where a shape matters.
+    """
     small, fused = backend.small, backend.rules
     while ready:
-        t = ready.pop()
-        g = cotangents.pop(t, None)
-        if g is None:  # every path to it went through an input that has no gradient rule
-            pass_over(t, consumers, ready)
-            continue
-        if t.hooks:
-            g = run_hooks(t, g)
-        if wanted is not None and id(t) in wanted:
-            kept[t] = g
-        inputs, saved, params, y = t.inputs, t.saved, t.params, t.array
-        rules = t.op.rules if y.size < small else fused[t.op]  # type: ignore[union-attr, index]
-        count = len(saved)  # type: ignore[arg-type]
-        last = True
-        for i in POSITIONS[count] if count < 8 else range(count):
-            x = inputs[i]  # type: ignore[index]
-            if x.op is None or (wanted is not None and x not in consumers):
-                continue
-            last = False
-            rule = rules[i]
-            if rule is not None:
-                array = saved[i]  # type: ignore[index]
-                if params:
-                    d = rule(backend, g, y, *saved, **params)  # type: ignore[misc]
-                elif count == 2:
-                    d = rule(backend, g, y, saved[0], saved[1])  # type: ignore[index]
+        t = heappop(ready)[1]
+        g = cotangents.pop(t)
+        op, inputs, saved, y = t.op, t.inputs, t.saved, t.array
+        if inputs is None:
+            raise released(t)
+        rules = op.rules if y.size < small else fused[op]  # type: ignore[union-attr, index]
+        if op.pair and needed is None and not t.hooks:  # type: ignore[union-attr]
+            a, b = saved  # type: ignore[misc]
+            x, z = inputs
+            if x.op is not None:
+                d = rules[0](backend, g, y, a, b)  # type: ignore[misc]
+                if not d.nbytes == a.nbytes > 0:
+                    d = fit(d, a, backend)
+                if x in cotangents:
+                    cotangents[x] = cotangents[x] + d
                 else:
-                    d = rule(backend, g, y, *saved)  # type: ignore[misc]
-                if d.shape != array.shape:
-                    d = backend.sum_to(d, shape=array.shape)
-                if d.dtype is not array.dtype and d.dtype != array.dtype:
-                    d = backend.cast(d, array.dtype)
-                cotangents[x] = cotangents[x] + d if x in cotangents else d
-            n = consumers[x] - 1
-            consumers[x] = n
-            if n == 0 and x.op is not LEAF:
-                ready.append(x)
-        if not keep and not last:  # a target whose own graph was not walked stays whole
+                    cotangents[x] = d
+                    if x.op is not LEAF:
+                        heappush(ready, (x.order, x))
+            if z.op is not None:
+                d = rules[1](backend, g, y, a, b)  # type: ignore[misc]
+                if not d.nbytes == b.nbytes > 0:
+                    d = fit(d, b, backend)
+                if z in cotangents:
+                    cotangents[z] = cotangents[z] + d
+                else:
+                    cotangents[z] = d
+                    if z.op is not LEAF:
+                        heappush(ready, (z.order, z))
+        else:
+            if g.shape != y.shape:
+                g = backend.reshape(g, shape=y.shape)
+            if t.hooks:
+                g = run_hooks(t, g)
+            if id(t) in wanted:
+                kept[t] = g
+            params, walked = t.params, False
+            for i, x in enumerate(inputs):
+                if x.op is None or (needed is not None and x not in needed):
+                    continue
+                walked = True
+                rule = rules[i]
+                if rule is None:
+                    continue
+                d = fit(rule(backend, g, y, *saved, **params), saved[i], backend)  # type: ignore[misc, index]
+                if x in cotangents:
+                    cotangents[x] = cotangents[x] + d
+                else:
+                    cotangents[x] = d
+                    if x.op is not LEAF:
+                        heappush(ready, (x.order, x))
+            if not walked:
+                continue  # a target whose own graph is not asked for stays whole
+        if not keep:
             t.inputs = t.saved = None
 
 
 def walk_tensors(
-    ready: list[Tensor],
+    ready: list[tuple[int, Tensor]],
     cotangents: dict[Tensor, Any],
-    consumers: dict[Tensor, int],
     kept: dict[Tensor, Any],
-    wanted: set[int] | None,
-    k: Any,
+    wanted: set[int],
+    needed: set[Tensor] | None,
 ) -> None:
     """Run the rules on Tensors, so that the gradients are recorded like any other computation."""
+    from . import ops as k
+
     while ready:
-        t = ready.pop()
-        g = cotangents.pop(t, None)
-        if g is None:  # every path to it went through an input that has no gradient rule
-            pass_over(t, consumers, ready)
-            continue
+        t = heappop(ready)[1]
+        g = cotangents.pop(t)
+        if t.inputs is None:
+            raise released(t)
         if t.hooks:
             g = run_hooks(t, g)
-        if wanted is not None and id(t) in wanted:
+        if id(t) in wanted:
             kept[t] = g
-        inputs, rules = t.inputs, t.op.rules  # type: ignore[union-attr]
-        for i, x in enumerate(inputs):  # type: ignore[arg-type]
-            if x.op is None or (wanted is not None and x not in consumers):
+        for i, x in enumerate(t.inputs):
+            rule = t.op.rules[i]  # type: ignore[union-attr]
+            if x.op is None or rule is None or (needed is not None and x not in needed):
                 continue
-            rule = rules[i]
-            if rule is not None:
-                d = rule(k, g, t, *inputs, **t.params)  # type: ignore[misc]
-                if d.shape != x.shape:
-                    d = k.sum_to(d, shape=x.shape)
-                if d.dtype != x.dtype:
-                    d = d.to(x.dtype)
-                cotangents[x] = cotangents[x] + d if x in cotangents else d
-            consumers[x] -= 1
-            if consumers[x] == 0 and x.op is not LEAF:
-                ready.append(x)
+            d = rule(k, g, t, *t.inputs, **t.params)
+            if d.shape != x.shape:
+                d = k.sum_to(d, shape=x.shape)
+            if d.dtype != x.dtype:
+                d = d.to(x.dtype)
+            if x in cotangents:
+                cotangents[x] = cotangents[x] + d
+            else:
+                cotangents[x] = d
+                if x.op is not LEAF:
+                    heappush(ready, (x.order, x))
 
 
-def pass_over(t: Tensor, consumers: dict[Tensor, int], ready: list[Tensor]) -> None:
-    """Count a node that no cotangent reaches as done, for the sake of what lies below it."""
-    for x in t.inputs or ():
-        if x in consumers and x.op is not None:
-            consumers[x] -= 1
-            if consumers[x] == 0 and x.op is not LEAF:
-                ready.append(x)
+def released(t: Tensor) -> GraphError:
+    """The error for a second walk over a graph that the first one has used up."""
+    return GraphError(
+        f"backward: the graph behind {t.op.name} was released by an earlier backward; "  # type: ignore[union-attr]
+        "pass retain_graph=True to the first call to walk it twice"
+    )
+
+
+def fit(d: Any, array: Any, backend: Any) -> Any:
+    """A cotangent summed to the shape of its operand and cast to its dtype."""
+    if d.shape != array.shape:
+        d = backend.sum_to(d, shape=array.shape)
+    return d if d.dtype == array.dtype else backend.cast(d, array.dtype)
 
 
 def run_hooks(t: Tensor, g: Any) -> Any:
@@ -325,7 +330,8 @@ def run_hooks(t: Tensor, g: Any) -> Any:
     raw = not isinstance(g, Tensor)
     current = constant(g, t.backend) if raw else g
     for hook in list(t.hooks.values()):  # type: ignore[union-attr]
-        changed = hook(current)
+        with set_grad_enabled(not raw):
+            changed = hook(current)
         if changed is not None:
             if not isinstance(changed, Tensor) or changed.shape != t.shape:
                 raise ShapeError(f"hook: must return None or a Tensor of shape {t.shape}, got {describe(changed)}")

@@ -121,7 +121,7 @@ class Backend:
 
     def new_ones(self, shape: tuple[int, ...], dtype: Any) -> Any:
         """A new array of ones."""
-        return np.ones(shape, dtype)
+        return np.ones(shape, dtype) if shape else dtype.type(1)
 
     def cast(self, array: Any, dtype: Any) -> Any:
         """The array in another dtype, itself when it has that dtype already."""

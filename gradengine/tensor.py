@@ -11,6 +11,8 @@ May import errors and backend. Ops are declared in `gradengine.ops`; the backwar
 from __future__ import annotations
 
 import functools
+import itertools
+import math
 import operator
 import sys
 import threading
@@ -35,6 +37,9 @@ class GradMode(threading.local):
 
 
 mode = GradMode()
+order = itertools.count(0, -1)
+silent = 0  # how many blocks, in all threads, have switched recording off: while none, nobody need ask `mode`
+silence = threading.Lock()
 
 
 class Op:
@@ -44,7 +49,7 @@ class Op:
     `shape(name, *shapes, **params)` returns the output's shape or raises a ShapeError that says what does not fit.
     """
 
-    __slots__ = ("body", "defaults", "kind", "name", "names", "rules", "shape")
+    __slots__ = ("body", "defaults", "kind", "name", "names", "pair", "rules", "shape")
 
     def __init__(
         self,
@@ -59,6 +64,7 @@ class Op:
     ) -> None:
         self.name, self.kind, self.rules, self.body, self.shape = name, kind, rules, body, shape
         self.defaults, self.names = dict(defaults), names
+        self.pair = len(rules) == 2 and not names and all(rules)  # two arrays with a rule each and no metadata
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"
@@ -80,7 +86,7 @@ class Tensor:
     tensor([[2., 4.]])
     """
 
-    __slots__ = ("__weakref__", "array", "backend", "grad", "hooks", "inputs", "op", "params", "saved")
+    __slots__ = ("__weakref__", "array", "backend", "grad", "hooks", "inputs", "op", "order", "params", "saved")
     __hash__ = object.__hash__
     __array_priority__ = 1000
     changed_in_place: ClassVar[bool] = False  # True once any recorded Tensor was; the walk looks for it only then
@@ -92,6 +98,7 @@ class Tensor:
     inputs: tuple[Tensor, ...] | None
     saved: tuple[Any, ...] | None
     params: dict[str, Any]
+    order: int  # falls with every recorded op, so that a heap gives the latest first
     grad: Tensor | None
     hooks: dict[int, Callable[[Tensor], Tensor | None]] | None
 
@@ -126,7 +133,7 @@ class Tensor:
     @property
     def size(self) -> int:
         """The number of elements."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
     @property
     def device(self) -> str:
@@ -394,7 +401,7 @@ class Tensor:
         if self.op is not None:
             old.inputs, old.saved, old.params = self.inputs, self.saved, self.params
             if self.op is not LEAF:
-                old.hooks, self.hooks = self.hooks, None
+                old.hooks, self.hooks, old.order = self.hooks, None, self.order
         new = compute(old)
         if new.shape != self.shape:
             raise ShapeError(f"{what}: the result has shape {new.shape}, but a change in place must keep {self.shape}")
@@ -406,6 +413,7 @@ class Tensor:
         if mode.recording and new.op is not None:
             Tensor.changed_in_place = True
             self.op, self.inputs, self.saved, self.params = new.op, new.inputs, new.saved, new.params
+            self.order = new.order
         return self
 
 
@@ -552,8 +560,8 @@ def unary(op: Op) -> Callable[..., Tensor]:
             raise explain(op, error, (x,), EMPTY) from None
         out.backend = backend
         out.grad = out.hooks = None
-        if x.op is not None and mode.recording:
-            out.op, out.inputs, out.saved, out.params = op, (x,), (array,), EMPTY
+        if x.op is not None and (not silent or mode.recording):
+            out.op, out.inputs, out.saved, out.params, out.order = op, (x,), (array,), EMPTY, next(order)
         else:
             out.op = None
         return out
@@ -582,8 +590,8 @@ def binary(op: Op) -> Callable[..., Tensor]:
             raise explain(op, error, (a, b), EMPTY) from None
         out.backend = backend
         out.grad = out.hooks = None
-        if (a.op is not None or b.op is not None) and mode.recording:
-            out.op, out.inputs, out.saved, out.params = op, (a, b), (left, right), EMPTY
+        if (a.op is not None or b.op is not None) and (not silent or mode.recording):
+            out.op, out.inputs, out.saved, out.params, out.order = op, (a, b), (left, right), EMPTY, next(order)
         else:
             out.op = None
         return out
@@ -620,10 +628,10 @@ def nary(op: Op, count: int | None) -> Callable[..., Tensor]:
             raise explain(op, error, args, merged) from None
         out.backend = backend
         out.op = out.grad = out.hooks = None
-        if has_rules and mode.recording:
+        if has_rules and (not silent or mode.recording):
             for x in args:
                 if x.op is not None:
-                    out.op, out.inputs, out.saved, out.params = op, args, arrays, merged
+                    out.op, out.inputs, out.saved, out.params, out.order = op, args, arrays, merged, next(order)
                     break
         return out
 
@@ -669,11 +677,19 @@ class set_grad_enabled:  # noqa: N801 - used like a function, as in PyTorch
         self.before: list[bool] = []
 
     def __enter__(self) -> None:
+        global silent
         self.before.append(mode.recording)
         mode.recording = self.enabled
+        if not self.enabled:
+            with silence:
+                silent += 1
 
     def __exit__(self, *exception: object) -> None:
+        global silent
         mode.recording = self.before.pop()
+        if not self.enabled:
+            with silence:
+                silent -= 1
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)

@@ -94,7 +94,8 @@ def attach() -> None:
     """Give Tensor its operators and methods."""
     for dunder, name in OPERATORS.items():
         op = getattr(ops, name, None)
-        if op is None: continue
+        if op is None:
+            continue
         setattr(Tensor, f"__{dunder}__", op)
         setattr(Tensor, f"__r{dunder}__", reflected(op))
         setattr(Tensor, f"__i{dunder}__", in_place(op, f"{name} in place"))
@@ -105,7 +106,20 @@ def attach() -> None:
     for name in METHODS:
         if name != "mT":
             setattr(Tensor, name, getattr(ops, name, None))
-    for name in ("add", "subtract", "multiply", "divide", "pow", "clip", "exp", "sqrt", "abs", "relu", "tanh", "sigmoid"):
+    for name in (
+        "add",
+        "subtract",
+        "multiply",
+        "divide",
+        "pow",
+        "clip",
+        "exp",
+        "sqrt",
+        "abs",
+        "relu",
+        "tanh",
+        "sigmoid",
+    ):
         setattr(Tensor, f"{name}_", in_place_method(getattr(ops, name, None), f"{name}_"))
     aliases = {"sub": "subtract", "mul": "multiply", "div": "divide", "neg": "negative", "clamp": "clip"}
     aliases |= {"sub_": "subtract_", "mul_": "multiply_", "div_": "divide_", "clamp_": "clip_"}
