@@ -66,7 +66,10 @@ def elementwise(
     call = make(op, len(rules)) if make is nary else make(op) if make else nary(op, len(rules))  # type: ignore[operator]
     inputs = {1: ["x"], 2: ["x1", "x2"]}.get(len(rules), [f"x{i}" for i in range(1, len(rules) + 1)])
     parameters = [inspect.Parameter(n, inspect.Parameter.POSITIONAL_ONLY) for n in inputs]
-    parameters += [inspect.Parameter(n, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=defaults[n]) for n in names]
+    parameters += [
+        inspect.Parameter(n, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=defaults.get(n, inspect.Parameter.empty))
+        for n in names
+    ]
     return dress(call, op, inspect.Signature(parameters), doc)
 
 
