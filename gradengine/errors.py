@@ -14,6 +14,7 @@ class GradengineError(Exception):
         self.message = message
         self.module_path = ""
         self.module_repr = ""
+        self.module: object = None  # the outermost module that it has passed through so far
 
     def enter_module(self, name: str, described: str = "") -> None:
         """Note that the error passed through the module `name` on its way out, innermost first."""
