@@ -1,0 +1,276 @@
+"""Checkpoints: `save`, `load` and their lower level, on safetensors files. Pickle is neither written nor read.
+
+A file is an ordinary safetensors file whose arrays any program can read. One entry of its header, `gradengine`, holds
+the rest as JSON: the version of this format, the tree that says where each array belongs (see `state`), and a SHA-256
+over tree and arrays, so that damage is found when the file is read and not by a model that has become worse.
+
+May import errors, tensor, and safetensors when it is first used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import CheckpointError
+from ..tensor import Tensor
+from .files import atomic_writer
+from .state import encode, unflatten_state
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    StrPath = str | os.PathLike[str]
+
+KEY = "gradengine"
+VERSION = 1
+LONGEST_HEADER = 100_000_000  # bytes; safetensors takes no longer one
+REMEDY = "Restore it from a copy, or go on from another checkpoint."
+
+
+def save(state: Any, path: StrPath) -> None:
+    """Save a state dict, or any nested state, to a safetensors file, whole or not at all.
+
+    Parameters
+    ----------
+    state
+        Dicts, lists and tuples, nested, of Tensors, NumPy arrays and scalars, str, int, float, bool and None.
+        An array's name in the file is the path to it, so `model.state_dict()` is stored under its own names.
+    path
+        The file. The folder must exist. What stands there is replaced only once the new file is on the disk.
+
+    Raises
+    ------
+    CheckpointError
+        If the state holds something else, or the file cannot be written (full disk, no permission, no such folder).
+        The file that was there is then untouched.
+
+    Examples
+    --------
+    >>> import tempfile, gradengine as ge
+    >>> path = tempfile.mkdtemp() + "/model.safetensors"
+    >>> ge.save({"weight": ge.tensor([1.0, 2.0]), "epoch": 3}, path)
+    >>> ge.load(path)
+    {'weight': tensor([1., 2.]), 'epoch': 3}
+    """
+    arrays: dict[str, np.ndarray] = {}
+    _write(path, arrays, {"state": encode(state, (), arrays)})
+
+
+def load(path: StrPath) -> Any:
+    """Read what `save` has written, exactly as it was.
+
+    Tensors come back as Tensors on the CPU that need no gradient, arrays as arrays. A safetensors file of another
+    program gives a dict of Tensors by name; there is no checksum in it, so its content is not checked.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, truncated, damaged or of another kind. Pickle files (`torch.save`) are never read.
+
+    Examples
+    --------
+    >>> import tempfile, gradengine as ge
+    >>> path = tempfile.mkdtemp() + "/state.safetensors"
+    >>> ge.save([("lr", 0.1), ge.tensor(2.0)], path)
+    >>> ge.load(path)
+    [('lr', 0.1), tensor(2.)]
+    """
+    arrays, content = _read(path)
+    if content is None:
+        content = {name: {"$tensor": name} for name in arrays}
+    return _restore(path, arrays, content["state"] if list(content) == ["state"] else content)
+
+
+def save_checkpoint(
+    path: StrPath, tensors: Mapping[str, Tensor | np.ndarray], metadata: Mapping[str, Any] | None = None
+) -> None:
+    """Save named tensors under exactly these names, and beside them whatever else training needs to go on.
+
+    Parameters
+    ----------
+    path
+        The file, as for `save`.
+    tensors
+        Tensors or arrays by name, such as `model.state_dict()`.
+    metadata
+        Any nested state, as for `save`: settings and counters, and also the states of optimizers, loaders and
+        generators with the arrays in them.
+
+    Raises
+    ------
+    CheckpointError
+        As `save` does.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = tempfile.mkdtemp() + "/run.safetensors"
+    >>> save_checkpoint(path, {"w": np.ones(2)}, {"epoch": 3, "optimizer": {0: {"step": 7, "m": np.zeros(2)}}})
+    >>> load_checkpoint(path)
+    ({'w': array([1., 1.])}, {'epoch': 3, 'optimizer': {0: {'step': 7, 'm': array([0., 0.])}}})
+    """
+    for what, value in (("tensors", tensors), ("metadata", metadata or {})):
+        if not isinstance(value, Mapping):
+            raise CheckpointError(f"save_checkpoint: {what} must be a dict, got a {type(value).__name__}")
+    for name, tensor in tensors.items():
+        if not isinstance(name, str) or not isinstance(tensor, (Tensor, np.ndarray)):
+            raise CheckpointError(
+                f"save_checkpoint: tensors must be Tensors or arrays by name, but {name!r} is a "
+                f"{type(tensor).__name__}; put anything else into metadata"
+            )
+    arrays: dict[str, np.ndarray] = {}
+    tree = {"tensors": encode(tensors, (), arrays), "metadata": encode(metadata or {}, (), arrays)}
+    _write(path, arrays, tree)
+
+
+def load_checkpoint(path: StrPath) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read the tensors and the metadata that `save_checkpoint` has written, exactly as they were.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, truncated, damaged, or not one that `save_checkpoint` has written.
+
+    Examples
+    --------
+    >>> load_checkpoint("nowhere.safetensors")
+    Traceback (most recent call last):
+      ...
+    gradengine.errors.CheckpointError: cannot read the checkpoint nowhere.safetensors: there is no such file
+    """
+    arrays, content = _read(path)
+    if content is None:
+        raise CheckpointError(
+            f"{_text(path)} is a safetensors file of another program; gradengine.load reads the tensors in it"
+        )
+    if "tensors" not in content:
+        raise CheckpointError(f"{_text(path)} holds a state, not a training checkpoint; read it with gradengine.load")
+    restored = _restore(path, arrays, content)
+    return restored["tensors"], restored["metadata"]
+
+
+def _write(path: StrPath, arrays: dict[str, np.ndarray], tree: dict[str, Any]) -> None:
+    text = _text(path)
+    safetensors = _safetensors()
+    # safetensors reads straight from memory: whatever is strided or big-endian must become plain first.
+    plain = {name: np.require(array, array.dtype.newbyteorder("<"), "C") for name, array in arrays.items()}
+    header = {"version": VERSION, "sha256": _digest(plain, tree), "content": tree}
+    try:
+        data = safetensors.numpy.save(plain, metadata={KEY: _to_json(header)})
+    except safetensors.SafetensorError as error:
+        raise CheckpointError(
+            f"cannot save the checkpoint {text}: {error} (all that is not in arrays stands in the header, so put long "
+            "lists of numbers into arrays)"
+        ) from error
+    try:
+        with atomic_writer(path) as file:
+            file.write(data)
+    except OSError as error:
+        raise CheckpointError(
+            f"cannot save the checkpoint {text}: {error.strerror or error}. What was there before is untouched; "
+            "free some space, or choose a folder that exists and that you may write to."
+        ) from error
+
+
+def _read(path: StrPath) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
+    """The arrays of a safetensors file, and the checked content of its header entry if gradengine wrote the file."""
+    safetensors = _safetensors()
+    text = _text(path)
+    if os.path.isdir(path):
+        raise CheckpointError(f"cannot read the checkpoint {text}: it is a folder; name the file in it")
+    try:
+        with safetensors.safe_open(text, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
+    except FileNotFoundError:
+        raise CheckpointError(f"cannot read the checkpoint {text}: there is no such file") from None
+    except safetensors.SafetensorError as error:
+        raise CheckpointError(f"cannot read the checkpoint {text}: {_diagnose(path, error)}. {REMEDY}") from error
+    except OSError as error:
+        raise CheckpointError(f"cannot read the checkpoint {text}: {error}") from error
+    except (TypeError, AttributeError) as error:  # a dtype that NumPy does not have
+        raise CheckpointError(f"cannot read the checkpoint {text}: {error}; save it as float32 first") from error
+    if KEY not in metadata:
+        return arrays, None
+    try:
+        header = json.loads(metadata[KEY])
+        version, digest, content = header["version"], header["sha256"], dict(header["content"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise CheckpointError(f"the checkpoint {text} is damaged: its header cannot be read. {REMEDY}") from error
+    if version != VERSION:
+        raise CheckpointError(
+            f"the checkpoint {text} has format version {version!r}, this gradengine reads {VERSION}; "
+            "update gradengine, or use the version that saved it"
+        )
+    if digest != _digest(arrays, content):
+        raise CheckpointError(f"the checkpoint {text} is damaged: its content does not match its checksum. {REMEDY}")
+    return arrays, content
+
+
+def _restore(path: StrPath, arrays: dict[str, np.ndarray], tree: Any) -> Any:
+    try:
+        return unflatten_state(arrays, tree)
+    except CheckpointError as error:
+        raise CheckpointError(f"{_text(path)}: {error}") from error
+
+
+def _digest(arrays: Mapping[str, np.ndarray], tree: Any) -> str:
+    digest = hashlib.sha256(_to_json(tree).encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(_to_json([name, array.dtype.name, array.shape]).encode())
+        digest.update(np.require(array, array.dtype.newbyteorder("<"), "C").data)
+    return digest.hexdigest()
+
+
+def _to_json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))
+
+
+def _diagnose(path: StrPath, error: Exception) -> str:
+    """What is wrong with a file that safetensors does not take, in the user's words."""
+    with open(path, "rb") as file:
+        data = file.read(LONGEST_HEADER + 8)
+        size = os.fstat(file.fileno()).st_size
+    length = int.from_bytes(data[:8], "little")
+    if not data:
+        return "it is empty"
+    if data.startswith((b"PK\x03\x04", b"\x80")) and not data[8:].startswith(b"{"):
+        return "it looks like a pickle file (torch.save), and pickle is never read; save it as safetensors"
+    if size < 8 or (size < 8 + length <= 8 + LONGEST_HEADER and data[8:9] in (b"{", b"")):
+        return f"it is truncated, only {size} bytes are left"
+    try:
+        header = json.loads(data[8 : 8 + length])
+        needed = 8 + length + max(entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__")
+        if size < needed:
+            return f"it is truncated, only {size} of {needed} bytes are left"
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
+        pass  # the header is no such table: what safetensors says is all there is to say
+    return f"it is no safetensors file, or its header is damaged ({error})"
+
+
+def _text(path: StrPath) -> str:
+    try:
+        return os.fsdecode(path)
+    except TypeError:
+        raise CheckpointError(
+            f"a checkpoint's path must be a str or Path, got a {type(path).__name__}; save takes (state, path), "
+            "save_checkpoint (path, tensors, metadata)"
+        ) from None
+
+
+def _safetensors() -> ModuleType:
+    try:
+        import safetensors
+        import safetensors.numpy
+    except ImportError:
+        raise CheckpointError(
+            "checkpoints need the package safetensors, which is not installed; pip install 'gradengine[train]'"
+        ) from None
+    return safetensors

@@ -1,0 +1,63 @@
+"""Files that are written whole or not at all. Imports the standard library only."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextmanager
+def atomic_writer(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Open a temporary file beside `path` that takes its place when the block ends, and only then.
+
+    The content is on the disk (fsync) before the rename, and the rename before the return, so neither a kill nor a
+    power cut leaves half a file. If the block or the writing fails, the temporary file is removed, whatever stood at
+    `path` stays as it was, and the error is passed on.
+
+    Raises
+    ------
+    OSError
+        If the folder is missing or not writable, or the disk is full.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> with atomic_writer(folder / "note.txt") as file:
+    ...     _ = file.write(b"all of it")
+    >>> [(entry.name, entry.read_bytes()) for entry in folder.iterdir()]
+    [('note.txt', b'all of it')]
+    """
+    target = Path(os.path.realpath(path))  # a link goes on pointing where it did
+    # Not tempfile: its files are readable by their owner alone, and the rename would keep that.
+    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(target.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":  # folders cannot be opened there
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems know no such thing
+            raise
+    finally:
+        os.close(descriptor)
