@@ -9,7 +9,6 @@ May import errors, tensor, and safetensors when it is first used.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -221,6 +220,8 @@ def _restore(path: StrPath, arrays: dict[str, np.ndarray], tree: Any) -> Any:
 
 
 def _digest(arrays: Mapping[str, np.ndarray], tree: Any) -> str:
+    import hashlib  # here, as it takes 3 ms that a mere `import gradengine` need not pay
+
     digest = hashlib.sha256(_to_json(tree).encode())
     for name in sorted(arrays):
         array = arrays[name]

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
@@ -28,16 +26,17 @@ def atomic_writer(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
     Examples
     --------
-    >>> import tempfile
-    >>> folder = Path(tempfile.mkdtemp())
+    >>> import pathlib, tempfile
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
     >>> with atomic_writer(folder / "note.txt") as file:
     ...     _ = file.write(b"all of it")
     >>> [(entry.name, entry.read_bytes()) for entry in folder.iterdir()]
     [('note.txt', b'all of it')]
     """
-    target = Path(os.path.realpath(path))  # a link goes on pointing where it did
+    target = os.path.realpath(path)  # a link goes on pointing where it did
+    folder, name = os.path.split(target)
     # Not tempfile: its files are readable by their owner alone, and the rename would keep that.
-    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.tmp")
+    temporary = os.path.join(folder, f".{name[:40]}.{os.urandom(6).hex()}.tmp")
     try:
         with open(temporary, "xb") as file:
             yield file
@@ -45,12 +44,13 @@ def atomic_writer(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
         os.replace(temporary, target)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            os.unlink(temporary)
         raise
-    _sync_folder(target.parent)
+    _sync_folder(folder)
 
 
-def _sync_folder(folder: Path) -> None:
+def _sync_folder(folder: str) -> None:
     if os.name == "nt":  # folders cannot be opened there
         return
     descriptor = os.open(folder, os.O_RDONLY)
