@@ -1,0 +1,378 @@
+"""Reading and writing at positions: `x[index]`, `x[index] = v`, take, gather, scatter_add, one_hot, nonzero.
+
+An index is split in two: its static structure (ints, slices, `...`, None) is metadata, and each index array is an
+operand, for which the structure holds the marker "integers" or "mask". May import declare, shapes and tensor.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+
+from .. import shapes
+from ..errors import DTypeError, ShapeError
+from ..tensor import LEAF, Tensor, check_dtype, describe, explain, mode, normalize_axis, wrap
+from .declare import primitive
+
+__all__ = [
+    "getitem", "setitem", "take", "take_along_axis", "gather", "scatter_add", "index_add", "one_hot",
+    "nonzero", "argwhere", "masked_select", "masked_fill",
+    "put_at", "place", "last_writes", "accumulate", "accumulate_along_axis",
+]  # fmt: skip
+
+BASIC = frozenset({int, slice, type(None), type(...)})
+
+
+def split_index(index: Any, like: Tensor) -> tuple[Any, tuple[Tensor, ...]]:
+    """The static structure of an index, and its arrays as Tensors."""
+    items = index if type(index) is tuple else (index,)
+    structure: list[Any] = []
+    arrays: list[Tensor] = []
+    for item in items:
+        if type(item) in BASIC:
+            structure.append(item)
+        elif isinstance(item, np.integer):
+            structure.append(int(item))
+        elif isinstance(item, (Tensor, np.ndarray, np.bool_, bool, list, tuple, range)):
+            array = item if isinstance(item, Tensor) else wrap(index_array(item), like)
+            kind = array.dtype.kind
+            if kind not in "iub":
+                raise DTypeError(
+                    f"index: an index array must hold integers or bools, got {array.dtype}{list(array.shape)}"
+                )
+            structure.append("mask" if kind == "b" else "integers")
+            arrays.append(array)
+        elif hasattr(item, "__index__"):
+            structure.append(operator.index(item))
+        else:
+            raise DTypeError(
+                f"index: {describe(item)} is no index; use ints, slices, ..., None, and arrays of ints or bools"
+            )
+    return tuple(structure), tuple(arrays)
+
+
+def index_array(item: Any) -> Any:
+    """A list of ints or bools, or a single bool, as an array."""
+    try:
+        array = np.asarray(item)
+    except ValueError as error:
+        raise ShapeError(f"index: {describe(item)} is no array: {error}") from None
+    return array.astype(np.intp) if not array.size and not isinstance(item, np.ndarray) else array
+
+
+# -- x[index] ---------------------------------------------------------------------------------------------------
+
+
+@primitive(
+    lambda k, g, y, x, *at, index, i: k.place(g, *at, index=index, shape=x.shape), shape=shapes.getitem, name="getitem"
+)
+def read(*arrays, index):
+    """The elements of the first array at an index, whose arrays follow."""
+
+
+@primitive(lambda k, g, y, x, *at, index, shape, i: k.getitem(g, *at, index=index), shape=shapes.place)
+def place(*arrays, index, shape):
+    """Zeros of `shape` with the first array added at an index, whose arrays follow: the gradient of `x[index]`."""
+
+
+NOT_GIVEN = object()
+
+
+def getitem(x: Any, /, *at: Any, index: Any = NOT_GIVEN) -> Tensor:
+    """`x[index]` with ints, slices, `...`, None, arrays of ints and boolean masks, as in NumPy: `getitem(x, index)`.
+
+    Negative indices count from the end. Raises IndexRangeError for an index outside its axis or for more indices
+    than axes, ShapeError for a mask that does not fit or index arrays that do not broadcast, DTypeError for what is
+    no index. (Gradient rules call `getitem(x, *arrays, index=structure)`, the index already taken apart.)
+
+    >>> import gradengine as ge
+    >>> x = ge.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    >>> x[0, 1:]
+    tensor([2., 3.])
+    >>> x[:, [2, 0]]
+    tensor([[3., 1.],
+            [6., 4.]])
+    >>> x[x > 4]
+    tensor([5., 6.])
+    """
+    if index is NOT_GIVEN:
+        (index,) = at
+        kind = type(index)
+        if kind is int or kind is slice or (kind is tuple and BASIC.issuperset(map(type, index))):
+            return read(x, index=index)
+        if not isinstance(x, Tensor):
+            x = wrap(x)
+        index, at = split_index(index, x)
+    return read(x, *at, index=index)
+
+
+# -- x[index] = v -----------------------------------------------------------------------------------------------
+
+
+def put_at_rule(k: Any, g: Any, y: Any, x: Any, v: Any, *at: Any, index: Any, copy: bool, i: int) -> Any:
+    """What is overwritten has no gradient: neither the elements of `x` nor those of `v` that a later one replaced."""
+    if i == 0:
+        return k.put_at(g, 0.0, *at, index=index)
+    d = k.getitem(g, *at, index=index)
+    if "integers" in index:
+        d = k.where(k.last_writes(*at, index=index, shape=x.shape), d, 0.0)
+    return k.reshape(d, shape=(1,) * (v.ndim - d.ndim) + d.shape) if v.ndim > d.ndim else d
+
+
+@primitive(put_at_rule, shape=shapes.put_at)
+def put_at(*arrays, index, copy=True):
+    """The first array with the second written at an index, whose arrays follow. Without `copy` it is written to."""
+
+
+@primitive(None)
+def last_writes(*arrays, index, shape):
+    """Which elements written to an index of an array of `shape` are not overwritten by later ones: a mask."""
+
+
+def setitem(x: Tensor, index: Any, v: Any) -> None:
+    """`x[index] = v`, for the indices that `x[index]` takes; `v` broadcasts. Differentiable in `x` and in `v`.
+
+    An element named twice gets the value that comes last; the others have gradient 0. Raises what `x[index]` raises,
+    ShapeError when `v` does not broadcast, DTypeError when `v` does not fit the dtype, and GraphError for a leaf that
+    requires grad, unless recording is off.
+
+    >>> import gradengine as ge
+    >>> x, v = ge.zeros(3), ge.tensor(5.0, requires_grad=True)
+    >>> x[1] = v * 2
+    >>> x
+    tensor([ 0., 10.,  0.], op=put_at)
+    """
+    v = v if isinstance(v, Tensor) else wrap(v, x)
+    structure, at = split_index(index, x)
+    if v.dtype is not x.dtype and not storable(v, x.dtype):
+        raise DTypeError(f"setitem: {v.dtype} does not fit into a Tensor of {x.dtype}; convert it with .to(...)")
+    unrecorded = not mode.recording or (x.op is None and v.op is None)
+    if unrecorded and (x.op is None or x.op is LEAF) and v.backend is x.backend and x.is_exclusive():
+        try:
+            x.backend.table[put_at.op](x.array, v.array, *[a.array for a in at], index=structure, copy=False)
+        except Exception as error:
+            raise explain(put_at.op, error, (x, v, *at), {"index": structure}) from None
+    else:
+        x.become(lambda old: put_at(old, v, *at, index=structure), "setitem")
+
+
+def storable(v: Tensor, dtype: Any) -> bool:
+    """Whether elements of `v` may be written into an array of `dtype`: a Python number may, if its kind fits."""
+    if hasattr(v.array, "dtype"):
+        return np.can_cast(v.dtype, dtype, "same_kind")
+    return (
+        v.array in (0, 1)
+        if dtype == np.bool_
+        else "biuf".index(v.dtype.kind) <= "biuf".index(dtype.kind) + (dtype.kind == "u")
+    )
+
+
+# -- along one axis ---------------------------------------------------------------------------------------------
+
+
+@primitive(
+    lambda k, g, y, x, indices, axis: k.accumulate(g, indices, axis=axis, shape=x.shape), None, shape=shapes.take
+)
+def take(x, indices, /, axis=None):
+    """The elements of `x` at integer `indices` along `axis`, or of the flattened `x` when `axis` is None.
+
+    The indices may have any shape, which takes the place of that axis. Raises IndexRangeError for an index outside
+    the axis, DTypeError for indices that are no integers.
+
+    >>> import gradengine as ge
+    >>> ge.take(ge.tensor([[1.0, 2.0], [3.0, 4.0]]), ge.tensor([1, 1, -2]), axis=0)
+    tensor([[3., 4.],
+            [3., 4.],
+            [1., 2.]])
+    """
+
+
+@primitive(lambda k, g, y, x, indices, axis, shape: k.take(g, indices, axis=axis), None)
+def accumulate(x, indices, /, axis, shape):
+    """Zeros of `shape` to which the slices of `x` are added at `indices` along `axis`: the gradient of `take`."""
+
+
+@primitive(
+    lambda k, g, y, x, indices, axis: k.accumulate_along_axis(g, indices, axis=axis, shape=x.shape),
+    None,
+    shape=shapes.take_along_axis,
+)
+def take_along_axis(x, indices, /, axis=-1):
+    """The elements of `x` at integer `indices` along `axis`, an index for each element of the result.
+
+    `x` and `indices` have as many axes and broadcast along all but `axis`. Raises IndexRangeError for an index
+    outside the axis, ShapeError when the shapes do not fit, DTypeError for indices that are no integers.
+
+    >>> import gradengine as ge
+    >>> x = ge.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    >>> ge.take_along_axis(x, ge.tensor([[2], [0]]))
+    tensor([[3.],
+            [4.]])
+    """
+
+
+@primitive(lambda k, g, y, x, indices, axis, shape: k.take_along_axis(g, indices, axis=axis), None)
+def accumulate_along_axis(x, indices, /, axis, shape):
+    """Zeros of `shape` to which `x` is added at `indices` along `axis`: the gradient of `take_along_axis`."""
+
+
+def head(x: Tensor, shape: tuple[int, ...], axis: int) -> tuple[slice, ...]:
+    """The slices of `x` that `gather` and `scatter_add` see: `shape` from the start of all axes but `axis`."""
+    return tuple([slice(None) if i == axis or n == m else slice(n) for i, (n, m) in enumerate(zip(shape, x.shape))])
+
+
+def check_gather(name: str, x: Tensor, axis: int, index: Tensor, what: str = "the input") -> None:
+    """Raise unless `index` fits into `x` along all axes but `axis`."""
+    fits = x.ndim == index.ndim and all(i == axis or n <= m for i, (n, m) in enumerate(zip(index.shape, x.shape)))
+    if not fits:
+        raise ShapeError(
+            f"{name}: an index of shape {index.shape} does not fit {what} of shape {x.shape}: they must have as many "
+            f"axes, and the index may be larger along axis {axis} only"
+        )
+
+
+def gather(x: Any, axis: int, index: Any) -> Tensor:
+    """The elements of `x` at integer `index` along `axis`, an index for each element of the result, as in PyTorch.
+
+    `index` may be smaller than `x` along other axes; nothing broadcasts. Raises ShapeError when it does not fit,
+    IndexRangeError for an index outside the axis.
+
+    >>> import gradengine as ge
+    >>> ge.gather(ge.tensor([[1.0, 2.0], [3.0, 4.0]]), 1, ge.tensor([[0, 0], [1, 0]]))
+    tensor([[1., 1.],
+            [4., 3.]])
+    """
+    x = x if isinstance(x, Tensor) else wrap(x)
+    index = index if isinstance(index, Tensor) else wrap(index, x)
+    axis = normalize_axis("gather", axis, x.ndim)
+    check_gather("gather", x, axis, index)
+    seen = head(x, index.shape, axis)
+    return take_along_axis(x if seen == (slice(None),) * x.ndim else read(x, index=seen), index, axis=axis)
+
+
+def scatter_add(x: Any, axis: int, index: Any, src: Any) -> Tensor:
+    """`x` with the elements of `src` added at integer `index` along `axis`, as in PyTorch.
+
+    `index` has as many axes as `x` and `src` and may be smaller than both along all but `axis`. Differentiable in
+    `x` and `src`. Raises ShapeError when the shapes do not fit, IndexRangeError for an index outside the axis.
+
+    >>> import gradengine as ge
+    >>> ge.scatter_add(ge.zeros((2, 2)), 0, ge.tensor([[1, 0], [1, 1]]), ge.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    tensor([[0., 2.],
+            [4., 4.]])
+    """
+    x = x if isinstance(x, Tensor) else wrap(x)
+    index = index if isinstance(index, Tensor) else wrap(index, x)
+    src = src if isinstance(src, Tensor) else wrap(src, x)
+    axis = normalize_axis("scatter_add", axis, x.ndim)
+    check_gather("scatter_add", x, axis, index)
+    check_gather("scatter_add", src, -1, index, "the source")
+    used = head(src, index.shape, -1)
+    seen = head(x, index.shape, axis)
+    whole = (slice(None),) * x.ndim
+    shape = tuple([m if i == axis else n for i, (n, m) in enumerate(zip(index.shape, x.shape))])
+    added = accumulate_along_axis(src if used == whole else read(src, index=used), index, axis=axis, shape=shape)
+    return x + (added if seen == whole else place(added, index=seen, shape=x.shape))
+
+
+def index_add(x: Any, axis: int, index: Any, src: Any) -> Tensor:
+    """`x` with the slices of `src` added at the 1-d integer `index` along `axis`, as in PyTorch.
+
+    Differentiable in `x` and `src`. Raises ShapeError unless `src` has the shape of `x` with as many slices along
+    `axis` as `index` has elements; IndexRangeError for an index outside the axis.
+
+    >>> import gradengine as ge
+    >>> ge.index_add(ge.zeros((3, 2)), 0, ge.tensor([2, 0, 2]), ge.ones((3, 2)))
+    tensor([[1., 1.],
+            [0., 0.],
+            [2., 2.]])
+    """
+    x = x if isinstance(x, Tensor) else wrap(x)
+    index = index if isinstance(index, Tensor) else wrap(index, x)
+    src = src if isinstance(src, Tensor) else wrap(src, x)
+    axis = normalize_axis("index_add", axis, x.ndim)
+    if index.ndim != 1 or src.shape != x.shape[:axis] + index.shape + x.shape[axis + 1 :]:
+        raise ShapeError(
+            f"index_add: {x.shape} with index {index.shape} and source {src.shape}: the index must be 1-d, and the "
+            f"source like the input but for one slice per index along axis {axis}"
+        )
+    return x + accumulate(src, index, axis=axis, shape=x.shape)
+
+
+# -- masks and classes ------------------------------------------------------------------------------------------
+
+
+@primitive(None, name="one_hot")
+def one_hot_rows(labels, /, num_classes, dtype):
+    """A row per label, with 1 in the label's column."""
+
+
+def one_hot(labels: Any, num_classes: int = -1, dtype: Any = np.int64) -> Tensor:
+    """Integer labels of any shape (...) as rows of 0 and one 1: shape (..., num_classes).
+
+    Without `num_classes` there are as many as the largest label asks for. Raises IndexRangeError for a label outside
+    0 to num_classes - 1, DTypeError for labels that are no integers.
+
+    >>> import gradengine as ge
+    >>> ge.one_hot(ge.tensor([0, 2]), 3)
+    tensor([[1, 0, 0],
+            [0, 0, 1]])
+    """
+    return one_hot_rows(labels, num_classes=num_classes, dtype=check_dtype(dtype))
+
+
+@primitive(None)
+def argwhere(x, /):
+    """The positions of the elements that are not 0, a row of indices each: shape (count, x.ndim), int64.
+
+    >>> import gradengine as ge
+    >>> ge.argwhere(ge.tensor([[0, 5], [6, 0]]))
+    tensor([[0, 1],
+            [1, 0]])
+    """
+
+
+def nonzero(x: Any) -> tuple[Tensor, ...]:
+    """The positions of the elements that are not 0, as one array of indices per axis. Raises ShapeError for 0-d.
+
+    >>> import gradengine as ge
+    >>> ge.nonzero(ge.tensor([[0, 5], [6, 0]]))
+    (tensor([0, 1]), tensor([1, 0]))
+    """
+    x = x if isinstance(x, Tensor) else wrap(x)
+    if not x.ndim:
+        raise ShapeError("nonzero: a 0-d array has no positions; use x != 0")
+    found = argwhere(x)
+    return tuple([read(found, index=(slice(None), i)) for i in range(x.ndim)])
+
+
+def masked_select(x: Any, mask: Any) -> Tensor:
+    """The elements of `x` where `mask` is true, in order, as a 1-d Tensor; the two broadcast.
+
+    >>> import gradengine as ge
+    >>> ge.masked_select(ge.tensor([1.0, 2.0, 3.0]), ge.tensor([True, False, True]))
+    tensor([1., 3.])
+    """
+    from .. import ops
+
+    x = x if isinstance(x, Tensor) else wrap(x)
+    mask = mask if isinstance(mask, Tensor) else wrap(mask, x)
+    if mask.dtype != np.bool_:
+        raise DTypeError(f"masked_select: the mask must be bool, got {mask.dtype}")
+    shape = shapes.broadcast("masked_select", x.shape, mask.shape)
+    x, mask = (t if t.shape == shape else ops.broadcast_to(t, shape=shape) for t in (x, mask))
+    return read(x, mask, index=("mask",))
+
+
+def masked_fill(x: Any, mask: Any, value: Any) -> Tensor:
+    """`x` with `value` wherever the bool `mask` is true; the mask broadcasts.
+
+    >>> import gradengine as ge
+    >>> ge.masked_fill(ge.tensor([1.0, 2.0]), ge.tensor([True, False]), 0.0)
+    tensor([0., 2.])
+    """
+    from .. import ops
+
+    return ops.where(mask, value, x)
