@@ -1,7 +1,8 @@
 """Reading and writing at positions: `x[index]`, `x[index] = v`, take, gather, scatter_add, one_hot, nonzero.
 
 An index is split in two: its static structure (ints, slices, `...`, None) is metadata, and each index array is an
-operand, for which the structure holds the marker "integers" or "mask". May import declare, shapes and tensor.
+operand, for which the structure holds the marker "integers" or "mask". May import declare, shapes, tensor, and the
+elementwise and shape ops.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from .. import shapes
 from ..errors import DTypeError, ShapeError
 from ..tensor import LEAF, Tensor, check_dtype, describe, explain, mode, normalize_axis, wrap
 from .declare import primitive
+from .elementwise import where
+from .shape import broadcast_to
 
 __all__ = [
     "getitem", "setitem", "take", "take_along_axis", "gather", "scatter_add", "index_add", "one_hot",
@@ -126,6 +129,9 @@ def put_at(*arrays, index, copy=True):
     """The first array with the second written at an index, whose arrays follow. Without `copy` it is written to."""
 
 
+PUT_AT = put_at.op  # type: ignore[attr-defined]
+
+
 @primitive(None)
 def last_writes(*arrays, index, shape):
     """Which elements written to an index of an array of `shape` are not overwritten by later ones: a mask."""
@@ -151,9 +157,9 @@ def setitem(x: Tensor, index: Any, v: Any) -> None:
     unrecorded = not mode.recording or (x.op is None and v.op is None)
     if unrecorded and (x.op is None or x.op is LEAF) and v.backend is x.backend and x.is_exclusive():
         try:
-            x.backend.table[put_at.op](x.array, v.array, *[a.array for a in at], index=structure, copy=False)
+            x.backend.table[PUT_AT](x.array, v.array, *[a.array for a in at], index=structure, copy=False)
         except Exception as error:
-            raise explain(put_at.op, error, (x, v, *at), {"index": structure}) from None
+            raise explain(PUT_AT, error, (x, v, *at), {"index": structure}) from None
     else:
         x.become(lambda old: put_at(old, v, *at, index=structure), "setitem")
 
@@ -355,14 +361,12 @@ def masked_select(x: Any, mask: Any) -> Tensor:
     >>> ge.masked_select(ge.tensor([1.0, 2.0, 3.0]), ge.tensor([True, False, True]))
     tensor([1., 3.])
     """
-    from .. import ops
-
     x = x if isinstance(x, Tensor) else wrap(x)
     mask = mask if isinstance(mask, Tensor) else wrap(mask, x)
     if mask.dtype != np.bool_:
         raise DTypeError(f"masked_select: the mask must be bool, got {mask.dtype}")
     shape = shapes.broadcast("masked_select", x.shape, mask.shape)
-    x, mask = (t if t.shape == shape else ops.broadcast_to(t, shape=shape) for t in (x, mask))
+    x, mask = (t if t.shape == shape else broadcast_to(t, shape=shape) for t in (x, mask))
     return read(x, mask, index=("mask",))
 
 
@@ -373,6 +377,4 @@ def masked_fill(x: Any, mask: Any, value: Any) -> Tensor:
     >>> ge.masked_fill(ge.tensor([1.0, 2.0]), ge.tensor([True, False]), 0.0)
     tensor([0., 2.])
     """
-    from .. import ops
-
-    return ops.where(mask, value, x)
+    return where(mask, value, x)

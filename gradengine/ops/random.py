@@ -1,0 +1,387 @@
+"""Random numbers: rand, randn, uniform, normal, randint, randperm, bernoulli, and the Generator that they draw from.
+
+A draw is an op on the generator's state, seed and offset, as it was when the draw began; the numbers depend on
+nothing else. May import declare, tensor, backend and errors.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import os
+import threading
+from typing import Any
+
+import numpy as np
+
+from .. import backend as backends
+from ..errors import ArgumentError, CheckpointError, DTypeError, ShapeError
+from ..tensor import Tensor, check_dtype, constant, describe
+from .declare import primitive
+
+__all__ = [
+    "Generator", "default_generator", "manual_seed",
+    "rand", "randn", "uniform", "normal", "randint", "randperm", "bernoulli", "dropout_mask",
+]  # fmt: skip
+
+LIMIT = 1 << 64
+
+
+class Generator:
+    """A stream of random numbers, told by its `seed` and its `offset`: an equal pair gives equal numbers everywhere.
+
+    The numbers are Philox4x64-10 of a counter. `offset` counts blocks of four 64-bit words that were drawn. A draw
+    starts at a block of its own and takes a word per element, or half a word for rand and randn below float64,
+    bernoulli and dropout masks. Without a seed, one is taken from the operating system. Threads may share a Generator.
+    Raises ArgumentError for a seed outside 0 to 2^64 - 1.
+
+    >>> import gradengine as ge
+    >>> generator = ge.Generator(1)
+    >>> first = ge.rand(3, generator=generator)
+    >>> generator.offset
+    1
+    >>> bool((ge.rand(3, generator=ge.Generator(1)) == first).all())
+    True
+    """
+
+    def __init__(self, seed: int | None = None) -> None:
+        self._lock = threading.Lock()
+        self._seed, self._offset = 0, 0
+        self.manual_seed(int.from_bytes(os.urandom(7), "little") if seed is None else seed)
+
+    def __repr__(self) -> str:
+        return f"Generator(seed={self._seed}, offset={self._offset})"
+
+    @property
+    def seed(self) -> int:
+        """The key of the stream."""
+        return self._seed
+
+    @property
+    def offset(self) -> int:
+        """How many blocks of four words were drawn; settable."""
+        return self._offset
+
+    @offset.setter
+    def offset(self, value: int) -> None:
+        self._offset = word("offset", value)
+
+    def manual_seed(self, seed: int) -> Generator:
+        """Start the stream of another seed, at its beginning; returns the Generator."""
+        seed = word("seed", seed)
+        with self._lock:
+            self._seed, self._offset = seed, 0
+        return self
+
+    def initial_seed(self) -> int:
+        """The seed, as PyTorch asks for it."""
+        return self._seed
+
+    def advance(self, words: int) -> np.ndarray[Any, Any]:
+        """The state to draw `words` words from, which are the caller's alone from now on."""
+        with self._lock:
+            state = np.array([self._seed, self._offset], np.uint64)
+            self._offset = (self._offset + (words + 3) // 4) % LIMIT
+        return state
+
+    def state_dict(self) -> dict[str, int]:
+        """Seed and offset, from which `load_state_dict` continues."""
+        with self._lock:
+            return {"seed": self._seed, "offset": self._offset}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Continue where `state` was taken. Raises CheckpointError for what is no such state."""
+        try:
+            seed, offset = word("seed", state["seed"]), word("offset", state["offset"])
+        except (TypeError, KeyError, ArgumentError, DTypeError):
+            raise CheckpointError(
+                f"Generator: a state has the integers seed and offset, this is {describe(state)}"
+            ) from None
+        with self._lock:
+            self._seed, self._offset = seed, offset
+
+    def clone(self) -> Generator:
+        """Another Generator in the same state."""
+        other = Generator(0)
+        other.load_state_dict(self.state_dict())
+        return other
+
+    def __copy__(self) -> Generator:
+        return self.clone()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Generator:
+        return self.clone()
+
+    def __getstate__(self) -> dict[str, int]:
+        return self.state_dict()
+
+    def __setstate__(self, state: dict[str, int]) -> None:
+        self._lock = threading.Lock()
+        self.load_state_dict(state)
+
+
+def word(what: str, value: Any) -> int:
+    """An unsigned 64-bit integer."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise DTypeError(f"{what}: must be an int, got {describe(value)}") from None
+    if not 0 <= number < LIMIT:
+        raise ArgumentError(f"{what}: must be from 0 to 2**64 - 1, got {number}")
+    return number
+
+
+default_generator = Generator()
+
+
+def manual_seed(seed: int) -> Generator:
+    """Seed the generator that every draw uses when it is given no other; returns that generator.
+
+    >>> import gradengine as ge
+    >>> _ = ge.manual_seed(0)
+    >>> a = ge.rand(2)
+    >>> _ = ge.manual_seed(0)
+    >>> bool((ge.rand(2) == a).all())
+    True
+    """
+    return default_generator.manual_seed(seed)
+
+
+# -- the draws as ops on a state --------------------------------------------------------------------------------
+
+
+@primitive(None)
+def random_bits(state, /, count):
+    """The first `count` 64-bit words after a state."""
+
+
+@primitive(None)
+def random_uniform(state, /, shape, low, high, dtype):
+    """Uniform numbers in [low, high)."""
+
+
+@primitive(None)
+def random_normal(state, /, shape, mean, std, dtype):
+    """Normal numbers."""
+
+
+@primitive(None)
+def random_integers(state, /, shape, low, high, dtype):
+    """Integers in [low, high)."""
+
+
+@primitive(None)
+def random_permutation(state, /, n):
+    """A permutation of 0 to n - 1."""
+
+
+@primitive(None, None)
+def random_bernoulli(state, p, /, shape, dtype):
+    """1 with probability p, else 0."""
+
+
+@primitive(None)
+def random_dropout(state, /, shape, p, dtype):
+    """0 with probability p, else 1 / (1 - p)."""
+
+
+def state_of(generator: Generator | None, words: int, device: Any) -> Tensor:
+    """The state of a draw, as an operand; it stays in host memory."""
+    source = default_generator if generator is None else generator
+    if not isinstance(source, Generator):
+        raise DTypeError(f"generator: must be a ge.Generator, got {describe(source)}")
+    return constant(source.advance(words), backends.for_device(device))
+
+
+def shape_of(name: str, shape: Any) -> tuple[int, ...]:
+    """A shape given as ints, or as one sequence of them."""
+    sizes = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
+    try:
+        out = tuple([operator.index(n) for n in sizes])
+    except TypeError:
+        raise DTypeError(f"{name}: a shape must consist of ints, got {describe(sizes)}") from None
+    if any(n < 0 for n in out):
+        raise ShapeError(f"{name}: sizes cannot be negative, got {out}")
+    return out
+
+
+def float_dtype(name: str, dtype: Any) -> np.dtype[Any]:
+    """A floating-point dtype, float32 unless given."""
+    found = np.dtype(np.float32) if dtype is None else check_dtype(dtype)
+    if found.kind != "f":
+        raise DTypeError(f"{name}: draws floating-point numbers, not {found}; use randint or bernoulli")
+    return found
+
+
+def words_for(count: int, dtype: Any) -> int:
+    """How many words `count` numbers take."""
+    return count if dtype == np.float64 else (count + 1) // 2
+
+
+def rand(
+    *shape: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Uniform numbers in [0, 1): multiples of 2^-24 in float32, of 2^-53 in float64. The shape as ints or a tuple.
+
+    Raises ShapeError for a negative size, DTypeError for a dtype that is not floating-point.
+
+    >>> import gradengine as ge
+    >>> _ = ge.manual_seed(0)
+    >>> ge.rand(2, 2)
+    tensor([[0.7899, 0.0872],
+            [0.403 , 0.856 ]])
+    """
+    sizes, kind = shape_of("rand", shape), float_dtype("rand", dtype)
+    state = state_of(generator, words_for(math.prod(sizes), kind), device)
+    out = random_uniform(state, shape=sizes, low=0.0, high=1.0, dtype=kind)
+    return out.requires_grad_() if requires_grad else out
+
+
+def randn(
+    *shape: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Normal numbers of mean 0 and standard deviation 1. The shape as ints or a tuple.
+
+    The inverse distribution function (Wichura's AS 241) of uniform numbers, in float64. Raises ShapeError for a
+    negative size, DTypeError for a dtype that is not floating-point.
+
+    >>> import gradengine as ge
+    >>> _ = ge.manual_seed(0)
+    >>> ge.randn(3)
+    tensor([ 0.806 , -1.358 , -0.2455])
+    """
+    sizes, kind = shape_of("randn", shape), float_dtype("randn", dtype)
+    state = state_of(generator, words_for(math.prod(sizes), kind), device)
+    out = random_normal(state, shape=sizes, mean=0.0, std=1.0, dtype=kind)
+    return out.requires_grad_() if requires_grad else out
+
+
+def uniform(
+    low: float = 0.0,
+    high: float = 1.0,
+    shape: Any = (),
+    *,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+) -> Tensor:
+    """Uniform numbers in [low, high). Raises ArgumentError unless low <= high and both are finite.
+
+    >>> import gradengine as ge
+    >>> x = ge.uniform(-1.0, 1.0, (1000,))
+    >>> bool((x >= -1).all() and (x < 1).all())
+    True
+    """
+    sizes, kind = shape_of("uniform", (shape,)), float_dtype("uniform", dtype)
+    if not -math.inf < low <= high < math.inf:
+        raise ArgumentError(f"uniform: low and high must be finite and in order, got {low} and {high}")
+    state = state_of(generator, words_for(math.prod(sizes), kind), device)
+    return random_uniform(state, shape=sizes, low=float(low), high=float(high), dtype=kind)
+
+
+def normal(
+    mean: float = 0.0,
+    std: float = 1.0,
+    shape: Any = (),
+    *,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+) -> Tensor:
+    """Normal numbers of that mean and standard deviation. Raises ArgumentError for a negative `std`.
+
+    >>> import gradengine as ge
+    >>> ge.normal(5.0, 0.0, (2,))
+    tensor([5., 5.])
+    """
+    sizes, kind = shape_of("normal", (shape,)), float_dtype("normal", dtype)
+    if not std >= 0:
+        raise ArgumentError(f"normal: std cannot be negative, got {std}")
+    state = state_of(generator, words_for(math.prod(sizes), kind), device)
+    return random_normal(state, shape=sizes, mean=float(mean), std=float(std), dtype=kind)
+
+
+def randint(
+    low: int,
+    high: Any = None,
+    shape: Any = None,
+    *,
+    generator: Generator | None = None,
+    dtype: Any = np.int64,
+    device: Any = None,
+) -> Tensor:
+    """Integers from low to high - 1, each as likely: `randint(low, high, shape)`, or `randint(high, shape)` from 0.
+
+    Raises ArgumentError for an empty range or one that the dtype does not hold.
+
+    >>> import gradengine as ge
+    >>> x = ge.randint(0, 10, (1000,))
+    >>> x.min().item(), x.max().item()
+    (0, 9)
+    """
+    if high is None or isinstance(high, (tuple, list)):
+        low, high, shape = 0, low, high if shape is None and high is not None else shape
+    sizes, kind = shape_of("randint", (() if shape is None else shape,)), check_dtype(dtype)
+    try:
+        low, high = operator.index(low), operator.index(high)
+    except TypeError:
+        raise DTypeError(f"randint: the bounds must be ints, got {describe((low, high))}") from None
+    if kind.kind not in "iu":
+        raise DTypeError(f"randint: draws integers, not {kind}")
+    held = np.iinfo(kind)
+    if not held.min <= low < high <= held.max + 1:
+        raise ArgumentError(f"randint: [{low}, {high}) must hold an integer, and {kind} must hold them all")
+    return random_integers(state_of(generator, math.prod(sizes), device), shape=sizes, low=low, high=high, dtype=kind)
+
+
+def randperm(n: int, *, generator: Generator | None = None, device: Any = None) -> Tensor:
+    """The integers 0 to n - 1 in random order, int64. Raises ShapeError for a negative n.
+
+    >>> import gradengine as ge
+    >>> sorted(ge.randperm(5).tolist())
+    [0, 1, 2, 3, 4]
+    """
+    (n,) = shape_of("randperm", (n,))
+    return random_permutation(state_of(generator, n, device), n=n)
+
+
+def bernoulli(
+    p: Any, shape: Any = None, *, generator: Generator | None = None, dtype: Any = None, device: Any = None
+) -> Tensor:
+    """1 with probability `p`, else 0; `p` is a number, or a Tensor of probabilities that broadcasts to `shape`.
+
+    Without `shape` the result has the shape of `p`. The probability is exact to 2^-32. Raises ArgumentError for a
+    probability outside 0 to 1, ShapeError when `p` does not broadcast to `shape`. `p` has no gradient.
+
+    >>> import gradengine as ge
+    >>> ge.bernoulli(ge.tensor([0.0, 1.0, 1.0]))
+    tensor([0., 1., 1.])
+    """
+    given = getattr(p, "shape", ())
+    sizes = tuple(given) if shape is None else shape_of("bernoulli", (shape,))
+    kind = np.dtype(np.float32) if dtype is None else check_dtype(dtype)
+    values = np.asarray(p.numpy(force=True) if isinstance(p, Tensor) else p)
+    if not ((values >= 0) & (values <= 1)).all():
+        raise ArgumentError(f"bernoulli: probabilities must be from 0 to 1, got {describe(p)}")
+    if len(given) > len(sizes) or any(m not in (1, n) for m, n in zip(reversed(given), reversed(sizes))):
+        raise ShapeError(f"bernoulli: probabilities of shape {tuple(given)} do not broadcast to {sizes}")
+    if isinstance(p, Tensor) and device is None:
+        device = p.device
+    state = state_of(generator, (math.prod(sizes) + 1) // 2, device)
+    return random_bernoulli(state, p.detach() if isinstance(p, Tensor) else p, shape=sizes, dtype=kind)
+
+
+def dropout_mask(
+    shape: Any, p: float, *, generator: Generator | None = None, dtype: Any = None, device: Any = None
+) -> Tensor:
+    """What dropout multiplies with: 0 with probability `p`, else 1 / (1 - p). Raises ArgumentError for a bad `p`.
+
+    >>> import gradengine as ge
+    >>> ge.dropout_mask((3,), 0.0), ge.dropout_mask((3,), 1.0)
+    (tensor([1., 1., 1.]), tensor([0., 0., 0.]))
+    """
+    sizes, kind = shape_of("dropout_mask", (shape,)), float_dtype("dropout_mask", dtype)
+    if not 0 <= p <= 1:
+        raise ArgumentError(f"dropout: p is the probability to drop, from 0 to 1; got {p}")
+    state = state_of(generator, (math.prod(sizes) + 1) // 2, device)
+    return random_dropout(state, shape=sizes, p=float(p), dtype=kind)
