@@ -62,8 +62,10 @@ def elementwise(
             defaults=defaults,
         )
     )
-    make = nary if names else {1: unary, 2: binary}.get(len(rules))
-    call = make(op, len(rules)) if make is nary else make(op) if make else nary(op, len(rules))  # type: ignore[operator]
+    if names or len(rules) > 2 or not any(rules):  # nary leaves the results of ops without rules out of the graph
+        call = nary(op, len(rules))
+    else:
+        call = unary(op) if len(rules) == 1 else binary(op)
     inputs = {1: ["x"], 2: ["x1", "x2"]}.get(len(rules), [f"x{i}" for i in range(1, len(rules) + 1)])
     parameters = [inspect.Parameter(n, inspect.Parameter.POSITIONAL_ONLY) for n in inputs]
     parameters += [

@@ -1,146 +1,466 @@
-"""Pointwise ops: arithmetic, powers, rounding, choice, comparisons, logic. May import declare and tensor.
+"""Pointwise arithmetic: sums and products, powers, rounding, choosing, casting. May import declare, tensor, errors.
 
-Names are the array API standard's. Each op broadcasts its operands as NumPy does and keeps their dtype; a Python
-number takes the other operand's dtype. Gradients at kinks are PyTorch's.
+Names are the array API standard's, else NumPy's. Operands broadcast and are promoted as in NumPy: a Python number
+takes the other operand's dtype. Gradients at kinks are PyTorch's.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from ..errors import DTypeError
 from ..tensor import Tensor, check_dtype
 from .declare import elementwise, primitive
 
 __all__ = [
-    "abs", "add", "astype", "clip", "divide", "equal", "exp", "greater", "greater_equal", "less", "less_equal", "log",
-    "logical_and", "logical_not", "logical_or", "logical_xor", "maximum", "minimum", "multiply", "negative",
-    "not_equal", "positive", "pow", "reciprocal", "relu", "sigmoid", "sign", "sqrt", "square", "subtract", "tanh",
-    "where",
-]  # fmt: skip
+    *("add", "subtract", "multiply", "divide", "negative", "positive", "abs", "sign", "copysign"),
+    *("square", "sqrt", "rsqrt", "reciprocal", "pow", "power_by_scalar", "hypot"),
+    *("floor", "ceil", "trunc", "round", "remainder", "floor_divide"),
+    *("maximum", "minimum", "clip", "at_least", "at_most", "where", "astype"),
+]
 
 
-def zero(k: Any, g: Any, y: Any, *inputs: Any) -> Any:
-    """The gradient of a step function: 0, also where g is infinite."""
-    return k.where(k.less(g, g), g, 0.0)
+def flat(k: Any, g: Any, y: Any, *inputs: Any) -> Any:
+    """The gradient of a function that is constant nearly everywhere: 0, even where g is infinite or NaN."""
+    return k.where(k.less(g, g), g, 0)
 
 
-add = elementwise("add", lambda k, g, y, a, b: g, lambda k, g, y, a, b: g, doc="The sum.")
-subtract = elementwise("subtract", lambda k, g, y, a, b: g, lambda k, g, y, a, b: -g, doc="The difference.")
-multiply = elementwise("multiply", lambda k, g, y, a, b: g * b, lambda k, g, y, a, b: g * a, doc="The product.")
-divide = elementwise("divide", lambda k, g, y, a, b: g / b, lambda k, g, y, a, b: -g * (y / b), doc="The quotient.")
-negative = elementwise("negative", lambda k, g, y, x: -g, doc="The value with its sign changed.")
-positive = elementwise("positive", lambda k, g, y, x: g, doc="The same value.")
-abs = elementwise("abs", lambda k, g, y, x: g * k.sign(x), doc="The absolute value.")
-sign = elementwise("sign", zero, doc="-1, 0 or 1.")
-square = elementwise("square", lambda k, g, y, x: g * (2 * x), doc="The square.")
-sqrt = elementwise("sqrt", lambda k, g, y, x: g / (2 * y), doc="The square root.")
-reciprocal = elementwise("reciprocal", lambda k, g, y, x: -g * (y * y), doc="1 / x.")
+# -- sums and products --------------------------------------------------------------------------------------------
+
+add = elementwise(
+    "add",
+    lambda k, g, y, a, b: g,
+    lambda k, g, y, a, b: g,
+    doc="""The sum, `x1 + x2`. Raises ShapeError when the shapes do not broadcast.
+
+    >>> import gradengine as ge
+    >>> ge.add(ge.tensor([1.0, 2.0]), 10)
+    tensor([11., 12.])
+    """,
+)
+
+subtract = elementwise(
+    "subtract",
+    lambda k, g, y, a, b: g,
+    lambda k, g, y, a, b: -g,
+    doc="""The difference, `x1 - x2`.
+
+    >>> import gradengine as ge
+    >>> ge.subtract(ge.tensor([1.0, 2.0]), 10)
+    tensor([-9., -8.])
+    """,
+)
+
+multiply = elementwise(
+    "multiply",
+    lambda k, g, y, a, b: g * b,
+    lambda k, g, y, a, b: g * a,
+    doc="""The product, `x1 * x2`, element by element.
+
+    >>> import gradengine as ge
+    >>> ge.multiply(ge.tensor([1.0, 2.0]), ge.tensor([[3.0], [4.0]]))
+    tensor([[3., 6.],
+            [4., 8.]])
+    """,
+)
+
+divide = elementwise(
+    "divide",
+    lambda k, g, y, a, b: g / b,
+    lambda k, g, y, a, b: -g * (y / b),
+    doc="""The quotient, `x1 / x2`; integers give floats.
+
+    >>> import gradengine as ge
+    >>> ge.divide(ge.tensor([1.0, 2.0]), 4)
+    tensor([0.25, 0.5 ])
+    """,
+)
+
+negative = elementwise(
+    "negative",
+    lambda k, g, y, x: -g,
+    doc="""The value with its sign changed, `-x`.
+
+    >>> import gradengine as ge
+    >>> ge.negative(ge.tensor([1.0, -2.0]))
+    tensor([-1.,  2.])
+    """,
+)
+
+positive = elementwise(
+    "positive",
+    lambda k, g, y, x: g,
+    doc="""The value as it is, `+x`.
+
+    >>> import gradengine as ge
+    >>> ge.positive(ge.tensor([1.0, -2.0]))
+    tensor([ 1., -2.])
+    """,
+)
+
+abs = elementwise(
+    "abs",
+    lambda k, g, y, x: g * k.sign(x),
+    doc="""The absolute value; its gradient at 0 is 0.
+
+    >>> import gradengine as ge
+    >>> ge.abs(ge.tensor([1.0, -2.0]))
+    tensor([1., 2.])
+    """,
+)
+
+sign = elementwise(
+    "sign",
+    flat,
+    doc="""-1, 0 or 1, as the value is negative, zero or positive; NaN stays NaN.
+
+    >>> import gradengine as ge
+    >>> ge.sign(ge.tensor([3.0, 0.0, -2.0]))
+    tensor([ 1.,  0., -1.])
+    """,
+)
+
+copysign = elementwise(
+    "copysign",
+    lambda k, g, y, a, b: g * (k.sign(a) * k.sign(y)),
+    flat,
+    doc="""The magnitude of `x1` with the sign of `x2`, that of a zero included.
+
+    >>> import gradengine as ge
+    >>> ge.copysign(ge.tensor([1.0, 2.0]), ge.tensor([-3.0, 0.0]))
+    tensor([-1.,  2.])
+    """,
+)
+
+
+# -- powers -------------------------------------------------------------------------------------------------------
+
+square = elementwise(
+    "square",
+    lambda k, g, y, x: g * (2 * x),
+    doc="""The square, `x * x`.
+
+    >>> import gradengine as ge
+    >>> ge.square(ge.tensor([1.0, -3.0]))
+    tensor([1., 9.])
+    """,
+)
+
+sqrt = elementwise(
+    "sqrt",
+    lambda k, g, y, x: g / (2 * y),
+    doc="""The square root; NaN for negative values. Its gradient at 0 is infinite.
+
+    >>> import gradengine as ge
+    >>> ge.sqrt(ge.tensor([4.0, 9.0]))
+    tensor([2., 3.])
+    """,
+)
+
+rsqrt = elementwise(
+    "rsqrt",
+    lambda k, g, y, x: g * (-0.5 * (y * y * y)),
+    body=lambda k, x: 1 / k.sqrt(x),
+    doc="""The reciprocal of the square root, `1 / sqrt(x)`.
+
+    >>> import gradengine as ge
+    >>> ge.rsqrt(ge.tensor([4.0, 0.25]))
+    tensor([0.5, 2. ])
+    """,
+)
+
+reciprocal = elementwise(
+    "reciprocal",
+    lambda k, g, y, x: -g * (y * y),
+    doc="""The reciprocal, `1 / x`.
+
+    >>> import gradengine as ge
+    >>> ge.reciprocal(ge.tensor([4.0, -0.5]))
+    tensor([ 0.25, -2.  ])
+    """,
+)
 
 
 def pow_base(k: Any, g: Any, y: Any, a: Any, b: Any) -> Any:
-    """b a^(b-1), and 0 where b is 0, as a^0 is 1 everywhere."""
-    return k.where(k.equal(b, 0), 0.0, g * (b * k.pow(a, b - 1)))
+    """b a^(b-1), and 0 where b is 0: a^0 is 1 whatever a is. There the power is never taken, as it may be infinite."""
+    constant = k.equal(b, 0)
+    return k.where(constant, 0, g * (b * k.pow(a, k.where(constant, 1.0, b - 1))))
 
 
 def pow_exponent(k: Any, g: Any, y: Any, a: Any, b: Any) -> Any:
-    """a^b log a, and 0 where a is 0 and b is not negative."""
-    flat = k.logical_and(k.equal(a, 0), k.greater_equal(b, 0))
-    return k.where(flat, 0.0, g * (y * k.log(k.where(flat, 1.0, a))))
+    """a^b log a, and 0 where 0 is raised to what is not negative."""
+    constant = k.logical_and(k.equal(a, 0), k.greater_equal(b, 0))
+    return k.where(constant, 0, g * (y * k.log(k.where(constant, 1.0, a))))
 
 
-_pow = elementwise("pow", pow_base, pow_exponent)
+def power_by_scalar_rule(k: Any, g: Any, y: Any, x: Any, exponent: Any) -> Any:
+    """n x^(n-1). The int 0 is known before anything runs, be it on arrays or symbols."""
+    if type(exponent) is int and exponent == 0:
+        return flat(k, g, y)
+    return g * (exponent * k.pow(x, exponent - 1))
+
+
+power = elementwise("pow", pow_base, pow_exponent)
+
 power_by_scalar = elementwise(
     "power_by_scalar",
-    lambda k, g, y, x, exponent: g * (exponent * x ** (exponent - 1)),
-    body=lambda k, x, exponent=1.0: x**exponent,
+    power_by_scalar_rule,
+    body=lambda k, x, exponent: k.pow(x, exponent),
+    doc="""`x` to the power of one Python number, which is no operand but metadata; `pow` chooses it.
+
+    >>> import gradengine as ge
+    >>> ge.ops.power_by_scalar(ge.tensor([2.0, -2.0]), exponent=3)
+    tensor([ 8., -8.])
+    """,
 )
 
 
 def pow(x1: Any, x2: Any, /) -> Tensor:
-    """x1 to the power x2."""
-    if (type(x2) is int or type(x2) is float) and isinstance(x1, Tensor) and x1.dtype.kind == "f":
+    """`x1` to the power `x2`; NaN for a negative number to a fractional power.
+
+    Raises DTypeError for an integer to a negative integer power.
+
+    >>> import gradengine as ge
+    >>> ge.pow(ge.tensor([1.0, 2.0, 3.0]), 2)
+    tensor([1., 4., 9.])
+    >>> 2 ** ge.tensor([1.0, 2.0, 3.0])
+    tensor([2., 4., 8.])
+    """
+    if (type(x2) is int or type(x2) is float) and isinstance(x1, Tensor):
         if x2 == 2:
             return square(x1)
-        if x2 != 0:
-            return power_by_scalar(x1, exponent=x2)
-    return _pow(x1, x2)
+        kind = x1.dtype.kind
+        if kind == "f":
+            # A whole exponent is known to be one when rules run on symbols, and becomes products there.
+            return power_by_scalar(x1, exponent=int(x2) if type(x2) is float and x2.is_integer() else x2)
+        if x2 < 0 and type(x2) is int:
+            raise DTypeError(
+                f"pow: {x1.dtype} to the power {x2} is no integer; convert the base, for example with .to(ge.float32)"
+            )
+    return power(x1, x2)
 
 
-exp = elementwise("exp", lambda k, g, y, x: g * y, doc="e to the power x.")
-log = elementwise("log", lambda k, g, y, x: g / x, doc="The natural logarithm.")
-tanh = elementwise("tanh", lambda k, g, y, x: g * (1 - y * y), doc="The hyperbolic tangent.")
-sigmoid = elementwise(
-    "sigmoid", lambda k, g, y, x: g * (1 - y) * y, body=lambda k, x: 1 / (1 + k.exp(-x)), doc="1 / (1 + exp(-x))."
+hypot = elementwise(
+    "hypot",
+    lambda k, g, y, a, b: g * (a / y),
+    lambda k, g, y, a, b: g * (b / y),
+    doc="""`sqrt(x1**2 + x2**2)` without overflow on the way. Its gradient at (0, 0) is NaN.
+
+    >>> import gradengine as ge
+    >>> ge.hypot(ge.tensor([3.0, 3e30]), ge.tensor([4.0, 4e30]))
+    tensor([5.e+00, 5.e+30])
+    """,
 )
-relu = elementwise(
-    "relu",
-    lambda k, g, y, x: k.where(k.greater(y, 0), g, 0),
-    body=lambda k, x: k.maximum(x, 0),
-    doc="max(x, 0).",
+
+
+# -- rounding -----------------------------------------------------------------------------------------------------
+
+floor = elementwise(
+    "floor",
+    flat,
+    doc="""The largest whole number that is not above `x`; its gradient is 0.
+
+    >>> import gradengine as ge
+    >>> ge.floor(ge.tensor([1.5, -1.5]))
+    tensor([ 1., -2.])
+    """,
 )
+
+ceil = elementwise(
+    "ceil",
+    flat,
+    doc="""The smallest whole number that is not below `x`; its gradient is 0.
+
+    >>> import gradengine as ge
+    >>> ge.ceil(ge.tensor([1.5, -1.5]))
+    tensor([ 2., -1.])
+    """,
+)
+
+trunc = elementwise(
+    "trunc",
+    flat,
+    doc="""The whole number next to `x` towards 0; its gradient is 0.
+
+    >>> import gradengine as ge
+    >>> ge.trunc(ge.tensor([1.5, -1.5]))
+    tensor([ 1., -1.])
+    """,
+)
+
+round = elementwise(
+    "round",
+    flat,
+    doc="""The nearest whole number, of two the even one; its gradient is 0.
+
+    >>> import gradengine as ge
+    >>> ge.round(ge.tensor([0.5, 1.5, -1.7]))
+    tensor([ 0.,  2., -2.])
+    """,
+)
+
+remainder = elementwise(
+    "remainder",
+    lambda k, g, y, a, b: g,
+    lambda k, g, y, a, b: -g * k.floor_divide(a, b),
+    doc="""What division leaves, `x1 - floor(x1 / x2) * x2`: it has the sign of the divisor, as Python's `%`.
+
+    >>> import gradengine as ge
+    >>> ge.remainder(ge.tensor([5.0, -5.0]), 3)
+    tensor([2., 1.])
+    """,
+)
+
+floor_divide = elementwise(
+    "floor_divide",
+    None,
+    None,
+    doc="""The quotient rounded down, as Python's `//`. It has no gradient.
+
+    >>> import gradengine as ge
+    >>> ge.floor_divide(ge.tensor([5.0, -5.0]), 3)
+    tensor([ 1., -2.])
+    """,
+)
+
+
+# -- choosing -----------------------------------------------------------------------------------------------------
 
 
 def maximum_rule(k: Any, g: Any, own: Any, other: Any) -> Any:
     """g where `own` wins, half of it where both are equal."""
-    return k.where(k.equal(own, other), g / 2, k.where(k.less(own, other), 0.0, g))
+    return k.where(k.equal(own, other), g / 2, k.where(k.less(own, other), 0, g))
 
 
 def minimum_rule(k: Any, g: Any, own: Any, other: Any) -> Any:
     """g where `own` wins, half of it where both are equal."""
-    return k.where(k.equal(own, other), g / 2, k.where(k.greater(own, other), 0.0, g))
+    return k.where(k.equal(own, other), g / 2, k.where(k.greater(own, other), 0, g))
 
 
 maximum = elementwise(
-    "maximum", lambda k, g, y, a, b: maximum_rule(k, g, a, b), lambda k, g, y, a, b: maximum_rule(k, g, b, a)
+    "maximum",
+    lambda k, g, y, a, b: maximum_rule(k, g, a, b),
+    lambda k, g, y, a, b: maximum_rule(k, g, b, a),
+    doc="""The larger of two values, NaN if one is. Equal values share the gradient.
+
+    >>> import gradengine as ge
+    >>> ge.maximum(ge.tensor([1.0, 5.0]), 3)
+    tensor([3., 5.])
+    """,
 )
+
 minimum = elementwise(
-    "minimum", lambda k, g, y, a, b: minimum_rule(k, g, a, b), lambda k, g, y, a, b: minimum_rule(k, g, b, a)
+    "minimum",
+    lambda k, g, y, a, b: minimum_rule(k, g, a, b),
+    lambda k, g, y, a, b: minimum_rule(k, g, b, a),
+    doc="""The smaller of two values, NaN if one is. Equal values share the gradient.
+
+    >>> import gradengine as ge
+    >>> ge.minimum(ge.tensor([1.0, 5.0]), 3)
+    tensor([1., 3.])
+    """,
 )
+
+at_least = elementwise(
+    "at_least",
+    lambda k, g, y, x, bound: k.where(k.greater_equal(x, bound), g, 0),
+    lambda k, g, y, x, bound: k.where(k.less(x, bound), g, 0),
+    body=lambda k, x, bound: k.maximum(x, bound),
+    doc="`x1`, or `x2` where that is larger; on the bound the gradient is that of `x1`. `clip` uses it.",
+)
+
+at_most = elementwise(
+    "at_most",
+    lambda k, g, y, x, bound: k.where(k.less_equal(x, bound), g, 0),
+    lambda k, g, y, x, bound: k.where(k.greater(x, bound), g, 0),
+    body=lambda k, x, bound: k.minimum(x, bound),
+    doc="`x1`, or `x2` where that is smaller; on the bound the gradient is that of `x1`. `clip` uses it.",
+)
+
+
+def clip_rule(k: Any, g: Any, y: Any, x: Any, min: Any = None, max: Any = None) -> Any:
+    """g between the bounds and on them."""
+    if min is None:
+        return k.where(k.less_equal(x, max), g, 0)
+    if max is None:
+        return k.where(k.greater_equal(x, min), g, 0)
+    return k.where(k.logical_and(k.greater_equal(x, min), k.less_equal(x, max)), g, 0)
+
+
+def clip_body(k: Any, x: Any, min: Any = None, max: Any = None) -> Any:
+    """Where the bounds cross, `max` wins, as in NumPy."""
+    if min is not None:
+        x = k.maximum(x, min)
+    return x if max is None else k.minimum(x, max)
+
+
+clip_to_numbers = elementwise("clip", clip_rule, body=clip_body)
+
+
+def clip(x: Any, /, min: Any = None, max: Any = None) -> Tensor:
+    """`x` held between two bounds: numbers, arrays that broadcast with it, or None for no bound.
+
+    On a bound the gradient is that of `x`, beyond it that of the bound. Where the bounds cross, `max` wins.
+
+    >>> import gradengine as ge
+    >>> ge.clip(ge.tensor([-2.0, 0.5, 2.0]), -1, 1)
+    tensor([-1. ,  0.5,  1. ])
+    """
+    min, max = as_number(min), as_number(max)
+    if is_number(min) and is_number(max):
+        return positive(x) if min is None and max is None else clip_to_numbers(x, min=min, max=max)
+    if min is not None:
+        x = at_least(x, min)
+    return x if max is None else at_most(x, max)
+
+
+def as_number(bound: Any) -> Any:
+    """A NumPy number as Python's, which takes the dtype of the array that it meets."""
+    return bound.item() if isinstance(bound, np.generic) else bound
+
+
+def is_number(bound: Any) -> bool:
+    """Whether a bound can be metadata."""
+    return bound is None or isinstance(bound, int | float)
+
+
 where = elementwise(
     "where",
     None,
     lambda k, g, y, c, a, b: k.where(c, g, 0),
     lambda k, g, y, c, a, b: k.where(c, 0, g),
-    doc="a where the condition holds, else b.",
+    doc="""`x2` where the condition `x1` holds, else `x3`; the gradient goes to the one that was taken.
+
+    >>> import gradengine as ge
+    >>> x = ge.tensor([-1.0, 2.0])
+    >>> ge.where(x > 0, x, 0.1 * x)
+    tensor([-0.1,  2. ])
+    """,
 )
 
 
-def clip_rule(k: Any, g: Any, y: Any, x: Any, min: Any = None, max: Any = None) -> Any:
-    """g within the bounds and on them."""
-    if min is None:
-        return k.where(k.less_equal(x, max), g, 0)
-    inside = k.greater_equal(x, min)
-    return k.where(inside if max is None else k.logical_and(inside, k.less_equal(x, max)), g, 0)
-
-
-_clip = elementwise("clip", clip_rule)
-
-
-def clip(x: Any, /, min: Any = None, max: Any = None) -> Tensor:
-    """x, no less than min and no more than max."""
-    if min is None and max is None:
-        return positive(x)
-    return _clip(x, min=min, max=max)
-
-
-equal = elementwise("equal", None, None)
-not_equal = elementwise("not_equal", None, None)
-less = elementwise("less", None, None)
-less_equal = elementwise("less_equal", None, None)
-greater = elementwise("greater", None, None)
-greater_equal = elementwise("greater_equal", None, None)
-logical_and = elementwise("logical_and", None, None)
-logical_or = elementwise("logical_or", None, None)
-logical_xor = elementwise("logical_xor", None, None)
-logical_not = elementwise("logical_not", None)
+# -- casting ------------------------------------------------------------------------------------------------------
 
 
 @primitive(lambda k, g, y, x, dtype: g, name="astype")
-def _astype(x, /, dtype):  # type: ignore[no-untyped-def]
-    """The stub of astype."""
+def cast_array(x, /, dtype):
+    """The op behind `astype`."""
 
 
 def astype(x: Any, /, dtype: Any) -> Tensor:
-    """x in another dtype."""
+    """`x` in another dtype; gradients flow back in the dtype of `x`, and none through integers and bools.
+
+    Raises DTypeError for a dtype that the engine does not compute with.
+
+    >>> import gradengine as ge
+    >>> ge.astype(ge.tensor([1.5, -1.5]), ge.int64)
+    tensor([ 1, -1])
+    """
     wanted = check_dtype(dtype)
-    return _astype(x.detach() if wanted.kind != "f" and isinstance(x, Tensor) else x, dtype=wanted)
+    return cast_array(x.detach() if wanted.kind != "f" and isinstance(x, Tensor) else x, dtype=wanted)
+
+
+# What NumPy's functions of other names do on Tensors: np.power(t, 2), array ** t.
+Tensor.ops_by_name.update(power=pow, pow=pow, absolute=abs, fabs=abs, rint=round, clip=clip, astype=astype)

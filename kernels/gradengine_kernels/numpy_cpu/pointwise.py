@@ -1,7 +1,14 @@
-"""Pointwise kernels of the "numpy" backend: NumPy's own functions wherever it has them. May import NumPy and SciPy."""
+"""Pointwise kernels of the "numpy" backend: NumPy's own functions wherever it has them.
+
+May import NumPy; SciPy, where it is installed, with the first call of a special function.
+"""
 
 from __future__ import annotations
 
+import functools
+import importlib
+import importlib.util
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,14 +16,92 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-LARGEST_UNROLLED_POWER = 16  # beyond it, errors of repeated multiplication outgrow those of np.power
-BRANCHY = 4096  # elements from which np.where loses more to mispredicted branches than a multiplication costs
-INTEGERS = {2: np.int16, 4: np.int32, 8: np.int64}
+LARGEST_UNROLLED_POWER = 16  # beyond it, the errors of repeated multiplication outgrow those of np.power
+BRANCHY = 4096  # elements from which np.where loses more to mispredicted branches than two passes cost
+INTEGERS: dict[int, Any] = {2: np.dtype(np.int16), 4: np.dtype(np.int32), 8: np.dtype(np.int64)}
+HAS_SCIPY = importlib.util.find_spec("scipy") is not None
+
+
+# -- powers -------------------------------------------------------------------------------------------------------
+
+
+def power(a: Any, b: Any) -> Any:
+    """a ** b; a Python number for the exponent may be had for less."""
+    if (type(b) is int or type(b) is float) and hasattr(a, "dtype"):
+        return power_by_scalar(a, b)
+    return np.power(a, b)
+
+
+def power_by_scalar(x: Any, exponent: float) -> Any:
+    """x ** exponent; small whole exponents as products, which is many times faster than np.power."""
+    if x.dtype.kind != "f" or not 2 < abs(exponent) <= LARGEST_UNROLLED_POWER or exponent != int(exponent):
+        return x**exponent
+    product = repeated(x, abs(int(exponent)))
+    return product if exponent > 0 else np.reciprocal(product)
+
+
+def repeated(x: Any, count: int) -> Any:
+    """x ** count by squaring."""
+    if count == 1:
+        return x
+    half = np.square(repeated(x, count // 2))
+    return half * x if count % 2 else half
+
+
+def rsqrt(x: Any) -> Any:
+    """1 / sqrt(x)."""
+    return np.reciprocal(np.sqrt(x))
+
+
+# -- choosing and rounding ----------------------------------------------------------------------------------------
 
 
 def relu(x: Any) -> Any:
     """max(x, 0); NaN stays."""
     return np.maximum(x, 0)
+
+
+def where(condition: Any, a: Any, b: Any) -> Any:
+    """np.where; masking a large array with 0 is a product of integers: it does not branch, and NaN times 0 is 0."""
+    if getattr(condition, "size", 0) > BRANCHY:
+        if is_zero(b) and is_maskable(a, condition):
+            return masked(a, condition)
+        if is_zero(a) and is_maskable(b, condition):
+            return masked(b, np.logical_not(condition))
+    return np.where(condition, a, b)
+
+
+def is_zero(x: Any) -> bool:
+    """True for the Python number 0 (not for -0.0)."""
+    return (type(x) is int and x == 0) or (type(x) is float and x == 0 and math.copysign(1, x) > 0)
+
+
+def is_maskable(x: Any, condition: Any) -> bool:
+    """True for an array of floats of the condition's shape."""
+    return type(x) is np.ndarray and x.dtype.kind == "f" and x.shape == condition.shape and condition.dtype == np.bool_
+
+
+def masked(x: Any, condition: Any) -> Any:
+    """x where the condition holds, else 0."""
+    integers = INTEGERS[x.dtype.itemsize]
+    out = np.empty(x.shape, x.dtype)
+    np.multiply(x.view(integers), condition, out.view(integers))
+    return out
+
+
+def clip(x: Any, min: Any = None, max: Any = None) -> Any:
+    """np.clip without its Python layers; where the bounds cross, max wins."""
+    if min is not None:
+        x = np.maximum(x, min)
+    return x if max is None else np.minimum(x, max)
+
+
+def round_half_even(x: Any) -> Any:
+    """np.rint, which knows floats only."""
+    return np.rint(x) if x.dtype.kind == "f" else x.copy()
+
+
+# -- exponentials -------------------------------------------------------------------------------------------------
 
 
 def sigmoid(x: Any) -> Any:
@@ -31,43 +116,43 @@ def sigmoid(x: Any) -> Any:
         return np.reciprocal(y, y)
 
 
-def where(condition: Any, a: Any, b: Any) -> Any:
-    """np.where; masking a large array with 0 is a product of integers, which has no branches and keeps NaN out."""
-    if type(b) in (int, float) and b == 0 and type(a) is np.ndarray and a.size > BRANCHY and a.dtype.kind == "f":
-        if condition.shape == a.shape and condition.dtype == np.bool_:
-            integers = INTEGERS[a.dtype.itemsize]
-            out = np.empty(a.shape, a.dtype)
-            np.multiply(a.view(integers), condition, out.view(integers))
-            return out
-    return np.where(condition, a, b)
+# -- special functions --------------------------------------------------------------------------------------------
 
 
-def power_by_scalar(x: Any, exponent: float) -> Any:
-    """x ** exponent for one number; small whole exponents as products, which is many times faster than np.power."""
-    whole = int(exponent) if exponent == exponent // 1 and abs(exponent) <= LARGEST_UNROLLED_POWER else 0
-    if abs(whole) < 3 or x.dtype.kind != "f":
-        return x**exponent
-    product = repeated(x, abs(whole))
-    return product if whole > 0 else np.reciprocal(product)
+def special(name: str, element: Callable[[float], float] | None = None) -> Callable[..., Any]:
+    """SciPy's function of that name, else `element` for one number after the other, in the dtype of the array."""
+
+    @functools.cache
+    def function() -> Any:
+        if HAS_SCIPY:
+            return getattr(importlib.import_module("scipy.special"), name)
+        return one_by_one(element)
+
+    def kernel(x: Any) -> Any:
+        y = function()(x)
+        return y.astype(x.dtype) if x.dtype.kind == "f" and y.dtype != x.dtype else y
+
+    return kernel
 
 
-def repeated(x: Any, count: int) -> Any:
-    """x ** count by squaring."""
-    if count == 1:
-        return x
-    half = np.square(repeated(x, count // 2))
-    return half * x if count % 2 else half
+def one_by_one(element: Any) -> Callable[[Any], Any]:
+    """A function of one number as a function of arrays."""
+    call = np.frompyfunc(element, 1, 1)
+    return lambda x: np.asarray(call(x), np.float64)
 
 
-def clip(x: Any, min: Any, max: Any) -> Any:
-    """np.clip without its Python layers; where the bounds cross, `max` wins."""
-    if min is not None:
-        x = np.maximum(x, min)
-    return x if max is None else np.minimum(x, max)
+def log_gamma(x: float) -> float:
+    """math.lgamma, infinite where that raises: at the poles, and where it overflows."""
+    try:
+        return math.lgamma(x)
+    except (ValueError, OverflowError):
+        return math.inf
 
+
+# -- the table ----------------------------------------------------------------------------------------------------
 
 KERNELS: dict[str, Callable[..., Any]] = {
-    # arithmetic
+    # sums and products
     "add": np.add,
     "subtract": np.subtract,
     "multiply": np.multiply,
@@ -76,32 +161,80 @@ KERNELS: dict[str, Callable[..., Any]] = {
     "positive": np.positive,
     "abs": np.absolute,
     "sign": np.sign,
+    "copysign": np.copysign,
+    # powers
     "square": np.square,
     "sqrt": np.sqrt,
+    "rsqrt": rsqrt,
     "reciprocal": np.reciprocal,
-    "pow": np.power,
+    "pow": power,
     "power_by_scalar": power_by_scalar,
-    # exponentials
-    "exp": np.exp,
-    "log": np.log,
-    "tanh": np.tanh,
-    "sigmoid": sigmoid,
-    "relu": relu,
-    # choice
+    "hypot": np.hypot,
+    # rounding
+    "floor": np.floor,
+    "ceil": np.ceil,
+    "trunc": np.trunc,
+    "round": round_half_even,
+    "remainder": np.remainder,
+    "floor_divide": np.floor_divide,
+    # choosing
     "maximum": np.maximum,
     "minimum": np.minimum,
+    "at_least": np.maximum,
+    "at_most": np.minimum,
     "clip": clip,
     "where": where,
-    # comparisons
+    "relu": relu,
+    "astype": lambda x, dtype: np.asarray(x).astype(dtype),
+    # exponentials and logarithms
+    "exp": np.exp,
+    "exp2": np.exp2,
+    "expm1": np.expm1,
+    "log": np.log,
+    "log2": np.log2,
+    "log10": np.log10,
+    "log1p": np.log1p,
+    "logaddexp": np.logaddexp,
+    "sigmoid": sigmoid,
+    # trigonometric and hyperbolic functions
+    "sin": np.sin,
+    "cos": np.cos,
+    "tan": np.tan,
+    "asin": np.arcsin,
+    "acos": np.arccos,
+    "atan": np.arctan,
+    "atan2": np.arctan2,
+    "sinh": np.sinh,
+    "cosh": np.cosh,
+    "tanh": np.tanh,
+    "asinh": np.arcsinh,
+    "acosh": np.arccosh,
+    "atanh": np.arctanh,
+    # special functions
+    "erf": special("erf", math.erf),
+    "erfc": special("erfc", math.erfc),
+    "lgamma": special("gammaln", log_gamma),
+    # comparisons, logic, bits
     "equal": np.equal,
     "not_equal": np.not_equal,
     "less": np.less,
     "less_equal": np.less_equal,
     "greater": np.greater,
     "greater_equal": np.greater_equal,
+    "isnan": np.isnan,
+    "isinf": np.isinf,
+    "isfinite": np.isfinite,
     "logical_and": np.logical_and,
     "logical_or": np.logical_or,
     "logical_xor": np.logical_xor,
     "logical_not": np.logical_not,
-    "astype": lambda x, dtype: np.asarray(x).astype(dtype),
+    "bitwise_and": np.bitwise_and,
+    "bitwise_or": np.bitwise_or,
+    "bitwise_xor": np.bitwise_xor,
+    "bitwise_invert": np.bitwise_invert,
+    "bitwise_left_shift": np.bitwise_left_shift,
+    "bitwise_right_shift": np.bitwise_right_shift,
 }
+
+if HAS_SCIPY:  # else the ops' own bodies
+    KERNELS |= {"erfinv": special("erfinv"), "digamma": special("psi")}

@@ -1,0 +1,247 @@
+"""Pointwise comparisons, logic and bits: ops whose results have no gradient. May import declare and tensor.
+
+Names are the array API standard's; NaN, infinity and signed zeros compare as in NumPy.
+"""
+
+from __future__ import annotations
+
+from ..tensor import Tensor
+from .declare import elementwise
+
+__all__ = [
+    *("equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "isnan", "isinf", "isfinite"),
+    *("logical_and", "logical_or", "logical_xor", "logical_not"),
+    *("bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_invert", "bitwise_left_shift", "bitwise_right_shift"),
+]
+
+# -- comparisons --------------------------------------------------------------------------------------------------
+
+equal = elementwise(
+    "equal",
+    None,
+    None,
+    doc="""`x1 == x2`; NaN equals nothing.
+
+    >>> import gradengine as ge
+    >>> ge.equal(ge.tensor([1.0, 2.0]), 2)
+    tensor([False,  True])
+    """,
+)
+
+not_equal = elementwise(
+    "not_equal",
+    None,
+    None,
+    doc="""`x1 != x2`; NaN differs from everything.
+
+    >>> import gradengine as ge
+    >>> ge.not_equal(ge.tensor([1.0, 2.0]), 2)
+    tensor([ True, False])
+    """,
+)
+
+less = elementwise(
+    "less",
+    None,
+    None,
+    doc="""`x1 < x2`; False where one is NaN.
+
+    >>> import gradengine as ge
+    >>> ge.less(ge.tensor([1.0, 2.0, 3.0]), 2)
+    tensor([ True, False, False])
+    """,
+)
+
+less_equal = elementwise(
+    "less_equal",
+    None,
+    None,
+    doc="""`x1 <= x2`; False where one is NaN.
+
+    >>> import gradengine as ge
+    >>> ge.less_equal(ge.tensor([1.0, 2.0, 3.0]), 2)
+    tensor([ True,  True, False])
+    """,
+)
+
+greater = elementwise(
+    "greater",
+    None,
+    None,
+    doc="""`x1 > x2`; False where one is NaN.
+
+    >>> import gradengine as ge
+    >>> ge.greater(ge.tensor([1.0, 2.0, 3.0]), 2)
+    tensor([False, False,  True])
+    """,
+)
+
+greater_equal = elementwise(
+    "greater_equal",
+    None,
+    None,
+    doc="""`x1 >= x2`; False where one is NaN.
+
+    >>> import gradengine as ge
+    >>> ge.greater_equal(ge.tensor([1.0, 2.0, 3.0]), 2)
+    tensor([False,  True,  True])
+    """,
+)
+
+isnan = elementwise(
+    "isnan",
+    None,
+    doc="""Whether a value is NaN.
+
+    >>> import gradengine as ge
+    >>> ge.isnan(ge.tensor([1.0, float("nan"), float("inf")]))
+    tensor([False,  True, False])
+    """,
+)
+
+isinf = elementwise(
+    "isinf",
+    None,
+    doc="""Whether a value is infinite, of either sign.
+
+    >>> import gradengine as ge
+    >>> ge.isinf(ge.tensor([1.0, float("nan"), float("-inf")]))
+    tensor([False, False,  True])
+    """,
+)
+
+isfinite = elementwise(
+    "isfinite",
+    None,
+    doc="""Whether a value is neither infinite nor NaN.
+
+    >>> import gradengine as ge
+    >>> ge.isfinite(ge.tensor([1.0, float("nan"), float("inf")]))
+    tensor([ True, False, False])
+    """,
+)
+
+# -- logic: every number but 0 is true ----------------------------------------------------------------------------
+
+logical_and = elementwise(
+    "logical_and",
+    None,
+    None,
+    doc="""Whether both values are true.
+
+    >>> import gradengine as ge
+    >>> ge.logical_and(ge.tensor([True, True, False]), ge.tensor([True, False, False]))
+    tensor([ True, False, False])
+    """,
+)
+
+logical_or = elementwise(
+    "logical_or",
+    None,
+    None,
+    doc="""Whether at least one of the values is true.
+
+    >>> import gradengine as ge
+    >>> ge.logical_or(ge.tensor([True, True, False]), ge.tensor([True, False, False]))
+    tensor([ True,  True, False])
+    """,
+)
+
+logical_xor = elementwise(
+    "logical_xor",
+    None,
+    None,
+    doc="""Whether exactly one of the values is true.
+
+    >>> import gradengine as ge
+    >>> ge.logical_xor(ge.tensor([True, True, False]), ge.tensor([True, False, False]))
+    tensor([False,  True, False])
+    """,
+)
+
+logical_not = elementwise(
+    "logical_not",
+    None,
+    doc="""Whether a value is not true.
+
+    >>> import gradengine as ge
+    >>> ge.logical_not(ge.tensor([True, False]))
+    tensor([False,  True])
+    """,
+)
+
+# -- bits of integers; of bools, the same as logic. Floats raise DTypeError. --------------------------------------
+
+bitwise_and = elementwise(
+    "bitwise_and",
+    None,
+    None,
+    doc="""The bits that are set in both integers, `x1 & x2`. Raises DTypeError for floats.
+
+    >>> import gradengine as ge
+    >>> ge.bitwise_and(ge.tensor([12, 10]), 6)
+    tensor([4, 2])
+    """,
+)
+
+bitwise_or = elementwise(
+    "bitwise_or",
+    None,
+    None,
+    doc="""The bits that are set in at least one of two integers, `x1 | x2`. Raises DTypeError for floats.
+
+    >>> import gradengine as ge
+    >>> ge.bitwise_or(ge.tensor([12, 10]), 6)
+    tensor([14, 14])
+    """,
+)
+
+bitwise_xor = elementwise(
+    "bitwise_xor",
+    None,
+    None,
+    doc="""The bits that are set in exactly one of two integers, `x1 ^ x2`. Raises DTypeError for floats.
+
+    >>> import gradengine as ge
+    >>> ge.bitwise_xor(ge.tensor([12, 10]), 6)
+    tensor([10, 12])
+    """,
+)
+
+bitwise_invert = elementwise(
+    "bitwise_invert",
+    None,
+    doc="""The bits that are not set, `~x`; of bools, the opposite. Raises DTypeError for floats.
+
+    >>> import gradengine as ge
+    >>> ge.bitwise_invert(ge.tensor([0, 5]))
+    tensor([-1, -6])
+    """,
+)
+
+bitwise_left_shift = elementwise(
+    "bitwise_left_shift",
+    None,
+    None,
+    doc="""The bits of `x1` moved up by `x2` places, `x1 << x2`. Raises DTypeError for floats.
+
+    >>> import gradengine as ge
+    >>> ge.bitwise_left_shift(ge.tensor([1, 3]), 2)
+    tensor([ 4, 12])
+    """,
+)
+
+bitwise_right_shift = elementwise(
+    "bitwise_right_shift",
+    None,
+    None,
+    doc="""The bits of `x1` moved down by `x2` places, `x1 >> x2`. Raises DTypeError for floats.
+
+    >>> import gradengine as ge
+    >>> ge.bitwise_right_shift(ge.tensor([4, -12]), 2)
+    tensor([ 1, -3])
+    """,
+)
+
+# What NumPy's functions of other names do on Tensors: np.invert(t), array << t.
+Tensor.ops_by_name.update(invert=bitwise_invert, left_shift=bitwise_left_shift, right_shift=bitwise_right_shift)

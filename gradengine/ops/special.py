@@ -1,0 +1,186 @@
+"""Special functions: the error function and its kin, the logarithm of gamma and its derivatives.
+
+Names are SciPy's or PyTorch's. What has a body here is computed by it wherever a backend has no kernel of its own.
+May import declare, tensor and errors.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import Any
+
+from ..errors import ArgumentError
+from ..tensor import describe
+from .declare import elementwise
+
+__all__ = ["erf", "erfc", "erfinv", "lgamma", "digamma", "polygamma"]
+
+BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 / 510)  # B2, B4, ..., B16
+
+# -- the error function -------------------------------------------------------------------------------------------
+
+erf = elementwise(
+    "erf",
+    lambda k, g, y, x: g * (2 / math.sqrt(math.pi) * k.exp(-(x * x))),
+    doc="""The error function, 2/√π times the integral of exp(-t²) from 0 to `x`.
+
+    >>> import gradengine as ge
+    >>> ge.erf(ge.tensor([0.0, 1.0]))
+    tensor([0.    , 0.8427])
+    """,
+)
+
+erfc = elementwise(
+    "erfc",
+    lambda k, g, y, x: g * (-2 / math.sqrt(math.pi) * k.exp(-(x * x))),
+    doc="""`1 - erf(x)`, exact to the last digits for large `x` too.
+
+    >>> import gradengine as ge
+    >>> ge.erfc(ge.tensor([0.0, 1.0]))
+    tensor([1.    , 0.1573])
+    """,
+)
+
+# Giles, "Approximating the erfinv function" (2010): polynomials in w = -log(1 - x²), highest power first.
+ERFINV_NEAR = (
+    *(2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087),
+    *(-0.00125372503, -0.00417768164, 0.246640727, 1.50140941),
+)
+ERFINV_FAR = (
+    *(-0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773),
+    *(-0.0076224613, 0.00943887047, 1.00167406, 2.83297682),
+)
+
+
+def polynomial(coefficients: tuple[float, ...], w: Any) -> Any:
+    """The polynomial with those coefficients, highest power first."""
+    total: Any = coefficients[0]
+    for c in coefficients[1:]:
+        total = total * w + c
+    return total
+
+
+def erfinv_body(k: Any, x: Any) -> Any:
+    """Giles' approximation, then two of Halley's steps; in the tail they go by erfc, where 1 - |x| is exact."""
+    a = k.abs(x)
+    w = -k.log((1 - a) * (1 + a))
+    z = a * k.where(k.less(w, 5), polynomial(ERFINV_NEAR, w - 2.5), polynomial(ERFINV_FAR, k.sqrt(w) - 3))
+    for _ in range(2):
+        error = k.where(k.less(a, 0.5), k.erf(z) - a, (1 - a) - k.erfc(z))
+        step = error / (2 / math.sqrt(math.pi) * k.exp(-(z * z)))
+        z = z - step / (1 + z * step)
+    z = k.where(k.equal(a, 1), math.inf, z)
+    return k.where(k.less(x, 0), -z, z)
+
+
+erfinv = elementwise(
+    "erfinv",
+    lambda k, g, y, x: g * (math.sqrt(math.pi) / 2 * k.exp(y * y)),
+    body=erfinv_body,
+    doc="""The number whose `erf` is `x`; infinite at -1 and 1, NaN beyond.
+
+    >>> import gradengine as ge
+    >>> ge.erfinv(ge.tensor([0.0, 0.8427008]))
+    tensor([0., 1.])
+    """,
+)
+
+# -- gamma and its logarithmic derivatives ------------------------------------------------------------------------
+
+lgamma = elementwise(
+    "lgamma",
+    lambda k, g, y, x: g * k.digamma(x),
+    doc="""The logarithm of |Γ(x)|; infinite at 0, -1, -2, ...
+
+    >>> import gradengine as ge
+    >>> ge.lgamma(ge.tensor([1.0, 5.0]))
+    tensor([0.    , 3.1781])
+    """,
+)
+
+
+def digamma_body(k: Any, x: Any) -> Any:
+    """Reflection below 0, ten steps of the recurrence, then the asymptotic series (Abramowitz and Stegun 6.3)."""
+    x = x + 0.0  # integers become floats
+    below = k.less(x, 0)
+    z = k.where(below, 1 - x, x)
+    total = 0.0
+    for i in range(10):
+        total = total - 1 / (z + i)
+    w = z + 10
+    series = 0.0
+    for i in range(7, 0, -1):
+        series = (BERNOULLI[i - 1] / (2 * i) + series) / (w * w)
+    total = total + k.log(w) - 0.5 / w - series
+    fraction = x - k.round(x)  # the tangent's period is 1 here
+    mirrored = k.where(k.equal(fraction, 0), math.nan, math.pi / k.tan(math.pi * fraction))
+    return k.where(below, total - mirrored, total)
+
+
+digamma = elementwise(
+    "digamma",
+    lambda k, g, y, x: g * k.polygamma(x, n=1),
+    body=digamma_body,
+    doc="""The derivative of `lgamma`; infinite at 0, NaN at -1, -2, ...
+
+    >>> import gradengine as ge
+    >>> ge.digamma(ge.tensor([1.0, 2.0]))
+    tensor([-0.5772,  0.4228])
+    """,
+)
+
+
+def polygamma_body(k: Any, x: Any, n: int) -> Any:
+    """As digamma_body, for the derivatives (Abramowitz and Stegun 6.4); the more of them, the more steps."""
+    x = x + 0.0
+    below = k.less(x, 0)
+    z = k.where(below, 1 - x, x)
+    total = 0.0
+    steps = 10 + n
+    for i in range(steps):
+        total = total + k.pow(z + i, -(n + 1))
+    w = z + steps
+    series = 0.0
+    for i in range(8, 0, -1):
+        coefficient = BERNOULLI[i - 1] * math.factorial(2 * i + n - 1) / (math.factorial(2 * i) * math.factorial(n))
+        series = (coefficient + series) / (w * w)
+    total = total + (1 / n + 0.5 / w + series) / k.pow(w, n)
+    value = (-1) ** (n + 1) * math.factorial(n) * total
+    # psi_n(x) = (-1)^n psi_n(1 - x) - π (d/dx)^n cot πx, the last as a polynomial in the cotangent.
+    c = 1 / k.tan(math.pi * (x - k.round(x)))
+    mirrored = math.pi ** (n + 1) * polynomial(cotangent_derivative(n), c)
+    return k.where(below, (-1) ** n * value - mirrored, value)
+
+
+def cotangent_derivative(n: int) -> tuple[float, ...]:
+    """The n-th derivative of the cotangent as a polynomial in it, highest power first: c' = -(1 + c²)."""
+    coefficients = [0, 1]
+    for _ in range(n):
+        slopes = [i * c for i, c in enumerate(coefficients)][1:]
+        coefficients = [0] * (len(slopes) + 2)
+        for i, slope in enumerate(slopes):
+            coefficients[i] -= slope
+            coefficients[i + 2] -= slope
+    return tuple(float(c) for c in reversed(coefficients))
+
+
+derivative_of_digamma = elementwise("polygamma", lambda k, g, y, x, n: g * k.polygamma(x, n=n + 1), body=polygamma_body)
+
+
+def polygamma(x: Any, /, n: int) -> Any:
+    """The n-th derivative of `digamma`, n = 0, 1, 2, ...; infinite at 0. (SciPy and PyTorch take `n` first.)
+
+    Raises ArgumentError for a negative `n`.
+
+    >>> import gradengine as ge
+    >>> ge.polygamma(ge.tensor([1.0, 2.0]), 1)
+    tensor([1.6449, 0.6449])
+    """
+    try:
+        order = operator.index(n)
+    except TypeError:
+        order = -1
+    if order < 0:
+        raise ArgumentError(f"polygamma: n must be 0, 1, 2, ..., got {describe(n)}; x comes first here")
+    return digamma(x) if order == 0 else derivative_of_digamma(x, n=order)
