@@ -319,6 +319,16 @@ def reshape(name: str, x: Shape, *, shape: Any, **metadata: Any) -> Shape:
     return wanted
 
 
+def flatten(name: str, x: Shape, *, start_axis: Any = 0, end_axis: Any = -1, **metadata: Any) -> Shape:
+    """A run of axes made one."""
+    if not x:
+        return (1,)
+    first, last = axis_of(name, start_axis, len(x)), axis_of(name, end_axis, len(x))
+    if first > last:
+        raise ShapeError(f"{name}: start_axis {start_axis} comes after end_axis {end_axis} in shape {x}")
+    return (*x[:first], math.prod(x[first : last + 1]), *x[last + 1 :])
+
+
 def broadcast_to(name: str, x: Shape, *, shape: Any, **metadata: Any) -> Shape:
     """`shape`, which x must broadcast to."""
     wanted = sizes_of(name, shape)
@@ -548,6 +558,12 @@ def diagonal(name: str, x: Shape, *, offset: Any = 0, axis1: Any = -2, axis2: An
     shift = operator.index(offset)
     length = min(x[i] + min(shift, 0), x[j] - max(shift, 0))
     return (*[n for a, n in enumerate(x) if a not in (i, j)], max(length, 0))
+
+
+def triangle(name: str, x: Shape, *, k: Any = 0, **metadata: Any) -> Shape:
+    """Unchanged; x must be matrices."""
+    operator.index(k)
+    return matrices(name, x)
 
 
 def fill_diagonal(name: str, x: Shape, *, shape: Shape, **metadata: Any) -> Shape:

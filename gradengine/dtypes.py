@@ -1,0 +1,98 @@
+"""The dtypes, which are NumPy's own objects, and what can be asked about them. May import tensor and errors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .errors import DTypeError
+from .tensor import PYTHON_SCALARS, Tensor, check_dtype, describe
+
+__all__ = [
+    "float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool",
+    "finfo", "iinfo", "result_type", "can_cast", "isdtype",
+]  # fmt: skip
+
+float16, float32, float64 = np.dtype("float16"), np.dtype("float32"), np.dtype("float64")
+int8, int16, int32, int64 = np.dtype("int8"), np.dtype("int16"), np.dtype("int32"), np.dtype("int64")
+uint8, uint16, uint32, uint64 = np.dtype("uint8"), np.dtype("uint16"), np.dtype("uint32"), np.dtype("uint64")
+bool = np.dtype("bool")
+
+
+def dtype_of(value: Any) -> np.dtype[Any]:
+    """The dtype that a Tensor, an array or the name of a dtype stands for."""
+    return np.dtype(value.dtype) if hasattr(value, "dtype") and not isinstance(value, type) else check_dtype(value)
+
+
+def finfo(dtype: Any, /) -> np.finfo[Any]:
+    """The range and precision of a floating-point dtype (or of a Tensor's). Raises DTypeError for any other.
+
+    >>> import gradengine as ge
+    >>> float(ge.finfo(ge.float32).max)
+    3.4028234663852886e+38
+    """
+    found = dtype_of(dtype)
+    if found.kind != "f":
+        raise DTypeError(f"finfo: {found} is not a floating-point dtype; use iinfo for integers")
+    return np.finfo(found)
+
+
+def iinfo(dtype: Any, /) -> np.iinfo[Any]:
+    """The range of an integer dtype (or of a Tensor's). Raises DTypeError for any other.
+
+    >>> import gradengine as ge
+    >>> ge.iinfo(ge.int8).max
+    127
+    """
+    found = dtype_of(dtype)
+    if found.kind not in "iu":
+        raise DTypeError(f"iinfo: {found} is not an integer dtype; use finfo for floating-point ones")
+    return np.iinfo(found)
+
+
+def result_type(*values: Any) -> np.dtype[Any]:
+    """The dtype that an op on these Tensors, dtypes and Python numbers gives; Python numbers are weak.
+
+    Raises DTypeError for what has no dtype, or for nothing at all.
+
+    >>> import gradengine as ge
+    >>> ge.result_type(ge.float32, ge.tensor([1, 2]))
+    dtype('float64')
+    >>> ge.result_type(ge.float32, 1.5)
+    dtype('float32')
+    """
+    if not values:
+        raise DTypeError("result_type: give at least one Tensor, dtype or number")
+    return np.result_type(*[value if type(value) in PYTHON_SCALARS else dtype_of(value) for value in values])
+
+
+def can_cast(source: Any, target: Any, /) -> Any:
+    """Whether every value of `source` (a dtype or a Tensor) survives in dtype `target`.
+
+    >>> import gradengine as ge
+    >>> ge.can_cast(ge.float32, ge.float64), ge.can_cast(ge.float32, ge.int64)
+    (True, False)
+    """
+    return np.can_cast(dtype_of(source), dtype_of(target))
+
+
+def isdtype(dtype: Any, kind: Any) -> Any:
+    """Whether a dtype is of a kind: "bool", "signed integer", "integral", "real floating", "numeric", or a dtype.
+
+    A tuple of kinds means any of them. Raises DTypeError for a kind that is none.
+
+    >>> import gradengine as ge
+    >>> ge.isdtype(ge.float32, "real floating")
+    True
+    """
+    try:
+        return np.isdtype(dtype_of(dtype), kind)
+    except (TypeError, ValueError):
+        raise DTypeError(f"isdtype: {describe(kind)} is no kind of dtype") from None
+
+
+def default_dtype(values: tuple[Any, ...]) -> np.dtype[Any]:
+    """What Python numbers become when nothing else says: float32, int64 or bool."""
+    kind = np.result_type(*[v.dtype if isinstance(v, Tensor) else v for v in values])
+    return float32 if kind == float64 and not [v for v in values if hasattr(v, "dtype")] else kind

@@ -1,0 +1,340 @@
+"""New Tensors: from data, of one value, in steps, and grids. May import tensor, dtypes, and the ops before it.
+
+Each takes `dtype`, `device` and `requires_grad`. The default dtype is float32; integers give int64 and bools bool.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import backend as backends
+from .. import shapes
+from ..dtypes import default_dtype, float32
+from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError
+from ..tensor import Tensor, check_dtype, constant, describe, to_array, wrap
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "tensor", "asarray", "from_dlpack", "zeros", "ones", "full", "empty", "zeros_like", "ones_like", "full_like",
+    "empty_like", "arange", "linspace", "eye", "tri", "meshgrid",
+]  # fmt: skip
+
+
+def tensor(data: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+    """A new Tensor with a copy of `data`: nested lists, numbers, NumPy arrays, Tensors.
+
+    An array keeps its dtype, Python floats become float32, integers int64. Raises ShapeError for ragged lists,
+    DTypeError for what holds no numbers or when gradients are asked of integers.
+
+    >>> import gradengine as ge
+    >>> ge.tensor([[1.0, 2.0], [3.0, 4.0]])
+    tensor([[1., 2.],
+            [3., 4.]])
+    """
+    return Tensor(data, dtype, device, requires_grad)
+
+
+def asarray(
+    data: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False, copy: bool | None = None
+) -> Tensor:
+    """`data` as a Tensor that shares a NumPy array's memory where it can; a Tensor is returned as it is.
+
+    `copy=True` always copies, `copy=False` raises ArgumentError where a copy would be needed. The array must not be
+    written to as long as the Tensor is used. Raises as `tensor` does.
+
+    >>> import numpy as np
+    >>> import gradengine as ge
+    >>> a = np.zeros(2)
+    >>> np.shares_memory(a, ge.asarray(a).numpy())
+    True
+    """
+    if isinstance(data, Tensor) and not copy:
+        out = data if dtype is None and device is None else data.to(device=device, dtype=dtype)
+        shared = out is data
+        if requires_grad and not out.requires_grad:
+            out = constant(out.array, out.backend)
+    else:
+        backend = backends.for_device(device)
+        out = constant(to_array(data, dtype, backend, copy=bool(copy)), backend)
+        shared = isinstance(data, np.ndarray) and np.may_share_memory(data, backend.to_numpy(out.array))
+    if copy is False and not shared:
+        raise ArgumentError(f"asarray: cannot take {describe(data)} without a copy; leave out copy=False")
+    return out.requires_grad_() if requires_grad else out
+
+
+def from_dlpack(x: Any, /, device: str | None = None, copy: bool | None = None) -> Tensor:
+    """A Tensor around the memory of any object with `__dlpack__`, such as a PyTorch tensor, without a copy.
+
+    Raises DTypeError for an object without DLPack, for one that requires grad elsewhere and for a dtype that the
+    engine does not know, DeviceError for memory that it cannot reach.
+
+    >>> import numpy as np
+    >>> import gradengine as ge
+    >>> a = np.arange(3.0)
+    >>> np.shares_memory(a, ge.from_dlpack(a).numpy())
+    True
+    """
+    if isinstance(x, Tensor):
+        return asarray(x.detach(), device=device, copy=copy)
+    if not hasattr(x, "__dlpack__"):
+        raise DTypeError(f"from_dlpack: {describe(x)} has no __dlpack__; use ge.asarray")
+    try:
+        array = np.from_dlpack(x, copy=copy)
+    except (BufferError, RuntimeError, TypeError, ValueError) as error:
+        where = getattr(x, "__dlpack_device__", lambda: (1, 0))()
+        if where[0] != 1:
+            raise DeviceError(f"from_dlpack: cannot reach the memory of DLPack device {where}: {error}") from None
+        raise DTypeError(f"from_dlpack: cannot take this {type(x).__name__}: {error}") from None
+    return finish(array, None, device, False)
+
+
+def finish(array: Any, dtype: Any, device: str | None, requires_grad: bool) -> Tensor:
+    """A new array as a Tensor of the device."""
+    backend = backends.for_device(device)
+    out = constant(backend.asarray(array, None if dtype is None else check_dtype(dtype)), backend)
+    return out.requires_grad_() if requires_grad else out
+
+
+def sizes(name: str, shape: tuple[Any, ...]) -> tuple[int, ...]:
+    """`zeros(2, 3)` and `zeros((2, 3))` alike. Raises for what is no shape."""
+    given = shape[0] if len(shape) == 1 else shape
+    found = shapes.sizes_of(name, given)
+    if min(found, default=0) < 0:
+        raise ShapeError(f"{name}: shape {found}: sizes cannot be negative")
+    return found
+
+
+def filled(
+    name: str, make: Callable[..., Any], shape: tuple[Any, ...], dtype: Any, device: str | None, requires_grad: bool
+) -> Tensor:
+    """`make(shape, dtype)` with the errors that a user can act upon."""
+    wanted = float32 if dtype is None else check_dtype(dtype)
+    found = sizes(name, shape)
+    try:
+        array = make(found, wanted)
+    except ValueError as error:
+        raise ShapeError(f"{name}: cannot make an array of shape {found}: {error}") from None
+    return finish(array, None, device, requires_grad)
+
+
+def zeros(*shape: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+    """A Tensor of zeros; the shape is a tuple or several ints. Raises ShapeError or DTypeError for what is none.
+
+    >>> import gradengine as ge
+    >>> ge.zeros(2, 3)
+    tensor([[0., 0., 0.],
+            [0., 0., 0.]])
+    """
+    return filled("zeros", np.zeros, shape, dtype, device, requires_grad)
+
+
+def ones(*shape: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+    """A Tensor of ones; the shape is a tuple or several ints. Raises ShapeError or DTypeError for what is none.
+
+    >>> import gradengine as ge
+    >>> ge.ones((2,), dtype=ge.int64)
+    tensor([1, 1])
+    """
+    return filled("ones", np.ones, shape, dtype, device, requires_grad)
+
+
+def empty(*shape: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+    """A Tensor whose values are whatever was in memory. Raises ShapeError or DTypeError for what is no shape.
+
+    >>> import gradengine as ge
+    >>> ge.empty(2, 3).shape
+    (2, 3)
+    """
+    return filled("empty", np.empty, shape, dtype, device, requires_grad)
+
+
+def full(
+    shape: Any, fill_value: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
+    """A Tensor with every element `fill_value`, whose type gives the dtype.
+
+    Raises ShapeError for what is no shape, DTypeError for a value that is no number.
+
+    >>> import gradengine as ge
+    >>> ge.full((2, 2), 7)
+    tensor([[7, 7],
+            [7, 7]])
+    """
+    value = to_array(fill_value, dtype, backends.for_device(None))
+    if value.shape != ():
+        raise ShapeError(f"full: fill_value must be one number, got shape {value.shape}; use broadcast_to")
+    return filled("full", lambda s, t: np.full(s, value, t), (shape,), value.dtype, device, requires_grad)
+
+
+def like(name: str, x: Any, make: Callable[..., Any], dtype: Any, device: str | None, requires_grad: bool) -> Tensor:
+    """A new Tensor of the shape of x, and of its dtype and device unless told otherwise."""
+    x = wrap(x)
+    wanted = x.dtype if dtype is None else dtype
+    return filled(name, make, (x.shape,), wanted, device or x.device, requires_grad)
+
+
+def zeros_like(x: Any, /, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+    """Zeros with the shape, dtype and device of x.
+
+    >>> import gradengine as ge
+    >>> ge.zeros_like(ge.tensor([1, 2]))
+    tensor([0, 0])
+    """
+    return like("zeros_like", x, np.zeros, dtype, device, requires_grad)
+
+
+def ones_like(x: Any, /, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+    """Ones with the shape, dtype and device of x.
+
+    >>> import gradengine as ge
+    >>> ge.ones_like(ge.tensor([1.5, 2.5]))
+    tensor([1., 1.])
+    """
+    return like("ones_like", x, np.ones, dtype, device, requires_grad)
+
+
+def empty_like(x: Any, /, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+    """A Tensor of whatever was in memory, with the shape, dtype and device of x.
+
+    >>> import gradengine as ge
+    >>> ge.empty_like(ge.tensor([1.5, 2.5])).shape
+    (2,)
+    """
+    return like("empty_like", x, np.empty, dtype, device, requires_grad)
+
+
+def full_like(
+    x: Any, /, fill_value: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
+    """`fill_value` everywhere, with the shape, dtype and device of x. Raises DTypeError for a value that is no number.
+
+    >>> import gradengine as ge
+    >>> ge.full_like(ge.tensor([1.5, 2.5]), 3)
+    tensor([3., 3.])
+    """
+    x = wrap(x)
+    return full(x.shape, fill_value, x.dtype if dtype is None else dtype, device or x.device, requires_grad)
+
+
+def stepped(
+    name: str, values: tuple[Any, ...], make: Callable[[], Any], dtype: Any, device: str | None, requires_grad: bool
+) -> Tensor:
+    """Evenly spaced numbers, computed in double precision and rounded once."""
+    for value in values:
+        if not isinstance(value, (int, float, np.number, Tensor)):
+            raise DTypeError(f"{name}: takes numbers, got {describe(value)}")
+    wanted = default_dtype(values) if dtype is None else check_dtype(dtype)
+    try:
+        array = make()
+    except ZeroDivisionError:
+        raise ArgumentError(f"{name}: step must not be 0") from None
+    except (ValueError, OverflowError) as error:
+        raise ArgumentError(f"{name}: {error}") from None
+    return finish(array, wanted, device, requires_grad)
+
+
+def number(value: Any) -> Any:
+    """A Python number, also from a Tensor that holds one."""
+    return value.item() if isinstance(value, (Tensor, np.number)) else value
+
+
+def arange(
+    start: Any, stop: Any = None, step: Any = 1, dtype: Any = None, device: str | None = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """The numbers from `start` (or 0) up to but without `stop`; integers give int64, floats float32.
+
+    Raises ArgumentError for a step of 0, DTypeError for what is no number.
+
+    >>> import gradengine as ge
+    >>> ge.arange(2, 10, 3)
+    tensor([2, 5, 8])
+    """
+    given = (start, step) if stop is None else (start, stop, step)
+    first, last = (0, start) if stop is None else (start, stop)
+    make = lambda: np.arange(number(first), number(last), number(step))
+    return stepped("arange", given, make, dtype, device, requires_grad)
+
+
+def linspace(
+    start: Any, stop: Any, /, num: int, dtype: Any = None, device: str | None = None, endpoint: bool = True,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """`num` evenly spaced numbers from `start` to `stop`, which is left out when `endpoint` is false.
+
+    Raises ArgumentError for a negative `num`, DTypeError for what is no number.
+
+    >>> import gradengine as ge
+    >>> ge.linspace(0, 1, 5)
+    tensor([0.  , 0.25, 0.5 , 0.75, 1.  ])
+    """
+    try:
+        count = operator.index(num)
+    except TypeError:
+        raise DTypeError(f"linspace: num must be an int, got {describe(num)}") from None
+    make = lambda: np.linspace(number(start), number(stop), count, endpoint=endpoint)
+    return stepped("linspace", (start, stop, 1.0), make, dtype, device, requires_grad)
+
+
+def eye(
+    n_rows: int, n_cols: int | None = None, /, k: int = 0, dtype: Any = None, device: str | None = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """Ones on diagonal `k`, zeros elsewhere. Raises ShapeError or DTypeError for what is no shape.
+
+    >>> import gradengine as ge
+    >>> ge.eye(2, 3, k=1)
+    tensor([[0., 1., 0.],
+            [0., 0., 1.]])
+    """
+    columns = n_rows if n_cols is None else n_cols
+    return filled("eye", lambda s, t: np.eye(s[0], s[1], k, t), (n_rows, columns), dtype, device, requires_grad)
+
+
+def tri(
+    n_rows: int, n_cols: int | None = None, /, k: int = 0, dtype: Any = None, device: str | None = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """Ones on and below diagonal `k`, zeros above. Raises ShapeError or DTypeError for what is no shape.
+
+    >>> import gradengine as ge
+    >>> ge.tri(2, 3)
+    tensor([[1., 0., 0.],
+            [1., 1., 0.]])
+    """
+    columns = n_rows if n_cols is None else n_cols
+    return filled("tri", lambda s, t: np.tri(s[0], s[1], k, t), (n_rows, columns), dtype, device, requires_grad)
+
+
+def meshgrid(*arrays: Any, indexing: str = "xy") -> list[Tensor]:
+    """Coordinate grids from 1-d arrays, through which gradients flow.
+
+    With "ij" axis i of each grid runs along array i; "xy" swaps the first two axes. Raises ShapeError for arrays of
+    two or more dimensions, ArgumentError for another `indexing`.
+
+    >>> import gradengine as ge
+    >>> rows, columns = ge.meshgrid(ge.arange(2), ge.arange(3), indexing="ij")
+    >>> rows
+    tensor([[0, 0, 0],
+            [1, 1, 1]])
+    """
+    from .shape import broadcast_to, reshape, swapaxes
+
+    if indexing not in ("xy", "ij"):
+        raise ArgumentError(f"meshgrid: indexing must be 'xy' or 'ij', got {indexing!r}")
+    axes = [wrap(x) for x in arrays]
+    for i, x in enumerate(axes):
+        if x.ndim > 1:
+            raise ShapeError(f"meshgrid: takes 1-d arrays, array {i} has shape {x.shape}")
+    lengths = tuple([math.prod(x.shape) for x in axes])
+    grids = [
+        broadcast_to(reshape(x, shape=(1,) * i + (-1,) + (1,) * (len(axes) - i - 1)), shape=lengths)
+        for i, x in enumerate(axes)
+    ]
+    return [swapaxes(x, axis1=0, axis2=1) for x in grids] if indexing == "xy" and len(axes) > 1 else grids

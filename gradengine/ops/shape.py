@@ -1,0 +1,551 @@
+"""Shape ops: new shapes, axes in another order, joining, splitting, padding, triangles. May import declare, shapes.
+
+Names are the array API standard's, then NumPy's, then PyTorch's. Each is linear, so a rule is the op that puts the
+cotangent back.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import operator
+from typing import Any
+
+import numpy as np
+
+from .. import shapes
+from ..errors import ArgumentError, DTypeError, ShapeError
+from ..tensor import Tensor, describe, wrap
+from .declare import composite, primitive
+
+__all__ = [
+    "broadcast_to", "sum_to", "reshape", "permute_dims", "swapaxes", "matrix_transpose", "moveaxis", "expand_dims",
+    "squeeze", "concat", "concat_arrays", "stack", "stack_arrays", "narrow", "expand", "flatten", "ravel", "transpose",
+    "broadcast_arrays", "split", "chunk", "unstack", "flip", "roll", "pad", "unpad", "tile", "repeat", "unrepeat",
+    "tril", "triu", "diagonal", "fill_diagonal", "diag",
+]  # fmt: skip
+
+
+@primitive(lambda k, g, y, x, shape: k.sum_to(g, shape=x.shape), shape=shapes.broadcast_to)
+def broadcast_to(x, /, shape):
+    """x repeated along axes of size 1, and along new axes in front, until it has `shape`. Also called `expand`.
+
+    Raises ShapeError when the shapes do not broadcast.
+
+    >>> import gradengine as ge
+    >>> ge.broadcast_to(ge.tensor([[1.0], [2.0]]), (2, 3))
+    tensor([[1., 1., 1.],
+            [2., 2., 2.]])
+    """
+
+
+expand = broadcast_to
+
+
+@primitive(lambda k, g, y, x, shape: k.broadcast_to(g, shape=x.shape), shape=shapes.sum_to)
+def sum_to(x, /, shape):
+    """x summed along the axes that broadcasting from `shape` would repeat: what takes `broadcast_to` back.
+
+    Raises ShapeError when `shape` does not broadcast to that of x.
+
+    >>> import gradengine as ge
+    >>> ge.sum_to(ge.tensor([[1.0, 2.0], [3.0, 4.0]]), (2, 1))
+    tensor([[3.],
+            [7.]])
+    """
+
+
+@primitive(lambda k, g, y, x, shape: k.reshape(g, shape=x.shape), shape=shapes.reshape)
+def reshape(x, /, shape):
+    """The same elements in another shape; one size may be -1, which stands for what is left.
+
+    Raises ShapeError when the number of elements differs.
+
+    >>> import gradengine as ge
+    >>> ge.reshape(ge.arange(6), (2, -1))
+    tensor([[0, 1, 2],
+            [3, 4, 5]])
+    """
+
+
+@composite
+def flatten(k, x, /, start_axis=0, end_axis=-1):
+    """The axes from `start_axis` to `end_axis` made one; a 0-d array becomes one element.
+
+    Raises ShapeError for an axis that x does not have, or when they come in the wrong order.
+
+    >>> import gradengine as ge
+    >>> ge.flatten(ge.zeros((2, 3, 4)), start_axis=1).shape
+    (2, 12)
+    """
+    return k.reshape(x, shape=shapes.flatten("flatten", x.shape, start_axis=start_axis, end_axis=end_axis))
+
+
+@composite
+def ravel(k, x, /):
+    """All elements along one axis.
+
+    >>> import gradengine as ge
+    >>> ge.ravel(ge.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    tensor([1., 2., 3., 4.])
+    """
+    return k.reshape(x, shape=(-1,))
+
+
+def inverse(axes: Any) -> tuple[int, ...]:
+    """The permutation that undoes `axes`."""
+    order = [a % len(axes) for a in axes]
+    return tuple([order.index(i) for i in range(len(order))])
+
+
+@primitive(lambda k, g, y, x, axes: k.permute_dims(g, axes=inverse(axes)), shape=shapes.permutation)
+def permute_dims(x, /, axes):
+    """The axes in another order: axis i of the result is axis `axes[i]` of x.
+
+    Raises ShapeError when `axes` is no permutation of the axes of x.
+
+    >>> import gradengine as ge
+    >>> ge.permute_dims(ge.zeros((2, 3, 4)), (2, 0, 1)).shape
+    (4, 2, 3)
+    """
+
+
+@composite
+def transpose(k, x, /, axes=None):
+    """The axes in another order, by default reversed, as `np.transpose`. To swap two axes, use `swapaxes`.
+
+    Raises ShapeError when `axes` is no permutation of the axes of x.
+
+    >>> import gradengine as ge
+    >>> ge.transpose(ge.zeros((2, 3, 4))).shape
+    (4, 3, 2)
+    """
+    return k.permute_dims(x, axes=tuple(reversed(range(len(x.shape)))) if axes is None else axes)
+
+
+@primitive(lambda k, g, y, x, axis1, axis2: k.swapaxes(g, axis1=axis1, axis2=axis2), shape=shapes.swapaxes)
+def swapaxes(x, /, axis1=-1, axis2=-2):
+    """Two axes swapped, by default the last two. Raises ShapeError for an axis that x does not have.
+
+    >>> import gradengine as ge
+    >>> ge.swapaxes(ge.zeros((2, 3, 4)), 0, -1).shape
+    (4, 3, 2)
+    """
+
+
+@primitive(lambda k, g, y, x: k.matrix_transpose(g), shape=shapes.matrix_transpose)
+def matrix_transpose(x, /):
+    """The last two axes swapped: each matrix transposed; `x.mT` is the same. Raises ShapeError below two dimensions.
+
+    >>> import gradengine as ge
+    >>> ge.matrix_transpose(ge.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    tensor([[1., 3.],
+            [2., 4.]])
+    """
+
+
+@primitive(
+    lambda k, g, y, x, source, destination: k.moveaxis(g, source=destination, destination=source),
+    shape=shapes.moveaxis,
+)
+def moveaxis(x, /, source, destination):
+    """The axes `source` (an int or several) moved to the places `destination`; the others keep their order.
+
+    Raises ShapeError for an axis that x does not have, or when the numbers of axes differ.
+
+    >>> import gradengine as ge
+    >>> ge.moveaxis(ge.zeros((2, 3, 4)), 0, -1).shape
+    (3, 4, 2)
+    """
+
+
+@primitive(lambda k, g, y, x, axis: k.reshape(g, shape=x.shape), shape=shapes.expand_dims)
+def expand_dims(x, /, axis=0):
+    """New axes of size 1, at the places `axis` (an int or a tuple) of the result.
+
+    Raises ShapeError for a place that the result does not have.
+
+    >>> import gradengine as ge
+    >>> ge.expand_dims(ge.tensor([1.0, 2.0]), axis=1).shape
+    (2, 1)
+    """
+
+
+@primitive(lambda k, g, y, x, axis: k.reshape(g, shape=x.shape), shape=shapes.squeeze)
+def squeeze(x, /, axis=None):
+    """Axes of size 1 taken away: `axis` (an int or a tuple), or all of them for None.
+
+    Raises ShapeError for an axis of another size, or one that x does not have.
+
+    >>> import gradengine as ge
+    >>> ge.squeeze(ge.zeros((1, 3, 1)), axis=0).shape
+    (3, 1)
+    """
+
+
+def narrow_rule(k: Any, g: Any, y: Any, x: Any, axis: int, start: int, length: int) -> Any:
+    """g with zeros around it."""
+    place = axis % len(x.shape)
+    ends = (start, x.shape[place] - start - length)
+    return k.pad(g, pad_width=tuple([ends if i == place else (0, 0) for i in range(len(x.shape))]))
+
+
+@primitive(narrow_rule, shape=shapes.narrow)
+def narrow(x, /, axis, start, length):
+    """The elements from `start` on, `length` of them, along one axis.
+
+    Raises ShapeError when they do not lie within the axis.
+
+    >>> import gradengine as ge
+    >>> ge.narrow(ge.arange(6), axis=0, start=2, length=3)
+    tensor([2, 3, 4])
+    """
+
+
+def as_tensors(name: str, arrays: Any) -> list[Tensor]:
+    """A sequence of arrays as Tensors; numbers and lists take the dtype of the Tensors beside them."""
+    if isinstance(arrays, Tensor) or not isinstance(arrays, (list, tuple)):
+        arrays = list(arrays) if hasattr(arrays, "__iter__") else arrays
+    if not isinstance(arrays, (list, tuple)):
+        raise DTypeError(f"{name}: takes a sequence of arrays, got {describe(arrays)}")
+    if not arrays:
+        raise ShapeError(f"{name}: needs at least one array, got none")
+    like = next((t for t in arrays if isinstance(t, Tensor)), None)
+    return [t if isinstance(t, Tensor) else as_tensor_like(t, like) for t in arrays]
+
+
+def as_tensor_like(value: Any, like: Tensor | None) -> Tensor:
+    """A constant on the device of `like`; a bare Python number takes its dtype too."""
+    if like is None or hasattr(value, "dtype"):
+        return wrap(value)
+    return Tensor(value, dtype=like.dtype, device=like.device)
+
+
+def concat_rule(k: Any, g: Any, y: Any, *arrays: Any, axis: Any, i: int) -> Any:
+    """The stretch of g that came from array i."""
+    shape = arrays[i].shape
+    if axis is None:
+        start = sum(math.prod(a.shape) for a in arrays[:i])
+        return k.reshape(k.narrow(g, axis=0, start=start, length=math.prod(shape)), shape=shape)
+    start = sum(a.shape[axis] for a in arrays[:i])
+    return k.narrow(g, axis=axis, start=start, length=shape[axis])
+
+
+@primitive(concat_rule, shape=shapes.concat)
+def concat_arrays(*arrays, axis=0):
+    """`concat` of arrays given one by one."""
+
+
+def concat(arrays: Any, /, axis: int | None = 0) -> Tensor:
+    """Arrays joined along an axis that they have; flattened first when `axis` is None.
+
+    Raises ShapeError when there are none, or when sizes differ along another axis.
+
+    >>> import gradengine as ge
+    >>> ge.concat([ge.ones((1, 2)), ge.zeros((1, 2))])
+    tensor([[1., 1.],
+            [0., 0.]])
+    """
+    return concat_arrays(*as_tensors("concat", arrays), axis=axis)
+
+
+def stack_rule(k: Any, g: Any, y: Any, *arrays: Any, axis: int, i: int) -> Any:
+    """Slice i of g."""
+    return k.reshape(k.narrow(g, axis=axis, start=i, length=1), shape=arrays[i].shape)
+
+
+@primitive(stack_rule, shape=shapes.stack)
+def stack_arrays(*arrays, axis=0):
+    """`stack` of arrays given one by one."""
+
+
+def stack(arrays: Any, /, axis: int = 0) -> Tensor:
+    """Arrays of one shape joined along a new axis.
+
+    Raises ShapeError when there are none or their shapes differ.
+
+    >>> import gradengine as ge
+    >>> ge.stack([ge.tensor([1.0, 2.0]), ge.tensor([3.0, 4.0])], axis=1)
+    tensor([[1., 3.],
+            [2., 4.]])
+    """
+    return stack_arrays(*as_tensors("stack", arrays), axis=axis)
+
+
+def broadcast_arrays(*arrays: Any) -> list[Tensor]:
+    """The arrays, each broadcast to their common shape. Raises ShapeError when there is none.
+
+    >>> import gradengine as ge
+    >>> [x.shape for x in ge.broadcast_arrays(ge.ones(3), ge.ones((2, 1)))]
+    [(2, 3), (2, 3)]
+    """
+    tensors = as_tensors("broadcast_arrays", arrays) if arrays else []
+    common = shapes.broadcast("broadcast_arrays", *[t.shape for t in tensors])
+    return [broadcast_to(t, shape=common) for t in tensors]
+
+
+def pieces(name: str, x: Tensor, axis: int, ends: list[int]) -> tuple[Tensor, ...]:
+    """The stretches of an axis between consecutive `ends`, which NumPy clips to the axis."""
+    length = x.shape[axis]
+    bounds = [0, *[min(max(e + length if e < 0 else e, 0), length) for e in ends], length]
+    return tuple([narrow(x, axis=axis, start=a, length=max(b - a, 0)) for a, b in itertools.pairwise(bounds)])
+
+
+def split(x: Any, /, indices_or_sections: Any, axis: int = 0) -> tuple[Tensor, ...]:
+    """x cut along an axis, as `np.split`: into so many equal pieces, or before each of the given indices.
+
+    Raises ShapeError when the pieces would not be equal, or for an axis that x does not have.
+
+    >>> import gradengine as ge
+    >>> ge.split(ge.arange(6), 3)
+    (tensor([0, 1]), tensor([2, 3]), tensor([4, 5]))
+    >>> ge.split(ge.arange(6), [1, 4])
+    (tensor([0]), tensor([1, 2, 3]), tensor([4, 5]))
+    """
+    x = wrap(x)
+    place = shapes.axis_of("split", axis, x.ndim)
+    cuts = shapes.sizes_of("split", indices_or_sections)
+    if np.ndim(indices_or_sections) == 0:
+        length, sections = x.shape[place], cuts[0]
+        if sections < 1 or length % sections:
+            raise ShapeError(
+                f"split: axis {place} of shape {x.shape} has {length} elements, which do not make {sections} equal "
+                "pieces; give the indices to cut at, or use chunk"
+            )
+        cuts = tuple(range(length // sections, length, length // sections)) if length else (0,) * (sections - 1)
+    return pieces("split", x, place, list(cuts))
+
+
+def chunk(x: Any, /, chunks: int, axis: int = 0) -> tuple[Tensor, ...]:
+    """x cut along an axis into at most `chunks` pieces of equal size, the last one maybe smaller, as in PyTorch.
+
+    Raises ShapeError for an axis that x does not have, ArgumentError for fewer than one chunk.
+
+    >>> import gradengine as ge
+    >>> ge.chunk(ge.arange(5), 2)
+    (tensor([0, 1, 2]), tensor([3, 4]))
+    """
+    x = wrap(x)
+    place = shapes.axis_of("chunk", axis, x.ndim)
+    if operator.index(chunks) < 1:
+        raise ArgumentError(f"chunk: chunks must be at least 1, got {chunks}")
+    size = -(-x.shape[place] // chunks)
+    return pieces("chunk", x, place, list(range(size, x.shape[place], size)) if size else [0] * (chunks - 1))
+
+
+def unstack(x: Any, /, axis: int = 0) -> tuple[Tensor, ...]:
+    """The slices of x along an axis, which they no longer have: what `stack` takes back.
+
+    Raises ShapeError for an axis that x does not have.
+
+    >>> import gradengine as ge
+    >>> ge.unstack(ge.tensor([[1.0, 2.0], [3.0, 4.0]]), axis=1)
+    (tensor([1., 3.]), tensor([2., 4.]))
+    """
+    x = wrap(x)
+    place = shapes.axis_of("unstack", axis, x.ndim)
+    shape = x.shape[:place] + x.shape[place + 1 :]
+    return tuple([reshape(narrow(x, axis=place, start=i, length=1), shape=shape) for i in range(x.shape[place])])
+
+
+@primitive(lambda k, g, y, x, axis: k.flip(g, axis=axis), shape=shapes.flip)
+def flip(x, /, axis=None):
+    """The elements in reverse order along `axis` (an int, a tuple, or None for all).
+
+    Raises ShapeError for an axis that x does not have.
+
+    >>> import gradengine as ge
+    >>> ge.flip(ge.tensor([[1.0, 2.0], [3.0, 4.0]]), axis=1)
+    tensor([[2., 1.],
+            [4., 3.]])
+    """
+
+
+def back(shift: Any) -> Any:
+    """The shifts that undo `shift`."""
+    return tuple([-s for s in shift]) if isinstance(shift, (tuple, list)) else -shift
+
+
+@primitive(lambda k, g, y, x, shift, axis: k.roll(g, shift=back(shift), axis=axis), shape=shapes.roll)
+def roll(x, /, shift, axis=None):
+    """The elements moved on by `shift` places, round the end; for several axes, a tuple of each.
+
+    Without an axis the array is rolled as if flat. Raises ShapeError for an axis that x does not have.
+
+    >>> import gradengine as ge
+    >>> ge.roll(ge.arange(5), 2)
+    tensor([3, 4, 0, 1, 2])
+    """
+
+
+def pad_rule(k: Any, g: Any, y: Any, x: Any, pad_width: Any, mode: str, constant_values: Any) -> Any:
+    """g without the border; what the border repeats is added to where it came from."""
+    widths = shapes.pad_widths("pad", pad_width, len(x.shape))
+    if mode != "constant":
+        return k.unpad(g, pad_width=widths, mode=mode)
+    for axis, (before, after) in enumerate(widths):
+        if before or after:
+            g = k.narrow(g, axis=axis, start=before, length=x.shape[axis])
+    return g
+
+
+@primitive(pad_rule, shape=shapes.pad)
+def pad(x, /, pad_width, mode="constant", constant_values=0):
+    """x with a border, as `np.pad`: `pad_width` is an int, a pair (before, after), or a pair for each axis.
+
+    `mode` is "constant" (the number `constant_values`), "edge", "reflect", "symmetric" or "wrap". Raises ShapeError
+    for widths that do not fit x, ArgumentError for another mode.
+
+    >>> import gradengine as ge
+    >>> ge.pad(ge.tensor([1.0, 2.0, 3.0]), (2, 1))
+    tensor([0., 0., 1., 2., 3., 0.])
+    >>> ge.pad(ge.tensor([1.0, 2.0, 3.0]), (2, 1), mode="reflect")
+    tensor([3., 2., 1., 2., 3., 2.])
+    """
+
+
+@primitive(lambda k, g, y, x, pad_width, mode: k.pad(g, pad_width=pad_width, mode=mode), shape=shapes.unpad)
+def unpad(x, /, pad_width, mode):
+    """The adjoint of `pad` in the modes that repeat elements; `pad_width` has a pair for each axis.
+
+    >>> import gradengine as ge
+    >>> ge.unpad(ge.tensor([1.0, 2.0, 3.0, 4.0]), ((1, 1),), "edge")
+    tensor([3., 7.])
+    """
+
+
+def tile_rule(k: Any, g: Any, y: Any, x: Any, repetitions: Any) -> Any:
+    """The copies added up."""
+    times = shapes.sizes_of("tile", repetitions)
+    ndim = len(y.shape)
+    times = (1,) * (ndim - len(times)) + times
+    sizes = (1,) * (ndim - len(x.shape)) + x.shape
+    copies = k.reshape(g, shape=tuple([n for pair in zip(times, sizes, strict=True) for n in pair]))
+    return k.reshape(k.sum(copies, axis=tuple(range(0, 2 * ndim, 2))), shape=x.shape)
+
+
+@primitive(tile_rule, shape=shapes.tile)
+def tile(x, /, repetitions):
+    """Copies of x side by side: `repetitions` (an int or a tuple) says how many along each of the last axes.
+
+    Raises ShapeError for a negative number.
+
+    >>> import gradengine as ge
+    >>> ge.tile(ge.tensor([1.0, 2.0]), (2, 2))
+    tensor([[1., 2., 1., 2.],
+            [1., 2., 1., 2.]])
+    """
+
+
+def repeat_rule(k: Any, g: Any, y: Any, x: Any, repeats: Any, axis: int | None) -> Any:
+    """The copies of each element added up."""
+    place = 0 if axis is None else axis % len(x.shape)
+    length = math.prod(x.shape) if axis is None else x.shape[place]
+    times = np.asarray(repeats).reshape(-1).tolist()
+    sums = k.unrepeat(g, repeats=times[0] if len(times) == 1 else tuple(times), axis=place, length=length)
+    return k.reshape(sums, shape=x.shape)
+
+
+@primitive(repeat_rule, shape=shapes.repeat)
+def repeat(x, /, repeats, axis=None):
+    """Each element `repeats` times along an axis (of the flattened array for None); or as often as each number says.
+
+    As in NumPy, not PyTorch (whose `repeat` is `tile` here). Raises ShapeError for numbers that do not fit.
+
+    >>> import gradengine as ge
+    >>> ge.repeat(ge.tensor([1.0, 2.0]), 2)
+    tensor([1., 1., 2., 2.])
+    >>> ge.repeat(ge.tensor([[1.0, 2.0]]), [3, 1], axis=1)
+    tensor([[1., 1., 1., 2.]])
+    """
+
+
+@primitive(lambda k, g, y, x, repeats, axis, length: k.repeat(g, repeats=repeats, axis=axis), shape=shapes.unrepeat)
+def unrepeat(x, /, repeats, axis, length):
+    """The adjoint of `repeat`: the copies of each of the `length` elements along `axis`, added up.
+
+    >>> import gradengine as ge
+    >>> ge.unrepeat(ge.tensor([1.0, 2.0, 3.0]), (1, 2), 0, 2)
+    tensor([1., 5.])
+    """
+
+
+def tril_rule(ops: Any, g: Any, y: Any, x: Any, /, k: int) -> Any:
+    """The same triangle of g. (The array API calls the diagonal k, so the interpreter has another name here.)"""
+    return ops.tril(g, k=k)
+
+
+def triu_rule(ops: Any, g: Any, y: Any, x: Any, /, k: int) -> Any:
+    """The same triangle of g."""
+    return ops.triu(g, k=k)
+
+
+@primitive(tril_rule, shape=shapes.triangle)
+def tril(x, /, k=0):
+    """The matrices of x with zeros above diagonal `k`. Raises ShapeError below two dimensions.
+
+    >>> import gradengine as ge
+    >>> ge.tril(ge.ones((2, 3)))
+    tensor([[1., 0., 0.],
+            [1., 1., 0.]])
+    """
+
+
+@primitive(triu_rule, shape=shapes.triangle)
+def triu(x, /, k=0):
+    """The matrices of x with zeros below diagonal `k`. Raises ShapeError below two dimensions.
+
+    >>> import gradengine as ge
+    >>> ge.triu(ge.ones((2, 3)), k=1)
+    tensor([[0., 1., 1.],
+            [0., 0., 1.]])
+    """
+
+
+def diagonal_rule(k: Any, g: Any, y: Any, x: Any, **where: Any) -> Any:
+    """Zeros with g on the diagonal."""
+    return k.fill_diagonal(g, shape=x.shape, **where)
+
+
+@primitive(diagonal_rule, shape=shapes.diagonal)
+def diagonal(x, /, offset=0, axis1=-2, axis2=-1):
+    """A diagonal of two axes, by default the last two as in the array API; it becomes the last axis.
+
+    `offset` counts diagonals above (positive) or below the main one. Raises ShapeError for axes that x does not have.
+
+    >>> import gradengine as ge
+    >>> ge.diagonal(ge.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    tensor([1., 4.])
+    """
+
+
+@primitive(
+    lambda k, g, y, x, shape, **where: k.diagonal(g, **where),
+    shape=shapes.fill_diagonal,
+)
+def fill_diagonal(x, /, shape, offset=0, axis1=-2, axis2=-1):
+    """Zeros of `shape` with x on a diagonal: the adjoint of `diagonal`.
+
+    >>> import gradengine as ge
+    >>> ge.fill_diagonal(ge.tensor([1.0, 2.0]), (2, 3), offset=1)
+    tensor([[0., 1., 0.],
+            [0., 0., 2.]])
+    """
+
+
+def diag_rule(k: Any, g: Any, y: Any, x: Any, offset: int) -> Any:
+    """The diagonal of g, or g on the diagonal."""
+    return k.diagonal(g, offset=offset) if len(x.shape) == 1 else k.fill_diagonal(g, shape=x.shape, offset=offset)
+
+
+@primitive(diag_rule, shape=shapes.diag)
+def diag(x, /, offset=0):
+    """A vector as a diagonal matrix, or a matrix' diagonal as a vector, as `np.diag`.
+
+    Raises ShapeError for other shapes.
+
+    >>> import gradengine as ge
+    >>> ge.diag(ge.tensor([1.0, 2.0]))
+    tensor([[1., 0.],
+            [0., 2.]])
+    """

@@ -1,0 +1,137 @@
+"""Sorting, the largest elements, and quantiles. NaN counts as the largest number. May import declare and shapes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from .. import shapes
+from ..errors import ArgumentError, ShapeError
+from ..tensor import Tensor, wrap
+from .declare import composite, primitive
+
+__all__ = ["sort", "argsort", "topk", "top_indices", "searchsorted", "median", "quantile"]
+
+
+def sort_rule(k: Any, g: Any, y: Any, x: Any, axis: int, descending: bool, stable: bool) -> Any:
+    """g taken from where each element went."""
+    order = k.argsort(x, axis=axis, descending=descending, stable=stable)
+    return k.take_along_axis(g, k.argsort(order, axis=axis), axis=axis)
+
+
+@primitive(sort_rule, shape=shapes.sort)
+def sort(x, /, axis=-1, descending=False, stable=True):
+    """The elements in order along an axis; NaN is the largest.
+
+    Raises ShapeError for an axis that x does not have.
+
+    >>> import gradengine as ge
+    >>> ge.sort(ge.tensor([3.0, 1.0, 2.0]), descending=True)
+    tensor([3., 2., 1.])
+    """
+
+
+@primitive(None, shape=shapes.sort)
+def argsort(x, /, axis=-1, descending=False, stable=True):
+    """The indices that put the elements in order along an axis; equal ones keep theirs when `stable`.
+
+    Raises ShapeError for an axis that x does not have.
+
+    >>> import gradengine as ge
+    >>> ge.argsort(ge.tensor([3.0, 1.0, 2.0]))
+    tensor([1, 2, 0])
+    """
+
+
+@primitive(None, shape=shapes.topk)
+def top_indices(x, /, count, axis=-1, largest=True):
+    """The indices of the `count` largest (or smallest) elements along an axis, in order.
+
+    Raises ShapeError for an axis that x does not have, or fewer than `count` elements along it.
+
+    >>> import gradengine as ge
+    >>> ge.top_indices(ge.tensor([3.0, 1.0, 2.0]), 2)
+    tensor([0, 2])
+    """
+
+
+def topk(x: Any, /, k: int, axis: int = -1, largest: bool = True, sorted: bool = True) -> tuple[Tensor, Tensor]:
+    """The `k` largest (or smallest) elements along an axis and their indices, in order, whatever `sorted` says.
+
+    Of equal elements the first are taken. Raises ShapeError for an axis that x does not have, or fewer than k
+    elements along it.
+
+    >>> import gradengine as ge
+    >>> ge.topk(ge.tensor([3.0, 1.0, 2.0]), 2)
+    (tensor([3., 2.]), tensor([0, 2]))
+    """
+    from .index import take_along_axis
+
+    x = wrap(x)
+    indices = top_indices(x, count=k, axis=axis, largest=largest)
+    return take_along_axis(x, indices, axis=axis), indices
+
+
+@primitive(None, None, shape=shapes.searchsorted)
+def searchsorted(x, values, /, side="left"):
+    """Where each value would go in a sorted vector: before equal elements ("left") or after them ("right").
+
+    Raises ShapeError when x is no vector.
+
+    >>> import gradengine as ge
+    >>> ge.searchsorted(ge.tensor([1.0, 2.0, 3.0]), ge.tensor([2.0, 2.5]))
+    tensor([1, 2])
+    """
+
+
+@composite
+def quantile(k, x, /, q, axis=None, keepdims=False):
+    """The `q`-quantile of the elements along `axis`, between two elements by linear interpolation.
+
+    `q` is a number from 0 to 1, or several (then they come as the first axis of the result). NaN where there is one.
+    Raises ArgumentError for another q, ShapeError for an axis that x does not have or without elements.
+
+    >>> import gradengine as ge
+    >>> ge.quantile(ge.tensor([1.0, 2.0, 3.0, 4.0]), 0.25)
+    tensor(1.75)
+    """
+    return quantile_of(k, "quantile", x, q, axis, keepdims)
+
+
+@composite
+def median(k, x, /, axis=None, keepdims=False):
+    """The middle element along `axis`, or the mean of the middle two as in NumPy (PyTorch takes the lower).
+
+    NaN where there is one. Raises ShapeError for an axis that x does not have or without elements.
+
+    >>> import gradengine as ge
+    >>> ge.median(ge.tensor([[1.0, 5.0, 2.0], [4.0, 0.0, 9.0]]), axis=1)
+    tensor([2., 4.])
+    """
+    return quantile_of(k, "median", x, 0.5, axis, keepdims)
+
+
+def quantile_of(k: Any, name: str, x: Any, q: Any, axis: Any, keepdims: bool) -> Any:
+    """One quantile, or several stacked."""
+    out = shapes.extremum(name, x.shape, axis=axis, keepdims=keepdims)
+    axes = () if not x.shape else shapes.axes_of(name, axis, len(x.shape))
+    kept = tuple([i for i in range(len(x.shape)) if i not in axes])
+    length = math.prod([x.shape[i] for i in axes])
+    if length == 0:
+        raise ShapeError(f"{name}: shape {x.shape} has no elements along axis {axis}")
+    rows = k.reshape(k.permute_dims(x, axes=kept + axes), shape=(*[x.shape[i] for i in kept], length))
+    ordered = k.sort(rows if x.dtype.kind == "f" else rows * 1.0, axis=-1)
+    at = lambda i: k.reshape(k.narrow(ordered, axis=-1, start=i, length=1), shape=out)
+    largest = at(length - 1)
+    found = []
+    several = q.tolist() if hasattr(q, "tolist") else q
+    for value in several if isinstance(several, (list, tuple)) else [several]:
+        if not 0 <= value <= 1:
+            raise ArgumentError(f"{name}: q must be from 0 to 1, got {value}")
+        below = min(int(value * (length - 1)), length - 1)
+        share = value * (length - 1) - below
+        result = at(below)
+        if share > 0:
+            result = result * (1 - share) + at(below + 1) * share
+        found.append(k.where(k.equal(largest, largest), result, largest))
+    return k.stack_arrays(*found, axis=0) if isinstance(several, (list, tuple)) else found[0]

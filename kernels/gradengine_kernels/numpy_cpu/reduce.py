@@ -1,0 +1,217 @@
+"""Reductions and running totals of the "numpy" backend. May import NumPy.
+
+`ufunc.reduce` is called directly: NumPy's methods around it (`x.sum()`, `np.mean`) cost more than small arrays do.
+Half precision is summed in single precision and rounded once.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+HALF = np.dtype(np.float16)
+SINGLE = np.dtype(np.float32)
+add_reduce: Callable[..., Any] = np.add.reduce
+multiply_reduce: Callable[..., Any] = np.multiply.reduce
+max_reduce: Callable[..., Any] = np.maximum.reduce
+min_reduce: Callable[..., Any] = np.minimum.reduce
+or_reduce: Callable[..., Any] = np.logical_or.reduce
+and_reduce: Callable[..., Any] = np.logical_and.reduce
+
+
+def sum(x: Any, axis: Any = None, keepdims: bool = False, dtype: Any = None) -> Any:
+    """The sum along axes."""
+    if x.dtype is HALF or dtype == HALF:
+        return narrowed(add_reduce, x, axis, keepdims, dtype)
+    return add_reduce(x, axis, dtype, None, keepdims)
+
+
+def prod(x: Any, axis: Any = None, keepdims: bool = False, dtype: Any = None) -> Any:
+    """The product along axes."""
+    if x.dtype is HALF or dtype == HALF:
+        return narrowed(multiply_reduce, x, axis, keepdims, dtype)
+    return multiply_reduce(x, axis, dtype, None, keepdims)
+
+
+def narrowed(reduce: Callable[..., Any], x: Any, axis: Any, keepdims: bool, dtype: Any) -> Any:
+    """A reduction computed in single precision, or in `dtype` when that is wider."""
+    wide = SINGLE if dtype is None else np.result_type(SINGLE, dtype)
+    return reduce(x, axis, wide, None, keepdims).astype(HALF if dtype is None else dtype)
+
+
+def count(shape: tuple[int, ...], axis: Any) -> int:
+    """How many elements go into each result of a reduction."""
+    number = 1
+    if shape:
+        for a in range(len(shape)) if axis is None else axis if isinstance(axis, tuple) else (axis,):
+            number *= shape[a]
+    return number
+
+
+def mean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """The mean along axes; NaN where there are no elements."""
+    dtype = x.dtype
+    if dtype is HALF:
+        return narrowed_mean(x, axis, keepdims)
+    total = add_reduce(x, axis, None if dtype.kind == "f" else np.float64, None, keepdims)
+    number = count(x.shape, axis)
+    return total / number if number else total * np.nan
+
+
+def narrowed_mean(x: Any, axis: Any, keepdims: bool) -> Any:
+    """The mean of half-precision numbers, computed in single precision."""
+    return mean(x.astype(SINGLE), axis, keepdims).astype(HALF)
+
+
+def var(x: Any, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Any:
+    """The mean square deviation from the mean."""
+    if x.dtype is HALF:
+        return var(x.astype(SINGLE), axis, correction, keepdims).astype(HALF)
+    deviation = x - mean(x, axis, True)
+    number = count(x.shape, axis) - correction
+    total = add_reduce(deviation * deviation, axis, None, None, keepdims)
+    if number > 0:
+        return total / number
+    with np.errstate(all="ignore"):
+        return np.true_divide(total, total.dtype.type(0))
+
+
+def std(x: Any, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Any:
+    """The root of the variance."""
+    if x.dtype is HALF:
+        return std(x.astype(SINGLE), axis, correction, keepdims).astype(HALF)
+    return np.sqrt(var(x, axis, correction, keepdims))
+
+
+def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """log(sum(exp(x))) that does not overflow; -inf where there are no elements."""
+    if x.dtype is HALF:
+        return logsumexp(x.astype(SINGLE), axis, keepdims).astype(HALF)
+    if x.dtype.kind != "f":
+        x = x.astype(np.float64)
+    with np.errstate(all="ignore"):
+        top = max_reduce(x, axis, None, None, True, -np.inf)
+        top = np.where(np.isinf(top), 0, top)
+        shifted = np.asarray(x - top)
+        total = np.log(add_reduce(np.exp(shifted, shifted), axis, None, None, keepdims))
+        return total + top.reshape(total.shape)
+
+
+def vector_norm(x: Any, ord: float = 2, axis: Any = None, keepdims: bool = False) -> Any:
+    """The p-norm along axes."""
+    if x.dtype is HALF:
+        return vector_norm(x.astype(SINGLE), ord, axis, keepdims).astype(HALF)
+    if x.dtype.kind != "f":
+        x = x.astype(np.float64)
+    if ord == 2:
+        if axis is None and not keepdims:
+            flat = x.ravel(order="K")
+            return np.sqrt(np.dot(flat, flat))
+        return np.sqrt(add_reduce(x * x, axis, None, None, keepdims))
+    size = np.abs(x)
+    if ord == 1:
+        return add_reduce(size, axis, None, None, keepdims)
+    if ord == 0:
+        return add_reduce(size != 0, axis, x.dtype, None, keepdims)
+    if ord == np.inf:
+        return max_reduce(size, axis, None, None, keepdims, 0)
+    if ord == -np.inf:
+        return min_reduce(size, axis, None, None, keepdims)
+    with np.errstate(all="ignore"):
+        return np.power(add_reduce(np.power(size, ord), axis, None, None, keepdims), 1 / ord)
+
+
+def max(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """The largest element; NaN where there is one."""
+    return max_reduce(x, axis, None, None, keepdims)
+
+
+def min(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """The smallest element; NaN where there is one."""
+    return min_reduce(x, axis, None, None, keepdims)
+
+
+def argmax(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
+    """Where the first largest element is."""
+    return x.argmax(axis, keepdims=keepdims)
+
+
+def argmin(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
+    """Where the first smallest element is."""
+    return x.argmin(axis, keepdims=keepdims)
+
+
+def any(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """Whether any element is true."""
+    return or_reduce(x, axis, None, None, keepdims)
+
+
+def all(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """Whether all elements are true."""
+    return and_reduce(x, axis, None, None, keepdims)
+
+
+def count_nonzero(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """How many elements are not 0."""
+    return add_reduce(x if x.dtype == np.bool_ else x != 0, axis, np.int64, None, keepdims)
+
+
+def accumulate(scan: np.ufunc, x: Any, axis: int | None, dtype: Any) -> Any:
+    """A running total; of all elements in order when axis is None."""
+    if axis is None:
+        x, axis = x.reshape(-1), 0
+    if x.dtype is HALF or dtype == HALF:
+        wide = SINGLE if dtype is None else np.result_type(SINGLE, dtype)
+        return scan.accumulate(x, axis, wide).astype(HALF if dtype is None else dtype)
+    return scan.accumulate(x, operator.index(axis), dtype)
+
+
+def cumsum(x: Any, axis: int | None = None, dtype: Any = None) -> Any:
+    """Running sums."""
+    return accumulate(np.add, x, axis, dtype)
+
+
+def cumprod(x: Any, axis: int | None = None, dtype: Any = None) -> Any:
+    """Running products."""
+    return accumulate(np.multiply, x, axis, dtype)
+
+
+def product_of_others(x: Any, axis: Any = None) -> Any:
+    """For each element, the product of all others along the axes: those before it times those after it."""
+    axes = tuple(range(x.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    if x.size == 0 or not axes or x.ndim == 0:
+        return np.ones_like(x)
+    last = tuple(range(-len(axes), 0))
+    moved = np.moveaxis(x, axes, last)
+    flat = moved.reshape(moved.shape[: x.ndim - len(axes)] + (-1,))
+    out = np.ones(flat.shape, SINGLE if x.dtype is HALF else x.dtype)
+    np.multiply.accumulate(flat[..., :-1], -1, None, out[..., 1:])
+    if flat.shape[-1] > 1:
+        out[..., :-1] *= np.multiply.accumulate(flat[..., :0:-1], -1, out.dtype)[..., ::-1]
+    return np.moveaxis(out.reshape(moved.shape), last, axes).astype(x.dtype, copy=False)
+
+
+KERNELS: dict[str, Callable[..., Any]] = {
+    "sum": sum,
+    "prod": prod,
+    "mean": mean,
+    "var": var,
+    "std": std,
+    "logsumexp": logsumexp,
+    "vector_norm": vector_norm,
+    "max": max,
+    "min": min,
+    "argmax": argmax,
+    "argmin": argmin,
+    "any": any,
+    "all": all,
+    "count_nonzero": count_nonzero,
+    "cumsum": cumsum,
+    "cumprod": cumprod,
+    "product_of_others": product_of_others,
+}
