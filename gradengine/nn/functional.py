@@ -2,10 +2,249 @@
 
     import gradengine.nn.functional as F
 
-Where PyTorch says `dim`, both `dim` and `axis` work. May import the ops.
+Arguments are PyTorch's too; where it says `dim`, `axis` works as well. May import the ops, shapes, tensor, errors.
 """
 
 from __future__ import annotations
 
-from ..ops.losses import *
-from ..ops.nn import log_softmax, softmax
+from typing import Any
+
+from .. import ops, shapes
+from ..errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
+from ..ops import nn
+from ..ops.activations import (
+    celu,
+    elu,
+    gelu,
+    hardshrink,
+    hardsigmoid,
+    hardswish,
+    hardtanh,
+    leaky_relu,
+    log_sigmoid,
+    logsigmoid,
+    mish,
+    prelu,
+    relu,
+    relu6,
+    selu,
+    sigmoid,
+    silu,
+    softplus,
+    softshrink,
+    softsign,
+    tanhshrink,
+    threshold,
+)
+from ..ops.classification import cross_entropy, nll_loss
+from ..ops.index import one_hot
+from ..ops.linalg import linear
+from ..ops.losses import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    hinge_embedding_loss,
+    huber_loss,
+    kl_div,
+    l1_loss,
+    margin_ranking_loss,
+    mse_loss,
+    smooth_l1_loss,
+    soft_margin_loss,
+)
+from ..ops.transcendental import tanh
+from ..tensor import Tensor, wrap
+
+__all__ = [
+    "celu", "elu", "gelu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "log_sigmoid",
+    "logsigmoid", "mish", "prelu", "relu", "relu6", "selu", "sigmoid", "silu", "softplus", "softshrink", "softsign",
+    "tanh", "tanhshrink", "threshold", "softmax", "softmin", "log_softmax",
+    "cross_entropy", "nll_loss", "mse_loss", "l1_loss", "huber_loss", "smooth_l1_loss", "binary_cross_entropy",
+    "binary_cross_entropy_with_logits", "hinge_embedding_loss", "soft_margin_loss", "margin_ranking_loss", "kl_div",
+    "linear", "dropout", "embedding", "one_hot", "flatten", "pad", "layer_norm", "normalize", "cosine_similarity",
+]  # fmt: skip
+
+
+# -- softmax ------------------------------------------------------------------------------------------------------
+
+
+def softmax(input: Any, axis: int = -1, *, dim: int | None = None) -> Tensor:
+    """exp(x) / sum(exp(x)) along an axis: `gradengine.softmax`.
+
+    Any shape, kept. Raises ShapeError for an axis that is not there.
+
+    >>> import gradengine as ge
+    >>> ge.nn.functional.softmax(ge.tensor([0.0, 1000.0, 1000.0]), dim=0)
+    tensor([0. , 0.5, 0.5])
+    """
+    return nn.softmax(input, axis=axis if dim is None else dim)
+
+
+def softmin(input: Any, axis: int = -1, *, dim: int | None = None) -> Tensor:
+    """The softmax of -x, which is largest for the smallest element.
+
+    Any shape, kept. Raises ShapeError for an axis that is not there.
+
+    >>> import gradengine as ge
+    >>> ge.nn.functional.softmin(ge.tensor([0.0, 1000.0, 0.0]))
+    tensor([0.5, 0. , 0.5])
+    """
+    return nn.softmax(-as_tensor(input), axis=axis if dim is None else dim)
+
+
+def log_softmax(input: Any, axis: int = -1, *, dim: int | None = None) -> Tensor:
+    """log(softmax(x)) along an axis, without underflow: `gradengine.log_softmax`.
+
+    Any shape, kept. Raises ShapeError for an axis that is not there.
+
+    >>> import gradengine as ge
+    >>> ge.nn.functional.log_softmax(ge.tensor([0.0, 0.0]), dim=0)
+    tensor([-0.6931, -0.6931])
+    """
+    return nn.log_softmax(input, axis=axis if dim is None else dim)
+
+
+# -- layers as functions ------------------------------------------------------------------------------------------
+
+
+def as_tensor(value: Any) -> Tensor:
+    """An argument as a Tensor."""
+    return value if isinstance(value, Tensor) else wrap(value)
+
+
+def dropout(input: Any, p: float = 0.5, training: bool = True, *, generator: Any = None) -> Tensor:
+    """In training, each element is 0 with probability `p` and otherwise divided by 1 - p; else the input itself.
+
+    Any shape, kept; the mask comes from `generator` (the default one of `manual_seed` when None). Raises
+    ArgumentError for a probability outside 0..1. Source: Srivastava et al., Dropout (2014).
+
+    >>> import gradengine as ge
+    >>> ge.nn.functional.dropout(ge.ones(3), p=0.5, training=False)
+    tensor([1., 1., 1.])
+    """
+    if not 0 <= p <= 1:
+        raise ArgumentError(f"dropout: p must be a probability from 0 to 1, got {p!r}")
+    x = as_tensor(input)
+    if not training or p == 0:
+        return x
+    if p == 1:
+        return x * 0
+    return x * ops.dropout_mask(x.shape, p, dtype=x.dtype, generator=generator)
+
+
+def embedding(input: Any, weight: Tensor, padding_idx: int | None = None) -> Tensor:
+    """The rows of `weight` (N, D) at the indices `input` (any shape): shape (*input.shape, D).
+
+    The row `padding_idx` gets no gradient. Raises IndexRangeError for an index outside 0..N-1, DTypeError for
+    indices that are no integers, ShapeError when `weight` is no table.
+
+    >>> import gradengine as ge
+    >>> table = ge.tensor([[0.0, 0.0], [1.0, 2.0], [3.0, 4.0]])
+    >>> ge.nn.functional.embedding(ge.tensor([2, 1]), table)
+    tensor([[3., 4.],
+            [1., 2.]])
+    """
+    weight = as_tensor(weight)
+    if len(weight.shape) != 2:
+        raise ShapeError(f"embedding: weight must be a table (N, D), got shape {weight.shape}")
+    indices = as_tensor(input)
+    rows = weight.shape[0]
+    if indices.dtype.kind not in "iu":
+        raise DTypeError(f"embedding: indices must be integers, got {indices.dtype}; use .to(ge.int64)")
+    if padding_idx is not None:
+        if not -rows <= padding_idx < rows:
+            raise IndexRangeError(f"embedding: padding_idx {padding_idx} is out of range for {rows} rows")
+        padding_idx %= rows
+    return nn.embedding_rows(weight, indices, padding_idx=padding_idx)
+
+
+def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+    """The axes from `start_dim` to `end_dim` as one; a 0-d input becomes (1,).
+
+    Raises ShapeError for an axis that is not there, or when the first comes after the last.
+
+    >>> import gradengine as ge
+    >>> ge.nn.functional.flatten(ge.zeros(2, 3, 4), start_dim=1).shape
+    (2, 12)
+    """
+    return ops.flatten(input, start_axis=start_dim, end_axis=end_dim)
+
+
+PAD_MODES = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+
+
+def pad(input: Any, pad: Any, mode: str = "constant", value: float | None = None) -> Tensor:
+    """A border around the input: `pad` is (before, after) of the last axis, then of the one before it, and so on.
+
+    `mode` is "constant" (with `value`, 0 when None), "reflect", "replicate" or "circular". `gradengine.pad` takes
+    NumPy's widths. Raises ArgumentError for another mode or widths that are no pairs, ShapeError for too many.
+
+    >>> import gradengine as ge
+    >>> ge.nn.functional.pad(ge.tensor([[1.0, 2.0]]), (1, 2))
+    tensor([[0., 1., 2., 0., 0.]])
+    """
+    x, widths = as_tensor(input), tuple(pad)
+    if len(widths) % 2:
+        raise ArgumentError(f"pad: needs (before, after) for each axis, got {len(widths)} numbers")
+    if len(widths) > 2 * len(x.shape):
+        raise ShapeError(f"pad: got widths for {len(widths) // 2} axes, but the input has shape {x.shape}")
+    if mode not in PAD_MODES:
+        raise ArgumentError(f"pad: mode must be one of {', '.join(PAD_MODES)}; got {mode!r}")
+    pairs = [(widths[i], widths[i + 1]) for i in range(0, len(widths), 2)]
+    full = ((0, 0),) * (len(x.shape) - len(pairs)) + tuple(reversed(pairs))
+    return ops.pad(x, pad_width=full, mode=PAD_MODES[mode], constant_values=0 if value is None else value)
+
+
+def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Tensor:
+    """Zero mean and unit variance over the last axes, then times `weight` plus `bias`.
+
+    `normalized_shape` (an int or a tuple) is the shape of those axes, of `weight` and of `bias`. Raises ShapeError
+    when one of them has another shape. Formula: Ba, Kiros and Hinton, Layer Normalization (2016).
+
+    >>> import gradengine as ge
+    >>> ge.nn.functional.layer_norm(ge.tensor([[1.0, 3.0], [0.0, 0.0]]), 2)
+    tensor([[-1.,  1.],
+            [ 0.,  0.]])
+    """
+    x = as_tensor(input)
+    wanted = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    if not wanted or x.shape[len(x.shape) - len(wanted) :] != wanted:
+        raise ShapeError(f"layer_norm: the input's last axes must be normalized_shape {wanted}, got shape {x.shape}")
+    for name, value in (("weight", weight), ("bias", bias)):
+        if value is not None and as_tensor(value).shape != wanted:
+            raise ShapeError(f"layer_norm: {name} must have the shape {wanted}, got {as_tensor(value).shape}")
+    out = nn.standardize(x, axis=tuple(range(-len(wanted), 0)), eps=eps)
+    if weight is not None:
+        out = out * weight
+    return out if bias is None else out + bias
+
+
+def normalize(input: Any, p: float = 2.0, axis: int = 1, eps: float = 1e-12, *, dim: int | None = None) -> Tensor:
+    """The input divided by its p-norm along an axis, or by `eps` where the norm is smaller.
+
+    Any shape, kept. Raises ShapeError for an axis that is not there.
+
+    >>> import gradengine as ge
+    >>> ge.nn.functional.normalize(ge.tensor([[3.0, 4.0], [0.0, 0.0]]))
+    tensor([[0.6, 0.8],
+            [0. , 0. ]])
+    """
+    x = as_tensor(input)
+    length = ops.norm(x, ord=p, axis=axis if dim is None else dim, keepdims=True)
+    return x / ops.clip(length, min=eps)
+
+
+def cosine_similarity(x1: Any, x2: Any, axis: int = 1, eps: float = 1e-8, *, dim: int | None = None) -> Tensor:
+    """The cosine of the angle between vectors along an axis: x1.x2 / (|x1| |x2|), each length at least `eps`.
+
+    The operands broadcast; the axis is gone from the result. Raises ShapeError for shapes that do not broadcast.
+
+    >>> import gradengine as ge
+    >>> ge.nn.functional.cosine_similarity(ge.tensor([[1.0, 0.0]]), ge.tensor([[1.0, 1.0]]))
+    tensor([0.7071])
+    """
+    axis = axis if dim is None else dim
+    x1, x2 = as_tensor(x1), as_tensor(x2)
+    shape = shapes.broadcast("cosine_similarity", x1.shape, x2.shape)
+    a, b = ops.broadcast_to(x1, shape=shape), ops.broadcast_to(x2, shape=shape)
+    lengths = [ops.clip(ops.norm(x, axis=axis), min=eps) for x in (a, b)]
+    return ops.sum(a * b, axis=axis) / (lengths[0] * lengths[1])

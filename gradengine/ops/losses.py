@@ -1,7 +1,8 @@
-"""The losses: PyTorch's names, arguments and values. May import the ops, shapes, tensor and errors.
+"""Losses of regression, of two classes and of distributions: PyTorch's names, arguments and values.
 
 Every loss takes `reduction`: "mean" (the default), "sum", or "none" for the loss of each element. Input and target
 must have one shape: (8, 1) against (8,) would broadcast to (8, 8) and train on nonsense, so it is a ShapeError.
+May import the ops, shapes, tensor and errors.
 """
 
 from __future__ import annotations
@@ -9,11 +10,24 @@ from __future__ import annotations
 from typing import Any
 
 from .. import ops as k
-from ..errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
+from .. import shapes
+from ..errors import ArgumentError, ShapeError
 from ..tensor import Tensor, describe, wrap
 from . import nn
+from .declare import elementwise
 
-__all__ = ["cross_entropy", "mse_loss", "nll_loss"]
+__all__ = [
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "hinge_embedding_loss",
+    "huber_loss",
+    "kl_div",
+    "l1_loss",
+    "margin_ranking_loss",
+    "mse_loss",
+    "smooth_l1_loss",
+    "soft_margin_loss",
+]
 
 REDUCTIONS = ("mean", "sum", "none")
 
@@ -27,12 +41,16 @@ def check_reduction(name: str, reduction: str, allowed: tuple[str, ...] = REDUCT
         raise ArgumentError(f"{name}: reduction must be one of {', '.join(allowed)}; got {describe(reduction)}")
 
 
-def operands(name: str, input: Any, target: Any) -> tuple[Tensor, Tensor]:
-    """Input and target as Tensors of one shape. Raises ShapeError when they have two."""
+def tensors(input: Any, target: Any) -> tuple[Tensor, Tensor]:
+    """Both as Tensors; a Python number takes the other's dtype."""
     if not isinstance(input, Tensor):
         input = wrap(input, target)
-    if not isinstance(target, Tensor):
-        target = wrap(target, input)
+    return input, target if isinstance(target, Tensor) else wrap(target, input)
+
+
+def operands(name: str, input: Any, target: Any) -> tuple[Tensor, Tensor]:
+    """Input and target as Tensors of one shape. Raises ShapeError when they have two."""
+    input, target = tensors(input, target)
     if input.shape != target.shape:
         raise ShapeError(unequal(name, input.shape, target.shape))
     return input, target
@@ -48,6 +66,21 @@ def unequal(name: str, a: tuple[int, ...], b: tuple[int, ...]) -> str:
     return text
 
 
+def tensor_like(value: Any, like: Tensor) -> Tensor:
+    """An operand as a Tensor."""
+    return value if isinstance(value, Tensor) else wrap(value, like)
+
+
+def rescaled(name: str, losses: Tensor, weight: Any, what: str = "weight") -> Tensor:
+    """The losses times a weight that broadcasts to them. Raises ShapeError when they would broadcast to it."""
+    if weight is None:
+        return losses
+    weight = tensor_like(weight, losses)
+    if shapes.broadcast(f"{name}: {what}", losses.shape, weight.shape) != losses.shape:
+        raise ShapeError(f"{name}: {what} of shape {weight.shape} does not broadcast to the elements' {losses.shape}")
+    return losses * weight
+
+
 def reduced(losses: Tensor, reduction: str) -> Tensor:
     """The losses' mean, sum, or themselves."""
     if reduction == "mean":
@@ -55,204 +88,24 @@ def reduced(losses: Tensor, reduction: str) -> Tensor:
     return k.sum(losses) if reduction == "sum" else losses
 
 
-# -- classification -----------------------------------------------------------------------------------------------
-
-
-def cross_entropy(
-    input: Any,
-    target: Any,
-    weight: Any = None,
-    ignore_index: int = -100,
-    reduction: str = "mean",
-    label_smoothing: float = 0.0,
-) -> Tensor:
-    """Cross-entropy between logits and labels: -log(softmax(input)[target]), averaged over the samples.
-
-    `input` holds logits: (N, C), (C,) for one sample, or (N, C, d1, ...) with labels for each position. `target`
-    holds class indices (integers, the input's shape without C; `ignore_index` counts for nothing) or class
-    probabilities (floats, the input's shape). `weight` (C,) weighs the classes, and a mean is then divided by the
-    weights that count; `label_smoothing` mixes the labels with the uniform distribution. A mean over no sample is
-    NaN. Raises IndexRangeError for a label outside 0..C-1, ShapeError, DTypeError, ArgumentError.
-
-    Formula: Bishop, Pattern Recognition and Machine Learning, section 4.3.4; options as in PyTorch.
-
-    >>> import gradengine as ge
-    >>> logits = ge.tensor([[2.0, 0.0, 0.0], [0.0, 0.0, 5.0]], requires_grad=True)
-    >>> loss = ge.nn.functional.cross_entropy(logits, ge.tensor([0, 2]))
-    >>> loss.backward()
-    >>> logits.grad
-    tensor([[-0.1065,  0.0533,  0.0533],
-            [ 0.0033,  0.0033, -0.0066]])
-    """
-    if not isinstance(input, Tensor):
-        input = wrap(input, target)
-    if not isinstance(target, Tensor):
-        target = wrap(target, input)
-    check_reduction("cross_entropy", reduction)
-    if target.dtype.kind == "f":
-        return probable_cross_entropy(input, target, weight, reduction, label_smoothing)
-    logits, labels, shape = rows("cross_entropy", input, target)
-    try:
-        if weight is None and not label_smoothing:
-            losses = nn.cross_entropy_rows(logits, labels, ignore_index=ignore_index, reduction=reduction)
-        elif label_smoothing:
-            losses = smoothed(logits, labels, weight, ignore_index, reduction, label_smoothing)
-        else:
-            picked = nn.cross_entropy_rows(logits, labels, ignore_index=ignore_index, reduction="none")
-            losses = weighted(picked, logits, labels, weight, ignore_index, reduction)
-    except IndexRangeError:
-        raise label_error("cross_entropy", target, logits.shape[1], ignore_index) from None
-    return losses if reduction != "none" or shape == losses.shape else k.reshape(losses, shape=shape)
-
-
-def rows(name: str, input: Tensor, target: Tensor) -> tuple[Tensor, Tensor, tuple[int, ...]]:
-    """Logits as (rows, C) and labels as (rows,), with the shape that the losses of all rows have."""
-    shape, wanted = input.shape, target.shape
-    if target.dtype.kind not in "iu":
-        raise DTypeError(f"{name}: labels must be integers, got {target.dtype}; use .to(ge.int64)")
-    if len(shape) == 2 and wanted == shape[:1]:
-        return input, target, wanted
-    if not shape or wanted != shape[:1] * (len(shape) > 1) + shape[2:]:
-        raise ShapeError(label_shapes(name, shape, wanted))
-    if len(shape) == 1:
-        return k.reshape(input, shape=(1, *shape)), k.reshape(target, shape=(1,)), wanted
-    last = k.permute_dims(input, axes=(0, *range(2, len(shape)), 1))
-    count = target.size
-    return k.reshape(last, shape=(count, shape[1])), k.reshape(target, shape=(count,)), wanted
-
-
-def label_shapes(name: str, shape: tuple[int, ...], labels: tuple[int, ...]) -> str:
-    """What to say about labels that do not fit the logits."""
-    if not shape:
-        return f"{name}: the input is 0-d; it needs an axis of classes: (C,), (N, C) or (N, C, d1, ...)"
-    wanted = shape[:1] * (len(shape) > 1) + shape[2:]
-    text = f"{name}: an input of shape {shape} needs labels of shape {wanted}, got {labels}"
-    if labels == shape:
-        return f"{text}; one-hot targets must be floats: use .argmax(axis=1) or .to(ge.float32)"
-    if tuple(n for n in labels if n != 1) == tuple(n for n in wanted if n != 1):
-        return f"{text}; use target.reshape{wanted}"
-    return text
-
-
-def label_error(name: str, target: Tensor, classes: int, ignore_index: int) -> IndexRangeError:
-    """The error for a label out of range, which says where it stands."""
-    values = target.detach().numpy()
-    bad = (values != ignore_index) & ((values < 0) | (values >= classes))
-    position = tuple(int(i[0]) for i in bad.nonzero()) if values.ndim else ()
-    place = f"target[{', '.join(map(str, position))}]" if position else "the target"
-    return IndexRangeError(
-        f"{name}: {place} is {int(values[position])}, out of range for {classes} classes: labels are 0 to "
-        f"{classes - 1}" + (f", or ignore_index={ignore_index}" if ignore_index < 0 else "")
-    )
-
-
-def class_weights(name: str, weight: Any, logits: Tensor) -> Tensor:
-    """The weight of each class as a Tensor (C,). Raises ShapeError for another shape."""
-    weight = weight if isinstance(weight, Tensor) else wrap(weight, logits)
-    if weight.shape != logits.shape[1:]:
-        raise ShapeError(f"{name}: weight has shape {weight.shape}, but there are {logits.shape[1]} classes")
-    return weight
-
-
-def weighted(losses: Tensor, logits: Tensor, labels: Tensor, weight: Any, ignore_index: int, reduction: str) -> Tensor:
-    """The rows' losses times the weights of their classes; a mean is divided by the weights that count."""
-    table = k.broadcast_to(class_weights("cross_entropy", weight, logits), shape=logits.shape)
-    of_row = nn.pick_class(table, labels, ignore_index=ignore_index)
-    total = losses * of_row
-    if reduction == "none":
-        return total
-    return k.sum(total) / k.sum(of_row) if reduction == "mean" else k.sum(total)
-
-
-def smoothed(
-    logits: Tensor, labels: Tensor, weight: Any, ignore_index: int, reduction: str, smoothing: float
-) -> Tensor:
-    """Cross-entropy with labels that keep 1 - smoothing for their class and share the rest among all."""
-    check_smoothing(smoothing)
-    classes = logits.shape[1]
-    log_p = nn.log_softmax(logits, axis=1)
-    counts = k.reshape(nn.label_weights(labels, logits, ignore_index=ignore_index, reduction="sum"), shape=(-1,))
-    own = nn.pick_class(log_p, labels, ignore_index=ignore_index)
-    if weight is not None:
-        w = class_weights("cross_entropy", weight, logits)
-        of_row = nn.pick_class(k.broadcast_to(w, shape=logits.shape), labels, ignore_index=ignore_index)
-        own, every = own * of_row, k.sum(log_p * w, axis=1)
-    else:
-        of_row, every = counts, k.sum(log_p, axis=1)
-    # A row that does not count is 0, not 0 times a sum that may be infinite.
-    every = k.where(k.greater(counts, 0), every, 0.0)
-    losses = own * (smoothing - 1) - every * (smoothing / classes)
-    if reduction == "none":
-        return losses
-    return k.sum(losses) / k.sum(of_row) if reduction == "mean" else k.sum(losses)
-
-
-def check_smoothing(smoothing: float) -> None:
-    """Raise ArgumentError for a label smoothing outside 0..1."""
-    if not 0 <= smoothing <= 1:
-        raise ArgumentError(f"cross_entropy: label_smoothing must be between 0 and 1, got {smoothing!r}")
-
-
-def probable_cross_entropy(input: Tensor, target: Tensor, weight: Any, reduction: str, smoothing: float) -> Tensor:
-    """Cross-entropy with class probabilities: -sum(target * log_softmax(input)) over the classes."""
-    check_smoothing(smoothing)
-    if input.shape != target.shape or not input.shape:
-        hint = "; labels must be integers: use target.to(ge.int64)" if len(target.shape) < len(input.shape) else ""
-        raise ShapeError(f"{unequal('cross_entropy', input.shape, target.shape)} for class probabilities{hint}")
-    axis = 1 if len(input.shape) > 1 else 0
-    classes = input.shape[axis]
-    log_p = nn.log_softmax(input, axis=axis)
-    if smoothing:
-        target = target * (1 - smoothing) + smoothing / classes
-    terms = log_p * target
-    if weight is not None:
-        w = weight if isinstance(weight, Tensor) else wrap(weight, input)
-        if w.shape != (classes,):
-            raise ShapeError(f"cross_entropy: weight has shape {w.shape}, but there are {classes} classes")
-        terms = terms * k.reshape(w, shape=(classes, *[1] * (len(input.shape) - axis - 1)))
-    if reduction == "none":
-        return -k.sum(terms, axis=axis)
-    total = -k.sum(terms)
-    return total / (input.size // classes if classes else 0) if reduction == "mean" else total
-
-
-def nll_loss(input: Any, target: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean") -> Tensor:
-    """Negative log-likelihood: -input[target], for an `input` of log-probabilities.
-
-    Shapes, `weight`, `ignore_index` and errors as in `cross_entropy`, which is `nll_loss(log_softmax(x), target)`.
-
-    >>> import gradengine as ge
-    >>> log_p = ge.log(ge.tensor([[0.5, 0.25, 0.25], [0.1, 0.1, 0.8]]))
-    >>> ge.nn.functional.nll_loss(log_p, ge.tensor([0, 2]), reduction="none")
-    tensor([0.6931, 0.2231])
-    """
-    if not isinstance(input, Tensor):
-        input = wrap(input, target)
-    if not isinstance(target, Tensor):
-        target = wrap(target, input)
-    check_reduction("nll_loss", reduction)
-    log_p, labels, shape = rows("nll_loss", input, target)
-    try:
-        losses = -nn.pick_class(log_p, labels, ignore_index=ignore_index)
-        if weight is not None:
-            losses = weighted(losses, log_p, labels, weight, ignore_index, reduction)
-        elif reduction != "none":
-            losses = k.sum(losses)
-            if reduction == "mean":
-                counts = nn.label_weights(labels, log_p, ignore_index=ignore_index, reduction="sum")
-                losses = losses / k.sum(counts)
-    except IndexRangeError:
-        raise label_error("nll_loss", target, log_p.shape[1], ignore_index) from None
-    return losses if reduction != "none" or shape == losses.shape else k.reshape(losses, shape=shape)
-
-
 # -- regression ---------------------------------------------------------------------------------------------------
+
+huber_elements = elementwise(
+    "huber_elements",
+    lambda k, g, y, a, b, delta: g * k.clip(a - b, min=-delta, max=delta),
+    lambda k, g, y, a, b, delta: g * k.clip(b - a, min=-delta, max=delta),
+    body=lambda k, a, b, delta=1.0: k.where(
+        k.less_equal(k.abs(a - b), delta), 0.5 * ((a - b) * (a - b)), delta * (k.abs(a - b) - 0.5 * delta)
+    ),
+    doc="Half the squared difference up to delta, then linear.",
+)
 
 
 def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor:
-    """Mean squared error, (input - target)**2.
+    """Squared error, (input - target)**2.
 
-    Input and target of one shape. Raises ShapeError for two shapes, also for such as would broadcast.
+    Input and target of one shape. Raises ShapeError for two shapes, also for such as would broadcast, and
+    ArgumentError for an unknown reduction.
 
     >>> import gradengine as ge
     >>> ge.nn.functional.mse_loss(ge.tensor([1.0, 2.0]), ge.tensor([0.0, 4.0]))
@@ -263,3 +116,206 @@ def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor:
         return nn.mean_squared_error(input, target)
     check_reduction("mse_loss", reduction)
     return reduced(k.square(input - target), reduction)
+
+
+def l1_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor:
+    """Absolute error, |input - target|; its gradient is 0 where both are equal.
+
+    Input and target of one shape. Raises ShapeError for two shapes, ArgumentError for an unknown reduction.
+
+    >>> import gradengine as ge
+    >>> ge.nn.functional.l1_loss(ge.tensor([1.0, 2.0]), ge.tensor([0.0, 4.0]))
+    tensor(1.5000)
+    """
+    input, target = operands("l1_loss", input, target)
+    check_reduction("l1_loss", reduction)
+    return reduced(k.abs(input - target), reduction)
+
+
+def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0) -> Tensor:
+    """Half the squared error up to `delta`, then linear: delta * (|input - target| - delta/2).
+
+    Input and target of one shape. Raises ShapeError for two shapes, ArgumentError for an unknown reduction or a
+    delta that is not positive. Formula: Huber, Robust Estimation of a Location Parameter (1964).
+
+    >>> import gradengine as ge
+    >>> ge.nn.functional.huber_loss(ge.tensor([0.5, 3.0]), ge.tensor([0.0, 0.0]), reduction="none")
+    tensor([0.1250, 2.5000])
+    """
+    input, target = operands("huber_loss", input, target)
+    check_reduction("huber_loss", reduction)
+    if not delta > 0:
+        raise ArgumentError(f"huber_loss: delta must be positive, got {delta!r}")
+    return reduced(huber_elements(input, target, delta=delta), reduction)
+
+
+def smooth_l1_loss(input: Any, target: Any, reduction: str = "mean", beta: float = 1.0) -> Tensor:
+    """The absolute error, rounded off below `beta`: d**2 / (2 beta) there, |d| - beta/2 beyond.
+
+    Input and target of one shape; beta = 0 is `l1_loss`. Raises ShapeError for two shapes, ArgumentError for an
+    unknown reduction or a negative beta. Formula: Girshick, Fast R-CNN (2015), equation 3.
+
+    >>> import gradengine as ge
+    >>> ge.nn.functional.smooth_l1_loss(ge.tensor([0.5, 3.0]), ge.tensor([0.0, 0.0]), reduction="none", beta=2.0)
+    tensor([0.0625, 2.0000])
+    """
+    if beta == 0:
+        return l1_loss(input, target, reduction)
+    input, target = operands("smooth_l1_loss", input, target)
+    check_reduction("smooth_l1_loss", reduction)
+    if not beta > 0:
+        raise ArgumentError(f"smooth_l1_loss: beta must not be negative, got {beta!r}")
+    return reduced(huber_elements(input, target, delta=beta) * (1 / beta), reduction)
+
+
+# -- two classes --------------------------------------------------------------------------------------------------
+
+
+def clamped_log(k: Any, x: Any) -> Any:
+    """max(log(x), -100) for x >= 0, with a gradient that is a number at 0 too."""
+    positive = k.greater(x, 0)
+    return k.where(positive, k.maximum(k.log(k.where(positive, x, 1.0)), -100.0), -100.0)
+
+
+binary_cross_entropy_elements = elementwise(
+    "binary_cross_entropy_elements",
+    lambda k, g, y, p, t: g * ((p - t) / k.maximum(p * (1 - p), 1e-12)),
+    lambda k, g, y, p, t: g * (clamped_log(k, 1 - p) - clamped_log(k, p)),
+    body=lambda k, p, t: (t - 1) * clamped_log(k, 1 - p) - t * clamped_log(k, p),
+    doc="-(t log p + (1 - t) log(1 - p)), each logarithm at least -100.",
+)
+
+logistic_loss_elements = elementwise(
+    "logistic_loss_elements",
+    lambda k, g, y, x, t: g * (k.sigmoid(x) - t),
+    lambda k, g, y, x, t: -g * x,
+    body=lambda k, x, t: k.maximum(x, 0.0) - x * t + k.log1p(k.exp(-k.abs(x))),
+    doc="Binary cross-entropy of sigmoid(x) and t, without overflow.",
+)
+
+
+def binary_cross_entropy(input: Any, target: Any, weight: Any = None, reduction: str = "mean") -> Tensor:
+    """Binary cross-entropy of probabilities: -(t log p + (1 - t) log(1 - p)), each logarithm at least -100.
+
+    Input and target of one shape; `weight` rescales the elements and broadcasts to them. With logits, use
+    `binary_cross_entropy_with_logits`, which is exact where a sigmoid saturates. Raises ArgumentError for an input
+    outside 0..1 or an unknown reduction, ShapeError for two shapes.
+
+    >>> import gradengine as ge
+    >>> ge.nn.functional.binary_cross_entropy(ge.tensor([0.5, 1.0]), ge.tensor([1.0, 1.0]), reduction="none")
+    tensor([0.6931, 0.    ])
+    """
+    input, target = operands("binary_cross_entropy", input, target)
+    check_reduction("binary_cross_entropy", reduction)
+    if input.size:
+        low, high = float(k.min(input.detach())), float(k.max(input.detach()))
+        if not (low >= 0 and high <= 1):
+            raise ArgumentError(
+                f"binary_cross_entropy: the input must be probabilities from 0 to 1, got values from {low:g} to "
+                f"{high:g}; for logits use binary_cross_entropy_with_logits"
+            )
+    losses = binary_cross_entropy_elements(input, target)
+    return reduced(rescaled("binary_cross_entropy", losses, weight), reduction)
+
+
+def binary_cross_entropy_with_logits(
+    input: Any, target: Any, weight: Any = None, reduction: str = "mean", pos_weight: Any = None
+) -> Tensor:
+    """Binary cross-entropy of sigmoid(input), exact for logits of any size.
+
+    Input and target of one shape; `weight` rescales the elements, `pos_weight` the positive part of each, and both
+    broadcast to them. Raises ShapeError for two shapes, ArgumentError for an unknown reduction.
+
+    >>> import gradengine as ge
+    >>> logits, target = ge.tensor([0.0, 1000.0]), ge.tensor([1.0, 0.0])
+    >>> ge.nn.functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    tensor([   0.6931, 1000.    ])
+    """
+    name = "binary_cross_entropy_with_logits"
+    input, target = operands(name, input, target)
+    check_reduction(name, reduction)
+    if pos_weight is None:
+        losses = logistic_loss_elements(input, target)
+    else:
+        factor = 1 + rescaled(name, target, tensor_like(pos_weight, input) - 1, "pos_weight")
+        losses = (1 - target) * input - factor * k.log_sigmoid(input)
+    return reduced(rescaled(name, losses, weight), reduction)
+
+
+def hinge_embedding_loss(input: Any, target: Any, margin: float = 1.0, reduction: str = "mean") -> Tensor:
+    """The input where the target is 1, max(0, margin - input) where it is -1.
+
+    Input (distances) and target (1 or -1) of one shape. Raises ShapeError for two shapes, ArgumentError for an
+    unknown reduction.
+
+    >>> import gradengine as ge
+    >>> ge.nn.functional.hinge_embedding_loss(ge.tensor([0.3, 0.3]), ge.tensor([1.0, -1.0]), reduction="none")
+    tensor([0.3000, 0.7000])
+    """
+    input, target = operands("hinge_embedding_loss", input, target)
+    check_reduction("hinge_embedding_loss", reduction)
+    far = k.where(k.not_equal(target, 1), k.clip(margin - input, min=0), 0)
+    return reduced(far + k.where(k.not_equal(target, -1), input, 0), reduction)
+
+
+def soft_margin_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor:
+    """log(1 + exp(-target * input)), for targets 1 and -1.
+
+    Input and target of one shape. Raises ShapeError for two shapes, ArgumentError for an unknown reduction.
+
+    >>> import gradengine as ge
+    >>> ge.nn.functional.soft_margin_loss(ge.tensor([0.0, 1.0]), ge.tensor([1.0, -1.0]), reduction="none")
+    tensor([0.6931, 1.3133])
+    """
+    input, target = operands("soft_margin_loss", input, target)
+    check_reduction("soft_margin_loss", reduction)
+    return reduced(-k.log_sigmoid(input * target), reduction)
+
+
+def margin_ranking_loss(input1: Any, input2: Any, target: Any, margin: float = 0.0, reduction: str = "mean") -> Tensor:
+    """max(0, margin - target * (input1 - input2)): input1 should rank higher where the target is 1, lower where -1.
+
+    All three of one shape. Raises ShapeError for different shapes, ArgumentError for an unknown reduction.
+
+    >>> import gradengine as ge
+    >>> a, b, y = ge.tensor([1.0, 1.0]), ge.tensor([0.0, 0.0]), ge.tensor([1.0, -1.0])
+    >>> ge.nn.functional.margin_ranking_loss(a, b, y, reduction="none")
+    tensor([0., 1.])
+    """
+    input1, input2 = operands("margin_ranking_loss", input1, input2)
+    _, target = operands("margin_ranking_loss", input1, target)
+    check_reduction("margin_ranking_loss", reduction)
+    return reduced(k.clip(margin - target * (input1 - input2), min=0), reduction)
+
+
+# -- distributions ------------------------------------------------------------------------------------------------
+
+kl_elements = elementwise(
+    "kl_elements",
+    lambda k, g, y, x, t: -g * t,
+    lambda k, g, y, x, t: g * (k.log(t) + 1 - x),
+    body=lambda k, x, t: t * k.log(k.where(k.equal(t, 0), 1.0, t)) - t * x,
+    doc="t (log t - x), which is 0 where t is 0.",
+)
+
+
+def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = False) -> Tensor:
+    """Kullback-Leibler divergence, target * (log(target) - input), of an `input` of log-probabilities.
+
+    Input and target of one shape; with `log_target` the target is in logarithms too. "batchmean" divides the sum by
+    the first size, which is the divergence per sample; "mean" divides by the number of elements, as in PyTorch.
+    Raises ShapeError for two shapes, ArgumentError for an unknown reduction.
+
+    Formula: Kullback and Leibler, On Information and Sufficiency (1951).
+
+    >>> import gradengine as ge
+    >>> p, q = ge.tensor([[0.5, 0.5]]), ge.tensor([[0.9, 0.1]])
+    >>> ge.nn.functional.kl_div(ge.log(q), p, reduction="batchmean")
+    tensor(0.5108)
+    """
+    input, target = operands("kl_div", input, target)
+    check_reduction("kl_div", reduction, (*REDUCTIONS, "batchmean"))
+    losses = k.exp(target) * (target - input) if log_target else kl_elements(input, target)
+    if reduction == "batchmean":
+        return k.sum(losses) / (input.shape[0] if input.shape else 1)
+    return reduced(losses, reduction)

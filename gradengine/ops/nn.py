@@ -1,7 +1,7 @@
-"""Ops of neural networks: the softmax family and the cores of the losses. May import declare, shapes and errors.
+"""Ops of neural networks: softmax, the cores of the losses, embedding, normalisation.
 
-The losses' own functions, with their checks and options, are in `losses`; users meet both in
-`gradengine.nn.functional`.
+The losses' own functions, with their checks and options, are in `losses` and `classification`; users meet them all in
+`gradengine.nn.functional`. May import declare, shapes and errors.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ from typing import Any
 
 from .. import shapes
 from ..errors import ShapeError
-from .declare import elementwise, primitive
+from .declare import primitive
 
 __all__ = [
     "cross_entropy_rows",
     "cross_entropy_rows_grad",
+    "embedding_rows",
+    "embedding_rows_grad",
     "label_weights",
     "log_softmax",
     "log_softmax_grad",
@@ -23,6 +25,7 @@ __all__ = [
     "place_class",
     "softmax",
     "softmax_grad",
+    "standardize",
 ]
 
 
@@ -145,8 +148,44 @@ def over_size(a: Any) -> float:
 
 @primitive(
     lambda k, g, y, a, b: (a - b) * (g * over_size(a)),
-    lambda k, g, y, a, b: (b - a) * (g * over_size(a)),
+    lambda k, g, y, a, b: (b - a) * (g * over_size(b)),
     shape=shapes.broadcast,
 )
 def mean_squared_error(a, b, /):
     """mean((a - b)**2) of two arrays of one shape."""
+
+
+# -- embedding and normalisation ----------------------------------------------------------------------------------
+
+
+@primitive(
+    lambda k, g, y, weight, indices, padding_idx, blank: k.embedding_rows_grad(
+        g, indices, rows=weight.shape[0], padding_idx=padding_idx
+    ),
+    None,
+)
+def embedding_rows(weight, indices, /, padding_idx=None, blank=False):
+    """The rows of `weight` at `indices`; with `blank`, zeros in place of the row `padding_idx`."""
+
+
+@primitive(
+    lambda k, h, out, g, indices, rows, padding_idx: k.embedding_rows(
+        h, indices, padding_idx=padding_idx, blank=padding_idx is not None
+    ),
+    None,
+)
+def embedding_rows_grad(g, indices, /, rows, padding_idx=None):
+    """The transpose of `embedding_rows`: g added up by index, with nothing for `padding_idx`."""
+
+
+def standardize_rule(k: Any, g: Any, y: Any, x: Any, axis: Any, eps: float) -> Any:
+    """What is left of g without its parts along 1 and y, over the standard deviation."""
+    centred = x - k.mean(x, axis=axis, keepdims=True)
+    deviation = k.sqrt(k.mean(centred * centred, axis=axis, keepdims=True) + eps)
+    along_y = y * k.mean(g * y, axis=axis, keepdims=True)
+    return (g - k.mean(g, axis=axis, keepdims=True) - along_y) / deviation
+
+
+@primitive(standardize_rule, shape=shapes.same)
+def standardize(x, /, axis=-1, eps=1e-5):
+    """(x - mean) / sqrt(variance + eps) over `axis`."""

@@ -210,6 +210,48 @@ def mean_squared_error(a: Any, b: Any) -> Any:
         return total / d.dtype.type(d.size)
 
 
+# -- embedding and normalisation ----------------------------------------------------------------------------------
+
+
+def embedding_rows(weight: Any, indices: Any, padding_idx: int | None, blank: bool) -> Any:
+    """weight[indices]. Raises IndexError for an index out of range, also below 0."""
+    if indices.dtype.kind not in "iu":
+        raise TypeError(f"indices must be integers, got {indices.dtype}")
+    outside = (indices < 0) | (indices >= len(weight))
+    if outside.any():
+        position = np.unravel_index(int(outside.argmax()), indices.shape)
+        place = ", ".join(map(str, position)) or "0"
+        raise IndexError(f"index {indices[position]} at position {place} is out of range for {len(weight)} rows")
+    out = weight[indices]
+    if blank:
+        out[indices == padding_idx] = 0
+    return out
+
+
+def embedding_rows_grad(g: Any, indices: Any, rows: int, padding_idx: int | None) -> Any:
+    """Zeros of so many rows, with each g added to the row that its index names."""
+    width = g.shape[indices.ndim :]
+    out = np.zeros((rows, *width), g.dtype)
+    flat = indices.reshape(-1)
+    if flat.size and out.size:
+        order = np.argsort(flat, kind="stable")
+        ordered = flat[order]
+        first = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
+        out[ordered[first]] = np.add.reduceat(g.reshape(flat.size, *width)[order], first, axis=0)
+    if padding_idx is not None:
+        out[padding_idx] = 0
+    return out
+
+
+def standardize(x: Any, axis: Any, eps: float) -> Any:
+    """(x - mean) / sqrt(variance + eps)."""
+    x = floating(x)
+    with np.errstate(all="ignore"):
+        out = x - np.mean(x, axis, keepdims=True)
+        out /= np.sqrt(np.mean(np.square(out), axis, keepdims=True) + x.dtype.type(eps))
+    return out
+
+
 KERNELS: dict[str, Callable[..., Any]] = {
     "softmax": softmax,
     "log_softmax": log_softmax,
@@ -221,4 +263,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
     "cross_entropy_rows": cross_entropy_rows,
     "cross_entropy_rows_grad": cross_entropy_rows_grad,
     "mean_squared_error": mean_squared_error,
+    "embedding_rows": embedding_rows,
+    "embedding_rows_grad": embedding_rows_grad,
+    "standardize": standardize,
 }
