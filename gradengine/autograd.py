@@ -1,0 +1,63 @@
+"""Automatic differentiation under PyTorch's names: `ge.autograd.Function`, `grad`, `backward`, `gradcheck`.
+
+May import autodiff, function, inspect.gradcheck and tensor.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .autodiff import add_to_grad, as_sequence, grad, start, walk
+from .errors import ArgumentError, GraphError
+from .function import Context, Function, once_differentiable
+from .inspect.gradcheck import GradcheckError, gradcheck, gradgradcheck
+from .tensor import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+
+__all__ = [
+    "Context",
+    "Function",
+    "GradcheckError",
+    "backward",
+    "enable_grad",
+    "grad",
+    "gradcheck",
+    "gradgradcheck",
+    "is_grad_enabled",
+    "no_grad",
+    "once_differentiable",
+    "set_grad_enabled",
+]
+
+
+def backward(
+    tensors: Any,
+    grad_tensors: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Any = None,
+) -> None:
+    """Add d(sum of tensors)/d(leaf) to the `grad` of every leaf, for several Tensors in one walk.
+
+    `grad_tensors` are the cotangents to start from, one per Tensor (None for a scalar); the rest is as in
+    `Tensor.backward`. Raises ArgumentError for another number of them, and GraphError as `Tensor.backward` does.
+
+    >>> import gradengine as ge
+    >>> x = ge.tensor(3.0, requires_grad=True)
+    >>> ge.autograd.backward([x * x, 2 * x])
+    >>> x.grad
+    tensor(8.)
+    """
+    roots = as_sequence(tensors)
+    seeds = [None] * len(roots) if grad_tensors is None else as_sequence(grad_tensors)
+    if len(seeds) != len(roots):
+        raise ArgumentError(f"backward: {len(roots)} tensors but {len(seeds)} grad_tensors; give one for each")
+    started = [start(root, seed, "backward", create_graph) for root, seed in zip(roots, seeds, strict=True)]
+    targets = None if inputs is None else as_sequence(inputs)
+    for x in targets or ():
+        if x.op is None:
+            raise GraphError("backward: one of `inputs` does not require grad; set requires_grad on it")
+    if roots:
+        keep = create_graph if retain_graph is None else retain_graph
+        for leaf, g in walk(roots, started, keep, create_graph, targets).items():
+            if targets is None or any(leaf is x for x in targets):
+                add_to_grad(leaf, g, create_graph)
