@@ -420,8 +420,11 @@ class Tensor:
 class HookHandle:
     """What register_hook returns: `remove()` takes the hook away again."""
 
+    # Never given twice, unlike an id: a handle that is dropped leaves its hook behind.
+    keys = itertools.count()
+
     def __init__(self, hooks: dict[int, Any], hook: Any) -> None:
-        self.hooks, self.key = hooks, id(self)
+        self.hooks, self.key = hooks, next(self.keys)
         hooks[self.key] = hook
 
     def remove(self) -> None:
@@ -493,13 +496,13 @@ def check_dtype(dtype: Any) -> np.dtype[Any]:
 
 def wrap(value: Any, like: Any = None) -> Tensor:
     """A constant Tensor for an operand that is none. A Python number stays one, so it takes the other's dtype."""
+    if isinstance(value, Tensor):
+        return value
     kind = type(value)
     if isinstance(like, Tensor):
         if kind is float or kind is int or kind is bool:
             return constant(value, like.backend)
         return constant(to_array(value, None, like.backend), like.backend)
-    if isinstance(value, Tensor):
-        return value
     backend = backends.for_device(None)
     return constant(to_array(value, None, backend), backend)
 
