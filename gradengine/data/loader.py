@@ -185,7 +185,7 @@ class DataLoader:
         try:
             saved = {name: state[name] for name in self._settings()}
             generator, epoch = state["generator"], state["epoch"]
-            start, position = (epoch["generator"], int(epoch["position"])) if epoch else (None, 0)
+            start, position = (epoch["generator"], int(epoch["position"])) if epoch else (generator, 0)
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"DataLoader: this is no state of a loader: {error!r}") from error
         if saved != self._settings():
