@@ -15,7 +15,7 @@ from ..tensor import Tensor, describe, wrap
 from .declare import elementwise
 
 __all__ = [
-    *("relu", "relu6", "leaky_relu", "prelu", "prelu_slope", "threshold", "hardtanh", "hardshrink", "softshrink"),
+    *("relu", "relu6", "leaky_relu", "prelu", "threshold", "hardtanh", "hardshrink", "softshrink"),
     *("sigmoid", "log_sigmoid", "logsigmoid", "hardsigmoid", "softplus", "softsign", "tanhshrink"),
     *("elu", "selu", "celu", "gelu", "silu", "mish", "hardswish"),
 ]

@@ -16,9 +16,9 @@ from .declare import elementwise, primitive
 
 __all__ = [
     *("add", "subtract", "multiply", "divide", "negative", "positive", "abs", "sign", "copysign"),
-    *("square", "sqrt", "rsqrt", "reciprocal", "pow", "power_by_scalar", "hypot"),
+    *("square", "sqrt", "rsqrt", "reciprocal", "pow", "hypot"),
     *("floor", "ceil", "trunc", "round", "remainder", "floor_divide"),
-    *("maximum", "minimum", "clip", "at_least", "at_most", "where", "astype"),
+    *("maximum", "minimum", "clip", "where", "astype"),
 ]
 
 
@@ -211,7 +211,7 @@ power_by_scalar = elementwise(
     doc="""`x` to the power of one Python number, which is no operand but metadata; `pow` chooses it.
 
     >>> import gradengine as ge
-    >>> ge.ops.power_by_scalar(ge.tensor([2.0, -2.0]), exponent=3)
+    >>> ge.ops.elementwise.power_by_scalar(ge.tensor([2.0, -2.0]), exponent=3)
     tensor([ 8., -8.])
     """,
 )
