@@ -122,7 +122,7 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = 0
     """x with a border."""
     if mode != "constant":
         return numpy_pad(x, pad_width, mode)
-    if type(pad_width) is not tuple or len(pad_width) != x.ndim or any([len(w) != 2 or min(w) < 0 for w in pad_width]):
+    if type(pad_width) is not tuple or [len(w) for w in pad_width if type(w) is tuple] != [2] * x.ndim:
         return numpy_pad(x, pad_width, constant_values=constant_values)
     shape = [n + before + after for n, (before, after) in zip(x.shape, pad_width)]
     out = np.zeros(shape, x.dtype)
