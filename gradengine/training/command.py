@@ -1,0 +1,236 @@
+"""`gradengine train`: from options to a finished run in a folder.
+
+May import data, errors, backend and its own package.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib.util
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import backend as backends
+from .._version import __version__
+from ..data import load
+from ..errors import ArgumentError, GradengineError
+from . import display as displays
+from . import models, options, state
+from .loop import Trainer
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping
+
+
+def run(args: argparse.Namespace) -> int:
+    """The command with parsed arguments; returns the exit status."""
+    names = {field.name for field in dataclasses.fields(options.Options)}
+    return train(
+        {name: value for name, value in vars(args).items() if name in names},
+        out=args.out,
+        resume=args.resume,
+        overwrite=args.overwrite,
+        checkpoint_every=args.checkpoint_every,
+        quiet=args.quiet,
+        pictures=args.pictures,
+    )
+
+
+def train(
+    given: Mapping[str, Any],
+    *,
+    out: str | None = None,
+    resume: str | None = None,
+    overwrite: bool = False,
+    checkpoint_every: int = 0,
+    quiet: bool = False,
+    pictures: bool = True,
+) -> int:
+    """Train a digit classifier.
+
+    Parameters
+    ----------
+    given
+        Options by name (see `Options`); what is left out takes the value that suits the model.
+    out
+        The folder for checkpoint, metrics and pictures; by default a new one under runs/.
+    resume
+        The folder or checkpoint of a run to go on with, "" for the newest one under runs/.
+    overwrite
+        Start anew in a folder that holds a run.
+    checkpoint_every
+        Save every so many steps too, not only after each epoch.
+    quiet, pictures
+        Show nothing but warnings; draw pictures in the end.
+
+    Returns
+    -------
+    int
+        0, or 128 plus the number of the signal that stopped it.
+
+    Raises
+    ------
+    ArgumentError, CheckpointError, DataError, DeviceError, TrainingError
+        With a remedy each; see the errors' own descriptions.
+    """
+    options.check({**given, "checkpoint_every": checkpoint_every})
+    _require("safetensors", "checkpoints need")
+    if pictures:
+        _require("matplotlib", "pictures (or leave them out with --no-pictures) need")
+    saved = None if resume is None else state.read(state.find(resume, out))
+    if saved is not None:
+        stored = options.resume(saved.options, given, done=int(saved.rest["epoch"]), source=str(saved.path))
+        backend, device, dataset = stored.backend, stored.device, stored.dataset
+    else:
+        stored = None
+        backend, device = given.get("backend") or backends.get_cpu_backend(), given.get("device", "cpu")
+        dataset = given.get("dataset", "auto")
+    backends.set_cpu_backend(backend)
+    backends.for_device(device)
+    if stored is None and dataset != "auto":
+        stored = options.resolve(given, dataset=dataset, backend=backend)
+    display = displays.choose(quiet)
+    data = load(dataset, progress=not quiet, on_fallback=display.warn)
+    chosen = stored or options.resolve(given, dataset=data.name, backend=backend)
+    folder = _folder(out, saved, chosen.model, overwrite)
+    trainer = Trainer(chosen, data, folder, display, checkpoint_every=checkpoint_every, saved=saved)
+    try:
+        return _train(trainer, folder, pictures)
+    finally:
+        display.close()
+        trainer.metrics.close()
+
+
+def _train(trainer: Trainer, folder: Path, pictures: bool) -> int:
+    display, chosen = trainer.display, trainer.options
+    for line in introduction(trainer, folder):
+        display.say(line)
+    if trainer.epoch < chosen.epochs:
+        display.header()
+    else:
+        display.say(f"{trainer.epoch} of {chosen.epochs} epochs are finished; --epochs with a larger number goes on")
+    received = trainer.run()
+    display.close()
+    if received is not None:
+        where = f"epoch {trainer.epoch + 1}, step {trainer.step}"
+        print(
+            f"gradengine: stopped in {where} and saved; go on with: gradengine train --resume "
+            f"{shlex.quote(str(folder))}",
+            file=sys.stderr,
+            flush=True,
+        )
+        return 128 + received
+    files = [state.CHECKPOINT, state.METRICS]
+    if pictures:
+        files += draw(trainer, folder)
+    for line in conclusion(trainer, folder, files):
+        display.say(line)
+    return 0
+
+
+def introduction(trainer: Trainer, folder: Path) -> list[str]:
+    """What is about to be trained, in a few lines."""
+    chosen, data = trainer.options, trainer.data
+    details = [chosen.optimizer, f"lr {chosen.lr:g}"]
+    if chosen.momentum:
+        details.append(f"momentum {chosen.momentum:g}")
+    if chosen.weight_decay:
+        details.append(f"weight decay {chosen.weight_decay:g}")
+    if chosen.schedule != "none":
+        gamma = "" if chosen.gamma is None else f" (gamma {chosen.gamma:g})"
+        details.append(f"{chosen.schedule} schedule{gamma}")
+    details += [f"batch size {chosen.batch_size}", f"seed {chosen.seed}"]
+    where = chosen.backend if chosen.device == "cpu" else chosen.device
+    return [
+        f"gradengine {__version__} with {where}: {chosen.model} ({models.describe(trainer.model)}) on {data.name} "
+        f"({len(data.train_labels):,} pictures, {len(data.test_labels):,} to test)",
+        ", ".join(details),
+        f"goes on in {folder} after step {trainer.step:,}" if trainer.step else f"into {folder}",
+    ]
+
+
+def conclusion(trainer: Trainer, folder: Path, files: list[str]) -> list[str]:
+    """What has come out, in a few lines."""
+    epochs = trainer.metrics.records("epoch")
+    last, best = epochs[-1], max(epochs, key=lambda record: record["test_accuracy"])
+    total = len(trainer.data.test_labels)
+    wrong = total - round(last["test_accuracy"] * total)
+    text = f"test accuracy {100 * last['test_accuracy']:.2f} %, {wrong:,} of {total:,} wrong"
+    if best["test_accuracy"] > last["test_accuracy"]:
+        text += f" (the best was {100 * best['test_accuracy']:.2f} % after epoch {best['epoch']})"
+    return [text, f"in {folder}: {', '.join(files)}"]
+
+
+def draw(trainer: Trainer, folder: Path) -> list[str]:
+    """Draw the pictures of a finished run; returns the names of their files."""
+    from . import pictures
+
+    chosen, data = trainer.options, trainer.data
+    _, accuracy, probabilities = trainer.evaluate()
+    title = f"{chosen.model} on {data.name}, {trainer.epoch} epoch{'s' * (trainer.epoch > 1)}"
+    curves, confusion, mistakes = (folder / name for name in state.PICTURES)
+    epochs, steps = trainer.metrics.records("epoch"), trainer.metrics.records("step")
+    pictures.draw_curves(curves, title, epochs, steps, len(trainer.loader))
+    predicted = probabilities.argmax(axis=1)
+    wrong = int((predicted != data.test_labels).sum())
+    title = f"{title}: {wrong:,} of {len(predicted):,} test pictures taken for another digit"
+    pictures.draw_confusion(confusion, title, data.test_labels, predicted, data.classes)
+    title = f"{chosen.model} on {data.name}: the worst of {wrong:,} mistakes, by how sure the model was"
+    pictures.draw_mistakes(mistakes, title, data.test_images, data.test_labels, probabilities)
+    return list(state.PICTURES)
+
+
+def _folder(out: str | None, saved: state.Saved | None, model: str, overwrite: bool) -> Path:
+    """The folder of the run, made if need be. Raises ArgumentError when it cannot be, or holds another run."""
+    if out is None and saved is not None:
+        folder = saved.path.parent
+    elif out is None:
+        folder = _new_folder(model)
+    else:
+        folder = Path(out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        held = [name for name in (state.CHECKPOINT, state.METRICS, *state.PICTURES) if (folder / name).exists()]
+        own = saved is not None and saved.path.resolve().parent == folder.resolve()
+        if held and not own:
+            if not overwrite:
+                raise ArgumentError(
+                    f"--out {folder} holds a run already ({held[0]}); go on with it by --resume {folder}, replace it "
+                    "with --overwrite, or choose another folder"
+                )
+            for name in held:
+                (folder / name).unlink()
+        for name in (state.CHECKPOINT, state.METRICS, *state.PICTURES):
+            for left in folder.glob(f".{name}.*.tmp"):  # by a run that was killed while it wrote
+                left.unlink()
+        probe = folder / ".gradengine-can-write"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise ArgumentError(
+            f"--out {folder}: cannot write there ({error.strerror or error}); choose a folder that you may write to"
+        ) from error
+    return folder
+
+
+def _new_folder(model: str) -> Path:
+    base = state.RUNS / f"{time.strftime('%Y%m%d-%H%M%S')}-{model}"
+    folder, number = base, 1
+    while folder.exists():
+        number += 1
+        folder = base.with_name(f"{base.name}-{number}")
+    return folder
+
+
+def _require(package: str, what: str) -> None:
+    """Raise an error before training rather than after it."""
+    found = None
+    with contextlib.suppress(ImportError, ValueError):
+        found = importlib.util.find_spec(package)
+    if found is None:
+        raise GradengineError(f"{what} the package {package}, which is not installed; pip install 'gradengine[train]'")

@@ -1,0 +1,161 @@
+"""What a run shows while it trains: a table that grows by a line per epoch, and on a terminal a progress bar below.
+
+Written to a file or a pipe it is plain text. May import the standard library, and rich when stdout is a terminal.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import sys
+from typing import Any, NamedTuple
+
+HEADER = "  epoch   train loss  accuracy   test loss  accuracy   images/s     time     left"
+
+
+class Standing(NamedTuple):
+    """How far the epoch under way is, and what it has given so far."""
+
+    epoch: int
+    epochs: int
+    images: int  # of `total` in this epoch
+    total: int
+    loss: float
+    accuracy: float
+    images_per_second: float
+    seconds: float  # in this epoch
+    seconds_left: float  # of the whole run
+
+
+def duration(seconds: float) -> str:
+    """A time in few characters.
+
+    >>> duration(3.21), duration(75), duration(7262)
+    ('3.2 s', '1:15 min', '2:01 h')
+    """
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60}:{whole % 60:02d} min"
+    return f"{whole // 3600}:{whole % 3600 // 60:02d} h"
+
+
+def row(standing: Standing, test: tuple[float, float] | None = None) -> str:
+    """A line of the table; without test results, of an epoch that is under way."""
+    if test is None:
+        tested = f"{f'{standing.images / standing.total:.0%} of it':>10}{'':10}"
+    else:
+        tested = f"{test[0]:10.4f}{percent(test[1])}"
+    left = duration(standing.seconds_left) if standing.seconds_left else ""
+    return (
+        f"{f'{standing.epoch}/{standing.epochs}':>7}   {standing.loss:10.4f}{percent(standing.accuracy)}  {tested}"
+        f"  {standing.images_per_second:9,.0f} {duration(standing.seconds):>8} {left:>8}"
+    ).rstrip()
+
+
+def percent(share: float) -> str:
+    """A share in percent, ten characters wide."""
+    return f"{100 * share:8.2f} %"
+
+
+class Display:
+    """Plain lines on stdout, none of them when `quiet`; warnings always, on stderr."""
+
+    every = 10.0  # seconds between two calls of `progress`
+
+    def __init__(self, quiet: bool = False) -> None:
+        self.quiet = quiet
+
+    def say(self, text: str = "") -> None:
+        """Print a line."""
+        if not self.quiet:
+            print(text, flush=True)
+
+    def warn(self, text: str) -> None:
+        """Print a line on stderr that cannot be overlooked."""
+        print(f"gradengine: WARNING: {text}", file=sys.stderr, flush=True)
+
+    def header(self) -> None:
+        """Print the head of the table."""
+        self.say(HEADER)
+
+    def progress(self, standing: Standing) -> None:
+        """Show how far the epoch is."""
+        self.say(row(standing))
+
+    def epoch(self, standing: Standing, test_loss: float, test_accuracy: float) -> None:
+        """Show a finished epoch."""
+        self.say(row(standing, (test_loss, test_accuracy)))
+
+    def close(self) -> None:
+        """Stop showing progress."""
+
+
+class Bar(Display):
+    """The same on a terminal, with a bar for the epoch under way; rich draws it."""
+
+    every = 0.1
+
+    def __init__(self) -> None:
+        super().__init__()
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+        self.console = Console(highlight=False, markup=False, emoji=False)
+        self.bar = Progress(
+            TextColumn("{task.description}", style="bold"),
+            BarColumn(bar_width=None),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[figures]}"),
+            console=self.console,
+            expand=True,
+            transient=True,
+            auto_refresh=False,
+        )
+        self.task: Any = None
+
+    def say(self, text: str = "") -> None:
+        self.console.print(text, soft_wrap=True)
+
+    def warn(self, text: str) -> None:
+        from rich.console import Console
+
+        Console(stderr=True).print(f"gradengine: WARNING: {text}", style="bold yellow", soft_wrap=True, markup=False)
+
+    def header(self) -> None:
+        self.console.print(HEADER, style="bold", soft_wrap=True)
+
+    def progress(self, standing: Standing) -> None:
+        figures = (
+            f"loss {standing.loss:.4f}  {100 * standing.accuracy:.1f} %  "
+            f"{standing.images_per_second:,.0f} images/s  {duration(standing.seconds_left)} left"
+        )
+        shown: dict[str, Any] = dict(
+            description=f"epoch {standing.epoch}/{standing.epochs}",
+            total=standing.total,
+            completed=standing.images,
+            figures=figures,
+        )
+        if self.task is None:
+            self.bar.start()
+            self.task = self.bar.add_task(**shown)
+        else:
+            self.bar.update(self.task, **shown)
+        self.bar.refresh()
+
+    def close(self) -> None:
+        if self.task is not None:
+            # A terminal that has gone away is no reason to lose what comes after.
+            with contextlib.suppress(OSError):
+                self.bar.stop()
+            self.task = None
+
+
+def choose(quiet: bool) -> Display:
+    """A bar where stdout is a terminal that can move its cursor and rich is installed, else plain lines."""
+    terminal = sys.stdout is not None and sys.stdout.isatty() and os.environ.get("TERM", "") != "dumb"
+    if quiet or not terminal or importlib.util.find_spec("rich") is None:
+        return Display(quiet)
+    return Bar()

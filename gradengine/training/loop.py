@@ -1,0 +1,279 @@
+"""The training loop: epochs of steps, what is measured on the way, and checkpoints from which it goes on bit for bit.
+
+May import nn, optim, data, io, errors and its own package.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..data import DataLoader
+from ..errors import TrainingError
+from ..ops import random
+from ..tensor import Tensor, no_grad
+from . import models, state
+from .display import Standing
+from .metrics import Metrics
+from .signals import StopSignals
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ..data import ImageData
+    from .display import Display
+    from .options import Options
+
+EVALUATED_AT_ONCE = 1000  # pictures; their hidden values still fit into a processor's cache
+
+
+@dataclasses.dataclass
+class Sums:
+    """What the epoch under way has added up, and (`window_`) the steps since the last line of the metrics."""
+
+    images: int = 0
+    correct: int = 0
+    loss: float = 0.0
+    seconds: float = 0.0
+    window_steps: int = 0
+    window_loss: float = 0.0
+
+    def start_epoch(self) -> None:
+        """Forget the epoch, not the window."""
+        self.images = self.correct = 0
+        self.loss = self.seconds = 0.0
+
+
+class Trainer:
+    """A run: `run` trains until the last epoch is finished, or a signal asks to stop.
+
+    `data` is what the options name, `folder` where checkpoint and metrics go. With `saved`, the run goes on from
+    there. Checkpoints are written after each epoch and, if `checkpoint_every` is not 0, every so many steps.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        data: ImageData,
+        folder: Path,
+        display: Display,
+        *,
+        checkpoint_every: int = 0,
+        saved: state.Saved | None = None,
+    ) -> None:
+        self.options, self.data, self.display, self.checkpoint_every = options, data, display, checkpoint_every
+        self.recipe = models.RECIPES[options.model]
+        random.manual_seed(options.seed)
+        self.model = models.build(self.recipe, data.features, data.classes).to(options.device)
+        train_images, train_labels = data.arrays("train", flatten=True, normalize=self.recipe.normalize)
+        self.loader = DataLoader((train_images, train_labels), options.batch_size, True, device=options.device)
+        test_images, test_labels = data.arrays("test", flatten=True, normalize=self.recipe.normalize)
+        self.test = DataLoader((test_images, test_labels), EVALUATED_AT_ONCE, device=options.device)
+        self.optimizer = models.make_optimizer(options, self.model)
+        self.schedule = models.make_schedule(options, self.optimizer, len(self.loader))
+        self.epoch = self.step = 0  # finished ones
+        self.sums = Sums()
+        if saved is not None:
+            self._restore(saved)
+        self.path = folder / state.CHECKPOINT
+        self.saved_step = self.step
+        self.metrics = Metrics(folder / state.METRICS, saved.metrics if saved else b"")
+        if saved is None or saved.path.resolve() != self.path.resolve():
+            try:
+                self.save()  # so that a run can go on from its first step, and a full disk is found before it
+            except BaseException:
+                self.metrics.close()
+                raise
+
+    # -- training -----------------------------------------------------------------------------------------------
+
+    def run(self) -> int | None:
+        """Train. Returns the number of the signal that asked to stop, None when the last epoch is finished.
+
+        Raises TrainingError when the loss is no longer a number, CheckpointError when something cannot be written.
+        """
+        self._first_step, self._begin = self.step, time.perf_counter()
+        with np.errstate(all="ignore"), StopSignals() as self.stop:  # an overflow is found by its NaN, and named
+            while self.epoch < self.options.epochs:
+                if self.stop.received is None and self._train_epoch():
+                    self._finish_epoch()
+                else:
+                    return self.stop.received
+        return None
+
+    def _train_epoch(self) -> bool:
+        """Train on what is left of the epoch. Returns False, with all saved, when a signal asks to stop before."""
+        sums, display, options, total = self.sums, self.display, self.options, len(self.data.train_labels)
+        self._lap = time.perf_counter()
+        due = self._lap + display.every
+        for images, labels in self.loader:
+            loss, correct = self._train_step(images, labels)
+            self.step += 1
+            count = len(labels)
+            sums.images += count
+            sums.correct += correct
+            sums.loss += loss * count
+            sums.window_loss += loss
+            sums.window_steps += 1
+            if self.step % options.log_every == 0:
+                self._log()
+            if self.schedule.each_batch:
+                self.schedule.scheduler.step()  # type: ignore[union-attr]
+            if sums.images == total:
+                continue  # the loop ends, and the end of the epoch saves
+            stopping = self.stop.received is not None
+            if stopping or (self.checkpoint_every and self.step % self.checkpoint_every == 0):
+                self._count_time()
+                self.save()
+            if stopping:
+                return False
+            if time.perf_counter() >= due:
+                display.progress(self._standing())
+                due = time.perf_counter() + display.every
+        self._count_time()
+        return True
+
+    def _train_step(self, images: Tensor, labels: Tensor) -> tuple[float, int]:
+        """One update. Returns the loss before it, and the number of pictures that were classified correctly."""
+        self.optimizer.zero_grad()
+        outputs = self.model(images)
+        loss = self.recipe.loss(outputs, labels)
+        value = loss.item()
+        if not math.isfinite(value):
+            raise self._diverged(f"the loss became {value}", self.step + 1)
+        loss.backward()
+        self.optimizer.step()
+        return value, correct_ones(outputs, labels)
+
+    def _finish_epoch(self) -> None:
+        """Test, write down and save what the epoch has given."""
+        sums, rate = self.sums, self._rate()
+        test_loss, test_accuracy, _ = self.evaluate()
+        if not math.isfinite(test_loss):
+            raise self._diverged(f"the test loss became {test_loss}", self.step)
+        self.epoch += 1
+        if self.schedule.scheduler is not None and not self.schedule.each_batch:
+            self.schedule.scheduler.step()
+        standing = self._standing()
+        self.metrics.add(
+            kind="epoch",
+            epoch=self.epoch,
+            step=self.step,
+            train_loss=standing.loss,
+            train_accuracy=standing.accuracy,
+            test_loss=test_loss,
+            test_accuracy=test_accuracy,
+            lr=rate,
+            seconds=round(standing.seconds, 3),
+            images_per_second=round(standing.images_per_second, 1),
+        )
+        self.display.epoch(standing, test_loss, test_accuracy)
+        sums.start_epoch()
+        self.save()
+
+    def evaluate(self) -> tuple[float, float, np.ndarray]:
+        """Loss, accuracy and (n, classes) probabilities on the test data."""
+        loss, correct, probabilities = 0.0, 0, []
+        self.model.eval()
+        with no_grad(), np.errstate(all="ignore"):
+            for images, labels in self.test:
+                outputs = self.model(images)
+                loss += self.recipe.loss(outputs, labels).item() * len(labels)
+                correct += correct_ones(outputs, labels)
+                probabilities.append(self.recipe.probabilities(outputs).numpy())
+        self.model.train()
+        total = len(self.data.test_labels)
+        return loss / total, correct / total, np.concatenate(probabilities)
+
+    # -- measuring ----------------------------------------------------------------------------------------------
+
+    def _log(self) -> None:
+        """Write down the mean loss since the last such line."""
+        sums = self.sums
+        self.metrics.add(
+            kind="step",
+            epoch=self.epoch + 1,
+            step=self.step,
+            loss=sums.window_loss / sums.window_steps,
+            lr=self._rate(),
+        )
+        sums.window_steps, sums.window_loss = 0, 0.0
+
+    def _rate(self) -> float:
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    def _count_time(self) -> None:
+        now = time.perf_counter()
+        self.sums.seconds += now - self._lap
+        self._lap = now
+
+    def _standing(self) -> Standing:
+        """How far the epoch is, or was when it was finished a moment ago."""
+        sums, epochs = self.sums, self.options.epochs
+        total = len(self.data.train_labels)
+        finished = sums.images == total
+        if not finished:
+            self._count_time()
+        left = epochs * len(self.loader) - self.step
+        each = (time.perf_counter() - self._begin) / max(1, self.step - self._first_step)
+        return Standing(
+            epoch=self.epoch + (not finished),
+            epochs=epochs,
+            images=sums.images,
+            total=total,
+            loss=sums.loss / sums.images,
+            accuracy=sums.correct / sums.images,
+            images_per_second=sums.images / max(sums.seconds, 1e-9),
+            seconds=sums.seconds,
+            seconds_left=left * each,
+        )
+
+    def _diverged(self, what: str, step: int) -> TrainingError:
+        return TrainingError(
+            f"{what} in epoch {self.epoch + 1}, step {step}, so training has stopped; {self.path} keeps the state "
+            f"after step {self.saved_step}. Start again with a lower --lr (it was {self._rate():g})"
+        )
+
+    # -- checkpoints --------------------------------------------------------------------------------------------
+
+    def save(self) -> None:
+        """Write the checkpoint. Raises TrainingError, and leaves the old one, when a parameter is no number."""
+        for name, parameter in self.model.named_parameters():
+            if not np.isfinite(parameter.numpy(force=True)).all():
+                raise self._diverged(f"{name} has values that are no finite numbers", self.step)
+        state.write(
+            self.path,
+            self.model.state_dict(),
+            {
+                "options": dataclasses.asdict(self.options),
+                "epoch": self.epoch,
+                "step": self.step,
+                "sums": dataclasses.asdict(self.sums),
+                "optimizer": self.optimizer.state_dict(),
+                "scheduler": self.schedule.scheduler and self.schedule.scheduler.state_dict(),
+                "loader": self.loader.state_dict(),
+                "generator": random.default_generator.state_dict(),
+                "metrics": np.frombuffer(bytes(self.metrics.text), np.uint8),
+            },
+        )
+        self.saved_step = self.step
+
+    def _restore(self, saved: state.Saved) -> None:
+        with saved.understood():
+            self.model.load_state_dict(saved.tensors)
+            self.optimizer.load_state_dict(saved.rest["optimizer"])
+            if self.schedule.scheduler is not None:
+                self.schedule.scheduler.load_state_dict(saved.rest["scheduler"])
+            self.loader.load_state_dict(saved.rest["loader"])
+            random.default_generator.load_state_dict(saved.rest["generator"])
+            self.epoch, self.step = int(saved.rest["epoch"]), int(saved.rest["step"])
+            self.sums = Sums(**saved.rest["sums"])
+
+
+def correct_ones(outputs: Tensor, labels: Tensor) -> int:
+    """How many rows have their largest output at the label."""
+    return int(np.count_nonzero(outputs.numpy(force=True).argmax(axis=1) == labels.numpy()))

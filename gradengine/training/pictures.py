@@ -1,0 +1,191 @@
+"""The pictures of a run: learning curves, the confusion matrix, the worst mistakes.
+
+May import errors, io.files and metrics, and matplotlib when it is first used.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import GradengineError
+from ..io.files import atomic_writer
+from .metrics import saving
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TRAIN, TEST, INK, FAINT = "#3b6fb6", "#d9662b", "#333333", "#dddddd"
+STYLE = {
+    "axes.edgecolor": "#999999",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.labelcolor": INK,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlesize": 12,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "figure.dpi": 150,
+    "figure.titlesize": 14,
+    "font.size": 10,
+    "grid.color": "#e6e6e6",
+    "legend.frameon": False,
+    "lines.linewidth": 2.0,
+    "text.color": INK,
+    "xtick.color": "#555555",
+    "ytick.color": "#555555",
+}
+
+
+def draw_curves(
+    path: Path, title: str, epochs: list[dict[str, Any]], steps: list[dict[str, Any]], batches: int
+) -> None:
+    """Loss and accuracy by epoch, on training and test data.
+
+    `epochs` and `steps` are the records of the metrics, `batches` the number of steps in an epoch. The mean of an
+    epoch stands at its middle, what was tested after it at its end.
+    """
+    matplotlib = _matplotlib()
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(11, 4.8), layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1, wspace=0.05))
+        figure.suptitle(title, x=0.012, ha="left")
+        losses, accuracies = figure.subplots(1, 2)
+        ends = [record["epoch"] for record in epochs]
+        middles = [end - 0.5 for end in ends]
+        marks = {"marker": "o", "markersize": 4.5} if len(ends) <= 40 else {}
+        if steps:
+            at = [record["step"] / batches for record in steps]
+            losses.plot(at, [r["loss"] for r in steps], color=TRAIN, alpha=0.35, linewidth=1, label="training, batches")
+        for axes, key in ((losses, "loss"), (accuracies, "accuracy")):
+            trained, tested = [r[f"train_{key}"] for r in epochs], [r[f"test_{key}"] for r in epochs]
+            axes.plot(middles, trained, color=TRAIN, label="training, mean of the epoch", **marks)
+            axes.plot(ends, tested, color=TEST, label="test, after the epoch", **marks)
+            axes.set(title=key.capitalize(), xlabel="epoch", xlim=(0, 1.02 * ends[-1]))
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.legend(loc="upper right" if key == "loss" else "lower right")
+        losses.set(ylabel="loss, log scale", yscale="log")
+        low, high = losses.get_ylim()
+        losses.yaxis.set_major_locator(LogLocator(subs=(1.0,) if high / low > 1e3 else (1.0, 2.0, 5.0)))
+        losses.yaxis.set_minor_locator(NullLocator())
+        losses.yaxis.set_minor_formatter(NullFormatter())
+        losses.yaxis.set_major_formatter("{x:g}")
+        accuracies.set_ylabel("classified correctly")
+        accuracies.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.4g} %"))
+        last = epochs[-1]["test_accuracy"]
+        accuracies.annotate(
+            f"test {100 * last:.2f} %",
+            (ends[-1], last),
+            xytext=(0, -11),
+            textcoords="offset points",
+            ha="right",
+            va="top",
+            color=TEST,
+            fontweight="bold",
+        )
+        _save(figure, path)
+
+
+def draw_confusion(path: Path, title: str, labels: np.ndarray, predicted: np.ndarray, classes: int) -> None:
+    """How often each class was taken for each: counts, with the mistakes coloured and the right ones set apart."""
+    matplotlib = _matplotlib()
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    counts = np.zeros((classes, classes), np.int64)
+    np.add.at(counts, (labels, predicted), 1)
+    right = np.eye(classes, dtype=bool)
+    most = max(1, int(counts[~right].max()))
+    with matplotlib.rc_context({**STYLE, "axes.grid": False}):
+        figure = Figure(figsize=(8, 7.6), layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1))
+        figure.suptitle(title, x=0.018, ha="left")
+        axes = figure.subplots()
+        colours = matplotlib.colormaps["Oranges"].copy()
+        colours.set_bad("#f7f7f7")  # no such mistake
+        axes.imshow(np.ma.masked_where(right | (counts == 0), counts), cmap=colours, vmin=0, vmax=1.15 * most)
+        for i, j in np.ndindex(classes, classes):
+            if i == j:
+                axes.add_patch(
+                    matplotlib.patches.Rectangle((j - 0.48, i - 0.48), 0.96, 0.96, color="#e4ecf5", linewidth=0)
+                )
+                style: dict[str, Any] = {"color": TRAIN, "fontweight": "bold"}
+            else:
+                style = {"color": "white" if counts[i, j] > 0.6 * most else INK}
+            if counts[i, j]:
+                axes.text(j, i, f"{counts[i, j]:,}", ha="center", va="center", **style)
+        axes.set(xlabel="predicted", ylabel="true", xticks=range(classes), yticks=range(classes))
+        axes.set_xticks(np.arange(classes + 1) - 0.5, minor=True)
+        axes.set_yticks(np.arange(classes + 1) - 0.5, minor=True)
+        axes.grid(which="minor", color="white", linewidth=2)
+        axes.tick_params(which="both", length=0)
+        axes.spines[:].set_visible(False)
+        shares = np.diag(counts) / np.maximum(counts.sum(axis=1), 1)
+        recalls = axes.secondary_yaxis("right")
+        recalls.set_yticks(range(classes), [f"{100 * share:.1f} %" for share in shares])
+        recalls.set_ylabel("recognised", labelpad=8)
+        recalls.tick_params(length=0)
+        recalls.spines[:].set_visible(False)
+        _save(figure, path)
+
+
+def draw_mistakes(
+    path: Path, title: str, images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, count: int = 25
+) -> None:
+    """The pictures that were classified wrongly with the greatest confidence, the worst first."""
+    matplotlib = _matplotlib()
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    wrong = np.flatnonzero(predicted != labels)
+    worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:count]
+    rows = max(1, -(-len(worst) // 5))
+    with matplotlib.rc_context({**STYLE, "axes.grid": False, "axes.titlelocation": "center"}):
+        figure = Figure(
+            figsize=(8.4, 0.6 + 2.15 * rows),
+            layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08, hspace=0.06, wspace=0.04),
+        )
+        figure.suptitle(title, x=0.02, ha="left")
+        grid = figure.subplots(rows, 5, squeeze=False)
+        for axes in grid.flat:
+            axes.axis("off")
+        for i, axes in zip(worst, grid.flat, strict=False):
+            axes.imshow(images[i], cmap="gray_r", interpolation="nearest")
+            frame = matplotlib.patches.Rectangle((0, 0), 1, 1, transform=axes.transAxes, fill=False, edgecolor=FAINT)
+            axes.add_patch(frame)
+            axes.set_title(f"{labels[i]}, taken for {predicted[i]}", fontsize=11, pad=17)
+            above = {"xytext": (0, 4), "textcoords": "offset points", "ha": "center", "color": TEST}
+            axes.annotate(_confidence(confidence[i]), (0.5, 1), xycoords="axes fraction", **above)
+        if not len(worst):
+            figure.text(0.5, 0.4, "There are no mistakes.", ha="center", fontsize=14)
+        _save(figure, path)
+
+
+def _confidence(share: float) -> str:
+    """A share that is not rounded up to certainty."""
+    return "> 99.9 % sure" if share > 0.9995 else f"{100 * share:.1f} % sure"
+
+
+def _save(figure: Any, path: Path) -> None:
+    content = io.BytesIO()
+    figure.savefig(content, format="png")
+    with saving(path), atomic_writer(path) as file:
+        file.write(content.getvalue())
+
+
+def _matplotlib() -> Any:
+    try:
+        import matplotlib
+        import matplotlib.patches
+    except ImportError:
+        raise GradengineError(
+            "pictures need the package matplotlib, which is not installed; pip install 'gradengine[train]', or train "
+            "with --no-pictures"
+        ) from None
+    return matplotlib
