@@ -182,6 +182,8 @@ def update(name: str, function: Callable[..., Any]) -> Callable[..., None]:
         out = [t.array for t in targets] if all([t.is_exclusive() for t in targets]) else None
         arrays = [t.array for t in targets] + [x.array for x in inputs]
         results = backend.updates[name](*arrays, out=out, **scalars)
+        if type(results) is not tuple:  # a generated kernel with one output returns it bare
+            results = (results,)
         for target, result in zip(targets, results, strict=True):
             target.array = result
 
