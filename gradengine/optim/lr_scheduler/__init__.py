@@ -1,0 +1,31 @@
+"""Learning-rate schedules: what sets `lr` in an optimizer's groups after each epoch or step.
+
+    scheduler = StepLR(optimizer, step_size=30)
+    for epoch in range(100):
+        train(...)
+        scheduler.step()
+
+Names, formulas and defaults are those of `torch.optim.lr_scheduler`: a schedule changes the rate that it finds, so
+several can act on one optimizer.
+"""
+
+from .base import LRScheduler
+from .cycles import CosineAnnealingWarmRestarts, OneCycleLR
+from .decay import ConstantLR, CosineAnnealingLR, ExponentialLR, LambdaLR, LinearLR, MultiStepLR, StepLR
+from .plateau import ReduceLROnPlateau
+from .sequential import SequentialLR
+
+__all__ = [
+    "ConstantLR",
+    "CosineAnnealingLR",
+    "CosineAnnealingWarmRestarts",
+    "ExponentialLR",
+    "LRScheduler",
+    "LambdaLR",
+    "LinearLR",
+    "MultiStepLR",
+    "OneCycleLR",
+    "ReduceLROnPlateau",
+    "SequentialLR",
+    "StepLR",
+]

@@ -1,0 +1,164 @@
+"""Schedules that go up and down again. May import errors and this package's base."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from ...errors import ArgumentError
+from .base import LRScheduler, check_optimizer, in_range, per_group, positive
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ..optimizer import Group, Optimizer
+
+
+class CosineAnnealingWarmRestarts(LRScheduler):
+    """The rate along half a cosine down to `eta_min`, again and again: in `T_0` epochs, then `T_mult` times as many.
+
+    `step(epoch)` takes fractions of epochs. Formula: Loshchilov and Hutter 2017.
+
+    >>> import gradengine as ge
+    >>> optimizer = ge.optim.SGD([ge.tensor(1.0, requires_grad=True)], lr=1.0)
+    >>> scheduler = ge.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=2)
+    >>> optimizer.step(); scheduler.step(); scheduler.step()
+    >>> scheduler.get_last_lr()
+    [1.0]
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, T_0: int, T_mult: int = 1, eta_min: float = 0.0, last_epoch: int = -1
+    ) -> None:
+        self.T_0 = self.T_i = positive(self, "T_0", T_0)
+        self.T_mult = positive(self, "T_mult", T_mult)
+        self.eta_min = eta_min
+        self.T_cur: float = last_epoch
+        super().__init__(optimizer, last_epoch)
+
+    def next_lr(self, lr: float, base: float) -> float:
+        return self.eta_min + (base - self.eta_min) * (1 + math.cos(math.pi * self.T_cur / self.T_i)) / 2
+
+    def step(self, epoch: float | None = None) -> None:
+        """Go on to the next epoch, or to `epoch`, which may be a fraction."""
+        if epoch is None and self.last_epoch >= 0:
+            epoch = self.last_epoch + 1
+            self.T_cur += 1
+            if self.T_cur >= self.T_i:
+                self.T_cur %= self.T_i
+                self.T_i *= self.T_mult
+        else:
+            epoch = epoch or 0
+            if epoch < 0:
+                raise ArgumentError(f"CosineAnnealingWarmRestarts: epoch must not be negative, got {epoch}")
+            self.T_cur, self.T_i = epoch, self.T_0
+            if epoch >= self.T_0 and self.T_mult == 1:
+                self.T_cur = epoch % self.T_0
+            elif epoch >= self.T_0:
+                cycle = int(math.log(epoch / self.T_0 * (self.T_mult - 1) + 1, self.T_mult))
+                self.T_cur = epoch - self.T_0 * (self.T_mult**cycle - 1) / (self.T_mult - 1)
+                self.T_i = self.T_0 * self.T_mult**cycle
+        self._step_count += 1
+        self.move_to(math.floor(epoch))
+
+
+class OneCycleLR(LRScheduler):
+    """One cycle of `total_steps` batches: up to `max_lr` in the first `pct_start` of them, then far down.
+
+    It starts at `max_lr / div_factor` and ends at that over `final_div_factor`. With `cycle_momentum`, momentum (or
+    beta1) goes from `max_momentum` down to `base_momentum` and back. `three_phase` comes down as it went up and then
+    goes to the end. Call `step()` after every batch. Formula: Smith and Topin 2019. Raises ArgumentError for settings
+    that make no cycle, and when it is stepped more than `total_steps` times.
+
+    >>> import gradengine as ge
+    >>> optimizer = ge.optim.SGD([ge.tensor(1.0, requires_grad=True)], momentum=0.9)
+    >>> scheduler = ge.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=1.0, total_steps=10)
+    >>> [round(lr, 6) for lr in scheduler.get_last_lr()]
+    [0.04]
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        max_lr: float | Sequence[float],
+        total_steps: int | None = None,
+        epochs: int | None = None,
+        steps_per_epoch: int | None = None,
+        pct_start: float = 0.3,
+        anneal_strategy: str = "cos",
+        cycle_momentum: bool = True,
+        base_momentum: float | Sequence[float] = 0.85,
+        max_momentum: float | Sequence[float] = 0.95,
+        div_factor: float = 25.0,
+        final_div_factor: float = 1e4,
+        three_phase: bool = False,
+        last_epoch: int = -1,
+    ) -> None:
+        check_optimizer(self, optimizer)
+        if total_steps is None:
+            if epochs is None or steps_per_epoch is None:
+                raise ArgumentError("OneCycleLR: give total_steps, or both epochs and steps_per_epoch")
+            total_steps = positive(self, "epochs", epochs) * positive(self, "steps_per_epoch", steps_per_epoch)
+        self.total_steps = positive(self, "total_steps", total_steps)
+        if anneal_strategy not in ANNEALING:
+            raise ArgumentError(f"OneCycleLR: anneal_strategy must be 'cos' or 'linear', got {anneal_strategy!r}")
+        self.anneal_strategy = anneal_strategy
+        warm = float(in_range(self, "pct_start", pct_start, 0, 1)) * self.total_steps - 1
+        up: list[Any] = [warm, "initial_lr", "max_lr", "max_momentum", "base_momentum"]
+        if three_phase:
+            down: list[Any] = [2 * warm, "max_lr", "initial_lr", "base_momentum", "max_momentum"]
+            self.phases = [up, down, [self.total_steps - 1, "initial_lr", "min_lr", "max_momentum", "max_momentum"]]
+        else:
+            self.phases = [up, [self.total_steps - 1, "max_lr", "min_lr", "base_momentum", "max_momentum"]]
+        self.cycle_momentum = cycle_momentum
+        peaks = per_group(self, optimizer, "max_lr", max_lr)
+        if last_epoch == -1:
+            for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+                group["initial_lr"] = peak / div_factor
+                group["max_lr"] = peak
+                group["min_lr"] = group["initial_lr"] / final_div_factor
+        if cycle_momentum:
+            if not {"momentum", "betas"} & set(optimizer.defaults):
+                raise ArgumentError(
+                    f"OneCycleLR: {type(optimizer).__name__} has no momentum to cycle; pass cycle_momentum=False"
+                )
+            lows = per_group(self, optimizer, "base_momentum", base_momentum)
+            highs = per_group(self, optimizer, "max_momentum", max_momentum)
+            if last_epoch == -1:
+                for group, low, high in zip(optimizer.param_groups, lows, highs, strict=True):
+                    set_momentum(group, high)
+                    group["max_momentum"], group["base_momentum"] = high, low
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self) -> list[float]:
+        step = self.last_epoch
+        if step > self.total_steps:
+            raise ArgumentError(
+                f"OneCycleLR: step {step}, but the cycle has total_steps={self.total_steps}; step it once per batch "
+                "and make total_steps the number of all batches"
+            )
+        start: float = 0
+        end, *names = self.phases[0]
+        for following in self.phases[1:]:
+            if step <= end:
+                break
+            start, (end, *names) = end, following
+        anneal, done = ANNEALING[self.anneal_strategy], (step - start) / (end - start)
+        if self.cycle_momentum:
+            for group in self.optimizer.param_groups:
+                set_momentum(group, anneal(group[names[2]], group[names[3]], done))
+        return [anneal(group[names[0]], group[names[1]], done) for group in self.optimizer.param_groups]
+
+
+ANNEALING: dict[str, Callable[[float, float, float], float]] = {
+    "cos": lambda start, end, done: end + (start - end) / 2.0 * (math.cos(math.pi * done) + 1),
+    "linear": lambda start, end, done: (end - start) * done + start,
+}
+
+
+def set_momentum(group: Group, value: float) -> None:
+    """Set a group's momentum, or the first of its betas."""
+    if "betas" in group:
+        group["betas"] = (value, *group["betas"][1:])
+    else:
+        group["momentum"] = value

@@ -1,0 +1,216 @@
+"""Schedules that follow one formula from the first epoch on. May import this package's base."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from types import FunctionType
+from typing import TYPE_CHECKING, Any
+
+from .base import LRScheduler, check_optimizer, in_range, per_group, positive
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from ..optimizer import Optimizer
+
+
+class LambdaLR(LRScheduler):
+    """The initial rate times `lr_lambda(epoch)`; one function, or a list of one per group.
+
+    >>> import gradengine as ge
+    >>> optimizer = ge.optim.SGD([ge.tensor(1.0, requires_grad=True)], lr=1.0)
+    >>> scheduler = ge.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 1 / (1 + epoch))
+    >>> optimizer.step(); scheduler.step()
+    >>> scheduler.get_last_lr()
+    [0.5]
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        lr_lambda: Callable[[int], float] | Sequence[Callable[[int], float]],
+        last_epoch: int = -1,
+    ) -> None:
+        self.lr_lambdas = per_group(self, check_optimizer(self, optimizer), "lr_lambda", lr_lambda)
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self) -> list[float]:
+        return [base * function(self.last_epoch) for base, function in zip(self.base_lrs, self.lr_lambdas, strict=True)]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything but the optimizer and functions; of callable objects, their attributes."""
+        saved = [None if isinstance(f, FunctionType) else dict(vars(f)) for f in self.lr_lambdas]
+        return {**super().state_dict(), "lr_lambdas": saved}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        functions = self.lr_lambdas
+        super().load_state_dict(state_dict)
+        for function, attributes in zip(functions, self.lr_lambdas, strict=True):
+            if attributes is not None:
+                vars(function).update(attributes)
+        self.lr_lambdas = functions
+
+
+class StepLR(LRScheduler):
+    """The rate times `gamma` every `step_size` epochs.
+
+    >>> import gradengine as ge
+    >>> optimizer = ge.optim.SGD([ge.tensor(1.0, requires_grad=True)], lr=1.0)
+    >>> scheduler = ge.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=0.5)
+    >>> optimizer.step(); scheduler.step()
+    >>> scheduler.get_last_lr()
+    [0.5]
+    """
+
+    def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1) -> None:
+        self.step_size = positive(self, "step_size", step_size)
+        self.gamma = gamma
+        super().__init__(optimizer, last_epoch)
+
+    def next_lr(self, lr: float, base: float) -> float:
+        return lr if self.last_epoch == 0 or self.last_epoch % self.step_size else lr * self.gamma
+
+    def lr_at(self, base: float) -> float:
+        return base * self.gamma ** (self.last_epoch // self.step_size)
+
+
+class MultiStepLR(LRScheduler):
+    """The rate times `gamma` at each of the epochs `milestones`.
+
+    >>> import gradengine as ge
+    >>> optimizer = ge.optim.SGD([ge.tensor(1.0, requires_grad=True)], lr=1.0)
+    >>> scheduler = ge.optim.lr_scheduler.MultiStepLR(optimizer, milestones=[1, 3], gamma=0.5)
+    >>> optimizer.step(); scheduler.step()
+    >>> scheduler.get_last_lr()
+    [0.5]
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1, last_epoch: int = -1
+    ) -> None:
+        self.milestones = sorted(milestones)
+        self.gamma = gamma
+        super().__init__(optimizer, last_epoch)
+
+    def next_lr(self, lr: float, base: float) -> float:
+        return lr * self.gamma ** self.milestones.count(self.last_epoch)
+
+    def lr_at(self, base: float) -> float:
+        return base * self.gamma ** bisect_right(self.milestones, self.last_epoch)
+
+
+class ConstantLR(LRScheduler):
+    """The rate times `factor` until epoch `total_iters`, then the full rate.
+
+    >>> import gradengine as ge
+    >>> optimizer = ge.optim.SGD([ge.tensor(1.0, requires_grad=True)], lr=1.0)
+    >>> ge.optim.lr_scheduler.ConstantLR(optimizer, factor=0.5, total_iters=4).get_last_lr()
+    [0.5]
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, factor: float = 1.0 / 3, total_iters: int = 5, last_epoch: int = -1
+    ) -> None:
+        self.factor = in_range(self, "factor", factor, 0, 1)
+        self.total_iters = total_iters
+        super().__init__(optimizer, last_epoch)
+
+    def next_lr(self, lr: float, base: float) -> float:
+        if self.last_epoch == 0:
+            return lr * self.factor
+        return lr * (1.0 / self.factor) if self.last_epoch == self.total_iters else lr
+
+    def lr_at(self, base: float) -> float:
+        return base if self.last_epoch >= self.total_iters else base * self.factor
+
+
+class LinearLR(LRScheduler):
+    """The rate times a factor that goes in a line from `start_factor` to `end_factor` in `total_iters` epochs.
+
+    >>> import gradengine as ge
+    >>> optimizer = ge.optim.SGD([ge.tensor(1.0, requires_grad=True)], lr=1.0)
+    >>> scheduler = ge.optim.lr_scheduler.LinearLR(optimizer, start_factor=0.5, total_iters=2)
+    >>> optimizer.step(); scheduler.step()
+    >>> scheduler.get_last_lr()
+    [0.75]
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        start_factor: float = 1.0 / 3,
+        end_factor: float = 1.0,
+        total_iters: int = 5,
+        last_epoch: int = -1,
+    ) -> None:
+        self.start_factor = in_range(self, "start_factor", start_factor, 0, 1, above=True)
+        self.end_factor = in_range(self, "end_factor", end_factor, 0, 1)
+        self.total_iters = total_iters
+        super().__init__(optimizer, last_epoch)
+
+    def next_lr(self, lr: float, base: float) -> float:
+        if self.last_epoch == 0:
+            return lr * self.start_factor
+        if self._starting or self.last_epoch > self.total_iters:
+            return lr
+        rise = self.end_factor - self.start_factor
+        return lr * (1.0 + rise / (self.total_iters * self.start_factor + (self.last_epoch - 1) * rise))
+
+    def lr_at(self, base: float) -> float:
+        done = min(self.total_iters, self.last_epoch) / self.total_iters
+        return base * (self.start_factor + (self.end_factor - self.start_factor) * done)
+
+
+class ExponentialLR(LRScheduler):
+    """The rate times `gamma` every epoch.
+
+    >>> import gradengine as ge
+    >>> optimizer = ge.optim.SGD([ge.tensor(1.0, requires_grad=True)], lr=1.0)
+    >>> scheduler = ge.optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.5)
+    >>> optimizer.step(); scheduler.step()
+    >>> scheduler.get_last_lr()
+    [0.5]
+    """
+
+    def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1) -> None:
+        self.gamma = gamma
+        super().__init__(optimizer, last_epoch)
+
+    def next_lr(self, lr: float, base: float) -> float:
+        return lr if self._starting else lr * self.gamma
+
+    def lr_at(self, base: float) -> float:
+        return base * self.gamma**self.last_epoch
+
+
+class CosineAnnealingLR(LRScheduler):
+    """The rate along half a cosine from its start down to `eta_min` in `T_max` epochs, then up again.
+
+    Formula: Loshchilov and Hutter 2017, without the restarts.
+
+    >>> import gradengine as ge
+    >>> optimizer = ge.optim.SGD([ge.tensor(1.0, requires_grad=True)], lr=1.0)
+    >>> scheduler = ge.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=2)
+    >>> optimizer.step(); scheduler.step()
+    >>> [round(lr, 6) for lr in scheduler.get_last_lr()]
+    [0.5]
+    """
+
+    def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1) -> None:
+        self.T_max = positive(self, "T_max", T_max)
+        self.eta_min = eta_min
+        super().__init__(optimizer, last_epoch)
+
+    def next_lr(self, lr: float, base: float) -> float:
+        if self._starting:
+            return lr
+        if self._step_count == 1 and self.last_epoch > 0:
+            return self.lr_at(base)
+        if (self.last_epoch - 1 - self.T_max) % (2 * self.T_max) == 0:  # at the bottom a ratio would divide by zero
+            return lr + (base - self.eta_min) * (1 - math.cos(math.pi / self.T_max)) / 2
+        now, before = (1 + math.cos(math.pi * t / self.T_max) for t in (self.last_epoch, self.last_epoch - 1))
+        return now / before * (lr - self.eta_min) + self.eta_min
+
+    def lr_at(self, base: float) -> float:
+        return self.eta_min + (base - self.eta_min) * (1 + math.cos(math.pi * self.last_epoch / self.T_max)) / 2
