@@ -1,0 +1,206 @@
+"""Initial values of parameters: functions that fill a Tensor in place, with PyTorch's names and formulas.
+
+    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+
+They draw from the engine's generator (or the one given), so a seed gives the same weights on every backend, and are
+not recorded. Raises ShapeError for a Tensor with too few axes, ArgumentError for an unknown mode or nonlinearity.
+May import ops, tensor and errors.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..errors import ArgumentError, ShapeError
+from ..ops import random
+from ..tensor import Tensor, to_array
+
+__all__ = [
+    "calculate_gain",
+    "constant_",
+    "eye_",
+    "kaiming_normal_",
+    "kaiming_uniform_",
+    "normal_",
+    "ones_",
+    "orthogonal_",
+    "trunc_normal_",
+    "uniform_",
+    "xavier_normal_",
+    "xavier_uniform_",
+    "zeros_",
+]
+
+GAINS = {
+    "linear": 1.0,
+    "identity": 1.0,
+    "conv1d": 1.0,
+    "conv2d": 1.0,
+    "conv3d": 1.0,
+    "conv_transpose1d": 1.0,
+    "conv_transpose2d": 1.0,
+    "conv_transpose3d": 1.0,
+    "sigmoid": 1.0,
+    "tanh": 5.0 / 3,
+    "relu": math.sqrt(2.0),
+    "selu": 3.0 / 4,
+}
+
+
+def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Any = None) -> Tensor:
+    """Fill with numbers that are uniform from `a` up to `b`.
+
+    >>> import gradengine as ge
+    >>> x = ge.nn.init.uniform_(ge.empty(100), -1, 1)
+    >>> bool((x >= -1).all()) and bool((x < 1).all())
+    True
+    """
+    return fill(tensor, a + (b - a) * draw(random.rand, tensor, generator))
+
+
+def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Tensor:
+    """Fill with normal numbers."""
+    return fill(tensor, mean + std * draw(random.randn, tensor, generator))
+
+
+def trunc_normal_(
+    tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0, generator: Any = None
+) -> Tensor:
+    """Fill with normal numbers that lie between `a` and `b`, by inverting the distribution function.
+
+    >>> import gradengine as ge
+    >>> x = ge.nn.init.trunc_normal_(ge.empty(100), std=0.02, a=-0.04, b=0.04)
+    >>> bool((abs(x) <= 0.04).all())
+    True
+    """
+    low, high = (math.erf((bound - mean) / (std * math.sqrt(2))) for bound in (a, b))
+    # float64: near the ends, float32 would round the distribution function to 1 and its inverse to infinity.
+    u = random.rand(tensor.shape, dtype=np.float64, generator=generator, device=tensor.device)
+    x = mean + std * math.sqrt(2) * (low + (high - low) * u).erfinv()
+    return fill(tensor, x.clip(a, b))
+
+
+def constant_(tensor: Tensor, val: float) -> Tensor:
+    """Fill with one value."""
+    return fill(tensor, np.full(tensor.shape, val, tensor.dtype))
+
+
+def zeros_(tensor: Tensor) -> Tensor:
+    """Fill with zeros."""
+    return constant_(tensor, 0.0)
+
+
+def ones_(tensor: Tensor) -> Tensor:
+    """Fill with ones."""
+    return constant_(tensor, 1.0)
+
+
+def eye_(tensor: Tensor) -> Tensor:
+    """Fill a matrix with the identity, or as much of it as there is room for."""
+    if tensor.ndim != 2:
+        raise ShapeError(f"eye_: needs a matrix, got shape {tensor.shape}")
+    return fill(tensor, np.eye(*tensor.shape, dtype=tensor.dtype))
+
+
+def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Tensor:
+    """Fill uniformly between the bounds +-gain * sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio 2010)."""
+    fan_in, fan_out = fans(tensor, "xavier_uniform_")
+    bound = gain * math.sqrt(6.0 / (fan_in + fan_out))
+    return uniform_(tensor, -bound, bound, generator)
+
+
+def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Tensor:
+    """Fill with normal numbers of deviation gain * sqrt(2 / (fan_in + fan_out)) (Glorot and Bengio 2010)."""
+    fan_in, fan_out = fans(tensor, "xavier_normal_")
+    return normal_(tensor, 0.0, gain * math.sqrt(2.0 / (fan_in + fan_out)), generator)
+
+
+def kaiming_uniform_(
+    tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator: Any = None
+) -> Tensor:
+    """Fill uniformly between the bounds +-gain * sqrt(3 / fan) (He et al. 2015).
+
+    `a` is the negative slope of a leaky ReLU, `mode` says which fan counts: "fan_in" keeps the size of the forward
+    values, "fan_out" that of the gradients.
+    """
+    bound = math.sqrt(3.0) * kaiming_std(tensor, a, mode, nonlinearity, "kaiming_uniform_")
+    return uniform_(tensor, -bound, bound, generator)
+
+
+def kaiming_normal_(
+    tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator: Any = None
+) -> Tensor:
+    """Fill with normal numbers of deviation gain / sqrt(fan); arguments as for `kaiming_uniform_`."""
+    return normal_(tensor, 0.0, kaiming_std(tensor, a, mode, nonlinearity, "kaiming_normal_"), generator)
+
+
+def orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None) -> Tensor:
+    """Fill with `gain` times a random matrix whose rows or columns, whichever are fewer, are orthonormal.
+
+    Axes after the first count as one. Saxe et al. 2014; uniform over orthogonal matrices (Mezzadri 2007).
+
+    >>> import gradengine as ge
+    >>> q = ge.nn.init.orthogonal_(ge.empty((2, 4)))
+    >>> bool((abs(q @ q.T - ge.eye(2)) < 1e-5).all())
+    True
+    """
+    if tensor.ndim < 2:
+        raise ShapeError(f"orthogonal_: needs at least two axes, got shape {tensor.shape}")
+    if not tensor.size:
+        return tensor
+    rows, columns = tensor.shape[0], tensor.size // tensor.shape[0]
+    tall = (max(rows, columns), min(rows, columns))
+    normal = random.randn(tall, dtype=np.float64, generator=generator).numpy()
+    q, r = np.linalg.qr(normal)
+    q = q * np.sign(np.diag(r))  # without it, the QR's own choice of signs would not be uniform
+    return fill(tensor, gain * (q if rows >= columns else q.T).reshape(tensor.shape))
+
+
+def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
+    """The factor by which a nonlinearity shrinks the deviation of normal numbers; `param` is a leaky ReLU's slope.
+
+    >>> import gradengine as ge
+    >>> round(ge.nn.init.calculate_gain("relu"), 4)
+    1.4142
+    """
+    if nonlinearity == "leaky_relu":
+        slope = 0.01 if param is None else param
+        if isinstance(slope, bool) or not isinstance(slope, (int, float)):
+            raise ArgumentError(f"calculate_gain: the slope of leaky_relu must be a number, got {slope!r}")
+        return math.sqrt(2.0 / (1 + slope**2))
+    if nonlinearity not in GAINS:
+        known = ", ".join(sorted([*GAINS, "leaky_relu"]))
+        raise ArgumentError(f"calculate_gain: unknown nonlinearity {nonlinearity!r}; known are {known}")
+    return GAINS[nonlinearity]
+
+
+def kaiming_std(tensor: Tensor, a: float, mode: str, nonlinearity: str, name: str) -> float:
+    """The deviation that keeps the size of values (or gradients) through a layer."""
+    if mode not in ("fan_in", "fan_out"):
+        raise ArgumentError(f"{name}: mode must be 'fan_in' or 'fan_out', got {mode!r}")
+    if not tensor.size:
+        return 0.0
+    fan_in, fan_out = fans(tensor, name)
+    return calculate_gain(nonlinearity, a) / math.sqrt(fan_in if mode == "fan_in" else fan_out)
+
+
+def fans(tensor: Tensor, name: str) -> tuple[int, int]:
+    """How many values go into, and come out of, one unit of a weight (out, in, *kernel)."""
+    if tensor.ndim < 2:
+        raise ShapeError(f"{name}: a fan needs a weight with at least two axes, got shape {tensor.shape}")
+    kernel = math.prod(tensor.shape[2:])
+    return tensor.shape[1] * kernel, tensor.shape[0] * kernel
+
+
+def draw(distribution: Any, tensor: Tensor, generator: Any) -> Any:
+    """Random numbers of the Tensor's shape, dtype and device."""
+    return distribution(tensor.shape, dtype=tensor.dtype, generator=generator, device=tensor.device)
+
+
+def fill(tensor: Tensor, value: Any) -> Tensor:
+    """Give the Tensor a new value, recording nothing."""
+    tensor.data = to_array(value, tensor.dtype, tensor.backend)
+    return tensor

@@ -1,0 +1,204 @@
+"""Layers that hold weights or change shapes: Linear, Embedding, Dropout, Flatten, Unflatten, Identity.
+
+May import functional, init, module, parameter, ops and errors.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from .. import ops
+from ..errors import ArgumentError, IndexRangeError, ShapeError
+from ..tensor import Tensor, constant, describe
+from . import functional as F
+from . import init
+from .module import Module
+from .parameter import Parameter
+
+
+class Identity(Module):
+    """Returns its input; takes any arguments, so it can stand in for any layer.
+
+    >>> import gradengine as ge
+    >>> ge.nn.Identity()(ge.tensor(2.0)).item()
+    2.0
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__()
+
+    def forward(self, input: Tensor) -> Tensor:
+        return input
+
+
+class Linear(Module):
+    """`x @ weight.T + bias`: from (..., in_features) to (..., out_features).
+
+    `weight` is (out_features, in_features), uniform between +-1 / sqrt(in_features) as in PyTorch; so is `bias`.
+    Raises ShapeError when the last axis is not `in_features` long, ArgumentError for sizes that are none.
+
+    >>> import gradengine as ge
+    >>> ge.nn.Linear(4, 2)(ge.ones((3, 4))).shape
+    (3, 2)
+    """
+
+    def __init__(
+        self, in_features: int, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None
+    ) -> None:
+        super().__init__()
+        self.in_features = size("Linear", "in_features", in_features)
+        self.out_features = size("Linear", "out_features", out_features)
+        self.weight = Parameter(ops.empty((out_features, in_features), device=device, dtype=dtype))
+        self.bias: Parameter | None
+        if bias:
+            self.bias = Parameter(ops.empty((out_features,), device=device, dtype=dtype))
+        else:
+            self.register_parameter("bias", None)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw new weights."""
+        init.kaiming_uniform_(self.weight, a=math.sqrt(5))
+        if self.bias is not None:
+            bound = 1 / math.sqrt(self.in_features) if self.in_features else 0
+            init.uniform_(self.bias, -bound, bound)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.linear(input, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
+
+
+class Embedding(Module):
+    """A table of vectors, looked up by integers: from (...) to (..., embedding_dim).
+
+    `weight` is (num_embeddings, embedding_dim), drawn from the standard normal distribution. The row `padding_idx`
+    starts as zeros and gets no gradient. Raises IndexRangeError for an index outside the table.
+
+    >>> import gradengine as ge
+    >>> ge.nn.Embedding(10, 3)(ge.tensor([[1, 2, 4, 5]])).shape
+    (1, 4, 3)
+    """
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        padding_idx: int | None = None,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        self.num_embeddings = size("Embedding", "num_embeddings", num_embeddings)
+        self.embedding_dim = size("Embedding", "embedding_dim", embedding_dim)
+        if padding_idx is not None and not -num_embeddings <= padding_idx < num_embeddings:
+            raise IndexRangeError(f"Embedding: padding_idx {padding_idx} is outside the {num_embeddings} embeddings")
+        self.padding_idx = padding_idx if padding_idx is None else padding_idx % num_embeddings
+        self.weight = Parameter(ops.empty((num_embeddings, embedding_dim), device=device, dtype=dtype))
+        self.reset_parameters()
+
+    @classmethod
+    def from_pretrained(cls, embeddings: Tensor, freeze: bool = True, padding_idx: int | None = None) -> Embedding:
+        """An Embedding with the given (num_embeddings, embedding_dim) table, which is not trained if `freeze`."""
+        if embeddings.ndim != 2:
+            raise ShapeError(f"Embedding: a table has two axes, got shape {embeddings.shape}")
+        count, width = embeddings.shape
+        made = cls(count, width, padding_idx)
+        made.weight = Parameter(embeddings, requires_grad=not freeze)
+        return made
+
+    def reset_parameters(self) -> None:
+        """Draw new vectors."""
+        init.normal_(self.weight)
+        if self.padding_idx is not None:
+            table = constant(self.weight.array, self.weight.backend)
+            table[self.padding_idx] = 0.0
+            self.weight.data = table
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.embedding(input, self.weight, padding_idx=self.padding_idx)
+
+    def extra_repr(self) -> str:
+        padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
+        return f"{self.num_embeddings}, {self.embedding_dim}{padding}"
+
+
+class Dropout(Module):
+    """In training, sets each element to 0 with probability `p` and divides the others by 1 - p; else the identity.
+
+    `inplace` is taken for PyTorch's sake: values are never overwritten here. Raises ArgumentError unless p is from
+    0 to 1. Srivastava et al. 2014.
+
+    >>> import gradengine as ge
+    >>> layer = ge.nn.Dropout(0.5)
+    >>> sorted(set(layer(ge.ones(100)).tolist()))
+    [0.0, 2.0]
+    >>> layer.eval()(ge.ones(2)).tolist()
+    [1.0, 1.0]
+    """
+
+    def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
+        super().__init__()
+        if not isinstance(p, (int, float)) or not 0 <= p <= 1:
+            raise ArgumentError(f"Dropout: p must be a probability from 0 to 1, got {describe(p)}")
+        self.p, self.inplace = p, inplace
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.dropout(input, p=self.p, training=self.training)
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}, inplace={self.inplace}"
+
+
+class Flatten(Module):
+    """Makes the axes from `start_dim` to `end_dim` one: (batch, 1, 28, 28) becomes (batch, 784).
+
+    >>> import gradengine as ge
+    >>> ge.nn.Flatten()(ge.zeros((2, 3, 4))).shape
+    (2, 12)
+    """
+
+    def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
+        super().__init__()
+        self.start_dim, self.end_dim = start_dim, end_dim
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.flatten(input, start_dim=self.start_dim, end_dim=self.end_dim)
+
+    def extra_repr(self) -> str:
+        return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
+
+
+class Unflatten(Module):
+    """Makes several axes, of sizes `unflattened_size`, of the axis `dim`; one size may be -1.
+
+    >>> import gradengine as ge
+    >>> ge.nn.Unflatten(1, (3, 4))(ge.zeros((2, 12))).shape
+    (2, 3, 4)
+    """
+
+    def __init__(self, dim: int, unflattened_size: tuple[int, ...]) -> None:
+        super().__init__()
+        self.dim, self.unflattened_size = dim, tuple(unflattened_size)
+
+    def forward(self, input: Tensor) -> Tensor:
+        shape, ndim = input.shape, input.ndim
+        if not -ndim <= self.dim < ndim:
+            raise ShapeError(f"unflatten: axis {self.dim} is out of range for shape {shape}")
+        axis = self.dim % ndim
+        known = math.prod(n for n in self.unflattened_size if n != -1)
+        if known != shape[axis] and not (-1 in self.unflattened_size and known and shape[axis] % known == 0):
+            raise ShapeError(f"unflatten: axis {axis} of {shape} cannot become {self.unflattened_size}")
+        return ops.reshape(input, shape=shape[:axis] + self.unflattened_size + shape[axis + 1 :])
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}, unflattened_size={self.unflattened_size}"
+
+
+def size(layer: str, name: str, value: Any) -> int:
+    """Raise ArgumentError unless `value` is a size: an integer that is not negative."""
+    if not isinstance(value, int) or value < 0:
+        raise ArgumentError(f"{layer}: {name} must be an integer >= 0, got {describe(value)}")
+    return value
