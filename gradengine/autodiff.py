@@ -222,7 +222,7 @@ def walk_arrays(
         op, inputs, saved, y = t.op, t.inputs, t.saved, t.array
         if inputs is None:
             raise released(t)
-        rules = op.rules if y.size < small else fused[op]  # type: ignore[union-attr, index]
+        rules = op.rules if y.size < small else fused[op]  # type: ignore[union-attr]
         if op.pair and needed is None and not t.hooks:  # type: ignore[union-attr]
             a, b = saved  # type: ignore[misc]
             x, z = inputs

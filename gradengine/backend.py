@@ -20,7 +20,7 @@ import numpy as np
 from .errors import DeviceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 CPU_BACKENDS = ("numba", "numpy")  # in order of preference
 ALL_OPS: dict[str, Any] = {}  # every declared op by name, in order of declaration
@@ -36,6 +36,10 @@ class Backend:
     with fewer than `small` elements take the plain rules, whose dispatch costs less than a generated kernel's.
     """
 
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Callable[..., Any]: ...  # the kernel of each op, under the op's name
+
     def __init__(
         self,
         name: str,
@@ -43,9 +47,10 @@ class Backend:
         kernels: dict[str, Callable[..., Any]],
         pointwise: Callable[..., Any] | None = None,
         small: float = float("inf"),
+        force: Callable[[], contextlib.AbstractContextManager[None]] | None = None,
     ) -> None:
         self.name, self.device, self.kernels, self.small = name, device, kernels, small
-        self.generate = pointwise
+        self.generate, self.force = pointwise, force
         self.table: dict[Any, Callable[..., Any]] = {}
         self.rules: dict[Any, tuple[Callable[..., Any] | None, ...]] = {}
         self.updates: dict[str, Callable[..., Any]] = {}
@@ -79,7 +84,7 @@ class Backend:
         arity = len(op.rules)
         forward = op.body or primitive_call(op.name)
         fused = self.generate(op.name, forward, arity, kernel, self.bodies)  # type: ignore[misc]
-        rules = []
+        rules: list[Callable[..., Any] | None] = []
         for i, rule in enumerate(op.rules):
             if rule is None:
                 rules.append(None)
@@ -106,6 +111,17 @@ class Backend:
                 return function(self, *arrays, **params)
 
         return call
+
+    @contextlib.contextmanager
+    def every_size(self) -> Iterator[None]:
+        """Generated kernels for arrays of every size, which is how they are tested."""
+        before = self.small
+        self.small = 0 if self.generate is not None else before
+        try:
+            with contextlib.nullcontext() if self.force is None else self.force():
+                yield
+        finally:
+            self.small = before
 
     def quiet(self) -> contextlib.AbstractContextManager[Any]:
         """A context in which floating-point events do not warn."""
@@ -182,7 +198,9 @@ def _load_numba() -> Backend:
     from gradengine_kernels import numba_cpu, numpy_cpu
 
     kernels = {**numpy_cpu.KERNELS, **numba_cpu.kernels(numpy_cpu.KERNELS)}
-    return Backend("numba", "cpu", kernels, numba_cpu.pointwise, numba_cpu.SMALL)
+    return Backend(
+        "numba", "cpu", kernels, numba_cpu.pointwise, numba_cpu.SMALL, getattr(numba_cpu, "every_size", None)
+    )
 
 
 LOADERS: dict[str, Callable[[], Backend]] = {"numpy": _load_numpy, "numba": _load_numba}

@@ -5,6 +5,19 @@ error that NumPy or PyTorch users would catch for the same mistake, so `except V
 While a module runs, the message ends with that module's path: "(in head, Linear(512, 10))".
 """
 
+__all__ = [
+    "ArgumentError",
+    "CheckpointError",
+    "DTypeError",
+    "DataError",
+    "DeviceError",
+    "GradengineError",
+    "GraphError",
+    "IndexRangeError",
+    "ShapeError",
+    "TrainingError",
+]
+
 
 class GradengineError(Exception):
     """The base of all typed errors; catch it to catch any of them."""

@@ -1,13 +1,27 @@
-"""Every op, declared once. The module itself is the interpreter `k` that rules speak to when they run on Tensors."""
+"""Every op, declared once. The module itself is the interpreter `k` that rules speak to when they run on Tensors.
 
-from .elementwise import *
+Files by family, each importing only those above it: elementwise, predicates, transcendental, special, activations,
+clone; reduce, sorting, shape, creation; index, linalg, einsum, random; nn, losses, classification. `declare` is how
+an op is made, `methods` gives Tensor its operators.
+"""
+
+from .activations import *
+from .classification import *
 from .clone import *
-from .reduce import *
-from .shape import *
+from .creation import *
+from .einsum import *
+from .elementwise import *
 from .index import *
 from .linalg import *
+from .losses import *
+from .methods import attach
 from .nn import *
-from . import methods
+from .predicates import *
+from .random import *
+from .reduce import *
+from .shape import *
+from .sorting import *
+from .special import *
+from .transcendental import *
 
-methods.attach()
-methods.attach_more()
+attach()

@@ -6,13 +6,12 @@ the array API standard; the aliases at the end are what PyTorch users type.
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 from .. import backend as backends
 from .. import ops
-from ..errors import ArgumentError, DeviceError
-from ..tensor import Tensor, check_dtype, constant, describe, mode, to_array, wrap
+from ..errors import DeviceError
+from ..tensor import Tensor, check_dtype, constant, mode, to_array, wrap
 
 OPERATORS = {
     "add": "add",
@@ -40,14 +39,103 @@ COMPARISONS = {
 UNARY = {"neg": "negative", "pos": "positive", "abs": "abs", "invert": "bitwise_invert"}
 FOREIGN = (str, bytes, dict, set, type(None))  # operands that are no arrays: Python's own TypeError fits them
 
-METHODS = (
-    "abs acos acosh all amax amin any argmax argmin argsort asin asinh atan atanh broadcast_to ceil clip cos cosh "
-    "count_nonzero cumprod cumsum diagonal digamma erf erfc erfinv exp expm1 flatten flip floor gather isfinite isinf "
-    "isnan lgamma log log10 log1p log2 logsumexp matmul max maximum mean min minimum moveaxis multiply mT norm "
-    "permute_dims pow prod reciprocal relu repeat roll round rsqrt sigmoid sign sin sinh sort split sqrt square "
-    "squeeze std sum swapaxes take take_along_axis tan tanh tile topk trace tril triu trunc unstack var softmax "
-    "log_softmax add subtract divide negative matrix_transpose expand_dims nonzero logical_not scatter_add"
-).split()
+METHODS = [
+    "abs",
+    "acos",
+    "acosh",
+    "all",
+    "amax",
+    "amin",
+    "any",
+    "argmax",
+    "argmin",
+    "argsort",
+    "asin",
+    "asinh",
+    "atan",
+    "atanh",
+    "broadcast_to",
+    "ceil",
+    "clip",
+    "cos",
+    "cosh",
+    "count_nonzero",
+    "cumprod",
+    "cumsum",
+    "diagonal",
+    "digamma",
+    "erf",
+    "erfc",
+    "erfinv",
+    "exp",
+    "expm1",
+    "flatten",
+    "flip",
+    "floor",
+    "gather",
+    "isfinite",
+    "isinf",
+    "isnan",
+    "lgamma",
+    "log",
+    "log10",
+    "log1p",
+    "log2",
+    "logsumexp",
+    "matmul",
+    "max",
+    "maximum",
+    "mean",
+    "min",
+    "minimum",
+    "moveaxis",
+    "multiply",
+    "norm",
+    "permute_dims",
+    "pow",
+    "prod",
+    "reciprocal",
+    "relu",
+    "repeat",
+    "roll",
+    "round",
+    "rsqrt",
+    "sigmoid",
+    "sign",
+    "sin",
+    "sinh",
+    "sort",
+    "split",
+    "sqrt",
+    "square",
+    "squeeze",
+    "std",
+    "sum",
+    "swapaxes",
+    "take",
+    "take_along_axis",
+    "tan",
+    "tanh",
+    "tile",
+    "topk",
+    "trace",
+    "tril",
+    "triu",
+    "trunc",
+    "unstack",
+    "var",
+    "softmax",
+    "log_softmax",
+    "add",
+    "subtract",
+    "divide",
+    "negative",
+    "matrix_transpose",
+    "expand_dims",
+    "nonzero",
+    "logical_not",
+    "scatter_add",
+]
 
 
 def reflected(op: Any) -> Any:
@@ -93,19 +181,18 @@ def in_place_method(op: Any, name: str) -> Any:
 def attach() -> None:
     """Give Tensor its operators and methods."""
     for dunder, name in OPERATORS.items():
-        op = getattr(ops, name, None)
+        op = getattr(ops, name)
         if op is None:
             continue
         setattr(Tensor, f"__{dunder}__", op)
         setattr(Tensor, f"__r{dunder}__", reflected(op))
         setattr(Tensor, f"__i{dunder}__", in_place(op, f"{name} in place"))
     for dunder, name in COMPARISONS.items():
-        setattr(Tensor, f"__{dunder}__", direct(getattr(ops, name, None)))
+        setattr(Tensor, f"__{dunder}__", direct(getattr(ops, name)))
     for dunder, name in UNARY.items():
-        setattr(Tensor, f"__{dunder}__", getattr(ops, name, None))
+        setattr(Tensor, f"__{dunder}__", getattr(ops, name))
     for name in METHODS:
-        if name != "mT":
-            setattr(Tensor, name, getattr(ops, name, None))
+        setattr(Tensor, name, getattr(ops, name))
     for name in (
         "add",
         "subtract",
@@ -120,11 +207,12 @@ def attach() -> None:
         "tanh",
         "sigmoid",
     ):
-        setattr(Tensor, f"{name}_", in_place_method(getattr(ops, name, None), f"{name}_"))
+        setattr(Tensor, f"{name}_", in_place_method(getattr(ops, name), f"{name}_"))
     aliases = {"sub": "subtract", "mul": "multiply", "div": "divide", "neg": "negative", "clamp": "clip"}
     aliases |= {"sub_": "subtract_", "mul_": "multiply_", "div_": "divide_", "clamp_": "clip_"}
     for alias, name in aliases.items():
-        setattr(Tensor, alias, getattr(Tensor, name, None))
+        setattr(Tensor, alias, getattr(Tensor, name))
+    attach_methods()
 
 
 def shape_arguments(shape: tuple[Any, ...]) -> Any:
@@ -224,22 +312,24 @@ def zero_(self: Tensor) -> Tensor:
     return assign(self, 0, "zero_")
 
 
-def attach_more() -> None:
+def attach_methods() -> None:
     """The methods that are more than an op under its own name."""
-    plain = (reshape, permute, transpose, unsqueeze, expand, clone, to, copy_, fill_, zero_)
-    for function in plain:
+    for function in (reshape, permute, transpose, unsqueeze, expand, clone, to, copy_, fill_, zero_):
         setattr(Tensor, function.__name__, function)
-    Tensor.view = Tensor.reshape
-    Tensor.T = property(lambda self: ops.permute_dims(self, axes=tuple(reversed(range(self.ndim)))))
-    Tensor.mT = property(getattr(ops, "matrix_transpose", None))
-    Tensor.__getitem__ = getattr(ops, "getitem", None)
-    Tensor.__setitem__ = getattr(ops, "setitem", None)
-    Tensor.float = lambda self: self.to("float32")
-    Tensor.double = lambda self: self.to("float64")
-    Tensor.half = lambda self: self.to("float16")
-    Tensor.long = lambda self: self.to("int64")
-    Tensor.int = lambda self: self.to("int32")
-    Tensor.bool = lambda self: self.to("bool")
-    Tensor.cpu = lambda self: self.to("cpu")
-    Tensor.numel = lambda self: self.size
-    Tensor.dim = lambda self: self.ndim
+    for name, attribute in {
+        "view": reshape,
+        "T": property(lambda self: ops.permute_dims(self, axes=tuple(reversed(range(self.ndim))))),
+        "mT": property(ops.matrix_transpose),
+        "__getitem__": ops.getitem,
+        "__setitem__": ops.setitem,
+        "float": lambda self: to(self, "float32"),
+        "double": lambda self: to(self, "float64"),
+        "half": lambda self: to(self, "float16"),
+        "long": lambda self: to(self, "int64"),
+        "int": lambda self: to(self, "int32"),
+        "bool": lambda self: to(self, "bool"),
+        "cpu": lambda self: to(self, "cpu"),
+        "numel": lambda self: self.size,
+        "dim": lambda self: self.ndim,
+    }.items():
+        setattr(Tensor, name, attribute)

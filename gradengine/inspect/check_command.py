@@ -1,0 +1,148 @@
+"""`gradengine check`: the case table on the user's own machine, as a table and as JSON.
+
+May import inspect.check; rich is used for the table where it is installed.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import backend as backends
+from .._version import __version__
+from ..cases import table
+from ..errors import ArgumentError
+from .check import Result, check_case
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+COLUMNS = ("row", "backend", "forward", "1st order", "2nd order", "ULP apart", "")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    parser.add_argument("--backend", action="append", help="check only this backend (may be repeated)")
+    parser.add_argument("--op", action="append", help="check only the rows of this op (may be repeated)")
+    parser.add_argument("--json", metavar="FILE", default="gradengine-check.json", help="where the results are written")
+    parser.add_argument("--quiet", action="store_true", help="print failures and the summary only")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check, print, write; 0 when every row passed, 1 when one failed."""
+    known = backends.backends()
+    for name in args.backend or ():
+        if name not in known:
+            raise ArgumentError(f"check: there is no backend {name!r}; known are {', '.join(known)}")
+        backends.load(name)
+    cases = [case for case in table() if not args.op or case.op in args.op]
+    if not cases:
+        raise ArgumentError(f"check: no row is named {', '.join(args.op)}; the rows are named after the ops")
+    names = args.backend or [name for name, status in known.items() if status == "available"]
+    results = [result for name in names for result in progress(cases, name, args.quiet)]
+    failed = [result for result in results if not result.passed]
+    show(failed if args.quiet else results)
+    write_json(Path(args.json), results)
+    for name, status in known.items():
+        if status != "available":
+            print(f"not checked: {name}: {status}")
+    print(f"{len(cases)} rows on {', '.join(names)}: {len(results) - len(failed)} passed, {len(failed)} failed")
+    for result in failed:
+        print(f"FAILED {result.case} on {result.backend}: {'; '.join(result.failures)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def progress(cases: Sequence[Any], backend: str, quiet: bool) -> list[Result]:
+    """The results of one backend, with a progress bar where there is a terminal and rich to draw it."""
+    if sys.stderr.isatty() and not quiet:
+        try:
+            from rich.console import Console
+            from rich.progress import track
+        except ImportError:
+            pass
+        else:
+            steps = track(cases, description=f"checking {backend}", console=Console(stderr=True), transient=True)
+            return [check_case(case, backend) for case in steps]
+    return [check_case(case, backend) for case in cases]
+
+
+def cells(result: Result) -> list[str]:
+    """One result as the texts of a row."""
+
+    def error(value: float | None) -> str:
+        return "-" if value is None else f"{value:.1e}"
+
+    ulp = "-" if result.ulp is None else str(result.ulp)
+    verdict = "ok" if result.passed else "FAILED"
+    return [result.case, result.backend, error(result.forward), error(result.first), error(result.second), ulp, verdict]
+
+
+def show(results: Sequence[Result]) -> None:
+    """Print the results as a table: rich's on a terminal, plain columns otherwise."""
+    rows = [cells(result) for result in results]
+    if not rows:
+        return
+    if sys.stdout.isatty():
+        try:
+            from rich.console import Console
+            from rich.table import Table
+        except ImportError:
+            pass
+        else:
+            grid = Table(title=f"gradengine {__version__}: worst error of each row, relative to its largest element")
+            for i, column in enumerate(COLUMNS):
+                grid.add_column(column, justify="left" if i < 2 else "right")
+            for row in rows:
+                grid.add_row(*row, style=None if row[-1] == "ok" else "bold red")
+            Console().print(grid)
+            return
+    widths = [max(len(row[i]) for row in [list(COLUMNS), *rows]) for i in range(len(COLUMNS))]
+    for row in [list(COLUMNS), *rows]:
+        print(
+            "  ".join(
+                text.ljust(w) if i < 2 else text.rjust(w) for i, (text, w) in enumerate(zip(row, widths, strict=True))
+            )
+        )
+
+
+def write_json(path: Path, results: Sequence[Result]) -> None:
+    """Write the results and what they were measured on, in one piece or not at all."""
+
+    def number(value: Any) -> Any:
+        return value if value is None or math.isfinite(value) else str(value)
+
+    document = {
+        "gradengine": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "machine": f"{platform.machine()} {platform.system()}",
+        "backends": backends.backends(),
+        "results": [
+            {
+                "row": r.case,
+                "backend": r.backend,
+                "forward": number(r.forward),
+                "first": number(r.first),
+                "second": number(r.second),
+                "ulp": r.ulp,
+                "failures": r.failures,
+            }
+            for r in results
+        ],
+    }
+    try:
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=path.name, delete=False) as file:
+            json.dump(document, file, indent=1)
+            file.write("\n")
+        os.replace(file.name, path)
+    except OSError as error:
+        raise ArgumentError(f"check: cannot write {path}: {error}; choose another file with --json") from None

@@ -1,0 +1,407 @@
+"""Tensor itself: construction, interop with NumPy and DLPack, changes in place, what it prints."""
+
+import copy
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import gradengine as ge
+from gradengine import ArgumentError, DeviceError, DTypeError, GradengineError, GraphError, ShapeError
+
+
+def test_python_floats_become_float32_and_arrays_keep_their_dtype():
+    assert ge.tensor(1.5).dtype == np.float32
+    assert ge.tensor([1.5, 2]).dtype == np.float32
+    assert ge.tensor([1, 2]).dtype == np.int64
+    assert ge.tensor([True]).dtype == np.bool_
+    assert ge.tensor(np.zeros(2)).dtype == np.float64
+    assert ge.tensor(np.float64(2)).dtype == np.float64
+    assert ge.tensor([np.float64(2)]).dtype == np.float64
+    assert ge.tensor([1, 2], dtype=ge.float16).dtype == np.float16
+    assert ge.Tensor([[1.0]]).shape == (1, 1)
+
+
+def test_tensor_copies_and_asarray_shares():
+    source = np.zeros(3)
+    copied, shared = ge.tensor(source), ge.asarray(source)
+    source[0] = 7
+    assert copied.tolist() == [0, 0, 0]
+    assert shared.tolist() == [7, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [([[1.0], [1.0, 2.0]], ShapeError), ("text", GradengineError), ([1j], DTypeError), (object(), GradengineError)],
+)
+def test_what_is_no_array_is_refused(data, error):
+    with pytest.raises(error, match=r"tensor|dtype"):
+        ge.tensor(data)
+
+
+def test_requires_grad_wants_floats():
+    with pytest.raises(DTypeError, match=r"only floating-point.*int64.*\.to\(ge\.float32\)"):
+        ge.tensor([1, 2], requires_grad=True)
+    with pytest.raises(GraphError, match="result of multiply, not a leaf"):
+        (ge.tensor(1.0, requires_grad=True) * 2).requires_grad_(False)
+
+
+def test_numpy_comes_out_read_only_and_unchanging():
+    x = ge.tensor([1.0, 2.0])
+    view = x.numpy()
+    with pytest.raises(ValueError, match="read-only"):
+        view[0] = 5
+    x += 1
+    x[0] = 9
+    assert view.tolist() == [1.0, 2.0]
+    with pytest.raises(GraphError, match=r"\.detach\(\)\.numpy\(\)"):
+        ge.tensor([1.0], requires_grad=True).numpy()
+    assert np.asarray(ge.tensor([1.0], requires_grad=True)).tolist() == [1.0]
+    assert np.asarray(x, dtype=np.float64).dtype == np.float64
+
+
+def test_numpy_on_the_left_gives_a_tensor():
+    x = ge.tensor([1.0, 2.0], requires_grad=True)
+    for y in (np.array([3.0, 4.0]) * x, np.float32(3) * x, np.array([3.0, 4.0]) @ x, np.exp(x), np.add(1.0, x)):
+        assert isinstance(y, ge.Tensor)
+        assert y.requires_grad
+    assert (np.array([3.0, 4.0]) - x).tolist() == [2.0, 2.0]
+    assert (np.array([1.0, 9.0]) == x).tolist() == [True, False]
+    with pytest.raises(DTypeError, match=r"np\.frexp.*no such op"):
+        np.frexp(x)
+    with pytest.raises(DTypeError, match=r"np\.add\.reduce"):
+        np.add.reduce(x)
+
+
+def test_dlpack_to_and_from_torch_without_a_copy(torch):
+    source = torch.arange(6.0).reshape(2, 3)
+    x = ge.from_dlpack(source)
+    source[0, 0] = 99
+    assert x.tolist()[0][0] == 99
+    back = torch.from_dlpack(x)
+    back[1, 1] = -5
+    assert source[1, 1] == -5
+    assert back.data_ptr() == source.data_ptr()
+    assert np.from_dlpack(x).tolist() == x.tolist()
+    with pytest.raises(GraphError, match="export"):
+        torch.from_dlpack(ge.tensor([1.0], requires_grad=True))
+
+
+def test_torch_shared_memory_is_never_written(torch):
+    source = torch.zeros(3)
+    x = ge.from_dlpack(source)
+    del source
+    view = torch.from_dlpack(x)
+    x += 1
+    x[0] = 5
+    assert view.tolist() == [0, 0, 0]
+
+
+def test_scalars():
+    x = ge.tensor(2.5)
+    assert (float(x), int(x), bool(x), f"{x:.1f}", x.item()) == (2.5, 2, True, "2.5", 2.5)
+    assert [10, 11, 12][ge.tensor(1)] == 11
+    with pytest.raises(DTypeError, match="index"):
+        [1, 2][ge.tensor(1.0)]
+    with pytest.raises(ShapeError, match=r"item.*\(2,\)"):
+        ge.tensor([1.0, 2.0]).item()
+    with pytest.raises(ShapeError, match=r"no single truth value.*any"):
+        bool(ge.tensor([1.0, 2.0]))
+    with pytest.raises(TypeError, match="0-d"):
+        len(x)
+    with pytest.raises(TypeError, match="0-d"):
+        iter(x)
+
+
+def test_python_scalars_take_the_tensors_dtype():
+    for dtype in (np.float16, np.float32, np.float64):
+        x = ge.tensor(np.ones(2, dtype))
+        for y in (x * 2, 2 * x, x + 1.5, 1.5 - x, x / 3, 1 / x, x**2, x**0.5, x * True):
+            assert y.dtype == dtype
+        assert x.sum().dtype == dtype
+        assert (x.sum() * 2.0).dtype == dtype
+
+
+def test_repr():
+    assert repr(ge.tensor([1.0, 2.0])) == "tensor([1., 2.])"
+    assert repr(ge.tensor([[1, 2], [3, 4]])) == "tensor([[1, 2],\n        [3, 4]])"
+    assert repr(ge.tensor(1.0, requires_grad=True)) == "tensor(1., requires_grad=True)"
+    assert repr(ge.tensor(1.0, requires_grad=True) * 2) == "tensor(2., op=multiply)"
+    assert repr(ge.tensor(np.zeros(1))) == "tensor([0.], dtype=float64)"
+    assert "shape=(0, 3)" in repr(ge.zeros((0, 3)))
+    assert len(repr(ge.zeros((1000, 1000)))) < 1000
+
+
+def test_iteration_containment_equality():
+    x = ge.tensor([[1.0, 2.0], [3.0, 4.0]])
+    assert [row.tolist() for row in x] == [[1.0, 2.0], [3.0, 4.0]]
+    assert 3.0 in x
+    assert 5.0 not in x
+    assert (x == None) is False  # noqa: E711 - the comparison itself is what is tested
+    assert x in [x]
+    assert len({x, x}) == 1
+
+
+def test_deepcopy_and_pickle_of_leaves():
+    x = ge.tensor([1.0, 2.0], requires_grad=True)
+    (x * x).sum().backward()
+    y = copy.deepcopy(x)
+    assert y.requires_grad
+    assert y.grad.tolist() == [2.0, 4.0]
+    y.data = ge.tensor([5.0, 5.0])
+    assert x.tolist() == [1.0, 2.0]
+    with pytest.raises(GraphError, match="only leaves"):
+        copy.deepcopy(x * 2)
+
+
+# -- in place ---------------------------------------------------------------------------------------------------
+
+
+def test_in_place_on_a_leaf_is_refused_while_recording():
+    x = ge.tensor([1.0], requires_grad=True)
+    with pytest.raises(GraphError, match=r"leaf that requires grad.*no_grad"):
+        x += 1
+    with pytest.raises(GraphError, match="leaf"):
+        x[0] = 3.0
+    with ge.no_grad():
+        x += 1
+        x[0] = x[0] * 3
+    assert x.tolist() == [6.0]
+    assert x.is_leaf
+
+
+def test_in_place_keeps_earlier_consumers_right():
+    x = ge.tensor([3.0], requires_grad=True)
+    y = x * 2
+    before = y * y  # consumed at 6
+    y += 1
+    after = y * y  # consumed at 7
+    (before + after).sum().backward()
+    assert x.grad.tolist() == [2 * 6 * 2 + 2 * 7 * 2]
+
+
+def test_in_place_repeatedly_and_on_itself():
+    x = ge.tensor([3.0], requires_grad=True)
+    y = x * 1.0
+    y *= y
+    y *= y
+    y -= x
+    y.sum().backward()
+    assert x.grad.tolist() == [4 * 27 - 1]
+
+
+def test_in_place_makes_a_constant_part_of_the_graph():
+    w = ge.tensor([2.0], requires_grad=True)
+    total = ge.zeros(1)
+    early = total * w  # total is still 0 here
+    for i in range(3):
+        total += w * i
+    (total + early).sum().backward()
+    assert w.grad.tolist() == [3.0]
+
+
+def test_in_place_under_no_grad_on_a_result_is_refused():
+    y = ge.tensor([1.0], requires_grad=True) * 2
+    with ge.no_grad(), pytest.raises(GraphError, match="recorded result of multiply"):
+        y += 1
+
+
+def test_second_order_sees_the_values_of_its_time():
+    x = ge.tensor([3.0], requires_grad=True)
+    w = ge.tensor([5.0])
+    y = x * x * w
+    w += 100  # a constant changed after its use
+    (g,) = ge.grad(y.sum(), x, create_graph=True)
+    assert g.tolist() == [30.0]
+    assert ge.grad(g.sum(), x)[0].tolist() == [10.0]
+
+
+def test_stepping_a_parameter_before_second_order_is_refused():
+    p = ge.tensor([3.0], requires_grad=True)
+    y = (p * p).sum()
+    with ge.no_grad():
+        p -= 1
+    with pytest.raises(GraphError, match="changed in place after multiply had used it"):
+        ge.grad(y, p, create_graph=True)
+
+
+def test_first_order_after_a_step_is_that_of_the_old_value():
+    p = ge.tensor([3.0], requires_grad=True)
+    y = (p * p).sum()
+    with ge.no_grad():
+        p -= 1
+    y.backward()
+    assert p.grad.tolist() == [6.0]
+
+
+def test_slices_do_not_alias():
+    x = ge.tensor([1.0, 2.0, 3.0])
+    part = x[:2]
+    part += 10
+    assert x.tolist() == [1.0, 2.0, 3.0]
+    x[:2] = 0
+    assert part.tolist() == [11.0, 12.0]
+
+
+def test_detach_is_not_changed_behind_a_graph():
+    p = ge.tensor([3.0], requires_grad=True)
+    frozen = p.detach()
+    w = ge.tensor([1.0], requires_grad=True)
+    y = (frozen * w).sum()
+    with ge.no_grad():
+        p += 1
+    y.backward()
+    assert w.grad.tolist() == [3.0]
+
+
+def test_in_place_must_keep_shape_and_dtype():
+    x = ge.zeros(2)
+    with pytest.raises(ShapeError, match=r"must keep \(2,\)"):
+        x += ge.zeros((3, 2))
+    n = ge.tensor([1, 2])
+    with pytest.raises(DTypeError, match=r"float.*does not fit into int64"):
+        n += 0.5
+
+
+def test_writes_in_place_only_where_nobody_looks():
+    x = ge.zeros(4)
+    held = x.array
+    x[1] = 5
+    assert held.tolist() == [0, 0, 0, 0]  # `held` was another view of the memory, so x got its own
+    del held
+    address = x.array.__array_interface__["data"][0]
+    x[2] = 6
+    assert x.array.__array_interface__["data"][0] == address  # now x is alone with it
+    assert x.tolist() == [0, 5, 6, 0]
+
+
+@given(st.lists(st.tuples(st.sampled_from("+*-i"), st.floats(-2, 2)), max_size=8), st.randoms(use_true_random=False))
+def test_random_in_place_programs_equal_their_functional_twins(program, random):
+    """The same program, written in place and out of place, has the same value and gradient."""
+    start = np.array([0.5, -1.5, 2.0])
+    results = []
+    choices = [random.randrange(3) for _ in program]
+    for functional in (False, True):
+        x = ge.tensor(start, requires_grad=True)
+        y = x * 1.5
+        taps = []
+        for (what, value), i in zip(program, choices, strict=True):
+            taps.append(y * y)
+            if what == "i":
+                if functional:
+                    mask = ge.tensor(np.arange(3) == i)
+                    y = ge.where(mask, x[0] * value, y)
+                else:
+                    y[i] = x[0] * value
+            elif functional:
+                y = {"+": y + value * x, "*": y * (value + x), "-": y - y * value}[what]
+            elif what == "+":
+                y += value * x
+            elif what == "*":
+                y *= value + x
+            else:
+                y -= y * value
+        total = y.sum()
+        for tap in taps:
+            total = total + tap.sum()
+        total.backward()
+        results.append((total.item(), x.grad.numpy()))
+    assert results[0][0] == pytest.approx(results[1][0], rel=1e-12, abs=1e-12)
+    np.testing.assert_allclose(results[0][1], results[1][1], rtol=1e-10, atol=1e-10)
+
+
+# -- devices ----------------------------------------------------------------------------------------------------
+
+
+def test_unknown_devices_and_backends():
+    with pytest.raises(DeviceError, match=r"no 'tpu'; use 'cpu'"):
+        ge.tensor(1.0, device="tpu")
+    with pytest.raises(DeviceError, match="cuda"):
+        ge.zeros(2, device="cuda:7")
+    with pytest.raises(DeviceError, match=r"no 'fast'; choose one of numba, numpy"):
+        ge.set_cpu_backend("fast")
+    with pytest.raises(DeviceError, match="mars"):
+        ge.tensor(1.0).to("mars")
+
+
+@pytest.fixture
+def other_device():
+    """A second device: NumPy's kernels under another name."""
+    from gradengine import backend
+    from gradengine_kernels import numpy_cpu
+
+    backend._loaded["elsewhere"] = backend.Backend("elsewhere", "elsewhere:0", numpy_cpu.KERNELS)
+    yield "elsewhere:0"
+    del backend._loaded["elsewhere"]
+
+
+def test_two_devices_do_not_mix(other_device):
+    here, there = ge.ones((2, 3)), ge.ones((2, 3), device=other_device)
+    assert (there * there).device == other_device
+    for mix in (lambda: here + there, lambda: ge.where(here > 0, here, there), lambda: here.mT @ there):
+        with pytest.raises(DeviceError, match=r"'cpu'.*'elsewhere:0'.*\.to\('cpu'\)"):
+            mix()
+    assert (here + there.to("cpu")).device == "cpu"
+    assert here.to(there).device == other_device
+
+
+def test_both_cpu_backends_mix():
+    ge.set_cpu_backend("numpy")
+    a = ge.ones(3)
+    if ge.backends()["numba"] != "available":
+        pytest.skip("Numba is not installed")
+    ge.set_cpu_backend("numba")
+    assert (a + ge.ones(3)).tolist() == [2.0, 2.0, 2.0]
+
+
+def test_environment_chooses_the_backend(tmp_path):
+    import subprocess
+
+    def run(value):
+        return subprocess.run(
+            [sys.executable, "-c", "import gradengine as ge; ge.zeros(1); print(ge.get_cpu_backend())"],
+            env={"GRADENGINE_CPU_BACKEND": value, "PATH": "", "HOME": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    assert run("numpy").stdout.strip() == "numpy"
+    wrong = run("fortran")
+    assert wrong.returncode == 1
+    assert "there is no 'fortran'" in wrong.stderr
+
+
+def test_backends_says_why_not():
+    status = ge.backends()
+    assert status["numpy"] == "available"
+    assert set(status) == {"numpy", "numba", "cupy"}
+    assert status["cupy"] != "available"
+
+
+def test_metadata_mistakes_are_named():
+    x = ge.zeros((2, 3))
+    with pytest.raises(TypeError, match="sum: does not take dim"):
+        ge.sum(x, dim=0)
+    with pytest.raises(TypeError, match="sum"):
+        ge.sum(x, 0, axis=0)
+    with pytest.raises(ShapeError, match=r"sum: axis 5 is out of range for 2 dimensions; valid are -2 to 1"):
+        x.sum(axis=5)
+
+
+def test_ops_declare_once():
+    with pytest.raises(ArgumentError, match="declared already"):
+        ge.elementwise("tanh", lambda k, g, y, x: g, body=lambda k, x: x)
+
+
+def test_a_declared_op_works_on_every_backend_and_order(backend):
+    cube = ge.elementwise("doc_test_cube", lambda k, g, y, x: g * 3 * x * x, body=lambda k, x: x * x * x)
+    x = ge.tensor(np.array([1.0, 2.0]), requires_grad=True)
+    y = cube(x)
+    (g,) = ge.grad(y.sum(), x, create_graph=True)
+    (h,) = ge.grad(g.sum(), x)
+    assert y.tolist() == [1.0, 8.0]
+    assert g.tolist() == [3.0, 12.0]
+    assert h.tolist() == [6.0, 12.0]
