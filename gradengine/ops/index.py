@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import shapes
 from ..errors import DTypeError, ShapeError
-from ..tensor import LEAF, Tensor, check_dtype, describe, explain, mode, normalize_axis, wrap
+from ..tensor import LEAF, Tensor, check_dtype, describe, explain, mode, normalize_axis, order, wrap
 from .declare import primitive
 from .elementwise import where
 from .shape import broadcast_to
@@ -28,8 +28,8 @@ __all__ = [
 BASIC = frozenset({int, slice, type(None), type(...)})
 
 
-def split_index(index: Any, like: Tensor) -> tuple[Any, tuple[Tensor, ...]]:
-    """The static structure of an index, and its arrays as Tensors."""
+def split_index(index: Any, like: Tensor, recorded: bool) -> tuple[Any, tuple[Tensor, ...]]:
+    """The static structure of an index, and its arrays as Tensors: copies when a gradient will read them again."""
     items = index if type(index) is tuple else (index,)
     structure: list[Any] = []
     arrays: list[Tensor] = []
@@ -39,7 +39,7 @@ def split_index(index: Any, like: Tensor) -> tuple[Any, tuple[Tensor, ...]]:
         elif isinstance(item, np.integer):
             structure.append(int(item))
         elif isinstance(item, (Tensor, np.ndarray, np.bool_, bool, list, tuple, range)):
-            array = item if isinstance(item, Tensor) else wrap(index_array(item), like)
+            array = item if isinstance(item, Tensor) else wrap(index_array(item, recorded), like)
             kind = array.dtype.kind
             if kind not in "iub":
                 raise DTypeError(
@@ -56,10 +56,10 @@ def split_index(index: Any, like: Tensor) -> tuple[Any, tuple[Tensor, ...]]:
     return tuple(structure), tuple(arrays)
 
 
-def index_array(item: Any) -> Any:
-    """A list of ints or bools, or a single bool, as an array."""
+def index_array(item: Any, copy: bool) -> Any:
+    """A NumPy array, a list of ints or bools, or a single bool, as an array."""
     try:
-        array = np.asarray(item)
+        array = np.array(item) if copy else np.asarray(item)
     except ValueError as error:
         raise ShapeError(f"index: {describe(item)} is no array: {error}") from None
     return array.astype(np.intp) if not array.size and not isinstance(item, np.ndarray) else array
@@ -81,6 +81,21 @@ def place(*arrays, index, shape):
 
 
 NOT_GIVEN = object()
+READ = read.op  # type: ignore[attr-defined]
+
+
+def read_basic(x: Tensor, index: Any) -> Tensor:
+    """`read(x, index=index)`, written out: rows are read in loops, so dispatch is what counts."""
+    out = Tensor.__new__(Tensor)
+    out.backend, array = x.backend, x.array
+    try:
+        out.array = out.backend.table[READ](array, index=index)
+    except Exception as error:
+        raise explain(READ, error, (x,), {"index": index}) from None
+    out.op = out.grad = out.hooks = None
+    if x.op is not None and mode.recording:
+        out.op, out.inputs, out.saved, out.params, out.order = READ, (x,), (array,), {"index": index}, next(order)
+    return out
 
 
 def getitem(x: Any, /, *at: Any, index: Any = NOT_GIVEN) -> Tensor:
@@ -104,10 +119,10 @@ def getitem(x: Any, /, *at: Any, index: Any = NOT_GIVEN) -> Tensor:
         (index,) = at
         kind = type(index)
         if kind is int or kind is slice or (kind is tuple and BASIC.issuperset(map(type, index))):
-            return read(x, index=index)
+            return read_basic(x if isinstance(x, Tensor) else wrap(x), index)
         if not isinstance(x, Tensor):
             x = wrap(x)
-        index, at = split_index(index, x)
+        index, at = split_index(index, x, x.op is not None)
     return read(x, *at, index=index)
 
 
@@ -151,7 +166,7 @@ def setitem(x: Tensor, index: Any, v: Any) -> None:
     tensor([ 0., 10.,  0.], op=put_at)
     """
     v = v if isinstance(v, Tensor) else wrap(v, x)
-    structure, at = split_index(index, x)
+    structure, at = split_index(index, x, x.op is not None or v.op is not None)
     if v.dtype is not x.dtype and not storable(v, x.dtype):
         raise DTypeError(f"setitem: {v.dtype} does not fit into a Tensor of {x.dtype}; convert it with .to(...)")
     unrecorded = not mode.recording or (x.op is None and v.op is None)
