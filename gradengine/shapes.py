@@ -276,14 +276,16 @@ def sort(name: str, x: Shape, *, axis: Any = -1, **metadata: Any) -> Shape:
 
 def topk(name: str, x: Shape, *, count: Any, axis: Any = -1, **metadata: Any) -> Shape:
     """`count` elements along `axis`."""
-    place = axis_of(name, axis, len(x))
+    place = axis_of("topk", axis, len(x))
     if not isinstance(count, int) or not 0 <= count <= x[place]:
         raise ShapeError(f"topk: k={count!r} along axis {axis} of shape {x}; k must be an int from 0 to {x[place]}")
     return (*x[:place], count, *x[place + 1 :])
 
 
-def searchsorted(name: str, x: Shape, values: Shape, **metadata: Any) -> Shape:
+def searchsorted(name: str, x: Shape, values: Shape, *, side: Any = "left", **metadata: Any) -> Shape:
     """A place for each value."""
+    if side not in ("left", "right"):
+        raise ArgumentError(f"{name}: side must be 'left' or 'right', got {side!r}")
     if len(x) != 1:
         raise ShapeError(f"{name}: searches a 1-d array, got shape {x}")
     return values
@@ -292,16 +294,16 @@ def searchsorted(name: str, x: Shape, values: Shape, **metadata: Any) -> Shape:
 # -- shapes -----------------------------------------------------------------------------------------------------
 
 
-def sizes_of(name: str, shape: Any) -> Shape:
+def sizes_of(name: str, shape: Any, what: str = "a shape is") -> Shape:
     """`shape`, an int or a sequence of ints, as a tuple."""
     try:
         return (operator.index(shape),)
     except TypeError:
         pass
     try:
-        return tuple(operator.index(n) for n in shape)
+        return tuple([operator.index(n) for n in shape])
     except TypeError:
-        raise DTypeError(f"{name}: a shape is an int or a tuple of ints, got {shape!r}") from None
+        raise DTypeError(f"{name}: {what} an int or a tuple of ints, got {shape!r}") from None
 
 
 def reshape(name: str, x: Shape, *, shape: Any, **metadata: Any) -> Shape:
@@ -357,7 +359,7 @@ def sum_to(name: str, x: Shape, *, shape: Any, **metadata: Any) -> Shape:
 
 def permutation(name: str, x: Shape, *, axes: Any, **metadata: Any) -> Shape:
     """The sizes in the order of `axes`."""
-    places = axes_of(name, sizes_of(name, axes), len(x))
+    places = axes_of(name, sizes_of(name, axes, "axes is"), len(x))
     if len(places) != len(x):
         raise ShapeError(f"{name}: axes {axes!r} must name each of the {len(x)} axes of shape {x} once")
     return tuple(x[a] for a in places)
@@ -386,8 +388,8 @@ def matrix_transpose(name: str, x: Shape, **metadata: Any) -> Shape:
 
 def moveaxis(name: str, x: Shape, *, source: Any, destination: Any, **metadata: Any) -> Shape:
     """The sizes in their new order."""
-    sources = axes_of(name, sizes_of(name, source), len(x))
-    places = axes_of(name, sizes_of(name, destination), len(x))
+    sources = axes_of(name, sizes_of(name, source, "source is"), len(x))
+    places = axes_of(name, sizes_of(name, destination, "destination is"), len(x))
     if len(sources) != len(places):
         raise ShapeError(f"{name}: {len(sources)} source axes for {len(places)} destinations; they must be as many")
     order = [a for a in range(len(x)) if a not in sources]
@@ -468,10 +470,8 @@ def flip(name: str, x: Shape, *, axis: Any = None, **metadata: Any) -> Shape:
 
 def roll(name: str, x: Shape, *, shift: Any, axis: Any = None, **metadata: Any) -> Shape:
     """Unchanged."""
-    shifts = sizes_of(name, shift)
-    if axis is None and len(shifts) > 1:
-        raise ShapeError(f"{name}: {len(shifts)} shifts need as many axes, got axis=None")
-    for a in () if axis is None else sizes_of(name, axis):
+    shifts = sizes_of(name, shift, "shift is")
+    for a in () if axis is None else sizes_of(name, axis, "axis is"):
         axis_of(name, a, len(x))
     if axis is not None and len(shifts) not in (1, len(sizes_of(name, axis))) and len(sizes_of(name, axis)) != 1:
         raise ShapeError(f"{name}: {len(shifts)} shifts for {len(sizes_of(name, axis))} axes")
@@ -484,9 +484,9 @@ PAD_MODES = ("constant", "edge", "reflect", "symmetric", "wrap")
 def pad_widths(name: str, pad_width: Any, ndim: int) -> tuple[tuple[int, int], ...]:
     """(before, after) for each axis, from any form that NumPy takes: an int, a pair, or a pair per axis."""
     try:
-        widths = [sizes_of(name, w) for w in pad_width]
+        widths = [sizes_of(name, w, "a width is") for w in pad_width]
     except TypeError:
-        widths = [sizes_of(name, pad_width)]
+        widths = [sizes_of(name, pad_width, "pad_width is")]
     except DTypeError:
         widths = []
     if len(widths) == 2 and all(len(w) == 1 for w in widths) and not isinstance(pad_width[0], (tuple, list)):
@@ -522,7 +522,7 @@ def unpad(name: str, x: Shape, *, pad_width: Any, **metadata: Any) -> Shape:
 
 def tile(name: str, x: Shape, *, repetitions: Any, **metadata: Any) -> Shape:
     """Each size times its repetitions."""
-    times = sizes_of(name, repetitions)
+    times = sizes_of(name, repetitions, "repetitions is")
     if any(n < 0 for n in times):
         raise ShapeError(f"{name}: repetitions {times} cannot be negative")
     ndim = max(len(x), len(times))
@@ -535,7 +535,7 @@ def repeat(name: str, x: Shape, *, repeats: Any, axis: Any = None, **metadata: A
     if axis is None:
         x, axis = (math.prod(x),), 0
     place = axis_of(name, axis, len(x))
-    times = sizes_of(name, repeats)
+    times = sizes_of(name, repeats, "repeats is")
     if any(n < 0 for n in times):
         raise ShapeError(f"{name}: repeats {times} cannot be negative")
     if len(times) not in (1, x[place]):

@@ -74,10 +74,10 @@ SHAPES = [
     row("broadcast_to/empty", lambda x: ge.broadcast_to(x, (0, 3)), (1, 3), lambda x: np.broadcast_to(x, (0, 3))),
     row("expand", lambda x: ge.expand(x, (2, 3)), (3,), lambda x: np.broadcast_to(x, (2, 3)),
         lambda torch, x: x.expand(2, 3)),
-    row("sum_to", lambda x: ge.sum_to(x, (3, 1)), (2, 3, 4), lambda x: x.sum(axis=(0, 2))[:, None],
+    row("sum_to", lambda x: ge.ops.sum_to(x, (3, 1)), (2, 3, 4), lambda x: x.sum(axis=(0, 2))[:, None],
         lambda torch, x: x.sum_to_size(3, 1)),
-    row("sum_to/bias", lambda x: ge.sum_to(x, (4,)), (3, 4), lambda x: x.sum(axis=0)),
-    row("sum_to/0-d", lambda x: ge.sum_to(x, ()), (3, 4), np.sum),
+    row("sum_to/bias", lambda x: ge.ops.sum_to(x, (4,)), (3, 4), lambda x: x.sum(axis=0)),
+    row("sum_to/0-d", lambda x: ge.ops.sum_to(x, ()), (3, 4), np.sum),
     Case("broadcast_arrays", lambda x, y: ge.broadcast_arrays(x, y)[0] * ge.broadcast_arrays(x, y)[1],
          normal((2, 1), (3,)), lambda x, y: x * y),
 ]  # fmt: skip
@@ -140,7 +140,7 @@ def pads(mode: str) -> list[Case]:
             f"pad/{mode} {shape} {width}",
             functools.partial(ge.pad, pad_width=width, mode=mode),
             shape,
-            functools.partial(np.pad, pad_width=width, mode=mode),  # type: ignore[call-overload]
+            functools.partial(np.pad, pad_width=width, mode=mode),
         )
         for shape, width in PAD_WIDTHS
     ]
@@ -162,7 +162,8 @@ MOVES = [
     row("pad/reflect beside torch", lambda x: ge.pad(x, ((0, 0), (2, 1)), mode="reflect"), (2, 4),
         lambda x: np.pad(x, ((0, 0), (2, 1)), mode="reflect"),
         lambda torch, x: torch.nn.functional.pad(x, (2, 1), mode="reflect")),
-    row("unpad", lambda x: ge.unpad(x, ((1, 2),), "edge"), (6,), lambda x: np.array([x[0] + x[1], x[2], x[3:].sum()])),
+    row("unpad", lambda x: ge.ops.unpad(x, ((1, 2),), "edge"), (6,),
+        lambda x: np.array([x[0] + x[1], x[2], x[3:].sum()])),
     row("tile", lambda x: ge.tile(x, (2, 1, 3)), (2, 2), lambda x: np.tile(x, (2, 1, 3)),
         lambda torch, x: torch.tile(x, (2, 1, 3))),
     row("tile/fewer", lambda x: ge.tile(x, 2), (2, 3), lambda x: np.tile(x, 2), lambda torch, x: torch.tile(x, (2,))),
@@ -176,7 +177,7 @@ MOVES = [
         lambda torch, x: torch.repeat_interleave(x, torch.tensor([2, 0, 3]), -1)),
     row("repeat/array", lambda x: ge.repeat(x, np.array([1, 2]), axis=0), (2, 3),
         lambda x: np.repeat(x, [1, 2], axis=0)),
-    row("unrepeat", lambda x: ge.unrepeat(x, (2, 1), 0, 2), (3, 2), lambda x: np.stack([x[0] + x[1], x[2]])),
+    row("unrepeat", lambda x: ge.ops.unrepeat(x, (2, 1), 0, 2), (3, 2), lambda x: np.stack([x[0] + x[1], x[2]])),
     row("tril", lambda x: ge.tril(x, k=-1), (3, 4), lambda x: np.tril(x, -1), lambda torch, x: torch.tril(x, -1)),
     row("tril/stack", ge.tril, (2, 3, 3), np.tril, lambda torch, x: torch.tril(x)),
     row("triu", lambda x: ge.triu(x, k=1), (3, 4), lambda x: np.triu(x, 1), lambda torch, x: torch.triu(x, 1)),
@@ -186,7 +187,7 @@ MOVES = [
     row("diagonal/axes", lambda x: ge.diagonal(x, offset=1, axis1=2, axis2=0), (3, 2, 3),
         lambda x: np.diagonal(x, 1, 2, 0), lambda torch, x: torch.diagonal(x, 1, 2, 0)),
     row("diagonal/outside", lambda x: ge.diagonal(x, offset=5), (2, 3), lambda x: np.diagonal(x, 5)),
-    row("fill_diagonal", lambda x: ge.fill_diagonal(x, (2, 3), offset=1), (2,), lambda x: np.diag(x, 1)[:2]),
+    row("fill_diagonal", lambda x: ge.ops.fill_diagonal(x, (2, 3), offset=1), (2,), lambda x: np.diag(x, 1)[:2]),
     row("diag", lambda x: ge.diag(x, offset=-1), (3,), lambda x: np.diag(x, -1), lambda torch, x: torch.diag(x, -1)),
     row("diag/matrix", ge.diag, (3, 2), np.diag, lambda torch, x: torch.diag(x)),
 ]  # fmt: skip

@@ -236,6 +236,12 @@ def stepped(
         raise ArgumentError(f"{name}: step must not be 0") from None
     except (ValueError, OverflowError) as error:
         raise ArgumentError(f"{name}: {error}") from None
+    if (
+        wanted.kind in "iu"
+        and array.size
+        and not (array.min() >= np.iinfo(wanted).min <= array.max() <= np.iinfo(wanted).max)
+    ):
+        raise ArgumentError(f"{name}: numbers from {array.min()} to {array.max()} do not fit into {wanted}")
     return finish(array, wanted, device, requires_grad)
 
 

@@ -105,7 +105,7 @@ def product_of_others(k, x, /, axis=None):
     Raises ShapeError for an axis that `x` does not have.
 
     >>> import gradengine as ge
-    >>> ge.product_of_others(ge.tensor([2.0, 0.0, 4.0]))
+    >>> ge.ops.product_of_others(ge.tensor([2.0, 0.0, 4.0]))
     tensor([0., 8., 0.])
     """
     axes = shapes.axes_of("product_of_others", axis, len(x.shape))
@@ -435,4 +435,5 @@ def trace(k, x, /, offset=0):
     >>> ge.trace(ge.tensor([[1.0, 2.0], [3.0, 4.0]]))
     tensor(5.)
     """
+    shapes.matrices("trace", x.shape)
     return k.sum(k.diagonal(x, offset=offset), axis=-1)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import operator
 from typing import Any
 
 import numpy as np
@@ -49,7 +48,7 @@ def sum_to(x, /, shape):
     Raises ShapeError when `shape` does not broadcast to that of x.
 
     >>> import gradengine as ge
-    >>> ge.sum_to(ge.tensor([[1.0, 2.0], [3.0, 4.0]]), (2, 1))
+    >>> ge.ops.sum_to(ge.tensor([[1.0, 2.0], [3.0, 4.0]]), (2, 1))
     tensor([[3.],
             [7.]])
     """
@@ -120,7 +119,10 @@ def transpose(k, x, /, axes=None):
     >>> ge.transpose(ge.zeros((2, 3, 4))).shape
     (4, 3, 2)
     """
-    return k.permute_dims(x, axes=tuple(reversed(range(len(x.shape)))) if axes is None else axes)
+    if axes is None:
+        return k.permute_dims(x, axes=tuple(reversed(range(len(x.shape)))))
+    shapes.permutation("transpose", x.shape, axes=axes)
+    return k.permute_dims(x, axes=axes)
 
 
 @primitive(lambda k, g, y, x, axis1, axis2: k.swapaxes(g, axis1=axis1, axis2=axis2), shape=shapes.swapaxes)
@@ -304,7 +306,7 @@ def split(x: Any, /, indices_or_sections: Any, axis: int = 0) -> tuple[Tensor, .
     """
     x = wrap(x)
     place = shapes.axis_of("split", axis, x.ndim)
-    cuts = shapes.sizes_of("split", indices_or_sections)
+    cuts = shapes.sizes_of("split", indices_or_sections, "indices_or_sections is")
     if np.ndim(indices_or_sections) == 0:
         length, sections = x.shape[place], cuts[0]
         if sections < 1 or length % sections:
@@ -327,8 +329,8 @@ def chunk(x: Any, /, chunks: int, axis: int = 0) -> tuple[Tensor, ...]:
     """
     x = wrap(x)
     place = shapes.axis_of("chunk", axis, x.ndim)
-    if operator.index(chunks) < 1:
-        raise ArgumentError(f"chunk: chunks must be at least 1, got {chunks}")
+    if not isinstance(chunks, int) or chunks < 1:
+        raise ArgumentError(f"chunk: chunks must be an int from 1 on, got {chunks!r}")
     size = -(-x.shape[place] // chunks)
     return pieces("chunk", x, place, list(range(size, x.shape[place], size)) if size else [0] * (chunks - 1))
 
@@ -409,7 +411,7 @@ def unpad(x, /, pad_width, mode):
     """The adjoint of `pad` in the modes that repeat elements; `pad_width` has a pair for each axis.
 
     >>> import gradengine as ge
-    >>> ge.unpad(ge.tensor([1.0, 2.0, 3.0, 4.0]), ((1, 1),), "edge")
+    >>> ge.ops.unpad(ge.tensor([1.0, 2.0, 3.0, 4.0]), ((1, 1),), "edge")
     tensor([3., 7.])
     """
 
@@ -465,7 +467,7 @@ def unrepeat(x, /, repeats, axis, length):
     """The adjoint of `repeat`: the copies of each of the `length` elements along `axis`, added up.
 
     >>> import gradengine as ge
-    >>> ge.unrepeat(ge.tensor([1.0, 2.0, 3.0]), (1, 2), 0, 2)
+    >>> ge.ops.unrepeat(ge.tensor([1.0, 2.0, 3.0]), (1, 2), 0, 2)
     tensor([1., 5.])
     """
 
@@ -527,7 +529,7 @@ def fill_diagonal(x, /, shape, offset=0, axis1=-2, axis2=-1):
     """Zeros of `shape` with x on a diagonal: the adjoint of `diagonal`.
 
     >>> import gradengine as ge
-    >>> ge.fill_diagonal(ge.tensor([1.0, 2.0]), (2, 3), offset=1)
+    >>> ge.ops.fill_diagonal(ge.tensor([1.0, 2.0]), (2, 3), offset=1)
     tensor([[0., 1., 0.],
             [0., 0., 2.]])
     """

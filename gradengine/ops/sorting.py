@@ -50,7 +50,7 @@ def top_indices(x, /, count, axis=-1, largest=True):
     Raises ShapeError for an axis that x does not have, or fewer than `count` elements along it.
 
     >>> import gradengine as ge
-    >>> ge.top_indices(ge.tensor([3.0, 1.0, 2.0]), 2)
+    >>> ge.ops.top_indices(ge.tensor([3.0, 1.0, 2.0]), 2)
     tensor([0, 2])
     """
 

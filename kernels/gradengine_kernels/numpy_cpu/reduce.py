@@ -26,22 +26,30 @@ and_reduce: Callable[..., Any] = np.logical_and.reduce
 
 def sum(x: Any, axis: Any = None, keepdims: bool = False, dtype: Any = None) -> Any:
     """The sum along axes."""
-    if x.dtype is HALF or dtype == HALF:
-        return narrowed(add_reduce, x, axis, keepdims, dtype)
-    return add_reduce(x, axis, dtype, None, keepdims)
+    if x.dtype is HALF or dtype is not None:
+        return converted(add_reduce, x, axis, keepdims, dtype)
+    return add_reduce(x, axis, None, None, keepdims)
 
 
 def prod(x: Any, axis: Any = None, keepdims: bool = False, dtype: Any = None) -> Any:
     """The product along axes."""
-    if x.dtype is HALF or dtype == HALF:
-        return narrowed(multiply_reduce, x, axis, keepdims, dtype)
-    return multiply_reduce(x, axis, dtype, None, keepdims)
+    if x.dtype is HALF or dtype is not None:
+        return converted(multiply_reduce, x, axis, keepdims, dtype)
+    return multiply_reduce(x, axis, None, None, keepdims)
 
 
-def narrowed(reduce: Callable[..., Any], x: Any, axis: Any, keepdims: bool, dtype: Any) -> Any:
-    """A reduction computed in single precision, or in `dtype` when that is wider."""
-    wide = SINGLE if dtype is None else np.result_type(SINGLE, dtype)
-    return reduce(x, axis, wide, None, keepdims).astype(HALF if dtype is None else dtype)
+def converted(reduce: Callable[..., Any], x: Any, axis: Any, keepdims: bool, dtype: Any) -> Any:
+    """A reduction with a result of type `dtype`; one of half precision is computed in single precision."""
+    dtype = wanted(x, dtype)
+    return reduce(x, axis, SINGLE if dtype == HALF else dtype, None, keepdims).astype(dtype, copy=False)
+
+
+def wanted(x: Any, dtype: Any) -> np.dtype[Any]:
+    """`dtype`, or that of x."""
+    found = x.dtype if dtype is None else np.dtype(dtype)
+    if found.kind not in "fiub" or found.itemsize > 8:
+        raise TypeError(f"{found} is not supported; use float16/32/64, an integer type or bool")
+    return found
 
 
 def count(shape: tuple[int, ...], axis: Any) -> int:
@@ -165,10 +173,11 @@ def accumulate(scan: np.ufunc, x: Any, axis: int | None, dtype: Any) -> Any:
     """A running total; of all elements in order when axis is None."""
     if axis is None:
         x, axis = x.reshape(-1), 0
-    if x.dtype is HALF or dtype == HALF:
-        wide = SINGLE if dtype is None else np.result_type(SINGLE, dtype)
-        return scan.accumulate(x, axis, wide).astype(HALF if dtype is None else dtype)
-    return scan.accumulate(x, operator.index(axis), dtype)
+    axis = operator.index(axis)
+    if x.dtype is HALF or dtype is not None:
+        dtype = wanted(x, dtype)
+        return scan.accumulate(x, axis, SINGLE if dtype == HALF else dtype).astype(dtype, copy=False)
+    return scan.accumulate(x, axis)
 
 
 def cumsum(x: Any, axis: int | None = None, dtype: Any = None) -> Any:

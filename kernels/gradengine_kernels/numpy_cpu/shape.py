@@ -8,6 +8,7 @@ walk do without them.
 from __future__ import annotations
 
 import math
+import operator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -115,7 +116,7 @@ def flip(x: Any, axis: Any = None) -> Any:
 
 def roll(x: Any, shift: Any, axis: Any = None) -> Any:
     """The elements moved round."""
-    return np.roll(x, shift, axis)
+    return np.roll(x, shift if isinstance(shift, tuple) else operator.index(shift), axis)
 
 
 def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = 0) -> Any:
@@ -164,6 +165,8 @@ def tile(x: Any, repetitions: Any) -> Any:
 
 def repeat(x: Any, repeats: Any, axis: int | None = None) -> Any:
     """Each element several times."""
+    if isinstance(repeats, float):
+        raise TypeError("repeats must be integers")
     return x.repeat(repeats, axis)
 
 
@@ -175,14 +178,21 @@ def unrepeat(x: Any, repeats: Any, axis: int, length: int) -> Any:
     return add_groups(x, np.repeat(np.arange(length), repeats), length, axis)
 
 
+def matrices(x: Any) -> Any:
+    """x, when it has two dimensions; NumPy would make a matrix of a vector."""
+    if x.ndim < 2:
+        raise ValueError("not a matrix")
+    return x
+
+
 def tril(x: Any, k: int = 0) -> Any:
     """x with zeros above diagonal k."""
-    return np.tril(x, k)
+    return np.tril(matrices(x), operator.index(k))
 
 
 def triu(x: Any, k: int = 0) -> Any:
     """x with zeros below diagonal k."""
-    return np.triu(x, k)
+    return np.triu(matrices(x), operator.index(k))
 
 
 def diagonal(x: Any, offset: int = 0, axis1: int = -2, axis2: int = -1) -> Any:

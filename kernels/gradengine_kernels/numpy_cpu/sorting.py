@@ -10,6 +10,8 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+numpy_searchsorted: Callable[..., Any] = np.searchsorted  # its type has a literal for each side
+
 
 def sort(x: Any, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
     """The elements in order along an axis."""
@@ -37,7 +39,7 @@ def top_indices(x: Any, count: int, axis: int = -1, largest: bool = True) -> Any
 
 def searchsorted(x: Any, values: Any, side: str = "left") -> Any:
     """Where values would go in a sorted vector."""
-    return np.searchsorted(x, values, "right" if side == "right" else "left")
+    return numpy_searchsorted(x, values, side)
 
 
 KERNELS: dict[str, Callable[..., Any]] = {
