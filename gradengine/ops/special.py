@@ -42,15 +42,12 @@ erfc = elementwise(
     """,
 )
 
-# Giles, "Approximating the erfinv function" (2010): polynomials in w = -log(1 - x²), highest power first.
-ERFINV_NEAR = (
+# Giles, "Approximating the erfinv function" (2010): a polynomial in w - 2.5, w = -log(1 - x²), highest power first.
+GILES = (
     *(2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087),
     *(-0.00125372503, -0.00417768164, 0.246640727, 1.50140941),
 )
-ERFINV_FAR = (
-    *(-0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773),
-    *(-0.0076224613, 0.00943887047, 1.00167406, 2.83297682),
-)
+WINITZKI = 0.147  # his approximation's constant; it is right to 3 digits, in the tail too
 
 
 def polynomial(coefficients: tuple[float, ...], w: Any) -> Any:
@@ -62,10 +59,12 @@ def polynomial(coefficients: tuple[float, ...], w: Any) -> Any:
 
 
 def erfinv_body(k: Any, x: Any) -> Any:
-    """Giles' approximation, then two of Halley's steps; in the tail they go by erfc, where 1 - |x| is exact."""
+    """An approximation, then two of Halley's steps; in the tail these go by erfc, where 1 - |x| is exact."""
     a = k.abs(x)
     w = -k.log((1 - a) * (1 + a))
-    z = a * k.where(k.less(w, 5), polynomial(ERFINV_NEAR, w - 2.5), polynomial(ERFINV_FAR, k.sqrt(w) - 3))
+    t = 2 / (math.pi * WINITZKI) - w / 2
+    tail = k.sqrt(k.sqrt(t * t + w / WINITZKI) - t)
+    z = k.where(k.less(w, 5), a * polynomial(GILES, w - 2.5), tail)
     for _ in range(2):
         error = k.where(k.less(a, 0.5), k.erf(z) - a, (1 - a) - k.erfc(z))
         step = error / (2 / math.sqrt(math.pi) * k.exp(-(z * z)))
@@ -102,11 +101,11 @@ lgamma = elementwise(
 
 def digamma_body(k: Any, x: Any) -> Any:
     """Reflection below 0, ten steps of the recurrence, then the asymptotic series (Abramowitz and Stegun 6.3)."""
-    x = x + 0.0  # integers become floats
+    x = 1.0 * x  # integers become floats
     below = k.less(x, 0)
     z = k.where(below, 1 - x, x)
-    total = 0.0
-    for i in range(10):
+    total = -1 / z
+    for i in range(1, 10):
         total = total - 1 / (z + i)
     w = z + 10
     series = 0.0
@@ -133,7 +132,7 @@ digamma = elementwise(
 
 def polygamma_body(k: Any, x: Any, n: int) -> Any:
     """As digamma_body, for the derivatives (Abramowitz and Stegun 6.4); the more of them, the more steps."""
-    x = x + 0.0
+    x = 1.0 * x
     below = k.less(x, 0)
     z = k.where(below, 1 - x, x)
     total = 0.0
