@@ -12,7 +12,7 @@ from .. import ops as k
 from ..errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
 from ..tensor import Tensor
 from . import nn
-from .losses import check_reduction, tensor_like, tensors, unequal
+from .losses import check_reduction, quiet, tensor_like, tensors, unequal
 
 __all__ = ["cross_entropy", "nll_loss"]
 
@@ -110,6 +110,7 @@ def class_weights(name: str, weight: Any, logits: Tensor) -> Tensor:
     return weight
 
 
+@quiet
 def weighted(losses: Tensor, logits: Tensor, labels: Tensor, weight: Any, ignore_index: int, reduction: str) -> Tensor:
     """The rows' losses times the weights of their classes; a mean is divided by the weights that count."""
     table = k.broadcast_to(class_weights("cross_entropy", weight, logits), shape=logits.shape)
@@ -120,6 +121,7 @@ def weighted(losses: Tensor, logits: Tensor, labels: Tensor, weight: Any, ignore
     return k.sum(total) / k.sum(of_row) if reduction == "mean" else k.sum(total)
 
 
+@quiet
 def smoothed(
     logits: Tensor, labels: Tensor, weight: Any, ignore_index: int, reduction: str, smoothing: float
 ) -> Tensor:
@@ -149,6 +151,7 @@ def check_smoothing(smoothing: float) -> None:
         raise ArgumentError(f"cross_entropy: label_smoothing must be between 0 and 1, got {smoothing!r}")
 
 
+@quiet
 def probable_cross_entropy(input: Tensor, target: Tensor, weight: Any, reduction: str, smoothing: float) -> Tensor:
     """Cross-entropy with class probabilities: -sum(target * log_softmax(input)) over the classes."""
     check_smoothing(smoothing)
@@ -172,6 +175,7 @@ def probable_cross_entropy(input: Tensor, target: Tensor, weight: Any, reduction
     return total / (input.size // classes if classes else 0) if reduction == "mean" else total
 
 
+@quiet
 def nll_loss(input: Any, target: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean") -> Tensor:
     """Negative log-likelihood: -input[target], for an `input` of log-probabilities.
 

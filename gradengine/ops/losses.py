@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from .. import ops as k
 from .. import shapes
 from ..errors import ArgumentError, ShapeError
@@ -30,6 +32,7 @@ __all__ = [
 ]
 
 REDUCTIONS = ("mean", "sum", "none")
+quiet = np.errstate(all="ignore")  # as a decorator: infinite losses and means over nothing are values, not warnings
 
 
 # -- what losses have in common -----------------------------------------------------------------------------------
@@ -49,10 +52,12 @@ def tensors(input: Any, target: Any) -> tuple[Tensor, Tensor]:
 
 
 def operands(name: str, input: Any, target: Any) -> tuple[Tensor, Tensor]:
-    """Input and target as Tensors of one shape. Raises ShapeError when they have two."""
+    """Input and target as Tensors of one shape; integer targets take the input's dtype. Raises ShapeError."""
     input, target = tensors(input, target)
     if input.shape != target.shape:
         raise ShapeError(unequal(name, input.shape, target.shape))
+    if target.dtype.kind != "f" and input.dtype.kind == "f":
+        target = k.astype(target, input.dtype)
     return input, target
 
 
@@ -115,9 +120,16 @@ def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor:
     if reduction == "mean":
         return nn.mean_squared_error(input, target)
     check_reduction("mse_loss", reduction)
+    return squared(input, target, reduction)
+
+
+@quiet
+def squared(input: Tensor, target: Tensor, reduction: str) -> Tensor:
+    """The squared differences, reduced."""
     return reduced(k.square(input - target), reduction)
 
 
+@quiet
 def l1_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor:
     """Absolute error, |input - target|; its gradient is 0 where both are equal.
 
@@ -132,6 +144,7 @@ def l1_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor:
     return reduced(k.abs(input - target), reduction)
 
 
+@quiet
 def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0) -> Tensor:
     """Half the squared error up to `delta`, then linear: delta * (|input - target| - delta/2).
 
@@ -149,6 +162,7 @@ def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 
     return reduced(huber_elements(input, target, delta=delta), reduction)
 
 
+@quiet
 def smooth_l1_loss(input: Any, target: Any, reduction: str = "mean", beta: float = 1.0) -> Tensor:
     """The absolute error, rounded off below `beta`: d**2 / (2 beta) there, |d| - beta/2 beyond.
 
@@ -177,11 +191,17 @@ def clamped_log(k: Any, x: Any) -> Any:
     return k.where(positive, k.maximum(k.log(k.where(positive, x, 1.0)), -100.0), -100.0)
 
 
+def clamped_log1m(k: Any, x: Any) -> Any:
+    """max(log(1 - x), -100) for x <= 1, with a gradient that is a number at 1 too."""
+    below = k.less(x, 1)
+    return k.where(below, k.maximum(k.log1p(-k.where(below, x, 0.0)), -100.0), -100.0)
+
+
 binary_cross_entropy_elements = elementwise(
     "binary_cross_entropy_elements",
     lambda k, g, y, p, t: g * ((p - t) / k.maximum(p * (1 - p), 1e-12)),
-    lambda k, g, y, p, t: g * (clamped_log(k, 1 - p) - clamped_log(k, p)),
-    body=lambda k, p, t: (t - 1) * clamped_log(k, 1 - p) - t * clamped_log(k, p),
+    lambda k, g, y, p, t: g * (k.log1p(-p) - k.log(p)),
+    body=lambda k, p, t: (t - 1) * clamped_log1m(k, p) - t * clamped_log(k, p),
     doc="-(t log p + (1 - t) log(1 - p)), each logarithm at least -100.",
 )
 
@@ -189,11 +209,12 @@ logistic_loss_elements = elementwise(
     "logistic_loss_elements",
     lambda k, g, y, x, t: g * (k.sigmoid(x) - t),
     lambda k, g, y, x, t: -g * x,
-    body=lambda k, x, t: k.maximum(x, 0.0) - x * t + k.log1p(k.exp(-k.abs(x))),
+    body=lambda k, x, t: k.where(k.greater(x, 0), x * (1 - t), -x * t) + k.log1p(k.exp(-k.abs(x))),
     doc="Binary cross-entropy of sigmoid(x) and t, without overflow.",
 )
 
 
+@quiet
 def binary_cross_entropy(input: Any, target: Any, weight: Any = None, reduction: str = "mean") -> Tensor:
     """Binary cross-entropy of probabilities: -(t log p + (1 - t) log(1 - p)), each logarithm at least -100.
 
@@ -218,6 +239,7 @@ def binary_cross_entropy(input: Any, target: Any, weight: Any = None, reduction:
     return reduced(rescaled("binary_cross_entropy", losses, weight), reduction)
 
 
+@quiet
 def binary_cross_entropy_with_logits(
     input: Any, target: Any, weight: Any = None, reduction: str = "mean", pos_weight: Any = None
 ) -> Tensor:
@@ -242,6 +264,7 @@ def binary_cross_entropy_with_logits(
     return reduced(rescaled(name, losses, weight), reduction)
 
 
+@quiet
 def hinge_embedding_loss(input: Any, target: Any, margin: float = 1.0, reduction: str = "mean") -> Tensor:
     """The input where the target is 1, max(0, margin - input) where it is -1.
 
@@ -258,6 +281,7 @@ def hinge_embedding_loss(input: Any, target: Any, margin: float = 1.0, reduction
     return reduced(far + k.where(k.not_equal(target, -1), input, 0), reduction)
 
 
+@quiet
 def soft_margin_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor:
     """log(1 + exp(-target * input)), for targets 1 and -1.
 
@@ -272,6 +296,7 @@ def soft_margin_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor
     return reduced(-k.log_sigmoid(input * target), reduction)
 
 
+@quiet
 def margin_ranking_loss(input1: Any, input2: Any, target: Any, margin: float = 0.0, reduction: str = "mean") -> Tensor:
     """max(0, margin - target * (input1 - input2)): input1 should rank higher where the target is 1, lower where -1.
 
@@ -299,6 +324,7 @@ kl_elements = elementwise(
 )
 
 
+@quiet
 def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = False) -> Tensor:
     """Kullback-Leibler divergence, target * (log(target) - input), of an `input` of log-probabilities.
 

@@ -45,6 +45,8 @@ def along_axis(kernel: Callable[..., Any]) -> Callable[..., Any]:
 
     def call(x: Any, axis: Any = -1) -> Any:
         x = floating(x)
+        if x.dtype == np.float16:  # computed in float32, rounded once
+            return call(x.astype(np.float32), axis).astype(np.float16)
         if x.ndim == 0:
             return kernel(x[None], axis).reshape(())
         if x.size == 0:
@@ -152,6 +154,9 @@ def share(labels: Any, mask: Any) -> float:
 def cross_entropy_rows(logits: Any, labels: Any, ignore_index: int, reduction: str) -> Any:
     """log(sum(exp(logits))) - logits[label] of every row, reduced."""
     x = floating(logits)
+    if x.dtype == np.float16:
+        losses = cross_entropy_rows(x.astype(np.float32), labels, ignore_index, reduction)
+        return losses.astype(np.float16)
     mask = counted(labels, x.shape[1], ignore_index)
     if len(labels) != len(x):
         raise ValueError(f"{len(x)} rows of logits but {len(labels)} labels")
@@ -176,6 +181,9 @@ def cross_entropy_rows(logits: Any, labels: Any, ignore_index: int, reduction: s
 def cross_entropy_rows_grad(g: Any, logits: Any, labels: Any, ignore_index: int, reduction: str) -> Any:
     """(softmax(logits) - one_hot(labels)) * g, the reduction's share included."""
     x = floating(logits)
+    if x.dtype == np.float16:
+        wide = np.asarray(g, np.float32), x.astype(np.float32)
+        return cross_entropy_rows_grad(*wide, labels, ignore_index, reduction).astype(np.float16)
     if x.size == 0:
         return np.zeros_like(x)
     mask = counted(labels, x.shape[1], ignore_index)
