@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib.util
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -208,9 +207,11 @@ LOADERS: dict[str, Callable[[], Backend]] = {"numpy": _load_numpy, "numba": _loa
 
 def _why_not(name: str) -> str:
     """Why a backend cannot be used here, or "" when it can."""
+    from importlib.util import find_spec  # not at the top: it costs a millisecond of every start
+
     if name == "numba":
         for package in ("numba", "scipy"):
-            if importlib.util.find_spec(package) is None:
+            if find_spec(package) is None:
                 return f"{package} is not installed; pip install 'gradengine[numba]'"
         return ""
     if name == "cupy":

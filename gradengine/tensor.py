@@ -764,7 +764,13 @@ class enable_grad(no_grad):
 
 
 def is_grad_enabled() -> bool:
-    """True when ops are recorded in this thread."""
+    """True when ops are recorded in this thread.
+
+    >>> import gradengine as ge
+    >>> with ge.no_grad():
+    ...     ge.is_grad_enabled()
+    False
+    """
     return mode.recording
 
 

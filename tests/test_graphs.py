@@ -69,7 +69,7 @@ def run(module, leaves, steps, f):
         if max(np.prod(tuple(out.shape), dtype=int), 1) > 300:
             out = out.sum()
         values.append(out)
-    return sum(v.sum() * (i + 1) for i, v in enumerate(values[len(leaves) :])) + values[0].sum()
+    return sum(v.sum() * (i + 1) for i, v in enumerate(values[len(leaves) :])) + sum(leaf.sum() for leaf in leaves)
 
 
 def arrays_of(leaves, seed):

@@ -12,6 +12,7 @@ May import tensor, backend and errors.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import sys
 from typing import TYPE_CHECKING, Any
@@ -66,13 +67,7 @@ def elementwise(
         call = nary(op, len(rules))
     else:
         call = unary(op) if len(rules) == 1 else binary(op)
-    inputs = {1: ["x"], 2: ["x1", "x2"]}.get(len(rules), [f"x{i}" for i in range(1, len(rules) + 1)])
-    parameters = [inspect.Parameter(n, inspect.Parameter.POSITIONAL_ONLY) for n in inputs]
-    parameters += [
-        inspect.Parameter(n, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=defaults.get(n, inspect.Parameter.empty))
-        for n in names
-    ]
-    return dress(call, op, inspect.Signature(parameters), doc)
+    return dress(call, op, doc, PLAIN_SIGNATURES.get(len(rules)) if not names else signature_of(len(rules), op))
 
 
 def primitive(
@@ -97,19 +92,18 @@ def primitive(
     """
 
     def decorate(stub: Callable[..., Any]) -> Callable[..., Tensor]:
-        signature = inspect.signature(stub)
-        arrays = [p for p in signature.parameters.values() if p.kind is p.POSITIONAL_ONLY]
-        variadic = any(p.kind is p.VAR_POSITIONAL for p in signature.parameters.values())
-        names, defaults = metadata(stub, len(arrays))
+        code = stub.__code__
+        arrays, variadic = code.co_posonlyargcount, bool(code.co_flags & inspect.CO_VARARGS)
+        names, defaults = metadata(stub, arrays)
         body = None if kernel is None else (lambda k, *inputs, **params: kernel(*inputs, **params))
         per_array = VariadicRules(rules[0]) if variadic and rules else rules
         op = declare(
             Op(name or stub.__name__, rules=per_array, body=body, shape=shape, names=names, defaults=defaults)  # type: ignore[arg-type]
         )
         simple = not names and not variadic
-        make = {1: unary, 2: binary}.get(len(arrays)) if simple else None
-        call = make(op) if make else nary(op, None if variadic else len(arrays))
-        return dress(call, op, signature, stub.__doc__ or "")
+        make = {1: unary, 2: binary}.get(arrays) if simple else None
+        call = make(op) if make else nary(op, None if variadic else arrays)
+        return dress(call, op, stub.__doc__ or "", stub)
 
     return decorate
 
@@ -151,11 +145,8 @@ def composite(body: Callable[..., Any]) -> Callable[..., Tensor]:
     """
     from .. import ops as k
 
-    signature = inspect.signature(body)
-    parameters = list(signature.parameters.values())[1:]
-    arrays = sum(p.kind is p.POSITIONAL_ONLY for p in parameters)
-    if any(p.kind is p.POSITIONAL_ONLY for p in signature.parameters.values()):
-        arrays = sum(p.kind is p.POSITIONAL_ONLY for p in signature.parameters.values()) - 1
+    code = body.__code__
+    arrays = (code.co_posonlyargcount or code.co_argcount) - 1
     names, defaults = metadata(body, arrays + 1)
     op = declare(Op(body.__name__, kind="composite", body=body, names=names, defaults=defaults))
 
@@ -166,7 +157,7 @@ def composite(body: Callable[..., Any]) -> Callable[..., Tensor]:
         tensors = [t if isinstance(t, Tensor) or t is None else wrap(t, like) for t in args[:arrays]]
         return body(k, *tensors, *args[arrays:], **params)
 
-    return dress(call, op, signature.replace(parameters=parameters), body.__doc__ or "")
+    return dress(call, op, body.__doc__ or "", functools.partial(body, None))
 
 
 def update(name: str, function: Callable[..., Any]) -> Callable[..., None]:
@@ -192,14 +183,17 @@ def update(name: str, function: Callable[..., Any]) -> Callable[..., None]:
 
 
 def metadata(function: Callable[..., Any] | None, skip: int) -> tuple[tuple[str, ...], dict[str, Any]]:
-    """Names and defaults of the parameters after the first `skip` positional ones."""
+    """Names and defaults of the parameters after the first `skip` positional ones (read off the code: it is fast)."""
     if function is None:
         return (), EMPTY
-    parameters = list(inspect.signature(function).parameters.values())
-    kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    kept = [p for p in parameters[skip:] if p.kind not in kinds]
-    defaults = {p.name: p.default for p in kept if p.default is not inspect.Parameter.empty}
-    return tuple(p.name for p in kept), defaults
+    code = function.__code__
+    positional = code.co_varnames[: code.co_argcount]
+    keywords = code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
+    given = function.__defaults__ or ()
+    defaults = dict(zip(positional[len(positional) - len(given) :], given, strict=True))
+    defaults.update(function.__kwdefaults__ or {})
+    names = positional[skip:] + keywords
+    return names, {name: defaults[name] for name in names if name in defaults}
 
 
 def declare(op: Op) -> Op:
@@ -210,12 +204,32 @@ def declare(op: Op) -> Op:
     return op
 
 
-def dress(call: Callable[..., Any], op: Op, signature: inspect.Signature, doc: str) -> Callable[..., Tensor]:
-    """Give a dispatch closure the name, signature and docstring of its declaration."""
+PLAIN_SIGNATURES: dict[int, Any] = {
+    1: lambda x, /: x,
+    2: lambda x1, x2, /: x1,
+    3: lambda x1, x2, x3, /: x1,
+}
+
+
+def signature_of(arrays: int, op: Op) -> Callable[..., Any]:
+    """A function with the signature of a pointwise op that has metadata."""
+    parameters = [inspect.Parameter(f"x{i + 1}", inspect.Parameter.POSITIONAL_ONLY) for i in range(arrays)]
+    for name in op.names:
+        default = op.defaults.get(name, inspect.Parameter.empty)
+        parameters.append(inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default))
+
+    def signed(*args: Any, **kwargs: Any) -> None: ...
+
+    signed.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return signed
+
+
+def dress(call: Callable[..., Any], op: Op, doc: str, signed: Any) -> Callable[..., Tensor]:
+    """Give a dispatch closure the name and docstring of its declaration, and the signature of `signed`."""
     call.__name__ = call.__qualname__ = op.name
-    call.__doc__ = inspect.cleandoc(doc) or f"The op {op.name}."
+    call.__doc__ = doc or f"The op {op.name}."
     call.__module__ = sys._getframe(2).f_globals.get("__name__", __name__)
     call.op = op  # type: ignore[attr-defined]
-    call.__signature__ = signature  # type: ignore[attr-defined]
+    call.__wrapped__ = signed  # type: ignore[attr-defined]
     Tensor.ops_by_name.setdefault(op.name, call)
     return call

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import math
-import string
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from .linalg import matmul, vecdot
 from .reduce import sum as sum_over
 from .shape import diagonal, permute_dims, reshape
 
+LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"  # what `import string` would cost a start-up for
 __all__ = ["einsum"]
 
 Shape = tuple[int, ...]
@@ -129,9 +129,9 @@ def plan(equation: str, shapes: tuple[Shape, ...]) -> tuple[tuple[list[str], lis
         raise ArgumentError(f"einsum {equation!r}: the equation has {len(terms)} operands, {len(shapes)} were given")
     for part in (*terms, output):
         letters = part.replace("...", "", 1)
-        if not set(letters) <= set(string.ascii_letters):
+        if not set(letters) <= set(LETTERS):
             raise ArgumentError(f"einsum {equation!r}: {part!r} may consist of letters and one '...' only")
-    free = [c for c in string.ascii_letters if c not in text]
+    free = [c for c in LETTERS if c not in text]
     widest = 0
     for i, (term, shape) in enumerate(zip(terms, shapes)):
         extra = len(shape) - len(term.replace("...", ""))

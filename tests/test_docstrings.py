@@ -1,0 +1,49 @@
+"""Every public op and function has a docstring with an example, and the examples are true.
+
+Ops are closures made in another module than they are declared in, so a plain doctest run passes them by.
+"""
+
+import doctest
+import inspect
+
+import gradengine as ge
+import numpy as np
+import pytest
+from gradengine import ops
+from gradengine.nn import functional
+
+WITHOUT_EXAMPLE = {"manual_seed"}
+
+
+def public_functions():
+    found = {}
+    for module in (ge, functional):
+        for name in getattr(module, "__all__", vars(module)):
+            value = getattr(module, name)
+            if not name.startswith("_") and inspect.isroutine(value) and value.__module__.startswith("gradengine"):
+                found.setdefault(id(value), (name, value))
+    return dict(sorted(found.values(), key=lambda item: item[0]))
+
+
+FUNCTIONS = public_functions()
+INTERNAL = {n: f for n, f in vars(ops).items() if hasattr(f, "op") and ">>>" in (f.__doc__ or "") and n not in FUNCTIONS}
+
+
+@pytest.mark.parametrize("name", [*FUNCTIONS, *INTERNAL])
+def test_example(name):
+    function = FUNCTIONS.get(name) or INTERNAL[name]
+    text = inspect.cleandoc(function.__doc__ or "")
+    assert len(text.split("\n\n")[0]) > 5, f"{name} has no docstring"
+    if name in WITHOUT_EXAMPLE:
+        return
+    assert ">>>" in text, f"{name}: the docstring has no example"
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    test = doctest.DocTestParser().get_doctest(text, {"ge": ge, "np": np}, name, name, 0)
+    failures = []
+    doctest.DocTestRunner(optionflags=flags).run(test, out=failures.append)
+    assert not failures, "".join(failures)
+
+
+def test_signatures_name_the_metadata():
+    assert str(inspect.signature(ge.tanh)) == "(x, /)"
+    assert list(inspect.signature(ge.sum).parameters)[:3] == ["x", "axis", "keepdims"]
