@@ -311,6 +311,12 @@ ACTIVATIONS: list[tuple[str, dict[str, Any]]] = [
     ("Sigmoid", {}),
     ("LogSigmoid", {}),
     ("Tanh", {}),
+    ("Tanhshrink", {}),
+    ("Hardshrink", dict(lambd=1.0)),
+    ("Softshrink", {}),
+    ("Threshold", dict(threshold=0.5, value=-7)),
+    ("Threshold", dict(threshold=0.5, value=-7, inplace=True)),
+    ("Softmin", dict(dim=1)),
     ("Softmax", dict(dim=1)),
     ("LogSoftmax", dict(dim=0)),
 ]
@@ -349,6 +355,7 @@ LOSSES: list[tuple[str, dict[str, Any], str]] = [
     ("BCEWithLogitsLoss", dict(weight=[1.0, 1.0, 2.0, 0.1], pos_weight=[1.0, 3.0, 2.0, 0.1]), "probabilities"),
     ("KLDivLoss", dict(reduction="batchmean"), "probabilities"),
     ("KLDivLoss", dict(reduction="sum", log_target=True), "values"),
+    ("SoftMarginLoss", {}, "signs"),
     ("HingeEmbeddingLoss", {}, "signs"),
     ("HingeEmbeddingLoss", dict(margin=0.3, reduction="sum"), "signs"),
 ]
@@ -404,6 +411,12 @@ def test_layers_with_weights_equal_pytorchs(backend: str, torch: ModuleType, rng
     assert table.weight[2].tolist() == [0.0, 0.0, 0.0]
     table.load_state_dict({"weight": other.weight.detach().numpy()})
     compare(table, other, torch, np.array([[1, 2, 5], [1, 0, 2]]))
+    for options in ({}, {"bias": False}, {"elementwise_affine": False}):
+        norm, other_norm = nn.LayerNorm((3, 4), **options).double(), torch.nn.LayerNorm((3, 4), **options).double()
+        assert repr(norm) == repr(other_norm)
+        compare(norm, other_norm, torch, rng.standard_normal((2, 3, 4)))
+    ranking, other_ranking = nn.MarginRankingLoss(0.2), torch.nn.MarginRankingLoss(0.2)
+    compare(ranking, other_ranking, torch, rng.standard_normal(5), rng.standard_normal(5), rng.choice([-1.0, 1.0], 5))
     compare(nn.Flatten(), torch.nn.Flatten(), torch, rng.standard_normal((2, 3, 4)))
     compare(nn.Flatten(0, 1), torch.nn.Flatten(0, 1), torch, rng.standard_normal((2, 3, 4)))
     compare(nn.Unflatten(1, (3, -1)), torch.nn.Unflatten(1, (3, -1)), torch, rng.standard_normal((2, 12)))
@@ -442,6 +455,7 @@ def test_sequential_is_indexed_sliced_and_edited() -> None:
     assert isinstance(net[-1], nn.Linear)
     assert len(net[1:]) == 2
     assert list(net[1:].state_dict()) == ["2.weight", "2.bias"]  # as in PyTorch, a slice keeps the names
+    assert len(net[1:].append(nn.ReLU())) == 3
     net[1] = nn.Tanh()
     assert isinstance(net[1], nn.Tanh)
     net.append(nn.Sigmoid())
@@ -552,6 +566,8 @@ def test_loading_another_models_state_names_everything_and_changes_nothing() -> 
     with pytest.raises(CheckpointError, match="wrong shape") as loose:
         net.load_state_dict(state, strict=False)
     assert "missing" not in str(loose.value)
+    with pytest.raises(DTypeError, match="needs a mapping of path to value, got int 3"):
+        net.load_state_dict(3)  # type: ignore[arg-type]
     del state["head.weight"]
     left_out = net.load_state_dict(state, strict=False)
     assert left_out.missing_keys == ["scale", "blocks.1.seen", "head.weight"]

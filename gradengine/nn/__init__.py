@@ -6,6 +6,7 @@ from .activations import (
     ELU,
     GELU,
     SELU,
+    Hardshrink,
     Hardsigmoid,
     Hardswish,
     Hardtanh,
@@ -19,12 +20,16 @@ from .activations import (
     Sigmoid,
     SiLU,
     Softmax,
+    Softmin,
     Softplus,
+    Softshrink,
     Softsign,
     Tanh,
+    Tanhshrink,
+    Threshold,
 )
 from .containers import ModuleDict, ModuleList, Sequential
-from .layers import Dropout, Embedding, Flatten, Identity, Linear, Unflatten
+from .layers import Dropout, Embedding, Flatten, Identity, LayerNorm, Linear, Unflatten
 from .losses import (
     BCELoss,
     BCEWithLogitsLoss,
@@ -33,9 +38,11 @@ from .losses import (
     HuberLoss,
     KLDivLoss,
     L1Loss,
+    MarginRankingLoss,
     MSELoss,
     NLLLoss,
     SmoothL1Loss,
+    SoftMarginLoss,
 )
 from .module import Module
 from .parameter import Parameter
@@ -53,11 +60,13 @@ __all__ = [
     "Embedding",
     "Flatten",
     "Identity",
+    "LayerNorm",
     "Linear",
     "Unflatten",
     "CELU",
     "ELU",
     "GELU",
+    "Hardshrink",
     "Hardsigmoid",
     "Hardswish",
     "Hardtanh",
@@ -72,9 +81,13 @@ __all__ = [
     "Sigmoid",
     "SiLU",
     "Softmax",
+    "Softmin",
     "Softplus",
+    "Softshrink",
     "Softsign",
     "Tanh",
+    "Tanhshrink",
+    "Threshold",
     "BCELoss",
     "BCEWithLogitsLoss",
     "CrossEntropyLoss",
@@ -82,7 +95,9 @@ __all__ = [
     "HuberLoss",
     "KLDivLoss",
     "L1Loss",
+    "MarginRankingLoss",
     "MSELoss",
     "NLLLoss",
     "SmoothL1Loss",
+    "SoftMarginLoss",
 ]

@@ -55,32 +55,68 @@ class ReLU(Plain):
     function = staticmethod(F.relu)
 
 
+class ReLU6(Plain):
+    """`x` limited to the range from 0 to 6.
+
+    >>> import gradengine as ge
+    >>> ge.nn.ReLU6()(ge.tensor([-3.0, 0.0, 8.0]))
+    tensor([0., 0., 6.])
+    """
+
+    function = staticmethod(F.relu6)
+
+
 class SELU(Plain):
-    """The self-normalising ELU (Klambauer et al. 2017)."""
+    """The self-normalising ELU (Klambauer et al. 2017).
+
+    >>> import gradengine as ge
+    >>> ge.nn.SELU()(ge.tensor([-2.0, 0.0, 3.0]))
+    tensor([-1.5202,  0.    ,  3.1521])
+    """
 
     function = staticmethod(F.selu)
 
 
 class SiLU(Plain):
-    """`x * sigmoid(x)`, also called swish."""
+    """`x * sigmoid(x)`, also called swish.
+
+    >>> import gradengine as ge
+    >>> ge.nn.SiLU()(ge.tensor([-2.0, 0.0, 3.0]))
+    tensor([-0.2384,  0.    ,  2.8577])
+    """
 
     function = staticmethod(F.silu)
 
 
 class Mish(Plain):
-    """`x * tanh(softplus(x))` (Misra 2019)."""
+    """`x * tanh(softplus(x))` (Misra 2019).
+
+    >>> import gradengine as ge
+    >>> ge.nn.Mish()(ge.tensor([-2.0, 0.0, 3.0]))
+    tensor([-0.2525,  0.    ,  2.9865])
+    """
 
     function = staticmethod(F.mish)
 
 
 class Hardsigmoid(Plain):
-    """The sigmoid in three straight pieces."""
+    """The sigmoid in three straight pieces.
+
+    >>> import gradengine as ge
+    >>> ge.nn.Hardsigmoid()(ge.tensor([-2.0, 0.0, 3.0]))
+    tensor([0.1667, 0.5   , 1.    ])
+    """
 
     function = staticmethod(F.hardsigmoid)
 
 
 class Hardswish(Plain):
-    """`x * hardsigmoid(x)` (Howard et al. 2019)."""
+    """`x * hardsigmoid(x)` (Howard et al. 2019).
+
+    >>> import gradengine as ge
+    >>> ge.nn.Hardswish()(ge.tensor([-2.0, 0.0, 3.0]))
+    tensor([-0.3333,  0.    ,  3.    ])
+    """
 
     function = staticmethod(F.hardswish)
 
@@ -97,25 +133,56 @@ class Sigmoid(Activation):
 
 
 class LogSigmoid(Activation):
-    """`log(sigmoid(x))`, without underflow."""
+    """`log(sigmoid(x))`, without underflow.
+
+    >>> import gradengine as ge
+    >>> ge.nn.LogSigmoid()(ge.tensor([-2.0, 0.0, 3.0]))
+    tensor([-2.1269, -0.6931, -0.0486])
+    """
 
     function = staticmethod(F.logsigmoid)
 
 
 class Tanh(Activation):
-    """The hyperbolic tangent."""
+    """The hyperbolic tangent.
+
+    >>> import gradengine as ge
+    >>> ge.nn.Tanh()(ge.tensor([-2.0, 0.0, 3.0]))
+    tensor([-0.964 ,  0.    ,  0.9951])
+    """
 
     function = staticmethod(F.tanh)
 
 
 class Softsign(Activation):
-    """`x / (1 + |x|)`."""
+    """`x / (1 + |x|)`.
+
+    >>> import gradengine as ge
+    >>> ge.nn.Softsign()(ge.tensor([-2.0, 0.0, 3.0]))
+    tensor([-0.6667,  0.    ,  0.75  ])
+    """
 
     function = staticmethod(F.softsign)
 
 
+class Tanhshrink(Activation):
+    """`x - tanh(x)`.
+
+    >>> import gradengine as ge
+    >>> ge.nn.Tanhshrink()(ge.tensor([-2.0, 0.0, 3.0]))
+    tensor([-1.036 ,  0.    ,  2.0049])
+    """
+
+    function = staticmethod(F.tanhshrink)
+
+
 class LeakyReLU(Activation):
-    """`x` where it is positive, else `negative_slope * x`."""
+    """`x` where it is positive, else `negative_slope * x`.
+
+    >>> import gradengine as ge
+    >>> ge.nn.LeakyReLU(0.1)(ge.tensor([-2.0, 0.0, 3.0]))
+    tensor([-0.2,  0. ,  3. ])
+    """
 
     function = staticmethod(F.leaky_relu)
     settings = shown = ("negative_slope",)
@@ -151,7 +218,12 @@ class PReLU(Module):
 
 
 class ELU(Activation):
-    """`x` where it is positive, else `alpha * (exp(x) - 1)` (Clevert et al. 2016)."""
+    """`x` where it is positive, else `alpha * (exp(x) - 1)` (Clevert et al. 2016).
+
+    >>> import gradengine as ge
+    >>> ge.nn.ELU()(ge.tensor([-2.0, 0.0, 3.0]))
+    tensor([-0.8647,  0.    ,  3.    ])
+    """
 
     function = staticmethod(F.elu)
     settings = shown = ("alpha",)
@@ -162,7 +234,12 @@ class ELU(Activation):
 
 
 class CELU(Activation):
-    """`x` where it is positive, else `alpha * (exp(x / alpha) - 1)` (Barron 2017)."""
+    """`x` where it is positive, else `alpha * (exp(x / alpha) - 1)` (Barron 2017).
+
+    >>> import gradengine as ge
+    >>> ge.nn.CELU(alpha=2.0)(ge.tensor([-2.0, 0.0, 3.0]))
+    tensor([-1.2642,  0.    ,  3.    ])
+    """
 
     function = staticmethod(F.celu)
     settings = shown = ("alpha",)
@@ -173,7 +250,12 @@ class CELU(Activation):
 
 
 class GELU(Activation):
-    """`x` times the normal distribution function of `x`; `approximate="tanh"` is the quicker form."""
+    """`x` times the normal distribution function of `x`; `approximate="tanh"` is the quicker form.
+
+    >>> import gradengine as ge
+    >>> ge.nn.GELU(approximate="tanh")(ge.tensor([-2.0, 0.0, 3.0]))
+    tensor([-0.0454,  0.    ,  2.9964])
+    """
 
     function = staticmethod(F.gelu)
     settings = shown = ("approximate",)
@@ -184,7 +266,12 @@ class GELU(Activation):
 
 
 class Softplus(Activation):
-    """`log(1 + exp(beta * x)) / beta`, and `x` itself where `beta * x` is above `threshold`."""
+    """`log(1 + exp(beta * x)) / beta`, and `x` itself where `beta * x` is above `threshold`.
+
+    >>> import gradengine as ge
+    >>> ge.nn.Softplus()(ge.tensor([-2.0, 0.0, 3.0]))
+    tensor([0.1269, 0.6931, 3.0486])
+    """
 
     function = staticmethod(F.softplus)
     settings = shown = ("beta", "threshold")
@@ -195,7 +282,12 @@ class Softplus(Activation):
 
 
 class Hardtanh(Activation):
-    """`x` limited to the range from `min_val` to `max_val`."""
+    """`x` limited to the range from `min_val` to `max_val`.
+
+    >>> import gradengine as ge
+    >>> ge.nn.Hardtanh()(ge.tensor([-2.0, 0.0, 3.0]))
+    tensor([-1.,  0.,  1.])
+    """
 
     function = staticmethod(F.hardtanh)
     settings = shown = ("min_val", "max_val")
@@ -205,14 +297,53 @@ class Hardtanh(Activation):
         self.min_val, self.max_val, self.inplace = min_val, max_val, inplace
 
 
-class ReLU6(Hardtanh):
-    """`x` limited to the range from 0 to 6."""
+class Threshold(Activation):
+    """`x` where it is above `threshold`, else `value`.
 
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__(0.0, 6.0, inplace)
+    >>> import gradengine as ge
+    >>> ge.nn.Threshold(0.5, -7)(ge.tensor([0.25, 2.0]))
+    tensor([-7.,  2.])
+    """
+
+    function = staticmethod(F.threshold)
+    settings = ("threshold", "value")
+
+    def __init__(self, threshold: float, value: float, inplace: bool = False) -> None:
+        super().__init__()
+        self.threshold, self.value, self.inplace = threshold, value, inplace
 
     def extra_repr(self) -> str:
-        return "inplace=True" * self.inplace
+        return f"threshold={self.threshold}, value={self.value}" + ", inplace=True" * self.inplace
+
+
+class Hardshrink(Activation):
+    """`x` where it is farther from 0 than `lambd`, else 0.
+
+    >>> import gradengine as ge
+    >>> ge.nn.Hardshrink()(ge.tensor([-2.0, 0.0, 3.0]))
+    tensor([-2.,  0.,  3.])
+    """
+
+    function = staticmethod(F.hardshrink)
+    settings = ("lambd",)
+
+    def __init__(self, lambd: float = 0.5) -> None:
+        super().__init__()
+        self.lambd = lambd
+
+    def extra_repr(self) -> str:
+        return str(self.lambd)
+
+
+class Softshrink(Hardshrink):
+    """`x` moved towards 0 by `lambd`, and not beyond.
+
+    >>> import gradengine as ge
+    >>> ge.nn.Softshrink()(ge.tensor([-2.0, 0.0, 3.0]))
+    tensor([-1.5,  0. ,  2.5])
+    """
+
+    function = staticmethod(F.softshrink)
 
 
 class AlongAxis(Module):
@@ -243,6 +374,22 @@ class Softmax(AlongAxis):
 
 
 class LogSoftmax(AlongAxis):
-    """The logarithm of the softmax along the axis `dim`, without underflow."""
+    """The logarithm of the softmax along the axis `dim`, without underflow.
+
+    >>> import gradengine as ge
+    >>> ge.nn.LogSoftmax()(ge.tensor([0.0, 0.0]))
+    tensor([-0.6931, -0.6931])
+    """
 
     function = staticmethod(F.log_softmax)
+
+
+class Softmin(AlongAxis):
+    """The softmax of `-x` along the axis `dim`.
+
+    >>> import gradengine as ge
+    >>> ge.nn.Softmin()(ge.tensor([0.0, 1000.0, 0.0]))
+    tensor([0.5, 0. , 0.5])
+    """
+
+    function = staticmethod(F.softmin)

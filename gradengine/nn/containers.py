@@ -16,6 +16,8 @@ S = TypeVar("S", bound="Numbered")
 class Numbered(Module):
     """Modules in a row, registered as "0", "1", ...: what Sequential and ModuleList have in common."""
 
+    slices_keep_names = False  # those of a Sequential do, as in PyTorch
+
     def _names(self) -> list[str]:
         return [name for name, kind in self._registered.items() if kind is MODULE]
 
@@ -45,7 +47,7 @@ class Numbered(Module):
             return self.__dict__[self._name(index)]
         part = type(self)()
         for i, name in enumerate(self._names()[index]):
-            part.add_module(name if isinstance(self, Sequential) else str(i), self.__dict__[name])
+            part.add_module(name if self.slices_keep_names else str(i), self.__dict__[name])
         return part
 
     def __setitem__(self, index: int, module: Module) -> None:
@@ -64,7 +66,10 @@ class Numbered(Module):
 
     def append(self: S, module: Module) -> S:
         """Add a module at the end."""
-        self.add_module(str(len(self)), module)
+        number = len(self)
+        while str(number) in self._registered:  # after a slice, numbers may run ahead of positions
+            number += 1
+        self.add_module(str(number), module)
         return self
 
     def extend(self: S, modules: Iterable[Module]) -> S:
@@ -104,6 +109,8 @@ class Sequential(Numbered):
       (2): Linear(in_features=3, out_features=2, bias=True)
     )
     """
+
+    slices_keep_names = True
 
     def __init__(self, *modules: Any) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Layers that hold weights or change shapes: Linear, Embedding, Dropout, Flatten, Unflatten, Identity.
+"""Layers that hold weights or change shapes: Linear, Embedding, LayerNorm, Dropout, Flatten, ...
 
 May import functional, init, module, parameter, ops and errors.
 """
@@ -6,6 +6,7 @@ May import functional, init, module, parameter, ops and errors.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from .. import ops
@@ -150,6 +151,49 @@ class Dropout(Module):
 
     def extra_repr(self) -> str:
         return f"p={self.p}, inplace={self.inplace}"
+
+
+class LayerNorm(Module):
+    """Zero mean and unit variance over the last axes, then `* weight + bias`, which are learned.
+
+    `normalized_shape` (an int or a tuple) is the shape of those axes. `elementwise_affine=False` leaves weight and
+    bias out, `bias=False` the bias. Raises ShapeError when the input's last axes are others. Ba et al. 2016.
+
+    >>> import gradengine as ge
+    >>> ge.nn.LayerNorm(2)(ge.tensor([1.0, 3.0])).shape
+    (2,)
+    """
+
+    def __init__(
+        self,
+        normalized_shape: int | Sequence[int],
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+        self.normalized_shape, self.eps, self.elementwise_affine = shape, eps, elementwise_affine
+        for name, wanted in (("weight", elementwise_affine), ("bias", elementwise_affine and bias)):
+            learned = Parameter(ops.empty(shape, device=device, dtype=dtype)) if wanted else None
+            self.register_parameter(name, learned)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Set weights to 1 and biases to 0."""
+        if self.weight is not None:
+            init.ones_(self.weight)
+        if self.bias is not None:
+            init.zeros_(self.bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        bias = self.bias is not None
+        return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}, bias={bias}"
 
 
 class Flatten(Module):

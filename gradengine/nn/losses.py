@@ -44,13 +44,23 @@ class MSELoss(Loss):
 
 
 class L1Loss(Loss):
-    """The mean of the absolute differences: `functional.l1_loss`."""
+    """The mean of the absolute differences: `functional.l1_loss`.
+
+    >>> import gradengine as ge
+    >>> round(ge.nn.L1Loss()(ge.tensor([1.0, 2.0]), ge.tensor([1.0, 4.0])).item(), 4)
+    1.0
+    """
 
     function = staticmethod(F.l1_loss)
 
 
 class HuberLoss(Loss):
-    """Half the squared difference up to `delta`, then linear: `functional.huber_loss`."""
+    """Half the squared difference up to `delta`, then linear: `functional.huber_loss`.
+
+    >>> import gradengine as ge
+    >>> round(ge.nn.HuberLoss(delta=1.0)(ge.tensor([1.0, 2.0]), ge.tensor([1.0, 4.0])).item(), 4)
+    0.75
+    """
 
     function = staticmethod(F.huber_loss)
     settings = ("delta",)
@@ -61,7 +71,12 @@ class HuberLoss(Loss):
 
 
 class SmoothL1Loss(Loss):
-    """The absolute difference, rounded off below `beta`: `functional.smooth_l1_loss`."""
+    """The absolute difference, rounded off below `beta`: `functional.smooth_l1_loss`.
+
+    >>> import gradengine as ge
+    >>> round(ge.nn.SmoothL1Loss(beta=1.0)(ge.tensor([1.0, 2.0]), ge.tensor([1.0, 4.0])).item(), 4)
+    0.75
+    """
 
     function = staticmethod(F.smooth_l1_loss)
     settings = ("beta",)
@@ -103,7 +118,12 @@ class CrossEntropyLoss(WeightedLoss):
 
 
 class NLLLoss(WeightedLoss):
-    """Minus the given log-probability of the target class: `functional.nll_loss`."""
+    """Minus the given log-probability of the target class: `functional.nll_loss`.
+
+    >>> import gradengine as ge
+    >>> round(ge.nn.NLLLoss()(ge.log(ge.tensor([[0.25, 0.75]])), ge.tensor([1])).item(), 4)
+    0.2877
+    """
 
     function = staticmethod(F.nll_loss)
     settings = ("weight", "ignore_index")
@@ -114,7 +134,12 @@ class NLLLoss(WeightedLoss):
 
 
 class BCELoss(WeightedLoss):
-    """Binary cross-entropy of probabilities: `functional.binary_cross_entropy`."""
+    """Binary cross-entropy of probabilities: `functional.binary_cross_entropy`.
+
+    >>> import gradengine as ge
+    >>> round(ge.nn.BCELoss()(ge.tensor([0.5, 0.75]), ge.tensor([0.0, 1.0])).item(), 4)
+    0.4904
+    """
 
     function = staticmethod(F.binary_cross_entropy)
     settings = ("weight",)
@@ -124,7 +149,12 @@ class BCELoss(WeightedLoss):
 
 
 class BCEWithLogitsLoss(WeightedLoss):
-    """Binary cross-entropy of the sigmoid of the input: `functional.binary_cross_entropy_with_logits`."""
+    """Binary cross-entropy of the sigmoid of the input: `functional.binary_cross_entropy_with_logits`.
+
+    >>> import gradengine as ge
+    >>> round(ge.nn.BCEWithLogitsLoss()(ge.tensor([0.0, 2.0]), ge.tensor([0.0, 1.0])).item(), 4)
+    0.41
+    """
 
     function = staticmethod(F.binary_cross_entropy_with_logits)
     settings = ("weight", "pos_weight")
@@ -137,6 +167,11 @@ class KLDivLoss(Loss):
     """The Kullback-Leibler divergence from the target to the input's exp: `functional.kl_div`.
 
     `reduction="batchmean"`, the sum over the number of rows, is the mathematical one.
+
+    >>> import gradengine as ge
+    >>> loss = ge.nn.KLDivLoss(reduction="batchmean")
+    >>> round(loss(ge.log(ge.tensor([[0.5, 0.5]])), ge.tensor([[0.25, 0.75]])).item(), 4)
+    0.1308
     """
 
     function = staticmethod(F.kl_div)
@@ -148,7 +183,12 @@ class KLDivLoss(Loss):
 
 
 class HingeEmbeddingLoss(Loss):
-    """The distance for targets 1, the distance short of `margin` for targets -1: `functional.hinge_embedding_loss`."""
+    """The distance for targets 1, the distance short of `margin` for targets -1: `functional.hinge_embedding_loss`.
+
+    >>> import gradengine as ge
+    >>> round(ge.nn.HingeEmbeddingLoss()(ge.tensor([0.5, 0.5]), ge.tensor([1.0, -1.0])).item(), 4)
+    0.5
+    """
 
     function = staticmethod(F.hinge_embedding_loss)
     settings = ("margin",)
@@ -156,3 +196,33 @@ class HingeEmbeddingLoss(Loss):
     def __init__(self, margin: float = 1.0, reduction: str = "mean") -> None:
         super().__init__(reduction)
         self.margin = margin
+
+
+class SoftMarginLoss(Loss):
+    """`log(1 + exp(-target * input))` for targets 1 and -1: `functional.soft_margin_loss`.
+
+    >>> import gradengine as ge
+    >>> round(ge.nn.SoftMarginLoss()(ge.tensor([0.0, 2.0]), ge.tensor([1.0, -1.0])).item(), 4)
+    1.41
+    """
+
+    function = staticmethod(F.soft_margin_loss)
+
+
+class MarginRankingLoss(Loss):
+    """How far `input1` is from lying `margin` above `input2` (target 1) or below: `functional.margin_ranking_loss`.
+
+    >>> import gradengine as ge
+    >>> loss = ge.nn.MarginRankingLoss(margin=0.5)
+    >>> loss(ge.tensor([1.0, 2.0]), ge.tensor([0.0, 3.0]), ge.tensor([1.0, 1.0])).item()
+    0.75
+    """
+
+    function = staticmethod(F.margin_ranking_loss)
+
+    def __init__(self, margin: float = 0.0, reduction: str = "mean") -> None:
+        super().__init__(reduction)
+        self.margin = margin
+
+    def forward(self, input1: Tensor, input2: Tensor, target: Tensor) -> Tensor:  # type: ignore[override]
+        return F.margin_ranking_loss(input1, input2, target, margin=self.margin, reduction=self.reduction)

@@ -342,6 +342,8 @@ class Module:
         >>> bool((a.weight == b.weight).all())
         True
         """
+        if not hasattr(state_dict, "keys"):
+            raise DTypeError(f"load_state_dict: needs a mapping of path to value, got {describe(state_dict)}")
         own = dict(self._state(""))
         keys = IncompatibleKeys([k for k in own if k not in state_dict], [k for k in state_dict if k not in own])
         given = {path: state_dict[path] for path in own if path in state_dict}
