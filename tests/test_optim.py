@@ -161,6 +161,34 @@ def test_state_dict_has_pytorchs_structure(name: str, torch: ModuleType, rng: np
     assert mine["param_groups"][0].keys() == other["param_groups"][0].keys() - extra
 
 
+@pytest.mark.torch
+@every_optimizer
+def test_continues_from_pytorchs_state(
+    name: str, options: dict[str, Any], torch: ModuleType, rng: np.random.Generator
+) -> None:
+    theirs = [torch.tensor(value, requires_grad=True) for value in arrays(rng)]
+    their_optimizer = getattr(torch.optim, name)(theirs, **options)
+    ours: list[ge.Tensor] = []
+    for step in range(6):
+        if step == 3:
+            ours = parameters([q.detach().numpy() for q in theirs])
+            our_optimizer = getattr(optim, name)(ours)
+            state = their_optimizer.state_dict()
+            state["state"] = {
+                number: {k: v.numpy().copy() if torch.is_tensor(v) else v for k, v in held.items()}
+                for number, held in state["state"].items()
+            }
+            our_optimizer.load_state_dict(state)
+        gradients = arrays(rng)
+        for q, g in zip(theirs, gradients, strict=True):
+            q.grad = torch.tensor(g)
+        their_optimizer.step()
+        if ours:
+            run(our_optimizer, ours, [gradients])
+    for a, b in zip(ours, theirs, strict=True):
+        assert_close(a, b)
+
+
 def test_parameter_groups_have_their_own_options(rng: np.random.Generator) -> None:
     a, b, c = parameters([np.ones(2), np.ones(2), np.ones(2)])
     optimizer = optim.SGD([{"params": [a]}, {"params": b, "lr": 0.5}], lr=0.1)
@@ -174,6 +202,15 @@ def test_parameter_groups_have_their_own_options(rng: np.random.Generator) -> No
     saved = optimizer.state_dict()
     assert [group["params"] for group in saved["param_groups"]] == [[0], [1], [2]]
     assert "lr: 0.5" in repr(optimizer)
+
+
+def test_options_may_be_numpy_numbers() -> None:
+    p = ge.nn.Parameter(ge.ones(2))
+    optimizer = optim.SGD([p], lr=np.float32(0.5), momentum=np.float64(0.5))  # type: ignore[arg-type]
+    p.grad = ge.ones(2)
+    optimizer.step()
+    assert p.dtype == np.float32
+    assert json.loads(json.dumps(optimizer.state_dict()["param_groups"]))[0]["lr"] == 0.5
 
 
 def test_zero_grad_forgets_or_zeroes() -> None:

@@ -162,6 +162,9 @@ class Optimizer:
             known.add(p)
         for option, value in self.defaults.items():
             group.setdefault(option, value)
+        for option, value in group.items():
+            if isinstance(value, np.generic):  # JSON knows no NumPy numbers
+                group[option] = value.item()
         self.check(group)
         self.param_groups.append(group)
 
@@ -234,7 +237,9 @@ class Optimizer:
             p = by_number.get(int(number) if isinstance(number, str) and number.isdigit() else number)
             if p is None:
                 raise CheckpointError(f"load_state_dict: the state is of parameter {number!r}, which is in no group")
-            loaded_states[p] = {key: self.loaded(p, number, key, value) for key, value in held.items()}
+            loaded_states[p] = {
+                key: self.loaded(p, number, key, value) for key, value in held.items() if value is not None
+            }
         for group in loaded_groups:
             for p in group["params"]:
                 held = loaded_states.get(p)
