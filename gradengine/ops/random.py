@@ -151,11 +151,6 @@ def manual_seed(seed: int) -> Generator:
 
 
 @primitive(None)
-def random_bits(state, /, count):
-    """The first `count` 64-bit words after a state."""
-
-
-@primitive(None)
 def random_uniform(state, /, shape, low, high, dtype):
     """Uniform numbers in [low, high)."""
 
@@ -377,7 +372,7 @@ def dropout_mask(
     """What dropout multiplies with: 0 with probability `p`, else 1 / (1 - p). Raises ArgumentError for a bad `p`.
 
     >>> import gradengine as ge
-    >>> ge.dropout_mask((3,), 0.0), ge.dropout_mask((3,), 1.0)
+    >>> ge.ops.dropout_mask((3,), 0.0), ge.ops.dropout_mask((3,), 1.0)
     (tensor([1., 1., 1.]), tensor([0., 0., 0.]))
     """
     sizes, kind = shape_of("dropout_mask", (shape,)), float_dtype("dropout_mask", dtype)

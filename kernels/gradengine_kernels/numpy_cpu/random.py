@@ -218,7 +218,6 @@ def random_dropout(state: Any, shape: tuple[int, ...], p: float, dtype: Any) -> 
 
 
 KERNELS = {
-    "random_bits": random_bits,
     "random_uniform": random_uniform,
     "random_normal": random_normal,
     "random_integers": random_integers,
