@@ -184,6 +184,7 @@ BODIES: dict[str, Callable[..., Any]] = {
     "rsqrt": lambda k, x: 1.0 / k.sqrt(x),
     "pow": lambda k, x, y: power(x, y),
     "relu": lambda k, x: k.maximum(x, 0.0),
+    "logaddexp": lambda k, a, b: k.where(a == b, a + math.log(2), k.maximum(a, b) + k.log1p(k.exp(-abs(a - b)))),
 }
 
 

@@ -6,16 +6,25 @@ costs nothing: Numba loads with the first array that is large enough.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import contextlib
+from typing import TYPE_CHECKING
 
+from . import fused, rows
 from .fused import SMALL, pointwise
+from .rows import kernels
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Iterator
 
-__all__ = ["SMALL", "kernels", "pointwise"]
+__all__ = ["SMALL", "every_size", "kernels", "pointwise"]
 
 
-def kernels(numpy_kernels: Mapping[str, Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
-    """Kernels for large arrays over the NumPy ones of the same names, which take all others."""
-    return {}
+@contextlib.contextmanager
+def every_size() -> Iterator[None]:
+    """Compiled kernels for arrays of every size in all threads, so that small cases test them."""
+    before = fused.SMALL
+    fused.SMALL = rows.SMALL = 0
+    try:
+        yield
+    finally:
+        fused.SMALL = rows.SMALL = before

@@ -15,12 +15,18 @@ from .. import expr, render
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-# Arrays with fewer elements go the NumPy way.
-SMALL = 1 << 14
+# Arrays with fewer elements go the NumPy way. A fused loop of a few operations wins from about here; an operation
+# that is one NumPy function wins nothing before there is work for two threads.
+SMALL = 1 << 13
+SMALL_FOR_ONE_OPERATION = 1 << 20
+MOST_PLANS = 64  # kernels per function; a parameter that never comes twice must not compile for ever
 
 F32, F64, BOOL = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.bool_)
 ndarray = np.ndarray
-FULL, ROW, COLUMN = render.FULL, render.ROW, render.COLUMN
+# How an operand is laid out, as it stands in the key of a plan; one more for a mask.
+SCALAR, FULL, ROW, COLUMN = 0, 1, 3, 5
+LAYOUTS = {FULL: render.FULL, ROW: render.ROW, COLUMN: render.COLUMN}
+SLOW_IN_NUMPY = frozenset(("sigmoid", "erf", "where", "sign", "isinf"))
 
 
 class Fused:
@@ -35,189 +41,205 @@ class Fused:
     ) -> None:
         self.name, self.function, self.fallback, self.bodies = name, function, fallback, bodies
         self.plans: dict[Any, Plan | None] = {}
+        self.alike: dict[Any, Plan] = {}  # for operands of one shape and dtype, and no more to know: by dtype
+        self.one_operation = False  # found to be so, for operands of one shape
 
     def __call__(self, arrays: Sequence[Any], params: Mapping[str, Any], out: Sequence[Any] | None = None) -> Any:
         """Run the kernel that fits the operands, or the fallback where none does."""
-        shape: tuple[int, ...] = ()
-        size = 0
-        dtype = None
-        for x in arrays:
-            if type(x) is ndarray:
-                if x.size > size:
-                    shape, size = x.shape, x.size
-                if x.dtype is not BOOL:
-                    dtype = x.dtype
-        if size < SMALL or (dtype is not F32 and dtype is not F64):
+        x = arrays[0]
+        if type(x) is ndarray and not params and out is None:
+            shape, dtype = x.shape, x.dtype
+            for x in arrays:
+                if type(x) is not ndarray or x.shape != shape or x.dtype is not dtype or not x.flags.c_contiguous:
+                    break
+            else:
+                size = x.size
+                if self.one_operation and size < SMALL_FOR_ONE_OPERATION and SMALL:
+                    return self.fallback(*arrays)
+                plan = self.alike.get(dtype)
+                if plan is not None and size:
+                    return plan.run(arrays, (), shape, size, dtype, 0, None)
+        return self.run_laid_out(arrays, params, out)
+
+    def run_laid_out(self, arrays: Sequence[Any], params: Mapping[str, Any], out: Sequence[Any] | None) -> Any:
+        """The same for operands of any kind."""
+        largest = max([x for x in arrays if type(x) is ndarray], key=lambda x: x.size, default=None)
+        if largest is None or largest.size < SMALL or not largest.size or len(self.plans) > MOST_PLANS:
             return self.fallback(*arrays, **params)
-        key: list[Any] = [dtype is F32]
-        buffers = []
-        scalars = []
-        columns = 0
+        shape = largest.shape
+        dtype = next((x.dtype for x in arrays if type(x) is ndarray and x.dtype is not BOOL), None)
+        if dtype is not F32 and dtype is not F64:
+            return self.fallback(*arrays, **params)
+        codes, buffers, scalars, columns = [], [], [], 0
         for x in arrays:
             if type(x) is ndarray:
-                if x.shape == shape and (x.dtype is dtype or x.dtype is BOOL) and x.flags.c_contiguous:
-                    buffers.append(x)
-                    key.append(1 if x.dtype is dtype else 2)
-                    continue
-                code, x, length = self.classify(x, shape, dtype)
+                code, length = layout(x, shape, dtype)
                 if code is None or (length and columns and length != columns):
                     return self.fallback(*arrays, **params)
                 columns = columns or length
-                key.append(code)
-                if code == 0:
-                    scalars.append(x)
-                else:
-                    buffers.append(x)
             elif type(x) is float or type(x) is int or (isinstance(x, np.floating) and x.dtype is dtype):
-                key.append(0)
-                scalars.append(float(x))
+                code = SCALAR
             else:
                 return self.fallback(*arrays, **params)
-        for name, value in params.items():
-            if isinstance(value, float):
-                key.append(name)
-                scalars.append(value)
+            codes.append(code)
+            if code == SCALAR:
+                scalars.append(float(x if type(x) is not ndarray else x.item()))
             else:
-                key.append((name, value, type(value)))
-        alias: list[int] = []
-        if out is not None:
-            alias_or_none = self.aliases(out, buffers, shape, dtype)
-            if alias_or_none is None:
-                return self.fallback(*arrays, **params)
-            alias = alias_or_none
-            key += ["out", *alias]
+                buffers.append(x)
+        params = {k: float(v) if isinstance(v, np.floating) else v for k, v in params.items()}
+        scalars += [v for v in params.values() if isinstance(v, float)]
+        static = [(k, None) if isinstance(v, float) else (k, v, type(v)) for k, v in params.items()]
+        places = None if out is None else places_of(out, buffers, shape, dtype)
+        if out is not None and places is None:
+            return self.fallback(*arrays, **params)
+        key = (dtype.char, *codes, *static, None if places is None else tuple(places))
         try:
-            plan = self.plans[k] if (k := tuple(key)) in self.plans else self.make(k, arrays, params, alias)
+            known = key in self.plans
         except TypeError:  # a parameter that cannot be part of a key
             return self.fallback(*arrays, **params)
-        if plan is None:
+        plan = self.plans[key] if known else self.make(key, dtype, codes, params, places)
+        if plan is None or (largest.size < plan.least and SMALL):
             return self.fallback(*arrays, **params)
-        return plan.run(buffers, scalars, shape, size, dtype, columns, out)
+        if codes == [FULL] * len(arrays) and not params and out is None:
+            self.alike[dtype] = plan
+        return plan.run(buffers, scalars, shape, largest.size, dtype, columns, out)
 
-    @staticmethod
-    def classify(x: Any, shape: tuple[int, ...], dtype: Any) -> tuple[int | None, Any, int]:
-        """How an array that is smaller than the output stretches over it: code, operand, length of a row."""
-        if x.dtype is not dtype and x.dtype is not BOOL:
-            return None, x, 0
-        mask = x.dtype is BOOL
-        if x.ndim > len(shape) or not x.flags.c_contiguous or x.shape == shape:
-            return None, x, 0
-        if x.size == 1:
-            return (None, x, 0) if mask else (0, float(x.item()), 0)
-        own = x.shape
-        while own[0] == 1:
-            own = own[1:]
-        if own == shape[len(shape) - len(own) :]:
-            return 4 if mask else 3, x, x.size
-        own = x.shape
-        if len(own) != len(shape):
-            return None, x, 0
-        n = len(own)
-        while own[n - 1] == 1:
-            n -= 1
-        if own[:n] == shape[:n]:
-            length = 1
-            for extent in shape[n:]:
-                length *= extent
-            return 6 if mask else 5, x, length
-        return None, x, 0
-
-    @staticmethod
-    def aliases(out: Sequence[Any], buffers: Sequence[Any], shape: tuple[int, ...], dtype: Any) -> list[int] | None:
-        """Which buffer each output array is (-1 for none); None when they overlap or do not fit."""
-        found = []
-        for target in out:
-            if type(target) is not ndarray or target.shape != shape or target.dtype is not dtype:
-                return None
-            if not target.flags.c_contiguous or not target.flags.writeable:
-                return None
-            place = -1
-            for i, x in enumerate(buffers):
-                if x is target:
-                    place = i
-                elif np.may_share_memory(x, target):
-                    return None
-            found.append(place)
-        used = [i for i in found if i >= 0]
-        if len(set(used)) != len(used) or len({id(t) for t in out}) != len(out):
-            return None
-        return found
-
-    def make(self, key: tuple[Any, ...], arrays: Sequence[Any], params: Mapping[str, Any], alias: Any) -> Plan | None:
-        """Generate and compile the kernel for a key; None, remembered, when there is none."""
+    def make(self, key: Any, dtype: Any, codes: Sequence[int], params: Mapping[str, Any], places: Any) -> Plan | None:
+        """Generate the kernel for a key; None, remembered, where there is none."""
         with _lock:
             if key not in self.plans:
-                self.plans[key] = self.build(key, len(arrays), params, alias)
+                try:
+                    self.plans[key] = self.build(dtype.name, codes, params, places)
+                except expr.NotPointwiseError:
+                    self.plans[key] = None
             return self.plans[key]
 
-    def build(self, key: tuple[Any, ...], arity: int, params: Mapping[str, Any], alias: Sequence[int]) -> Plan | None:
-        real = "float32" if key[0] else "float64"
-        codes = key[1 : 1 + arity]
-        names = input_names(arity)
-        floats = [name for name, value in params.items() if isinstance(value, float)]
+    def build(self, real: str, codes: Sequence[int], params: Mapping[str, Any], places: Any) -> Plan | None:
+        """The kernel for operands laid out so. Raises NotPointwiseError where it cannot be written."""
+        names = [f"x{i}" for i in range(len(codes))]
         operands = []
-        place = 0
         for name, code in zip(names, codes):
-            if code == 0:
+            if code == SCALAR:
                 operands.append(render.Operand(name, render.SCALAR))
-                continue
-            layout = {1: FULL, 2: FULL, 3: ROW, 4: ROW, 5: COLUMN, 6: COLUMN}[code]
-            operands.append(render.Operand(name, render.NUMBER if code % 2 else render.MASK, layout, place))
-            place += 1
-        scalars = [o.name for o in operands if o.kind == render.SCALAR] + floats
-        rows = any(o.layout != FULL for o in operands)
-        try:
-            outputs = expr.trace(self.function, names, params, self.bodies, render.NUMBA.known)
-            if any(e.op in ("input", "param", "constant") for e in outputs):
-                return None  # nothing to compute: the NumPy way makes no copy
-            if not any(e.op == "input" and covers(e.args[0], operands) for e in expr.walk(outputs)):
-                return None  # the output is smaller than the largest operand
-            if alias and len(outputs) != len(alias):
+            else:
+                kind = render.NUMBER if code % 2 else render.MASK
+                buffer = sum(o.buffer is not None for o in operands)
+                operands.append(render.Operand(name, kind, LAYOUTS[code - (kind == render.MASK)], buffer))
+        outputs = expr.trace(self.function, names, params, self.bodies, render.NUMBA.known)
+        nodes = list(expr.walk(outputs))
+        full = {o.name for o in operands if o.buffer is not None and o.layout == render.FULL}
+        for e in outputs:
+            # What is an input already is not to be copied; what is smaller than the largest operand stays smaller.
+            if e.op in ("input", "param", "constant") or not full & {x.args[0] for x in expr.walk([e]) if x.args}:
                 return None
-            targets = []
-            fresh = place
-            for i in range(len(outputs)):
-                if alias and alias[i] >= 0:
-                    targets.append(alias[i])
-                else:
-                    targets.append(fresh)
-                    fresh += 1
-            source, kinds = render.numba_loop(outputs, operands, targets, scalars, real, fresh if rows else None)
-            if alias and render.MASK in kinds:
-                return None
-        except expr.NotPointwiseError:
+        inputs = sum(o.buffer is not None for o in operands)
+        fresh = iter(range(inputs, inputs + len(outputs) + 1))
+        if places is not None and len(places) != len(outputs):
             return None
-        from . import runtime
+        targets = [next(fresh) if place is None else place for place in places or [None] * len(outputs)]
+        rows = any(o.layout != render.FULL for o in operands)
+        scalars = [o.name for o in operands if o.kind == render.SCALAR]
+        scalars += [name for name, value in params.items() if isinstance(value, float)]
+        source, kinds = render.numba_loop(outputs, operands, targets, scalars, real, next(fresh) if rows else None)
+        if places is not None and render.MASK in kinds:
+            return None
+        work = [e.op for e in nodes if e.op not in ("input", "param", "constant")]
+        one_operation = len(work) == 1 and work[0] not in SLOW_IN_NUMPY and not rows
+        self.one_operation = self.one_operation or one_operation
+        plan = Plan(self.name, source, real)
+        plan.kinds, plan.inputs, plan.cost = kinds, inputs, render.cost(outputs, real)
+        plan.new = [i for i, place in enumerate(targets) if place >= inputs]
+        plan.least = SMALL_FOR_ONE_OPERATION if one_operation else 0
+        return plan
 
-        return Plan(runtime.Kernel(self.name, source, real), kinds, targets, place)
+
+def layout(x: Any, shape: tuple[int, ...], dtype: Any) -> tuple[int | None, int]:
+    """How an array stretches over the output, and the length of a row if it does so by rows; None if no way fits."""
+    if x.dtype is dtype:
+        mask = 0
+    elif x.dtype is BOOL:
+        mask = 1
+    else:
+        return None, 0
+    own = x.shape
+    if not x.flags.c_contiguous or len(own) > len(shape):
+        return None, 0
+    if own == shape:
+        return FULL + mask, 0
+    if x.size == 1:
+        return (None, 0) if mask else (SCALAR, 0)
+    if len(own) == len(shape):
+        kept = len(own)
+        while own[kept - 1] == 1:
+            kept -= 1
+        if own[:kept] == shape[:kept]:
+            length = 1
+            for extent in shape[kept:]:
+                length *= extent
+            return COLUMN + mask, length
+    while own[0] == 1:
+        own = own[1:]
+    return (ROW + mask, x.size) if own == shape[len(shape) - len(own) :] else (None, 0)
 
 
-def covers(name: str, operands: Sequence[render.Operand]) -> bool:
-    """True for an input that has the shape of the output."""
-    return any(o.name == name and o.kind != render.SCALAR and o.layout == FULL for o in operands)
-
-
-def input_names(arity: int) -> list[str]:
-    return [f"x{i}" for i in range(arity)]
+def places_of(out: Sequence[Any], buffers: Sequence[Any], shape: Any, dtype: Any) -> list[int | None] | None:
+    """Which input each output array is, if any; None when one does not fit or overlaps with an array in use."""
+    found: list[int | None] = []
+    for target in out:
+        if type(target) is not ndarray or target.shape != shape or target.dtype is not dtype:
+            return None
+        if not target.flags.c_contiguous or not target.flags.writeable:
+            return None
+        place = next((i for i, x in enumerate(buffers) if x is target), None)
+        others = [x for x in (*buffers, *out) if x is not target]
+        if any([np.may_share_memory(x, target) for x in others]):
+            return None
+        found.append(place)
+    return found if len({id(target) for target in out}) == len(found) else None
 
 
 class Plan:
-    """A kernel and what it wants to be given."""
+    """A kernel, compiled when it first runs, and what it wants to be given."""
 
-    __slots__ = ("inputs", "kernel", "kinds", "single", "targets")
+    __slots__ = ("cost", "inputs", "kernel", "kinds", "least", "name", "new", "real", "source")
+    kinds: list[str]  # of the outputs
+    new: list[int]  # the outputs that are no inputs
+    inputs: int
+    cost: float  # nanoseconds for an element
+    least: int  # elements below which NumPy is as fast
 
-    def __init__(self, kernel: Any, kinds: list[str], targets: list[int], inputs: int) -> None:
-        self.kernel, self.kinds, self.targets, self.inputs = kernel, kinds, targets, inputs
-        self.single = len(kinds) == 1
+    def __init__(self, name: str, source: str, real: str) -> None:
+        self.name, self.source, self.real = name, source, real
+        self.kernel: Any = None
+
+    def compile(self) -> None:
+        from . import runtime
+
+        with _lock:
+            self.kernel = self.kernel or runtime.Kernel(self.name, self.source, self.real)
 
     def run(
-        self, buffers: list[Any], scalars: list[float], shape: Any, size: int, dtype: Any, columns: int, out: Any
+        self,
+        buffers: Sequence[Any],
+        scalars: Sequence[float],
+        shape: tuple[int, ...],
+        size: int,
+        dtype: Any,
+        columns: int,
+        out: Sequence[Any] | None,
     ) -> Any:
+        """The outputs, in new arrays or in those offered."""
+        if self.kernel is None:
+            self.compile()
+        sizes = (columns,) if columns else ()
+        if len(self.kinds) == 1 and out is None:
+            result = np.empty(shape, dtype if self.kinds[0] == render.NUMBER else BOOL)
+            self.kernel((*buffers, result), sizes, scalars, size, self.cost)
+            return result
         if out is None:
             out = [np.empty(shape, dtype if kind == render.NUMBER else BOOL) for kind in self.kinds]
-        table = buffers + [x for x, place in zip(out, self.targets) if place >= self.inputs]
-        self.kernel(table, (columns,) if columns else (), scalars, size)
-        return out[0] if self.single else tuple(out)
+        self.kernel((*buffers, *[out[i] for i in self.new]), sizes, scalars, size, self.cost)
+        return out[0] if len(out) == 1 else tuple(out)
 
 
 _lock = threading.RLock()
@@ -232,9 +254,10 @@ def pointwise(
 ) -> Callable[..., Any]:
     """`fallback`, but large contiguous arrays go through one fused loop made of `function(k, *inputs, **params)`.
 
-    The result takes `(*arrays, out=None, **params)`; `arity` (None for any number) makes the call of a small array
-    cheaper. `out`, a sequence of arrays of the output's shape, offers memory that the outputs may be written to, be
-    it that of inputs; what is returned counts, not what stands there.
+    The result takes `(*arrays, **params)`; `arity` makes the call of a small array cheaper. With arity None it takes
+    any number of arrays and `out`, a sequence of arrays of the output's shape that offers memory which the outputs
+    may be written to, be it that of inputs; what is returned counts, not what stands there. One output comes bare,
+    several as a tuple.
     """
     large = Fused(name, function, fallback, bodies)
     wrapper = WRAPPERS.get(arity, any_arity)(large, fallback)

@@ -1,46 +1,40 @@
 """Compiled kernels and the threads that run them. The only file that imports Numba, on first use.
 
-A kernel is a C function `kernel(reals, masks, sizes, scalars, start, stop)` generated as Numba source: it finds its
-arrays in a table of addresses. So one driver, compiled once, spreads every kernel over the threads, and a kernel
-itself compiles in a few hundredths of a second (Numba's own `parallel=True` takes five times as long). Sources and
-machine code are kept in a cache folder for the next process.
+A kernel is a C function `kernel(reals, masks, ints, sizes, scalars, start, stop)` generated as Numba source: it finds
+its arrays in a table of addresses. So one driver, compiled once, spreads every kernel over the threads, and a kernel
+itself compiles in a few hundredths of a second (Numba's own `parallel=True` takes five times as long).
 
-Imports nothing of this package.
+May import generated.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
-import importlib.util
 import os
-import re
-import sys
-import tempfile
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from .generated import functions_for, load_source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import ModuleType
 
-# Elements that a thread must have to do before another is worth waking.
-GRAIN = 1 << 16
+# Nanoseconds of work that make a thread worth waking. Two threads did not gain before a quarter of a millisecond.
+WORTH = 125_000
 
 HEADER = """\
 import math
 import numpy as np
-from numba import boolean, cfunc, float32, float64, int32, int64, intp, njit, types, uint8, uint32, uint64
+from numba import cfunc, float32, float64, int64, intp, njit, types, uint8
 """
 
 KERNEL = """
 signature = types.void(
-    types.CPointer(types.CPointer({real})), types.CPointer(types.CPointer(uint8)), types.CPointer(intp),
-    types.CPointer(float64), intp, intp,
+    types.CPointer(types.CPointer(REAL)), types.CPointer(types.CPointer(uint8)),
+    types.CPointer(types.CPointer(int64)), types.CPointer(intp), types.CPointer(float64), intp, intp,
 )
 kernel = cfunc(signature, cache=True, nopython=True, error_model="numpy")(kernel)
 """
@@ -76,9 +70,9 @@ def call(typingctx, address, objects, table, scalars, start, stop):
             builder.store(builder.extract_value(scalars, i), slot)
         entries = builder.bitcast(entries, pointer)
         numbers = builder.bitcast(numbers, double.as_pointer())
-        kind = ir.FunctionType(ir.VoidType(), [pointer, pointer, pointer, double.as_pointer(), word, word])
+        kind = ir.FunctionType(ir.VoidType(), [pointer] * 4 + [double.as_pointer(), word, word])
         function = builder.inttoptr(address, kind.as_pointer())
-        builder.call(function, [entries, entries, entries, numbers, start, stop])
+        builder.call(function, [entries] * 4 + [numbers, start, stop])
         return context.get_dummy_value()
     return types.void(types.int64, types.int64, table, scalars, types.int64, types.int64), codegen
 
@@ -100,115 +94,127 @@ def spread(address, total, tasks, objects, {slots}, {numbers}):
 _lock = threading.RLock()
 
 
+# How the functions that kernels call are compiled. Elementary functions may round a * b + c once, which makes them
+# more exact, and one kind of sum may be added in any order. Kernels themselves get no such leave: each operation
+# rounds as NumPy's does, and NaN, infinities and signed zeros are what IEEE 754 says.
+INLINED = 'njit(cache=True, forceinline=True, error_model="numpy"{flags})'
+CONTRACT, ANY_ORDER = ', fastmath={"contract"}', ', fastmath={"contract", "reassoc"}'
+FOLDER = Path(__file__).parent
+
+
+# A kernel's own memory for one block: on the stack, so that nobody has to free it.
+BUFFER = """
+
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+@intrinsic
+def block_buffer(typingctx, like):
+    def codegen(context, builder, signature, args):
+        space = cgutils.alloca_once(builder, context.get_value_type(like.dtype), size=BLOCK)
+        return builder.bitcast(space, context.get_value_type(like))
+    return like(like), codegen
+"""
+
+
 @functools.cache
-def cache_folder() -> Path:
-    """The folder of generated sources and their machine code; a temporary one where nothing else can be written."""
-    import numba
-
-    named = os.environ.get("GRADENGINE_CACHE_DIR")
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    leaf = f"numba-{numba.__version__}-numpy-{np.__version__}-py{sys.version_info[0]}{sys.version_info[1]}"
-    candidates = [Path(named) / leaf] if named else [Path(home) / "gradengine" / leaf]
-    candidates.append(Path(tempfile.gettempdir()) / f"gradengine-{os.getuid() if hasattr(os, 'getuid') else ''}" / leaf)
-    for folder in candidates:
-        with contextlib.suppress(OSError):
-            folder.mkdir(parents=True, exist_ok=True)
-            if os.access(folder, os.W_OK | os.X_OK):
-                return folder
-    return Path(tempfile.mkdtemp(prefix="gradengine-"))
+def elementary(real: str) -> ModuleType:
+    """The elementary functions for a dtype; each is compiled when it is first used."""
+    source = HEADER
+    for file in (f"libm{real.removeprefix('float')}.py", "libm.py"):
+        constants, functions = functions_for(real, FOLDER / file)
+        source += constants
+        for text in functions.values():
+            source += f"\n\n@{INLINED.format(flags=CONTRACT)}\n{text}"
+    return load_source(f"elementary_{real}", source)
 
 
-def load_source(name: str, source: str) -> ModuleType:
-    """The module with that source, from a file in the cache folder whose name holds a hash of it."""
-    digest = hashlib.sha256(source.encode()).hexdigest()[:20]
-    stem = f"{re.sub(r'[^A-Za-z0-9_]', '_', name)}_{digest}"
-    path = cache_folder() / f"{stem}.py"
-    if not path.exists():
-        # A hard link appears all at once and never replaces: Numba's cache goes by the file's time of change, so
-        # the first of several processes decides it.
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-        with os.fdopen(descriptor, "w") as file:
-            file.write(source)
-        try:
-            os.link(temporary, path)
-        except FileExistsError:
-            pass
-        except OSError:  # a file system without hard links
-            os.replace(temporary, path)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-    spec = importlib.util.spec_from_file_location(f"gradengine_generated_{stem}", path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"cannot load the generated kernel {path}")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where Numba looks for it when it reads machine code from its cache
-    spec.loader.exec_module(module)
-    return module
+@functools.cache
+def row_pieces(real: str) -> tuple[ModuleType, dict[str, str]]:
+    """What the kernels along rows are made of, for a dtype, and the sources of these kernels by name."""
+    constants, functions = functions_for(real, FOLDER / "row_kernels.py")
+    source, kernels = f"{HEADER}{names_of(elementary(real))}{constants}{BUFFER}", {}
+    for name, text in functions.items():
+        if text.startswith(f"def {name}(reals,"):
+            kernels[name] = text.replace(f"def {name}(", "def kernel(", 1)
+        elif name != "block_buffer":
+            source += f"\n\n@{INLINED.format(flags=ANY_ORDER if name.startswith('any_order') else '')}\n{text}"
+    return load_source(f"rows_{real}", source), kernels
+
+
+def names_of(module: ModuleType) -> str:
+    """The statement that imports everything which a generated module defines or has imported from another."""
+    names = [name for name in vars(module) if not name.startswith("__") and name not in HEADER]
+    return f"from {module.__name__} import {', '.join(sorted(names))}\n"
+
+
+@functools.cache
+def row_kernel(name: str, real: str) -> Kernel:
+    """The kernel of that name in row_kernels.py, for a dtype."""
+    prepare()
+    with _lock:
+        pieces, kernels = row_pieces(real)
+        return Kernel(name, f"{names_of(pieces)}\n\n{kernels[name]}", real)
 
 
 class Kernel:
-    """A compiled kernel: `kernel(arrays, sizes, scalars, total, grain)` runs it for elements 0 to total."""
+    """A compiled kernel: `kernel(arrays, sizes, scalars, total, cost)` runs it for elements (or rows) 0 to total.
 
-    __slots__ = ("address", "compiled", "source")
+    `cost` is what one of them takes, in nanoseconds and roughly. Every call gives as many arrays, sizes and scalars
+    as the first.
+    """
+
+    __slots__ = ("address", "compiled", "driver", "numbers", "objects", "padding", "source")
 
     def __init__(self, name: str, source: str, real: str) -> None:
         prepare()
-        self.source = HEADER + source + KERNEL.format(real=real)
         with _lock:
+            self.source = f"{HEADER}{names_of(elementary(real))}\n\n{source}{KERNEL}".replace("REAL", real)
             self.compiled = load_source(name, self.source).kernel
         self.address = self.compiled.address
+        self.driver: Any = None
 
     def __call__(
-        self, arrays: Sequence[Any], sizes: Sequence[int], scalars: Sequence[float], total: int, grain: int = GRAIN
+        self, arrays: Sequence[Any], sizes: Sequence[int], scalars: Sequence[float], total: int, cost: float
     ) -> None:
-        if total <= 0:
-            return
-        used, numbers = len(arrays) + len(sizes), len(scalars)
-        serial, spread, slots, most_numbers = driver(used, numbers)
-        table = [*map(id, arrays), *sizes, *ZEROS[: slots - used]]
-        numbers_padded = (*scalars, *ZEROS_F[: most_numbers - numbers])
-        tasks = min(total // grain, _pool.threads)
-        if tasks < 2 or _pool.forked:
-            serial(self.address, total, 1, len(arrays), *table, *numbers_padded)
-        elif _pool.lock is None:
-            spread(self.address, total, tasks, len(arrays), *table, *numbers_padded)
+        if self.driver is None:
+            self.bind(len(arrays), len(sizes), len(scalars))
+        tasks = int(total * cost / WORTH)
+        rest = (self.objects, *map(id, arrays), *sizes, *self.padding, *scalars, *self.numbers)
+        if tasks < 2 or _pool.threads < 2:
+            self.driver.serial(self.address, total, 1, *rest)
         else:
             with _pool.lock:
-                spread(self.address, total, tasks, len(arrays), *table, *numbers_padded)
+                self.driver.spread(self.address, total, min(tasks, _pool.threads), *rest)
+
+    def bind(self, arrays: int, sizes: int, scalars: int) -> None:
+        """Choose the smallest driver with room for so many."""
+        slots, most = next((s, n) for s, n in ROOM if arrays + sizes <= s and scalars <= n)
+        self.objects = arrays
+        self.padding, self.numbers = (0,) * (slots - arrays - sizes), (0.0,) * (most - scalars)
+        self.driver = driver(slots, most)
 
 
-ZEROS = (0,) * 64
-ZEROS_F = (0.0,) * 64
-SIZES_OF_DRIVERS = ((6, 2), (16, 8), (64, 32))  # entries of the table, scalars
-_drivers: dict[tuple[int, int], Any] = {}
+ROOM = ((6, 2), (16, 8), (64, 32))  # table entries and scalars that a driver has room for
 
 
-def driver(used: int, numbers: int) -> Any:
-    """The smallest driver with room for so many table entries and scalars."""
-    for slots, most in SIZES_OF_DRIVERS:
-        if used <= slots and numbers <= most:
-            break
-    else:
-        raise OverflowError(f"a kernel with {used} arrays and {numbers} scalars")
-    found = _drivers.get((slots, most))
-    if found is None:
-        with _lock:
-            source = DRIVER.format(
-                head=object.__basicsize__,
-                slots=", ".join(f"a{i}" for i in range(slots)),
-                numbers=", ".join(f"s{i}" for i in range(most)),
-            )
-            module = load_source(f"driver{slots}", HEADER + source)
-            found = _drivers[slots, most] = module.serial, module.spread, slots, most
-    return found
+@functools.cache
+def driver(slots: int, numbers: int) -> ModuleType:
+    """The driver with room for so many table entries and scalars."""
+    source = DRIVER.format(
+        head=object.__basicsize__,
+        slots=", ".join(f"a{i}" for i in range(slots)),
+        numbers=", ".join(f"s{i}" for i in range(numbers)),
+    )
+    with _lock:
+        return load_source(f"driver{slots}", HEADER + source)
 
 
 class Pool:
     """What is known about Numba's thread pool."""
 
-    lock: threading.Lock | None = None  # for a threading layer that breaks when two threads enter it
     threads = 1
-    forked = False  # the child of a process that had threads: OpenMP would end it, so it runs on one thread
+    lock: Any = contextlib.nullcontext()  # a real one for the threading layer that breaks when two threads enter it
 
 
 _pool = Pool()
@@ -222,9 +228,16 @@ def prepare() -> None:
         from numba.np.ufunc import parallel
 
         config: Any = numba.config
+        # OpenMP's threads are to sleep between calls: spinning, they take the time that others need, and on a machine
+        # that is shared the two ends of a barrier then wait for each other, milliseconds long. It reads this once.
+        passive = not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"} & os.environ.keys()
+        if passive:
+            os.environ["OMP_WAIT_POLICY"] = "passive"
         if "NUMBA_THREADING_LAYER" not in os.environ and "NUMBA_THREADING_LAYER_PRIORITY" not in os.environ:
             config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
         parallel._launch_threads()
+        if passive:
+            del os.environ["OMP_WAIT_POLICY"]
         _pool.threads = config.NUMBA_NUM_THREADS
         if numba.threading_layer() == "workqueue":
             _pool.lock = threading.Lock()
@@ -234,9 +247,8 @@ def prepare() -> None:
 
 
 def _after_fork() -> None:
-    _pool.forked = True
-    if _pool.lock is not None:
-        _pool.lock = threading.Lock()
+    """A child has none of its parent's threads, and OpenMP would end it for asking: it runs on one."""
+    _pool.threads = 1
 
 
 @functools.cache
@@ -245,11 +257,3 @@ def limit_blas() -> None:
     import threadpoolctl
 
     threadpoolctl.ThreadpoolController().select(internal_api="openblas").limit(limits=1)
-
-
-def probe() -> bool:
-    """True when an array's elements are where the driver looks for their address."""
-    import ctypes
-
-    array = np.zeros(4)
-    return ctypes.c_ssize_t.from_address(id(array) + object.__basicsize__).value == array.ctypes.data
