@@ -181,6 +181,14 @@ def test_a_label_out_of_range_is_named(backend, function, options, label, at, pl
         function(ge.tensor(LOGITS), ge.tensor(labels), **options)
 
 
+def test_a_label_out_of_range_is_found_in_a_large_batch(backend):
+    labels = np.zeros(20_000, int)
+    labels[12_345] = 10
+    for options in ({}, {"reduction": "none"}, {"ignore_index": 0}):
+        with pytest.raises(ge.IndexRangeError, match=r"target\[12345\] is 10, out of range for 10 classes"):
+            F.cross_entropy(leaf(np.zeros((20_000, 10), np.float32)), ge.tensor(labels), **options)
+
+
 def test_a_label_out_of_range_is_found_with_label_smoothing_and_in_many_dimensions():
     with pytest.raises(ge.IndexRangeError, match=r"target\[1\] is 4"):
         F.cross_entropy(ge.tensor(LOGITS), ge.tensor([0, 4, 0]), label_smoothing=0.1)
@@ -375,6 +383,43 @@ def test_mse_loss_of_float32_is_accurate(backend, size, rng):
     assert loss.dtype == np.float32
     want = np.mean((a.astype(np.float64) - b) ** 2)
     assert loss.item() == pytest.approx(want, rel=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "options"),
+    [
+        ("cross_entropy", LABELS, {}),
+        ("cross_entropy", LABELS, {"reduction": "none", "ignore_index": 1}),
+        ("cross_entropy", LABELS, {"label_smoothing": 0.1}),
+        ("nll_loss", LABELS, {}),
+        ("mse_loss", LOGITS * 0.5, {}),
+        ("huber_loss", LOGITS * 0.5, {"delta": 0.6}),
+        ("smooth_l1_loss", LOGITS * 0.5, {"beta": 0.6}),
+        ("binary_cross_entropy_with_logits", np.abs(LOGITS) / 4, {}),
+        ("kl_div", np.abs(LOGITS) / 4 + 0.1, {"reduction": "sum"}),
+        ("softmax", None, {"dim": 1}),
+        ("log_softmax", None, {"dim": 0}),
+    ],
+)
+def test_second_order_like_pytorch(torch, backend, name, target, options):
+    logits = LOGITS.astype(np.float64)
+    target = target if target is None or target.dtype.kind == "i" else target.astype(np.float64)
+    weights = np.cos(np.arange(12.0)).reshape(3, 4)
+
+    def twice(module, function, like, x, *rest):
+        loss = function(x, *rest, **options)
+        (g,) = module((loss * loss * loss).sum(), x, create_graph=True)
+        return module((g * like(weights)).sum(), x)[0]
+
+    ours = twice(ge.grad, getattr(F, name), ge.tensor, leaf(logits), *([] if target is None else [ge.tensor(target)]))
+    theirs = twice(
+        torch.autograd.grad,
+        getattr(torch.nn.functional, name),
+        torch.tensor,
+        torch.tensor(logits, requires_grad=True),
+        *([] if target is None else [torch.tensor(target)]),
+    )
+    np.testing.assert_allclose(ours.numpy(), theirs.numpy(), 1e-8, 1e-10)
 
 
 # -- layers as functions ------------------------------------------------------------------------------------------
