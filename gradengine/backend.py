@@ -132,7 +132,10 @@ class Backend:
         """`value` as an array of this device."""
         if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
             value = np.from_dlpack(value)
-        return np.array(value, dtype) if copy else np.asarray(value, dtype)
+        if copy and isinstance(value, np.ndarray):
+            return np.array(value, dtype)
+        array = np.asarray(value, dtype)  # some foreign arrays do not know NumPy's own `copy` argument
+        return array.copy() if copy and array.base is not None else array
 
     def new_ones(self, shape: tuple[int, ...], dtype: Any) -> Any:
         """A new array of ones."""

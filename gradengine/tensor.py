@@ -49,7 +49,7 @@ class Op:
     `shape(name, *shapes, **params)` returns the output's shape or raises a ShapeError that says what does not fit.
     """
 
-    __slots__ = ("body", "defaults", "kind", "name", "names", "pair", "rules", "shape")
+    __slots__ = ("body", "defaults", "kind", "name", "names", "pair", "rules", "shape", "shown")
 
     def __init__(
         self,
@@ -61,7 +61,9 @@ class Op:
         shape: Callable[..., Any] | None = None,
         defaults: Mapping[str, Any] = EMPTY,
         names: tuple[str, ...] = (),
+        shown: str = "",
     ) -> None:
+        self.shown = shown or name  # what a user called, for error messages
         self.name, self.kind, self.rules, self.body, self.shape = name, kind, rules, body, shape
         self.defaults, self.names = dict(defaults), names
         self.pair = len(rules) == 2 and not names and all(rules)  # two arrays with a rule each and no metadata
@@ -212,8 +214,11 @@ class Tensor:
 
     @property
     def data(self) -> Tensor:
-        """The value outside the graph, sharing the array; assigning to it replaces the value."""
-        return self.detach()
+        """The value outside the graph; assigning to it, or changing it in place, replaces this Tensor's value."""
+        out = DataOf.__new__(DataOf)
+        out.array, out.backend, out.op, out.grad, out.hooks = self.array, self.backend, None, None, None
+        out.owner = self
+        return out
 
     @data.setter
     def data(self, value: Any) -> None:
@@ -452,6 +457,18 @@ class Tensor:
         return self
 
 
+class DataOf(Tensor):
+    """What `t.data` gives: `t.data.fill_(0)` and `t.data[0] = 1` change `t`, as those who know PyTorch expect."""
+
+    __slots__ = ("owner",)
+    owner: Tensor
+
+    def become(self, compute: Callable[[Tensor], Tensor], what: str) -> Tensor:
+        super().become(compute, what)
+        self.owner.data = self
+        return self
+
+
 class HookHandle:
     """What register_hook returns: `remove()` takes the hook away again."""
 
@@ -499,6 +516,8 @@ def to_array(data: Any, dtype: Any, backend: backends.Backend, copy: bool = Fals
         raise
     except (ValueError, TypeError, OverflowError) as error:
         raise ShapeError(f"tensor: cannot make an array of {describe(data)}: {error}") from None
+    if array.dtype.kind not in "fiub":
+        raise DTypeError(f"tensor: {describe(data)} is no array of numbers; give numbers, bools or an array of them")
     if not given and array.dtype == np.float64 and not holds_arrays(data):
         array = backend.cast(array, np.dtype(np.float32))
     check_dtype(array.dtype)
@@ -561,14 +580,14 @@ def explain(op: Op, error: Exception, tensors: tuple[Tensor, ...], params: dict[
     shapes = tuple(t.shape for t in tensors)
     if op.shape is not None:
         try:
-            op.shape(op.name, *shapes, **params)
+            op.shape(op.shown, *shapes, **params)
         except GradengineError as typed:
             return typed
         except (TypeError, ValueError, IndexError, AttributeError):
             pass  # the shape rule cannot read such arguments either; the kernel's own words follow
     given = ", ".join(f"{t.dtype}{list(t.shape)}" for t in tensors)
     settings = "".join(f", {name}={value!r}" for name, value in params.items())
-    text = f"{op.name}({given}{settings}): {error}"
+    text = f"{op.shown}({given}{settings}): {error}"
     if isinstance(error, IndexError) and not isinstance(error, ValueError):
         return IndexRangeError(text)
     if isinstance(error, (TypeError, OverflowError)):

@@ -256,6 +256,29 @@ def test_detach_is_not_changed_behind_a_graph():
     assert w.grad.tolist() == [3.0]
 
 
+def test_data_changes_its_owner():
+    p = ge.tensor([1.0, 2.0], requires_grad=True)
+    p.data.fill_(5)
+    assert p.tolist() == [5.0, 5.0]
+    p.data[0] = 7
+    p.data += 1
+    p.data.mul_(2)
+    assert p.tolist() == [16.0, 12.0]
+    assert p.is_leaf
+    assert not p.data.requires_grad
+    p.data = ge.zeros(2)
+    assert p.tolist() == [0.0, 0.0]
+    with pytest.raises(GraphError, match="recorded result"):
+        (p * 2).data = ge.zeros(2)
+
+
+def test_a_torch_tensor_is_copied_without_a_warning(torch):
+    source = torch.ones(2)
+    x = ge.tensor(source)
+    source[0] = 5
+    assert x.tolist() == [1.0, 1.0]
+
+
 def test_in_place_must_keep_shape_and_dtype():
     x = ge.zeros(2)
     with pytest.raises(ShapeError, match=r"must keep \(2,\)"):

@@ -74,6 +74,7 @@ def primitive(
     *rules: Callable[..., Any] | None,
     shape: Callable[..., Any] | None = None,
     name: str = "",
+    shown: str = "",
     kernel: Callable[..., Any] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Tensor]]:
     """Declare an op from a stub that gives its signature and docstring; every backend has a kernel of that name.
@@ -98,7 +99,15 @@ def primitive(
         body = None if kernel is None else (lambda k, *inputs, **params: kernel(*inputs, **params))
         per_array = VariadicRules(rules[0]) if variadic and rules else rules
         op = declare(
-            Op(name or stub.__name__, rules=per_array, body=body, shape=shape, names=names, defaults=defaults)  # type: ignore[arg-type]
+            Op(
+                name or stub.__name__,
+                rules=per_array,
+                body=body,
+                shape=shape,
+                names=names,
+                defaults=defaults,
+                shown=shown,
+            )  # type: ignore[arg-type]
         )
         simple = not names and not variadic
         make = {1: unary, 2: binary}.get(arrays) if simple else None

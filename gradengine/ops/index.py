@@ -234,7 +234,9 @@ def take_along_axis(x, indices, /, axis=-1):
     """
 
 
-@primitive(lambda k, g, y, x, indices, axis, shape: k.take_along_axis(g, indices, axis=axis), None)
+@primitive(
+    lambda k, g, y, x, indices, axis, shape: k.take_along_axis(g, indices, axis=axis), None, shown="scatter_add"
+)
 def accumulate_along_axis(x, indices, /, axis, shape):
     """Zeros of `shape` to which `x` is added at `indices` along `axis`: the gradient of `take_along_axis`."""
 

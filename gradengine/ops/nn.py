@@ -163,6 +163,7 @@ def mean_squared_error(a, b, /):
         g, indices, rows=weight.shape[0], padding_idx=padding_idx
     ),
     None,
+    shown="embedding",
 )
 def embedding_rows(weight, indices, /, padding_idx=None, blank=False):
     """The rows of `weight` at `indices`; with `blank`, zeros in place of the row `padding_idx`."""

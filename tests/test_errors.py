@@ -1,0 +1,203 @@
+"""Bad input: a typed error that names the op, what came, what was needed, and the remedy; never a foreign traceback."""
+
+import re
+import traceback
+
+import gradengine as ge
+import numpy as np
+import pytest
+from gradengine import (
+    ArgumentError,
+    DTypeError,
+    GradengineError,
+    GraphError,
+    IndexRangeError,
+    ShapeError,
+    nn,
+)
+from gradengine.nn import functional as F
+
+
+def ones(*shape):
+    return ge.ones(shape)
+
+
+INTS = ge.tensor([1, 2, 3])
+
+BAD = {
+    "elementwise shapes": (lambda: ones(2, 3) + ones(2, 4), ShapeError, r"add: .*\(2, 3\) and \(2, 4\).*3 and 4"),
+    "where shapes": (lambda: ge.where(ones(2) > 0, ones(3), ones(4)), ShapeError, r"where: .*\(2,\).*\(3,\).*\(4,\)"),
+    "comparison shapes": (lambda: ones(2) < ones(3), ShapeError, r"less: .*\(2,\) and \(3,\)"),
+    "matmul inner sizes": (
+        lambda: ones(64, 784) @ ones(512, 10),
+        ShapeError,
+        r"matmul: \(64, 784\) @ \(512, 10\): inner sizes 784 and 512 differ",
+    ),
+    "matmul scalar": (lambda: ones(2, 2) @ ge.tensor(1.0), ShapeError, r"matmul: .*at least one dimension; use \*"),
+    "matmul batches": (lambda: ones(2, 3, 3) @ ones(4, 3, 3), ShapeError, r"matmul: .*\(2,\) and \(4,\)"),
+    "vecdot": (lambda: ge.vecdot(ones(3), ones(4)), ShapeError, r"vecdot: .*3.*4"),
+    "tensordot": (lambda: ge.tensordot(ones(2, 3), ones(4, 5), axes=1), ShapeError, r"tensordot: .*3.*4"),
+    "einsum sizes": (lambda: ge.einsum("ij,jk->ik", ones(2, 3), ones(4, 5)), ShapeError, r"einsum .*j.*3 and 4"),
+    "einsum equation": (
+        lambda: ge.einsum("ij,jk->iz", ones(2, 3), ones(3, 5)),
+        GradengineError,
+        r"einsum .*each letter of the output",
+    ),
+    "linear": (lambda: ge.linear(ones(2, 3), ones(4, 5)), ShapeError, r"linear: .*\(2, 3\).*\(4, 5\).*3 and 5"),
+    "linear bias": (lambda: ge.linear(ones(2, 3), ones(4, 3), ones(5)), ShapeError, r"linear: .*bias.*\(5,\)"),
+    "reduction axis": (lambda: ones(2, 3).mean(axis=2), ShapeError, r"mean: axis 2 .*2 dimensions; valid are -2 to 1"),
+    "reduction axis twice": (
+        lambda: ones(2, 3).sum(axis=(0, 0)),
+        ShapeError,
+        r"sum: axis \(0, 0\) names an axis twice",
+    ),
+    "axis type": (lambda: ones(2, 3).sum(axis="rows"), DTypeError, r"sum: axis must be an int, got 'rows'"),
+    "axis of 0-d": (lambda: ge.tensor(1.0).cumsum(axis=1), ShapeError, r"cumsum: axis 1 .*0"),
+    "max of nothing": (lambda: ones(0).max(), ShapeError, r"max: .*\(0,\)"),
+    "argmax of nothing": (lambda: ones(0, 2).argmax(axis=0), ShapeError, r"argmax: .*\(0, 2\)"),
+    "reshape": (lambda: ones(2, 3).reshape(4, 2), ShapeError, r"reshape: .*\(2, 3\).*\(4, 2\).*6 .*8"),
+    "permute_dims": (lambda: ge.permute_dims(ones(2, 3), axes=(0, 0)), ShapeError, r"permute_dims: .*\(0, 0\)"),
+    "swapaxes": (lambda: ones(2, 3).swapaxes(0, 5), ShapeError, r"swapaxes: axis 5"),
+    "squeeze": (lambda: ones(2, 3).squeeze(0), ShapeError, r"squeeze: .*axis 0.*2"),
+    "broadcast_to": (lambda: ge.broadcast_to(ones(3), (2, 4)), ShapeError, r"broadcast_to: .*\(3,\).*\(2, 4\)"),
+    "concat": (
+        lambda: ge.concat([ones(2, 3), ones(2, 4)], axis=0),
+        ShapeError,
+        r"concat: .*\(2, 4\).*\(2, 3\).*only axis 0 may",
+    ),
+    "concat nothing": (lambda: ge.concat([]), GradengineError, r"concat: .*at least one"),
+    "stack": (lambda: ge.stack([ones(2), ones(3)]), ShapeError, r"stack: .*\(3,\).*\(2,\)"),
+    "split": (lambda: ge.split(ones(5), 2), ShapeError, r"split: .*5.*2"),
+    "pad": (lambda: ge.pad(ones(5), ((1, 1), (1, 1))), ShapeError, r"pad: "),
+    "index out of range": (lambda: ones(3)[3], IndexRangeError, r"index.*3.*size 3"),
+    "integer array out of range": (lambda: ones(3)[ge.tensor([0, 7])], IndexRangeError, r"7.*3"),
+    "too many indices": (lambda: ones(3)[0, 0], GradengineError, r"2.*1"),
+    "float index": (lambda: ones(3)[ge.tensor([0.5])], DTypeError, r"index array must hold integers.*float32"),
+    "mask of another shape": (lambda: ones(3)[ge.tensor([True, False])], ShapeError, r"mask|bool"),
+    "setitem shape": (lambda: ones(3).__setitem__(slice(None), ones(4)), ShapeError, r"\(4,\).*\(3,\)|\(3,\).*\(4,\)"),
+    "take": (lambda: ge.take(ones(3), INTS, axis=0), IndexRangeError, r"take.*index 3.*size 3"),
+    "take_along_axis": (
+        lambda: ge.take_along_axis(ones(2, 3), ge.tensor([[5], [0]]), axis=1),
+        IndexRangeError,
+        r"take_along_axis.*index 5.*size 3",
+    ),
+    "scatter_add": (
+        lambda: ge.scatter_add(ones(3), 0, INTS, ones(3)),
+        IndexRangeError,
+        r"scatter_add.*index 3.*size 3",
+    ),
+    "one_hot": (lambda: ge.one_hot(INTS, 3), GradengineError, r"one_hot.*label 3.*3 classes"),
+    "embedding": (lambda: F.embedding(INTS, ones(3, 2)), IndexRangeError, r"embedding.*index 3 at position 2.*3 rows"),
+    "bitwise on floats": (lambda: ones(2) & ones(2), DTypeError, r"bitwise_and"),
+    "dropout": (lambda: F.dropout(ones(3), p=1.5), ArgumentError, r"dropout: .*1\.5"),
+    "cross_entropy label": (
+        lambda: F.cross_entropy(ones(2, 3), ge.tensor([0, 3])),
+        IndexRangeError,
+        r"cross_entropy: .*3.*3 classes",
+    ),
+    "cross_entropy negative label": (
+        lambda: F.cross_entropy(ones(2, 3), ge.tensor([-1, 0])),
+        IndexRangeError,
+        r"cross_entropy: .*-1",
+    ),
+    "cross_entropy batch": (
+        lambda: F.cross_entropy(ones(4, 3), ge.tensor([0, 1])),
+        ShapeError,
+        r"cross_entropy: .*\(4, 3\).*\(2,\)",
+    ),
+    "nll_loss label": (lambda: F.nll_loss(ones(2, 3), ge.tensor([0, 9])), IndexRangeError, r"nll_loss: .*9"),
+    "mse_loss by accident": (lambda: F.mse_loss(ones(8, 1), ones(8)), ShapeError, r"mse_loss: .*\(8, 1\).*\(8,\)"),
+    "l1_loss by accident": (lambda: F.l1_loss(ones(8, 1), ones(8)), ShapeError, r"l1_loss: .*\(8, 1\).*\(8,\)"),
+    "bce by accident": (
+        lambda: F.binary_cross_entropy_with_logits(ones(8, 1), ones(8)),
+        ShapeError,
+        r"binary_cross_entropy_with_logits: .*\(8, 1\).*\(8,\)",
+    ),
+    "reduction": (
+        lambda: F.mse_loss(ones(8), ones(8), reduction="avg"),
+        ArgumentError,
+        r"mean, sum, none; got .*'avg'",
+    ),
+    "dtype name": (lambda: ones(2).to("float31"), GradengineError, r"float31"),
+    "shape of zeros": (lambda: ge.zeros((2, -1)), ShapeError, r"zeros: .*-1"),
+    "not a number": (lambda: ones(2) + "one", GradengineError, r"'one'"),
+    "dict operand": (lambda: ge.add(ones(2), {}), GradengineError, r"dict"),
+    "too few arrays": (lambda: ge.where(ones(2)), DTypeError, r"where: takes 3 arrays; got 1"),
+    "unknown metadata": (lambda: ge.sum(ones(2), dim=0), DTypeError, r"sum: does not take dim; its metadata: axis"),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_bad_input_is_a_typed_error_that_explains(what, backend):
+    call, kind, pattern = BAD[what]
+    with pytest.raises(kind) as caught:
+        call()
+    message = str(caught.value)
+    assert isinstance(caught.value, GradengineError), message
+    assert re.search(pattern, message), message
+    chained = "".join(traceback.format_exception(caught.value))
+    assert "During handling" not in chained, "the traceback of the kernel's own error shows through"
+    assert "direct cause" not in chained
+
+
+def test_errors_are_the_builtin_ones_too():
+    assert issubclass(ShapeError, ValueError)
+    assert issubclass(DTypeError, TypeError)
+    assert issubclass(IndexRangeError, IndexError)
+    assert issubclass(GraphError, RuntimeError)
+
+
+def test_the_module_path_is_in_the_message():
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = nn.Sequential(nn.Linear(4, 8), nn.ReLU())
+            self.head = nn.Linear(9, 2)
+
+        def forward(self, x):
+            return self.head(self.body(x))
+
+    with pytest.raises(ShapeError, match=r"linear: .*\(3, 8\).*8 and 9 differ.*\(in head, Linear\(in_features=9"):
+        Model()(ones(3, 4))
+    with pytest.raises(ShapeError, match=r"\(in body\.0, Linear\(in_features=4"):
+        Model()(ones(3, 5))
+
+
+def test_python_s_own_words_for_operands_that_are_no_arrays():
+    with pytest.raises(TypeError):
+        None + ones(2)
+    assert (ones(2) == "x") is False
+
+
+def test_memory_errors_pass_through(monkeypatch):
+    from gradengine import backend
+
+    table = backend.for_device("cpu").table
+
+    def full(*arrays):
+        raise MemoryError("no room")
+
+    monkeypatch.setitem(table, ge.exp.op, full)
+    with pytest.raises(MemoryError, match="no room"):
+        ge.exp(ones(2))
+
+
+def test_a_kernel_that_breaks_is_not_called_the_users_mistake(monkeypatch):
+    from gradengine import backend
+
+    table = backend.for_device("cpu").table
+
+    def broken(*arrays):
+        raise RuntimeError("inside")
+
+    monkeypatch.setitem(table, ge.exp.op, broken)
+    with pytest.raises(GradengineError, match=r"exp\(float32\[2\]\): inside"):
+        ge.exp(ones(2))
+
+
+def test_nan_and_infinity_pass_through_quietly(backend):
+    x = ge.tensor(np.array([np.nan, np.inf, -np.inf, 0.0]), requires_grad=True)
+    for function in (F.gelu, F.silu, ge.tanh, ge.sigmoid, F.softplus, F.logsigmoid, ge.exp):
+        (g,) = ge.grad(function(x).sum(), x)
+        assert np.isnan(g.numpy()[0])
+        assert not np.isnan(g.numpy()[3])
