@@ -243,6 +243,21 @@ def test_masking_keeps_out_what_is_masked(call, dtype, backend):
         np.testing.assert_array_equal(g.numpy(), np.tile([3.0, 0.0, inf, 0.0], n // 4))
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int32])
+def test_choosing_among_many(dtype, rng):
+    """Large arrays of floats are chosen from by their bits."""
+    a, b = (rng.normal(size=(200, 100)).astype(dtype) for _ in range(2))
+    if a.dtype.kind == "f":
+        a[0, :4], b[0, 2:6] = (nan, inf, -inf, -0.0), (nan, inf, -inf, -0.0)
+    c = rng.random((200, 100)) < 0.5
+    for condition, x, y in ((c, a, b), (c.T, a.T, b.T), (c[:, :1], a, b), (c, a, b[0]), (c, a, 2), (c, -0.0, b)):
+        got = pointwise.where(condition, x, y)
+        want = np.where(condition, x, y)
+        assert got.dtype == want.dtype
+        np.testing.assert_array_equal(got, want)
+        np.testing.assert_array_equal(np.signbit(got), np.signbit(want))
+
+
 # -- powers -------------------------------------------------------------------------------------------------------
 
 
@@ -441,7 +456,7 @@ def test_no_operand_is_written_to(rng):
 
 
 def test_bodies_of_special_functions_are_as_exact_as_scipy(rng):
-    """erfinv and digamma have bodies for where there is no SciPy, and polygamma for everywhere."""
+    """erfinv has one for where there is no SciPy, digamma and polygamma for everywhere."""
     scipy = pytest.importorskip("scipy.special")
     k = backends.load("numpy")
     body = {op.name: k.quietly(op.body) for op in k.table if op.name in ("erfinv", "digamma", "polygamma")}

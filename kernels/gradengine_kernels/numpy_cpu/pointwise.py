@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 LARGEST_UNROLLED_POWER = 16  # beyond it, the errors of repeated multiplication outgrow those of np.power
-BRANCHY = 4096  # elements from which np.where loses more to mispredicted branches than two passes cost
+FAST_POWERS = (-1, 0, 0.5, 1, 2)  # which arrays know by themselves
+BRANCHY = 8192  # elements from which np.where loses more to mispredicted branches than some more passes cost
 INTEGERS: dict[int, Any] = {2: np.dtype(np.int16), 4: np.dtype(np.int32), 8: np.dtype(np.int64)}
 HAS_SCIPY = importlib.util.find_spec("scipy") is not None
 
@@ -34,10 +35,15 @@ def power(a: Any, b: Any) -> Any:
 
 def power_by_scalar(x: Any, exponent: float) -> Any:
     """x ** exponent; small whole exponents as products, which is many times faster than np.power."""
-    if x.dtype.kind != "f" or not 2 < abs(exponent) <= LARGEST_UNROLLED_POWER or exponent != int(exponent):
+    if x.dtype.kind != "f" or exponent in FAST_POWERS or not is_small_whole(exponent):
         return x**exponent
     product = repeated(x, abs(int(exponent)))
     return product if exponent > 0 else np.reciprocal(product)
+
+
+def is_small_whole(exponent: float) -> bool:
+    """True for whole numbers whose powers are worth unrolling."""
+    return abs(exponent) <= LARGEST_UNROLLED_POWER and exponent == int(exponent)
 
 
 def repeated(x: Any, count: int) -> Any:
@@ -62,11 +68,14 @@ def relu(x: Any) -> Any:
 
 
 def where(condition: Any, a: Any, b: Any) -> Any:
-    """np.where; masking a large array with 0 is a product of integers: it does not branch, and NaN times 0 is 0."""
-    if getattr(condition, "size", 0) > BRANCHY:
-        if is_zero(b) and is_maskable(a, condition):
-            return masked(a, condition)
-        if is_zero(a) and is_maskable(b, condition):
+    """np.where; for large arrays of floats arithmetic on their bits, which does not branch and knows no NaN."""
+    if getattr(condition, "size", 0) > BRANCHY and condition.dtype == np.bool_:
+        if is_bits(a, condition):
+            if is_zero(b):
+                return masked(a, condition)
+            if is_bits(b, condition) and a.dtype == b.dtype:
+                return selected(a, b, condition)
+        elif is_zero(a) and is_bits(b, condition):
             return masked(b, np.logical_not(condition))
     return np.where(condition, a, b)
 
@@ -76,16 +85,27 @@ def is_zero(x: Any) -> bool:
     return (type(x) is int and x == 0) or (type(x) is float and x == 0 and math.copysign(1, x) > 0)
 
 
-def is_maskable(x: Any, condition: Any) -> bool:
-    """True for an array of floats of the condition's shape."""
-    return type(x) is np.ndarray and x.dtype.kind == "f" and x.shape == condition.shape and condition.dtype == np.bool_
+def is_bits(x: Any, condition: Any) -> bool:
+    """True for an array of floats of the condition's shape, whose bits an integer can hold."""
+    return type(x) is np.ndarray and x.dtype.kind == "f" and x.shape == condition.shape and x.itemsize in INTEGERS
 
 
 def masked(x: Any, condition: Any) -> Any:
     """x where the condition holds, else 0."""
-    integers = INTEGERS[x.dtype.itemsize]
+    integers = INTEGERS[x.itemsize]
     out = np.empty(x.shape, x.dtype)
     np.multiply(x.view(integers), condition, out.view(integers))
+    return out
+
+
+def selected(a: Any, b: Any, condition: Any) -> Any:
+    """a where the condition holds, else b: where it holds, b is changed in the bits that differ."""
+    integers = INTEGERS[a.itemsize]
+    out = np.empty(a.shape, a.dtype)
+    bits, old = out.view(integers), b.view(integers)
+    np.bitwise_xor(a.view(integers), old, bits)
+    np.multiply(bits, condition, bits)
+    np.bitwise_xor(bits, old, bits)
     return out
 
 
@@ -236,5 +256,5 @@ KERNELS: dict[str, Callable[..., Any]] = {
     "bitwise_right_shift": np.bitwise_right_shift,
 }
 
-if HAS_SCIPY:  # else the ops' own bodies
-    KERNELS |= {"erfinv": special("erfinv"), "digamma": special("psi")}
+if HAS_SCIPY:  # else the op's own body
+    KERNELS["erfinv"] = special("erfinv")
