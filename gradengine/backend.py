@@ -135,7 +135,7 @@ class Backend:
         if copy and isinstance(value, np.ndarray):
             return np.array(value, dtype)
         array = np.asarray(value, dtype)  # some foreign arrays do not know NumPy's own `copy` argument
-        return array.copy() if copy and array.base is not None else array
+        return array.copy() if copy and hasattr(value, "__array__") else array
 
     def new_ones(self, shape: tuple[int, ...], dtype: Any) -> Any:
         """A new array of ones."""
