@@ -33,6 +33,9 @@ Train a digit classifier. Checkpoint, metrics and pictures go into a folder of t
 Ctrl-C stops after the current step and saves; --resume goes on from there, bit for bit as if nothing had happened.
 """
 EXAMPLES = """\
+what suits the models on MNIST:
+{suited}
+
 examples:
   gradengine train
   gradengine train --model nielsen --seed 7 --out runs/nielsen
@@ -68,13 +71,22 @@ def make_parser() -> Parser:
         made.set_defaults(run=run)
         return made
 
-    train = command("train", run_train, "train a digit classifier", description=TRAINING, epilog=EXAMPLES)
+    train = command("train", run_train, "train a digit classifier", description=TRAINING, epilog=examples())
     add_training_options(train)
     check = command("check", run_check, "check every op's values and gradients on this machine")
     check.fill = fill_check
     command("bench", run_bench, "run the benchmarks (in a checkout of the source)", add_help=False)
     command("backends", run_backends, "list the backends, and why one cannot be used here")
     return parser
+
+
+def examples() -> str:
+    """The end of the help of `gradengine train`."""
+    lines = []
+    for model, suited in options.SUITED.items():
+        values = {name: value for name, value in suited["mnist"].items() if value and value != "none"}
+        lines.append(f"  {model:<8} " + " ".join(f"{options.flag(name)} {value}" for name, value in values.items()))
+    return EXAMPLES.format(suited="\n".join(lines))
 
 
 def add_training_options(parser: argparse.ArgumentParser) -> None:
@@ -124,8 +136,7 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         "--checkpoint-every",
         metavar="N",
         type=int,
-        default=0,
-        help="save every N steps too (default: after each epoch only)",
+        help="save every N steps too (default: 0, after each epoch only)",
     )
     add(where, "--log-every", "steps between two losses in metrics.jsonl (default: 50)", type=int, metavar="N")
     where.add_argument("--no-pictures", dest="pictures", action="store_false", help="draw no pictures in the end")

@@ -47,7 +47,7 @@ def train(
     out: str | None = None,
     resume: str | None = None,
     overwrite: bool = False,
-    checkpoint_every: int = 0,
+    checkpoint_every: int | None = None,
     quiet: bool = False,
     pictures: bool = True,
 ) -> int:
@@ -64,7 +64,7 @@ def train(
     overwrite
         Start anew in a folder that holds a run.
     checkpoint_every
-        Save every so many steps too, not only after each epoch.
+        Save every so many steps too, not only after each epoch; None goes on as before.
     quiet, pictures
         Show nothing but warnings; draw pictures in the end.
 
@@ -78,7 +78,7 @@ def train(
     ArgumentError, CheckpointError, DataError, DeviceError, TrainingError
         With a remedy each; see the errors' own descriptions.
     """
-    options.check({**given, "checkpoint_every": checkpoint_every})
+    options.check({**given, "checkpoint_every": checkpoint_every or 0})
     _require("safetensors", "checkpoints need")
     if pictures:
         _require("matplotlib", "pictures (or leave them out with --no-pictures) need")

@@ -11,7 +11,7 @@ import os
 import sys
 from typing import Any, NamedTuple
 
-HEADER = "  epoch   train loss  accuracy   test loss  accuracy   images/s     time     left"
+HEADER = "  epoch  train loss  accuracy   test loss  accuracy   images/s     time     left"
 
 
 class Standing(NamedTuple):
@@ -50,7 +50,7 @@ def row(standing: Standing, test: tuple[float, float] | None = None) -> str:
         tested = f"{test[0]:10.4f}{percent(test[1])}"
     left = duration(standing.seconds_left) if standing.seconds_left else ""
     return (
-        f"{f'{standing.epoch}/{standing.epochs}':>7}   {standing.loss:10.4f}{percent(standing.accuracy)}  {tested}"
+        f"{f'{standing.epoch}/{standing.epochs}':>7}  {standing.loss:10.4f}{percent(standing.accuracy)}  {tested}"
         f"  {standing.images_per_second:9,.0f} {duration(standing.seconds):>8} {left:>8}"
     ).rstrip()
 

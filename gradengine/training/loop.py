@@ -52,7 +52,8 @@ class Trainer:
     """A run: `run` trains until the last epoch is finished, or a signal asks to stop.
 
     `data` is what the options name, `folder` where checkpoint and metrics go. With `saved`, the run goes on from
-    there. Checkpoints are written after each epoch and, if `checkpoint_every` is not 0, every so many steps.
+    there. Checkpoints are written after each epoch and, if `checkpoint_every` is not 0, every so many steps; None is
+    0, or as the saved run had it.
     """
 
     def __init__(
@@ -62,10 +63,11 @@ class Trainer:
         folder: Path,
         display: Display,
         *,
-        checkpoint_every: int = 0,
+        checkpoint_every: int | None = None,
         saved: state.Saved | None = None,
     ) -> None:
-        self.options, self.data, self.display, self.checkpoint_every = options, data, display, checkpoint_every
+        self.options, self.data, self.display = options, data, display
+        self.checkpoint_every = checkpoint_every or 0
         self.recipe = models.RECIPES[options.model]
         random.manual_seed(options.seed)
         self.model = models.build(self.recipe, data.features, data.classes).to(options.device)
@@ -79,6 +81,8 @@ class Trainer:
         self.sums = Sums()
         if saved is not None:
             self._restore(saved)
+            if checkpoint_every is None:
+                self.checkpoint_every = int(saved.rest.get("checkpoint_every", 0))
         self.path = folder / state.CHECKPOINT
         self.saved_step = self.step
         self.metrics = Metrics(folder / state.METRICS, saved.metrics if saved else b"")
@@ -97,6 +101,7 @@ class Trainer:
         Raises TrainingError when the loss is no longer a number, CheckpointError when something cannot be written.
         """
         self._first_step, self._begin = self.step, time.perf_counter()
+        self._due = self._begin + self.display.every
         with np.errstate(all="ignore"), StopSignals() as self.stop:  # an overflow is found by its NaN, and named
             while self.epoch < self.options.epochs:
                 if self.stop.received is None and self._train_epoch():
@@ -109,7 +114,6 @@ class Trainer:
         """Train on what is left of the epoch. Returns False, with all saved, when a signal asks to stop before."""
         sums, display, options, total = self.sums, self.display, self.options, len(self.data.train_labels)
         self._lap = time.perf_counter()
-        due = self._lap + display.every
         for images, labels in self.loader:
             loss, correct = self._train_step(images, labels)
             self.step += 1
@@ -131,9 +135,9 @@ class Trainer:
                 self.save()
             if stopping:
                 return False
-            if time.perf_counter() >= due:
+            if time.perf_counter() >= self._due:
                 display.progress(self._standing())
-                due = time.perf_counter() + display.every
+                self._due = time.perf_counter() + display.every
         self._count_time()
         return True
 
@@ -250,6 +254,7 @@ class Trainer:
             self.model.state_dict(),
             {
                 "options": dataclasses.asdict(self.options),
+                "checkpoint_every": self.checkpoint_every,
                 "epoch": self.epoch,
                 "step": self.step,
                 "sums": dataclasses.asdict(self.sums),

@@ -106,8 +106,7 @@ def draw_confusion(path: Path, title: str, labels: np.ndarray, predicted: np.nda
         figure = Figure(figsize=(8, 7.6), layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1))
         figure.suptitle(title, x=0.018, ha="left")
         axes = figure.subplots()
-        colours = matplotlib.colormaps["Oranges"].copy()
-        colours.set_bad("#f7f7f7")  # no such mistake
+        colours = matplotlib.colormaps["Oranges"].with_extremes(bad="#f7f7f7")  # bad: no such mistake
         axes.imshow(np.ma.masked_where(right | (counts == 0), counts), cmap=colours, vmin=0, vmax=1.15 * most)
         for i, j in np.ndindex(classes, classes):
             if i == j:
