@@ -137,9 +137,10 @@ def getitem(name: str, x: Shape, *at: Shape, index: Any, **metadata: Any) -> Sha
         items.append(...)
     out: list[int] = []
     found: list[Shape] = []  # the shapes of index arrays, ints among them
-    place, apart, axis = None, False, 0
+    place, gap, apart, axis = None, False, False, 0
     advanced = bool(arrays)
     for item in items:
+        gap = gap or (place is not None and (item is None or item is ... or isinstance(item, slice)))
         if item is None:
             out.append(1)
         elif item is ...:
@@ -152,8 +153,7 @@ def getitem(name: str, x: Shape, *at: Shape, index: Any, **metadata: Any) -> Sha
             out.append(len(range(*item.indices(x[axis]))))
             axis += 1
         elif isinstance(item, str) or advanced:
-            if place is not None and place != len(out):
-                apart = True
+            apart = apart or gap
             place = len(out) if place is None else place
             shape = arrays.pop(0) if isinstance(item, str) else ()
             if item == "mask":
@@ -175,10 +175,10 @@ def getitem(name: str, x: Shape, *at: Shape, index: Any, **metadata: Any) -> Sha
             axis += 1
     if place is None:
         return tuple(out)
-    unknown = [s for s in found if s != (-1,)]
-    common = broadcast(name, *unknown) if unknown else ()
-    if len(unknown) < len(found) and common in ((), (1,)):
-        common = (-1,)
+    known = [s for s in found if s != (-1,)]
+    common = broadcast(name, *known) if known else ()
+    if len(known) < len(found) and common[-1:] in ((), (1,)):
+        common = (*common[:-1], -1)
     return common + tuple(out) if apart else tuple(out[:place]) + common + tuple(out[place:])
 
 

@@ -32,8 +32,10 @@ def put_at(x: Any, v: Any, *at: Any, index: Any, copy: bool = True) -> Any:
     """`x` with `v` at `index`; of elements named twice, the one that comes last in `index` counts."""
     out = np.array(x) if copy else x
     if may_repeat(index):  # NumPy writes in memory order, which for C-contiguous operands is the order of the index
-        at = tuple([np.ascontiguousarray(a) for a in at])
-        v = np.ascontiguousarray(v) if isinstance(v, np.ndarray) and v.ndim else v
+        at = tuple([np.asarray(a, order="C") for a in at])
+        v = np.asarray(v, order="C") if isinstance(v, np.ndarray) else v
+    if (all(np.ndim(a) == 0 for a in at) or (index == ("mask",) and np.ndim(v) > 1)) and ... not in index:
+        index = (*index, ...)  # then a value with leading axes of size 1 broadcasts to elements and masks too
     out[complete(index, at)] = v
     return out
 
@@ -41,7 +43,7 @@ def put_at(x: Any, v: Any, *at: Any, index: Any, copy: bool = True) -> Any:
 def last_writes(*at: Any, index: Any, shape: tuple[int, ...]) -> Any:
     """Which elements of an assignment to `index` are still there afterwards: a mask of the shape of `x[index]`."""
     number = np.zeros(shape, np.intp)
-    where = complete(index, tuple([np.ascontiguousarray(a) for a in at]))
+    where = complete(index, tuple([np.asarray(a, order="C") for a in at]))
     written = number[where]
     order = np.arange(written.size).reshape(written.shape)
     number[where] = order
