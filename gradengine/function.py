@@ -66,7 +66,9 @@ class Context:
 
     @property
     def saved_tensors(self) -> tuple[Any, ...]:
-        """The Tensors of `save_for_backward`, with the values that they had then."""
+        """The Tensors of `save_for_backward`, with the values that they had then; there while `backward` runs."""
+        if self._to_save or (self._saved and not self._inputs):
+            raise GraphError(f"{self._name}: ctx.saved_tensors can be read in backward only")
         found = {"input": self._inputs, "output": self._outputs}
         return tuple(found[source][value] if source in found else value for source, value in self._saved)
 

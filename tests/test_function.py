@@ -492,6 +492,23 @@ def test_errors_of_forward():
         type("Nothing", (Function,), {}).apply(x)
 
 
+def test_saved_tensors_outside_backward():
+    contexts = []
+
+    class Keeps(Cube):
+        @staticmethod
+        def forward(ctx, x):
+            contexts.append(ctx)
+            return Cube.forward(ctx, x)
+
+    x = point(2.0)
+    y = Keeps.apply(x)
+    with pytest.raises(ge.GraphError, match=r"Keeps: ctx.saved_tensors can be read in backward only"):
+        contexts[0].saved_tensors  # noqa: B018
+    y.backward()
+    assert x.grad.tolist() == [12.0]
+
+
 def test_what_backward_raises_reaches_the_caller():
     class Fails(Function):
         @staticmethod
