@@ -6,9 +6,10 @@ Ops are closures made in another module than they are declared in, so a plain do
 import doctest
 import inspect
 
-import gradengine as ge
 import numpy as np
 import pytest
+
+import gradengine as ge
 from gradengine import ops
 from gradengine.nn import functional
 
@@ -26,7 +27,8 @@ def public_functions():
 
 
 FUNCTIONS = public_functions()
-INTERNAL = {n: f for n, f in vars(ops).items() if hasattr(f, "op") and ">>>" in (f.__doc__ or "") and n not in FUNCTIONS}
+OPS = {name: f for name, f in vars(ops).items() if hasattr(f, "op") and name not in FUNCTIONS}
+INTERNAL = {name: f for name, f in OPS.items() if ">>>" in (f.__doc__ or "")}
 
 
 @pytest.mark.parametrize("name", [*FUNCTIONS, *INTERNAL])

@@ -3,9 +3,10 @@
 import re
 import traceback
 
-import gradengine as ge
 import numpy as np
 import pytest
+
+import gradengine as ge
 from gradengine import (
     ArgumentError,
     DTypeError,

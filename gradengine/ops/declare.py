@@ -24,8 +24,6 @@ from ..tensor import EMPTY, Op, Tensor, binary, nary, unary
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-Rule = "Callable[..., Any] | None"
-
 
 def elementwise(
     name: str,
@@ -97,7 +95,7 @@ def primitive(
         arrays, variadic = code.co_posonlyargcount, bool(code.co_flags & inspect.CO_VARARGS)
         names, defaults = metadata(stub, arrays)
         body = None if kernel is None else (lambda k, *inputs, **params: kernel(*inputs, **params))
-        per_array = VariadicRules(rules[0]) if variadic and rules else rules
+        per_array: Any = VariadicRules(rules[0]) if variadic and rules else rules
         op = declare(
             Op(
                 name or stub.__name__,
@@ -107,7 +105,7 @@ def primitive(
                 names=names,
                 defaults=defaults,
                 shown=shown,
-            )  # type: ignore[arg-type]
+            )
         )
         simple = not names and not variadic
         make = {1: unary, 2: binary}.get(arrays) if simple else None
