@@ -1,8 +1,8 @@
 """Every op, declared once. The module itself is the interpreter `k` that rules speak to when they run on Tensors.
 
-Files by family, each importing only those above it: elementwise, predicates, transcendental, special, activations,
-clone; reduce, sorting, shape, creation; index, linalg, einsum, random; nn, losses, classification. `declare` is how
-an op is made, `methods` gives Tensor its operators.
+Files by family, each importing only those above it: elementwise, powers, predicates, transcendental, special,
+activations, clone; reduce, sorting, shape, creation; index, linalg, einsum, random; nn, losses, classification.
+`declare` is how an op is made, `methods` gives Tensor its operators.
 """
 
 from .activations import *
@@ -16,6 +16,7 @@ from .linalg import *
 from .losses import *
 from .methods import attach
 from .nn import *
+from .powers import *
 from .predicates import *
 from .random import *
 from .reduce import *

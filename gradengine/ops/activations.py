@@ -15,9 +15,28 @@ from ..tensor import Tensor, describe, wrap
 from .declare import elementwise
 
 __all__ = [
-    *("relu", "relu6", "leaky_relu", "prelu", "threshold", "hardtanh", "hardshrink", "softshrink"),
-    *("sigmoid", "log_sigmoid", "logsigmoid", "hardsigmoid", "softplus", "softsign", "tanhshrink"),
-    *("elu", "selu", "celu", "gelu", "silu", "mish", "hardswish"),
+    "relu",
+    "relu6",
+    "leaky_relu",
+    "prelu",
+    "threshold",
+    "hardtanh",
+    "hardshrink",
+    "softshrink",
+    "sigmoid",
+    "log_sigmoid",
+    "logsigmoid",
+    "hardsigmoid",
+    "softplus",
+    "softsign",
+    "tanhshrink",
+    "elu",
+    "selu",
+    "celu",
+    "gelu",
+    "silu",
+    "mish",
+    "hardswish",
 ]
 
 # -- straight lines with kinks ------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Pointwise arithmetic: sums and products, powers, rounding, choosing, casting. May import declare, tensor, errors.
+"""Pointwise arithmetic: sums and products, rounding, choosing, casting. May import declare and tensor.
 
 Names are the array API standard's, else NumPy's. Operands broadcast and are promoted as in NumPy: a Python number
 takes the other operand's dtype. Gradients at kinks are PyTorch's.
@@ -10,15 +10,30 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DTypeError
 from ..tensor import Tensor, check_dtype
 from .declare import elementwise, primitive
 
 __all__ = [
-    *("add", "subtract", "multiply", "divide", "negative", "positive", "abs", "sign", "copysign"),
-    *("square", "sqrt", "rsqrt", "reciprocal", "pow", "hypot"),
-    *("floor", "ceil", "trunc", "round", "remainder", "floor_divide"),
-    *("maximum", "minimum", "clip", "where", "astype"),
+    "add",
+    "subtract",
+    "multiply",
+    "divide",
+    "negative",
+    "positive",
+    "abs",
+    "sign",
+    "copysign",
+    "floor",
+    "ceil",
+    "trunc",
+    "round",
+    "remainder",
+    "floor_divide",
+    "maximum",
+    "minimum",
+    "clip",
+    "where",
+    "astype",
 ]
 
 
@@ -131,126 +146,6 @@ copysign = elementwise(
     >>> import gradengine as ge
     >>> ge.copysign(ge.tensor([1.0, 2.0]), ge.tensor([-3.0, 0.0]))
     tensor([-1.,  2.])
-    """,
-)
-
-
-# -- powers -------------------------------------------------------------------------------------------------------
-
-square = elementwise(
-    "square",
-    lambda k, g, y, x: g * (2 * x),
-    doc="""The square, `x * x`.
-
-    >>> import gradengine as ge
-    >>> ge.square(ge.tensor([1.0, -3.0]))
-    tensor([1., 9.])
-    """,
-)
-
-sqrt = elementwise(
-    "sqrt",
-    lambda k, g, y, x: g / (2 * y),
-    doc="""The square root; NaN for negative values. Its gradient at 0 is infinite.
-
-    >>> import gradengine as ge
-    >>> ge.sqrt(ge.tensor([4.0, 9.0]))
-    tensor([2., 3.])
-    """,
-)
-
-rsqrt = elementwise(
-    "rsqrt",
-    lambda k, g, y, x: g * (-0.5 * (y * y * y)),
-    body=lambda k, x: 1 / k.sqrt(x),
-    doc="""The reciprocal of the square root, `1 / sqrt(x)`.
-
-    >>> import gradengine as ge
-    >>> ge.rsqrt(ge.tensor([4.0, 0.25]))
-    tensor([0.5, 2. ])
-    """,
-)
-
-reciprocal = elementwise(
-    "reciprocal",
-    lambda k, g, y, x: -g * (y * y),
-    doc="""The reciprocal, `1 / x`.
-
-    >>> import gradengine as ge
-    >>> ge.reciprocal(ge.tensor([4.0, -0.5]))
-    tensor([ 0.25, -2.  ])
-    """,
-)
-
-
-def pow_base(k: Any, g: Any, y: Any, a: Any, b: Any) -> Any:
-    """b a^(b-1), and 0 where b is 0: a^0 is 1 whatever a is. There the power is never taken, as it may be infinite."""
-    constant = k.equal(b, 0)
-    return k.where(constant, 0, g * (b * k.pow(a, k.where(constant, 1.0, b - 1))))
-
-
-def pow_exponent(k: Any, g: Any, y: Any, a: Any, b: Any) -> Any:
-    """a^b log a, and 0 where 0 is raised to what is not negative."""
-    constant = k.logical_and(k.equal(a, 0), k.greater_equal(b, 0))
-    return k.where(constant, 0, g * (y * k.log(k.where(constant, 1.0, a))))
-
-
-def power_by_scalar_rule(k: Any, g: Any, y: Any, x: Any, exponent: Any) -> Any:
-    """n x^(n-1). The int 0 is known before anything runs, be it on arrays or symbols."""
-    if type(exponent) is int and exponent == 0:
-        return flat(k, g, y)
-    return g * (exponent * k.pow(x, exponent - 1))
-
-
-power = elementwise("pow", pow_base, pow_exponent)
-
-power_by_scalar = elementwise(
-    "power_by_scalar",
-    power_by_scalar_rule,
-    body=lambda k, x, exponent: k.pow(x, exponent),
-    doc="""`x` to the power of one Python number, which is no operand but metadata; `pow` chooses it.
-
-    >>> import gradengine as ge
-    >>> ge.ops.elementwise.power_by_scalar(ge.tensor([2.0, -2.0]), exponent=3)
-    tensor([ 8., -8.])
-    """,
-)
-
-
-def pow(x1: Any, x2: Any, /) -> Tensor:
-    """`x1` to the power `x2`; NaN for a negative number to a fractional power.
-
-    Raises DTypeError for an integer to a negative integer power.
-
-    >>> import gradengine as ge
-    >>> ge.pow(ge.tensor([1.0, 2.0, 3.0]), 2)
-    tensor([1., 4., 9.])
-    >>> 2 ** ge.tensor([1.0, 2.0, 3.0])
-    tensor([2., 4., 8.])
-    """
-    if (type(x2) is int or type(x2) is float) and isinstance(x1, Tensor):
-        if x2 == 2:
-            return square(x1)
-        kind = x1.dtype.kind
-        if kind == "f":
-            # A whole exponent is known to be one when rules run on symbols, and becomes products there.
-            return power_by_scalar(x1, exponent=int(x2) if type(x2) is float and x2.is_integer() else x2)
-        if x2 < 0 and type(x2) is int:
-            raise DTypeError(
-                f"pow: {x1.dtype} to the power {x2} is no integer; convert the base, for example with .to(ge.float32)"
-            )
-    return power(x1, x2)
-
-
-hypot = elementwise(
-    "hypot",
-    lambda k, g, y, a, b: g * (a / y),
-    lambda k, g, y, a, b: g * (b / y),
-    doc="""`sqrt(x1**2 + x2**2)` without overflow on the way. Its gradient at (0, 0) is NaN.
-
-    >>> import gradengine as ge
-    >>> ge.hypot(ge.tensor([3.0, 3e30]), ge.tensor([4.0, 4e30]))
-    tensor([5.e+00, 5.e+30])
     """,
 )
 
@@ -462,5 +357,5 @@ def astype(x: Any, /, dtype: Any) -> Tensor:
     return cast_array(x.detach() if wanted.kind != "f" and isinstance(x, Tensor) else x, dtype=wanted)
 
 
-# What NumPy's functions of other names do on Tensors: np.power(t, 2), array ** t.
-Tensor.ops_by_name.update(power=pow, pow=pow, absolute=abs, fabs=abs, rint=round, clip=clip, astype=astype)
+# What NumPy's functions of other names do on Tensors: np.absolute(t).
+Tensor.ops_by_name.update(absolute=abs, fabs=abs, rint=round, clip=clip, astype=astype)

@@ -12,9 +12,28 @@ from ..tensor import Tensor
 from .declare import elementwise
 
 __all__ = [
-    *("exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "logaddexp"),
-    *("sin", "cos", "tan", "asin", "acos", "atan", "atan2", "sinc"),
-    *("sinh", "cosh", "tanh", "asinh", "acosh", "atanh"),
+    "exp",
+    "exp2",
+    "expm1",
+    "log",
+    "log2",
+    "log10",
+    "log1p",
+    "logaddexp",
+    "sin",
+    "cos",
+    "tan",
+    "asin",
+    "acos",
+    "atan",
+    "atan2",
+    "sinc",
+    "sinh",
+    "cosh",
+    "tanh",
+    "asinh",
+    "acosh",
+    "atanh",
 ]
 
 LOG_2, LOG_10 = math.log(2), math.log(10)
