@@ -44,9 +44,11 @@ def run(args: argparse.Namespace) -> int:
         if name not in known:
             raise ArgumentError(f"check: there is no backend {name!r}; known are {', '.join(known)}")
         backends.load(name)
-    cases = [case for case in table() if not args.op or case.op in args.op]
-    if not cases:
-        raise ArgumentError(f"check: no row is named {', '.join(args.op)}; the rows are named after the ops")
+    cases = table()
+    unknown = set(args.op or ()) - {case.op for case in cases}
+    if unknown:
+        raise ArgumentError(f"check: no row is named {', '.join(sorted(unknown))}; the rows are named after the ops")
+    cases = [case for case in cases if not args.op or case.op in args.op]
     names = args.backend or [name for name, status in known.items() if status == "available"]
     results = [result for name in names for result in progress(cases, name, args.quiet)]
     failed = [result for result in results if not result.passed]

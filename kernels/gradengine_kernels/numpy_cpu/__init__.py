@@ -16,4 +16,4 @@ if TYPE_CHECKING:
 
 FAMILIES: list[Any] = [pointwise, reduce, sorting, shape, index, linalg, nn, random]
 
-KERNELS: dict[str, Callable[..., Any]] = {name: kernel for family in FAMILIES for name, kernel in family.KERNELS.items()}
+KERNELS: dict[str, Callable[..., Any]] = {name: run for family in FAMILIES for name, run in family.KERNELS.items()}
