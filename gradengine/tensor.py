@@ -603,7 +603,7 @@ def explain(op: Op, error: Exception, tensors: tuple[Tensor, ...], params: dict[
 
 def unary(op: Op) -> Callable[..., Tensor]:
     """The function that runs a one-array op without metadata."""
-    new = Tensor.__new__
+    new, tracked = Tensor.__new__, any(op.rules)
 
     def call(x: Any, /) -> Tensor:
         if type(x) is not Tensor and not isinstance(x, Tensor):
@@ -617,7 +617,7 @@ def unary(op: Op) -> Callable[..., Tensor]:
             raise explain(op, error, (x,), EMPTY) from None
         out.backend = backend
         out.grad = out.hooks = None
-        if x.op is not None and (not silent or mode.recording):
+        if x.op is not None and tracked and (not silent or mode.recording):
             out.op, out.inputs, out.saved, out.params, out.order = op, (x,), (array,), EMPTY, next(order)
         else:
             out.op = None
@@ -628,7 +628,7 @@ def unary(op: Op) -> Callable[..., Tensor]:
 
 def binary(op: Op) -> Callable[..., Tensor]:
     """The function that runs a two-array op without metadata."""
-    new = Tensor.__new__
+    new, tracked = Tensor.__new__, any(op.rules)
 
     def call(a: Any, b: Any, /) -> Tensor:
         if type(b) is not Tensor and not isinstance(b, Tensor):
@@ -647,7 +647,7 @@ def binary(op: Op) -> Callable[..., Tensor]:
             raise explain(op, error, (a, b), EMPTY) from None
         out.backend = backend
         out.grad = out.hooks = None
-        if (a.op is not None or b.op is not None) and (not silent or mode.recording):
+        if (a.op is not None or b.op is not None) and tracked and (not silent or mode.recording):
             out.op, out.inputs, out.saved, out.params, out.order = op, (a, b), (left, right), EMPTY, next(order)
         else:
             out.op = None

@@ -61,7 +61,7 @@ def elementwise(
             defaults=defaults,
         )
     )
-    if names or len(rules) > 2 or not any(rules):  # nary leaves the results of ops without rules out of the graph
+    if names or len(rules) > 2:
         call = nary(op, len(rules))
     else:
         call = unary(op) if len(rules) == 1 else binary(op)
