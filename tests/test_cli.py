@@ -74,7 +74,7 @@ def test_version_and_help(capsys):
     assert "train a digit classifier" in ends(capsys, ["--help"])[0]
     assert "train" in ends(capsys, [], status=2)[0]
     out, _ = ends(capsys, ["train", "--help"])
-    for name in ("--resume", "--checkpoint-every", "gradengine train --model nielsen", "--lr 0.004"):
+    for name in ("--resume", "--checkpoint-every", "gradengine train --model nielsen", "--lr 0.003"):
         assert name in out
 
 
@@ -441,6 +441,8 @@ def test_a_foreign_checkpoint(capsys):
         (lambda tensors, rest: rest["options"].update(lr=-1.0), ["make no sense", "lr"]),
         (lambda tensors, rest: rest["options"].update(model="16x16"), ["missing: linear3.weight"]),
         (lambda tensors, rest: rest.pop("loader"), ["loader"]),
+        (lambda tensors, rest: rest.pop("epoch"), ["epoch"]),
+        (lambda tensors, rest: rest.update(step=[1]), ["go on from"]),
         (lambda tensors, rest: rest.update(metrics=7), ["go on from"]),
         (lambda tensors, rest: rest.update(sums={"apples": 1}), ["apples"]),
         (lambda tensors, rest: rest["optimizer"].update(param_groups=[]), ["groups"]),

@@ -84,7 +84,7 @@ def train(
         _require("matplotlib", "pictures (or leave them out with --no-pictures) need")
     saved = None if resume is None else state.read(state.find(resume, out))
     if saved is not None:
-        stored = options.resume(saved.options, given, done=int(saved.rest["epoch"]), source=str(saved.path))
+        stored = options.resume(saved.options, given, done=saved.epoch, source=str(saved.path))
         backend, device, dataset = stored.backend, stored.device, stored.dataset
     else:
         stored = None

@@ -82,7 +82,7 @@ class Trainer:
         if saved is not None:
             self._restore(saved)
             if checkpoint_every is None:
-                self.checkpoint_every = int(saved.rest.get("checkpoint_every", 0))
+                self.checkpoint_every = saved.checkpoint_every
         self.path = folder / state.CHECKPOINT
         self.saved_step = self.step
         self.metrics = Metrics(folder / state.METRICS, saved.metrics if saved else b"")
@@ -275,7 +275,7 @@ class Trainer:
                 self.schedule.scheduler.load_state_dict(saved.rest["scheduler"])
             self.loader.load_state_dict(saved.rest["loader"])
             random.default_generator.load_state_dict(saved.rest["generator"])
-            self.epoch, self.step = int(saved.rest["epoch"]), int(saved.rest["step"])
+            self.epoch, self.step = saved.epoch, saved.step
             self.sums = Sums(**saved.rest["sums"])
 
 

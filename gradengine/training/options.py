@@ -37,7 +37,7 @@ SUITED: dict[str, dict[str, dict[str, Any]]] = {
         "digits": dict(epochs=20, batch_size=32, optimizer="adam", lr=0.002, schedule="exponential", gamma=0.9),
     },
     "16x16": {
-        "mnist": dict(epochs=10, batch_size=64, optimizer="adam", lr=0.004, schedule="exponential", gamma=0.75),
+        "mnist": dict(epochs=10, batch_size=64, optimizer="adam", lr=0.003, schedule="exponential", gamma=0.75),
         "digits": dict(epochs=30, batch_size=32, optimizer="adam", lr=0.005, schedule="exponential", gamma=0.95),
     },
     "nielsen": {

@@ -61,8 +61,10 @@ def draw_curves(
         middles = [end - 0.5 for end in ends]
         marks = {"marker": "o", "markersize": 4.5} if len(ends) <= 40 else {}
         if steps:
-            at = [record["step"] / batches for record in steps]
-            losses.plot(at, [r["loss"] for r in steps], color=TRAIN, alpha=0.35, linewidth=1, label="training, batches")
+            # In a long run so many of them that they would be a band: neighbours are averaged.
+            pieces = np.array_split(np.array([[r["step"] / batches, r["loss"]] for r in steps]), min(len(steps), 300))
+            at, seen = np.array([piece.mean(axis=0) for piece in pieces]).T
+            losses.plot(at, seen, color=TRAIN, alpha=0.35, linewidth=1, label="training, batches")
         for axes, key in ((losses, "loss"), (accuracies, "accuracy")):
             trained, tested = [r[f"train_{key}"] for r in epochs], [r[f"test_{key}"] for r in epochs]
             axes.plot(middles, trained, color=TRAIN, label="training, mean of the epoch", **marks)
@@ -88,6 +90,7 @@ def draw_curves(
             va="top",
             color=TEST,
             fontweight="bold",
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
         )
         _save(figure, path)
 

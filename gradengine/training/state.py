@@ -24,6 +24,9 @@ class Saved(NamedTuple):
 
     path: Path
     options: options.Options
+    epoch: int
+    step: int
+    checkpoint_every: int
     tensors: dict[str, Any]
     rest: dict[str, Any]
     metrics: bytes
@@ -65,7 +68,16 @@ def read(path: Path) -> Saved:
             )
         raise CheckpointError(f"{path} holds no run of gradengine train, so there is nothing to go on with")
     with understanding(path):
-        return Saved(path, options.restore(rest["options"], str(path)), tensors, rest, rest["metrics"].tobytes())
+        return Saved(
+            path=path,
+            options=options.restore(rest["options"], str(path)),
+            epoch=int(rest["epoch"]),
+            step=int(rest["step"]),
+            checkpoint_every=int(rest["checkpoint_every"]),
+            tensors=tensors,
+            rest=rest,
+            metrics=rest["metrics"].tobytes(),
+        )
 
 
 def find(resume: str, out: str | None) -> Path:
