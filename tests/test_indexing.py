@@ -209,6 +209,9 @@ def test_assignment_of_overlapping_parts():
     y = ge.arange(3.0)
     y[:] = y[::-1]
     assert y.tolist() == [2, 1, 0]
+    z = ge.tensor([2, 0, 1])
+    z[z] = z
+    assert z.tolist() == [0, 1, 2]
 
 
 def test_assignment_and_the_graph():

@@ -25,12 +25,17 @@ __all__ = [
     "put_at", "place", "last_writes", "accumulate", "accumulate_along_axis",
 ]  # fmt: skip
 
+MASK, INTEGERS = ("mask",), ("integers",)
 BASIC = frozenset({int, slice, type(None), type(...)})
 
 
 def split_index(index: Any, like: Tensor, recorded: bool) -> tuple[Any, tuple[Tensor, ...]]:
     """The static structure of an index, and its arrays as Tensors: copies when a gradient will read them again."""
     items = index if type(index) is tuple else (index,)
+    if BASIC.issuperset(map(type, items)):
+        return items, ()
+    if isinstance(index, Tensor) and index.array.dtype.kind in "ib":
+        return MASK if index.array.dtype.kind == "b" else INTEGERS, (index,)
     structure: list[Any] = []
     arrays: list[Tensor] = []
     for item in items:
@@ -183,11 +188,9 @@ def storable(v: Tensor, dtype: Any) -> bool:
     """Whether elements of `v` may be written into an array of `dtype`: a Python number may, if its kind fits."""
     if hasattr(v.array, "dtype"):
         return np.can_cast(v.dtype, dtype, "same_kind")
-    return (
-        v.array in (0, 1)
-        if dtype == np.bool_
-        else "biuf".index(v.dtype.kind) <= "biuf".index(dtype.kind) + (dtype.kind == "u")
-    )
+    if dtype == np.bool_:
+        return v.array in (0, 1)
+    return "biuf".index(v.dtype.kind) <= ("biuf".index(dtype.kind) if dtype.kind != "i" else 2)
 
 
 # -- along one axis ---------------------------------------------------------------------------------------------
@@ -234,9 +237,7 @@ def take_along_axis(x, indices, /, axis=-1):
     """
 
 
-@primitive(
-    lambda k, g, y, x, indices, axis, shape: k.take_along_axis(g, indices, axis=axis), None, shown="scatter_add"
-)
+@primitive(lambda k, g, y, x, indices, axis, shape: k.take_along_axis(g, indices, axis=axis), None, shown="scatter_add")
 def accumulate_along_axis(x, indices, /, axis, shape):
     """Zeros of `shape` to which `x` is added at `indices` along `axis`: the gradient of `take_along_axis`."""
 
