@@ -91,7 +91,7 @@ def from_dlpack(x: Any, /, device: str | None = None, copy: bool | None = None) 
         if where[0] != 1:
             raise DeviceError(f"from_dlpack: cannot reach the memory of DLPack device {where}: {error}") from None
         raise DTypeError(f"from_dlpack: cannot take this {type(x).__name__}: {error}") from None
-    return finish(array, None, device, False)
+    return finish(array, check_dtype(array.dtype), device, False)
 
 
 def finish(array: Any, dtype: Any, device: str | None, requires_grad: bool) -> Tensor:

@@ -19,7 +19,7 @@ from .declare import composite, primitive
 __all__ = [
     "sum", "mean", "prod", "max", "min", "amax", "amin", "var", "std", "logsumexp", "vector_norm", "norm", "argmax",
     "argmin", "any", "all", "count_nonzero", "cumsum", "cumprod", "cumulative_sum", "cumulative_prod", "trace",
-    "product_of_others",
+    "product_of_others", "cumprod_gradient",
 ]  # fmt: skip
 
 
@@ -353,25 +353,12 @@ def cumsum(x, /, axis=None, dtype=None):
 
 
 def cumprod_rule(k: Any, g: Any, y: Any, x: Any, axis: Any, dtype: Any) -> Any:
-    """p_j s_j: the product before j, times the sum of g_i x_(j+1) ... x_i over i >= j.
-
-    s_j = g_j + x_(j+1) s_(j+1) is found in log2(n) passes of sums and products, so zeros need no special case.
-    """
+    """The cotangent along the axis, or of the flattened array."""
     if dtype is not None and np.dtype(dtype).kind != "f":
         g = g * 0.0
-    n = y.shape[0 if axis is None else axis]
-    if n == 0:
-        return k.reshape(g, shape=x.shape)
-    last = -1 if axis is None else axis
-    rows = k.swapaxes(k.reshape(x, shape=y.shape), axis1=last, axis2=-1)
-    backwards = k.flip(rows, axis=-1)
-    factor, total, step = shifted(k, backwards, 1, 1.0), k.flip(k.swapaxes(g, axis1=last, axis2=-1), axis=-1), 1
-    while step < n:
-        total = total + factor * shifted(k, total, step, 0.0)
-        factor = factor * shifted(k, factor, step, 1.0)
-        step *= 2
-    cotangent = product_of_those_before(k, rows) * k.flip(total, axis=-1)
-    return k.reshape(k.swapaxes(cotangent, axis1=last, axis2=-1), shape=x.shape)
+    if axis is not None:
+        return k.cumprod_gradient(g, x, y, axis=axis)
+    return k.reshape(k.cumprod_gradient(g, k.reshape(x, shape=y.shape), y, axis=0), shape=x.shape)
 
 
 @primitive(cumprod_rule, shape=shapes.accumulation)
@@ -384,6 +371,31 @@ def cumprod(x, /, axis=None, dtype=None):
     >>> ge.cumprod(ge.tensor([1.0, 2.0, 3.0, 4.0]))
     tensor([ 1.,  2.,  6., 24.])
     """
+
+
+@composite
+def cumprod_gradient(k, g, x, y, /, axis=-1):
+    """The cotangent of x, given that of y = cumprod(x): the sum of g_i over i >= j times the other factors of y_i.
+
+    It is p_j s_j, with p_j the product before j and s_j = g_j + x_(j+1) s_(j+1), found in log2(n) passes of sums and
+    products: zeros need no special case. The value of y is not used.
+
+    >>> import gradengine as ge
+    >>> x = ge.tensor([2.0, 0.0, 4.0])
+    >>> ge.ops.cumprod_gradient(ge.ones(3), x, ge.cumprod(x))
+    tensor([ 1., 10.,  0.])
+    """
+    n = x.shape[axis]
+    if n == 0:
+        return g
+    rows = k.swapaxes(x, axis1=axis, axis2=-1)
+    factor = shifted(k, k.flip(rows, axis=-1), 1, 1.0)
+    total, step = k.flip(k.swapaxes(g, axis1=axis, axis2=-1), axis=-1), 1
+    while step < n:
+        total = total + factor * shifted(k, total, step, 0.0)
+        factor = factor * shifted(k, factor, step, 1.0)
+        step *= 2
+    return k.swapaxes(product_of_those_before(k, rows) * k.flip(total, axis=-1), axis1=axis, axis2=-1)
 
 
 def cumulative_sum(x: Any, /, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Tensor:

@@ -10,13 +10,13 @@ from ..errors import ArgumentError, ShapeError
 from ..tensor import Tensor, wrap
 from .declare import composite, primitive
 
-__all__ = ["sort", "argsort", "topk", "top_indices", "searchsorted", "median", "quantile"]
+__all__ = ["sort", "argsort", "inverse_permutation", "topk", "top_indices", "searchsorted", "median", "quantile"]
 
 
 def sort_rule(k: Any, g: Any, y: Any, x: Any, axis: int, descending: bool, stable: bool) -> Any:
     """g taken from where each element went."""
     order = k.argsort(x, axis=axis, descending=descending, stable=stable)
-    return k.take_along_axis(g, k.argsort(order, axis=axis), axis=axis)
+    return k.take_along_axis(g, k.inverse_permutation(order, axis=axis), axis=axis)
 
 
 @primitive(sort_rule, shape=shapes.sort)
@@ -40,6 +40,16 @@ def argsort(x, /, axis=-1, descending=False, stable=True):
     >>> import gradengine as ge
     >>> ge.argsort(ge.tensor([3.0, 1.0, 2.0]))
     tensor([1, 2, 0])
+    """
+
+
+@primitive(None, shape=shapes.sort)
+def inverse_permutation(x, /, axis=-1):
+    """Where each index along an axis is found: what takes the reordering by these indices back.
+
+    >>> import gradengine as ge
+    >>> ge.ops.inverse_permutation(ge.tensor([1, 2, 0]))
+    tensor([2, 0, 1])
     """
 
 

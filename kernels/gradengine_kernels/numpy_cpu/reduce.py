@@ -6,6 +6,7 @@ Half precision is summed in single precision and rounded once.
 
 from __future__ import annotations
 
+import math
 import operator
 from typing import TYPE_CHECKING, Any
 
@@ -192,17 +193,50 @@ def cumprod(x: Any, axis: int | None = None, dtype: Any = None) -> Any:
 
 def product_of_others(x: Any, axis: Any = None) -> Any:
     """For each element, the product of all others along the axes: those before it times those after it."""
-    axes = tuple(range(x.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    if x.size == 0 or not axes or x.ndim == 0:
-        return np.ones_like(x)
-    last = tuple(range(-len(axes), 0))
-    moved = np.moveaxis(x, axes, last)
-    flat = moved.reshape(moved.shape[: x.ndim - len(axes)] + (-1,))
-    out = np.ones(flat.shape, SINGLE if x.dtype is HALF else x.dtype)
-    np.multiply.accumulate(flat[..., :-1], -1, None, out[..., 1:])
-    if flat.shape[-1] > 1:
-        out[..., :-1] *= np.multiply.accumulate(flat[..., :0:-1], -1, out.dtype)[..., ::-1]
-    return np.moveaxis(out.reshape(moved.shape), last, axes).astype(x.dtype, copy=False)
+    if axis is None:
+        return product_of_others(x.reshape(-1), 0).reshape(x.shape)
+    if isinstance(axis, tuple):
+        last = tuple(range(-len(axis), 0))
+        moved = np.moveaxis(x, axis, last)
+        flat = moved.reshape(moved.shape[: x.ndim - len(axis)] + (math.prod(moved.shape[x.ndim - len(axis) :]),))
+        return np.moveaxis(product_of_others(flat, -1).reshape(moved.shape), last, axis)
+    if x.dtype is HALF:
+        return product_of_others(x.astype(SINGLE), axis).astype(HALF)
+    along = (slice(None),) * (axis % x.ndim)
+    but_first, but_last = (*along, slice(1, None)), (*along, slice(None, -1))
+    out = np.ones(x.shape, x.dtype)
+    np.multiply.accumulate(x[but_last], axis, None, out[but_first])
+    if out.shape[axis] > 1:
+        backwards = (*along, slice(None, 0, -1))
+        out[but_last] *= np.multiply.accumulate(x[backwards], axis, out.dtype)[(*along, slice(None, None, -1))]
+    return out
+
+
+def cumprod_gradient(g: Any, x: Any, y: Any, axis: int = -1) -> Any:
+    """The sum of g_i times the product of the other factors of y_i, over i from j on.
+
+    That is the sum of g y from the end over x, unless a factor is 0 or a product nearly so, or infinite; then s_j =
+    g_j + x_(j+1) s_(j+1) is found in log2(n) passes and multiplied by the product of those before j.
+    """
+    if x.dtype is HALF:
+        return cumprod_gradient(g.astype(SINGLE), x.astype(SINGLE), y.astype(SINGLE), axis).astype(HALF)
+    if not y.size:
+        return g
+    backwards = (slice(None),) * (axis % x.ndim) + (slice(None, None, -1),)
+    size, kind = np.abs(y), np.finfo(y.dtype)
+    if size.min() > kind.smallest_normal and size.max() <= kind.max:
+        return np.add.accumulate((g * y)[backwards], axis)[backwards] / x
+    total = g[backwards].swapaxes(axis, -1).copy()
+    factor = np.ones(total.shape, x.dtype)
+    factor[..., 1:] = x[backwards].swapaxes(axis, -1)[..., :-1]
+    step = 1
+    while step < total.shape[-1]:
+        total[..., step:] += factor[..., step:] * total[..., :-step]
+        factor[..., step:] *= factor[..., :-step].copy()
+        step *= 2
+    before = np.ones(total.shape, x.dtype)
+    before[..., 1:] = y.swapaxes(axis, -1)[..., :-1]
+    return (before * total[..., ::-1]).swapaxes(axis, -1)
 
 
 KERNELS: dict[str, Callable[..., Any]] = {
@@ -223,4 +257,5 @@ KERNELS: dict[str, Callable[..., Any]] = {
     "cumsum": cumsum,
     "cumprod": cumprod,
     "product_of_others": product_of_others,
+    "cumprod_gradient": cumprod_gradient,
 }

@@ -96,7 +96,12 @@ def concat_arrays(*arrays: Any, axis: int | None = 0) -> Any:
 
 def stack_arrays(*arrays: Any, axis: int = 0) -> Any:
     """Arrays joined along a new axis."""
-    return np.stack(arrays, axis)
+    shape = arrays[0].shape
+    place = axis if axis >= 0 else axis + len(shape) + 1
+    if not 0 <= place <= len(shape) or any([x.shape != shape for x in arrays]):
+        raise ValueError("out of range, or not of one shape")
+    widened = shape[:place] + (1,) + shape[place:]
+    return np.concatenate([x.reshape(widened) for x in arrays], place)
 
 
 def narrow(x: Any, axis: int, start: int, length: int) -> Any:

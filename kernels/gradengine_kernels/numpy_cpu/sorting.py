@@ -13,28 +13,63 @@ if TYPE_CHECKING:
 numpy_searchsorted: Callable[..., Any] = np.searchsorted  # its type has a literal for each side
 
 
+def along(x: Any, axis: int, part: Any) -> Any:
+    """x[..., part, ...] on one axis."""
+    return x[(slice(None),) * (axis % x.ndim) + (part,)]
+
+
+BACKWARDS = slice(None, None, -1)
+
+
 def sort(x: Any, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
     """The elements in order along an axis."""
     axis = operator.index(axis)
     out = np.sort(x, axis, "stable" if stable else None)
-    return np.flip(out, axis) if descending else out
+    return along(out, axis, BACKWARDS) if descending else out
 
 
 def argsort(x: Any, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
     """The indices that sort; equal elements keep their order when descending too."""
     axis = operator.index(axis)
     if not descending:
-        return np.argsort(x, axis, "stable" if stable else None)
-    reverse = np.argsort(np.flip(x, axis), axis, "stable" if stable else None)
-    return x.shape[axis] - 1 - np.flip(reverse, axis)
+        return x.argsort(axis, "stable" if stable else None)
+    length = x.shape[axis]
+    reverse = along(x, axis, BACKWARDS).argsort(axis, "stable" if stable else None)
+    return length - 1 - along(reverse, axis, BACKWARDS)
+
+
+def inverse_permutation(x: Any, axis: int = -1) -> Any:
+    """Where each index along an axis is found."""
+    out = np.empty_like(x)
+    places = np.arange(x.shape[axis]).reshape([-1 if a == axis % x.ndim else 1 for a in range(x.ndim)])
+    np.put_along_axis(out, x, places, axis)
+    return out
 
 
 def top_indices(x: Any, count: int, axis: int = -1, largest: bool = True) -> Any:
     """The indices of the `count` largest or smallest elements, in order; among equal ones, of the first."""
-    if not 0 <= operator.index(count) <= x.shape[axis]:
+    length = x.shape[axis]
+    if not 0 <= operator.index(count) <= length:
         raise ValueError("out of range")
-    order = argsort(x, axis, descending=largest)
-    return order[(slice(None),) * (axis % x.ndim) + (slice(count),)]
+    if 0 < count <= length // 8:
+        found = partial_top(x, count, axis, largest)
+        if found is not None:
+            return found
+    return along(argsort(x, axis, descending=largest), axis, slice(count))
+
+
+def partial_top(x: Any, count: int, axis: int, largest: bool) -> Any:
+    """The same without sorting everything; None where equal elements (or NaN) stand on both sides of the cut."""
+    length = x.shape[axis]
+    cut = length - count if largest else count - 1
+    order = x.argpartition(cut, axis)
+    chosen = along(order, axis, slice(cut, None) if largest else slice(count))
+    chosen = np.sort(chosen, axis)
+    values = np.take_along_axis(x, chosen, axis)
+    last = values.min(axis, keepdims=True) if largest else values.max(axis, keepdims=True)
+    if not np.array_equal((x == last).sum(axis), (values == last).sum(axis)) or not (last == last).all():
+        return None
+    return np.take_along_axis(chosen, argsort(values, axis, descending=largest), axis)
 
 
 def searchsorted(x: Any, values: Any, side: str = "left") -> Any:
@@ -45,6 +80,7 @@ def searchsorted(x: Any, values: Any, side: str = "left") -> Any:
 KERNELS: dict[str, Callable[..., Any]] = {
     "sort": sort,
     "argsort": argsort,
+    "inverse_permutation": inverse_permutation,
     "top_indices": top_indices,
     "searchsorted": searchsorted,
 }
