@@ -549,16 +549,19 @@ def check_dtype(dtype: Any) -> np.dtype[Any]:
 
 
 def wrap(value: Any, like: Any = None) -> Tensor:
-    """A constant Tensor for an operand that is none. A Python number stays one, so it takes the other's dtype."""
+    """A constant Tensor for an operand that is none. A Python number stays one, so it takes the other's dtype.
+
+    A NumPy array is copied: its owner may write to it before a gradient reads it again.
+    """
     if isinstance(value, Tensor):
         return value
     kind = type(value)
     if isinstance(like, Tensor):
         if kind is float or kind is int or kind is bool:
             return constant(value, like.backend)
-        return constant(to_array(value, None, like.backend), like.backend)
+        return constant(to_array(value, None, like.backend, copy=True), like.backend)
     backend = backends.for_device(None)
-    return constant(to_array(value, None, backend), backend)
+    return constant(to_array(value, None, backend, copy=True), backend)
 
 
 def common_backend(op: Op, tensors: tuple[Tensor, ...]) -> backends.Backend:

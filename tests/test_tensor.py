@@ -75,6 +75,15 @@ def test_numpy_on_the_left_gives_a_tensor():
         np.add.reduce(x)
 
 
+def test_a_numpy_operand_may_change_before_backward():
+    factor = np.array([3.0, 4.0])
+    x = ge.tensor([1.0, 2.0], requires_grad=True)
+    y = (factor * x).sum()
+    factor[:] = 100
+    y.backward()
+    assert x.grad.tolist() == [3.0, 4.0]
+
+
 def test_dlpack_to_and_from_torch_without_a_copy(torch):
     source = torch.arange(6.0).reshape(2, 3)
     x = ge.from_dlpack(source)
