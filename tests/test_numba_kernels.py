@@ -1,5 +1,6 @@
 """The Numba kernels by themselves: expressions, generated loops, the cache, threads. Compared with NumPy and mpmath."""
 
+import contextlib
 import ctypes
 import functools
 import math
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradengine_kernels import expr, numba_cpu, render
+from gradengine_kernels import expr, numba_cpu, numpy_cpu, render
 from gradengine_kernels.expr import Expr, NotPointwiseError, Symbols, trace
 
 pytest.importorskip("numba")
@@ -344,6 +345,339 @@ def test_out_that_overlaps_is_not_written_to(rng: np.random.Generator) -> None:
     call = numba_cpu.pointwise("tested", lambda k, x: -x, None, lambda x: -x)
     np.testing.assert_array_equal(call(x, out=[shifted]), -before[:-1])
     np.testing.assert_array_equal(memory, before)
+
+
+# -- elementary functions -------------------------------------------------------------------------------------------
+
+# The largest error that is let pass, in units in the last place.
+ULPS = {"exp": 1.0, "expm1": 2.0, "log": 1.0, "log1p": 2.0, "tanh": 2.6, "sigmoid": 2.6, "erf": 1.6}
+
+
+def worst_ulps(found: Any, exact: Any, dtype: Any) -> float:
+    """The largest distance in units in the last place of the exact results; NaN, infinities and 0 have to agree."""
+    with np.errstate(all="ignore"):
+        rounded = exact.astype(dtype)
+        np.testing.assert_array_equal(np.isnan(found), np.isnan(rounded))
+        np.testing.assert_array_equal(np.isinf(found), np.isinf(rounded))
+        np.testing.assert_array_equal(np.signbit(found[rounded == 0]), np.signbit(rounded[rounded == 0]))
+        finite = np.isfinite(rounded)
+        spacing = np.spacing(np.abs(rounded[finite])).astype(np.longdouble)
+        return float(np.max(np.abs(found[finite].astype(np.longdouble) - exact[finite]) / spacing))
+
+
+def elementary(name: str, x: Any) -> Any:
+    return fused(lambda k, x: getattr(k, name)(x), 1)(x)
+
+
+def logistic(x: Any) -> Any:
+    e = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1, e) / (1 + e)
+
+
+@pytest.mark.parametrize("name", ULPS)
+def test_elementary_functions_of_float32(name: str) -> None:
+    """A million numbers spread over all bit patterns, and as many where the functions bend."""
+    special = pytest.importorskip("scipy.special")
+    x = np.arange(0, 2**32, 4099, dtype=np.uint64).astype(np.uint32).view(np.float32)
+    x = np.concatenate([x, np.linspace(-100, 100, 600_001), np.linspace(-1.5, 1.5, 400_001)], dtype=np.float32)
+    exact = {"sigmoid": logistic, "erf": special.erf}.get(name) or getattr(np, name)
+    with np.errstate(all="ignore"):
+        assert worst_ulps(elementary(name, x), exact(x.astype(np.float64)), np.float32) <= ULPS[name]
+
+
+@pytest.mark.parametrize("name", ULPS)
+def test_elementary_functions_of_float64(name: str, rng: np.random.Generator) -> None:
+    mpmath = pytest.importorskip("mpmath")
+    bits = rng.integers(0, 2**64, 1500, dtype=np.uint64).view(np.float64)
+    near = [rng.uniform(-a, a, 1500) for a in (1e-3, 1.5, 8, 750)]
+    edges = [0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 5e-324, -5e-324, 709.78, 709.79, -745.1, -745.2]
+    x = np.concatenate([bits, *near, 1 + near[0], -1 + np.abs(near[0]), edges])
+    function = {"sigmoid": lambda v: 1 / (1 + mpmath.exp(-v))}.get(name) or getattr(mpmath, name)
+    with mpmath.workprec(200), np.errstate(all="ignore"):
+        exact = [exactly(name, function, v, mpmath) for v in x.tolist()]
+        high = np.array([float(v) for v in exact])
+        low = np.array([float(v - h) if math.isfinite(h) else 0.0 for v, h in zip(exact, high.tolist())])
+        found = elementary(name, x)
+        assert np.array_equal(np.isnan(found), np.isnan(high))
+        finite = np.isfinite(high)
+        assert np.array_equal(found[~finite], high[~finite], equal_nan=True)
+        error = np.abs((found[finite] - high[finite]) - low[finite]) / np.spacing(np.abs(high[finite]))
+        assert error.max() <= ULPS[name], x[finite][error.argmax()]
+
+
+def exactly(name: str, function: Any, x: float, mpmath: Any) -> Any:
+    """The function's value, with NumPy's choice where mpmath says complex or pole."""
+    if math.isnan(x) or (name == "log" and x < 0) or (name == "log1p" and x < -1):
+        return mpmath.nan
+    if (name == "log" and x == 0) or (name == "log1p" and x == -1):
+        return -mpmath.inf
+    if math.isinf(x):
+        return mpmath.mpf(float(logistic(np.float64(x)))) if name == "sigmoid" else function(mpmath.mpf(x))
+    return function(mpmath.mpf(x))
+
+
+def test_the_ulp_test_can_fail() -> None:
+    x = np.linspace(0.1, 5, 1000, dtype=np.float32)
+    exact = np.exp(x.astype(np.float64))
+    assert worst_ulps(np.exp(x), exact, np.float32) < 2.6
+    assert worst_ulps(np.exp(x) * np.float32(1 + 4e-7), exact, np.float32) > 2.6
+
+
+def test_logaddexp_is_written_from_its_body(rng: np.random.Generator) -> None:
+    a, b = special(np.float64, LARGE, rng), special(np.float64, LARGE, rng)
+    with np.errstate(all="ignore"):
+        np.testing.assert_allclose(fused(lambda k, a, b: k.logaddexp(a, b), 2)(a, b), np.logaddexp(a, b), rtol=1e-14)
+
+
+# -- rows -----------------------------------------------------------------------------------------------------------
+
+NUMPY = numpy_cpu.KERNELS
+
+
+def spied() -> tuple[dict[str, Any], list[str]]:
+    """The kernels over NumPy ones that note when they are called."""
+    calls: list[str] = []
+
+    def noting(name: str) -> Any:
+        def call(*arrays: Any, **params: Any) -> Any:
+            calls.append(name)
+            return NUMPY[name](*arrays, **params)
+
+        return call
+
+    return numba_cpu.kernels({name: noting(name) for name in NUMPY}), calls
+
+
+SHAPES = [(3, 5), (1, 1), (7, 1), (1, 300), (257, 10), (12, 1024), (5, 1025), (2, 5000), (4, 6, 50), (90,)]
+
+
+def close(found: Any, exact: Any, dtype: Any, count: int = 1) -> None:
+    assert found.dtype == dtype
+    assert found.shape == exact.shape
+    eps = float(np.finfo(dtype).eps)
+    with np.errstate(all="ignore"):
+        scale = np.nanmax(np.abs(np.where(np.isfinite(exact), exact, 0)), initial=0)
+    np.testing.assert_allclose(found.astype(np.float64), exact, rtol=16 * eps, atol=8 * eps * (scale + count**0.5))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_softmaxes(shape: Any, dtype: Any, rng: np.random.Generator) -> None:
+    kernels, calls = spied()
+    x = (rng.standard_normal(shape) * 10).astype(dtype)
+    g = rng.standard_normal(shape).astype(dtype)
+    wide = x.astype(np.longdouble).astype(np.float64)
+    with numba_cpu.every_size():
+        for axis in (-1, x.ndim - 1):
+            for name in ("softmax", "log_softmax"):
+                y = kernels[name](x, axis=axis)
+                close(y, NUMPY[name](wide, axis), dtype)
+                exact = NUMPY[f"{name}_grad"](g.astype(np.float64), y.astype(np.float64), axis)
+                close(kernels[f"{name}_grad"](g, y, axis=axis), exact, dtype, x.size)
+        for keepdims in (False, True):
+            close(kernels["logsumexp"](x, axis=-1, keepdims=keepdims), NUMPY["logsumexp"](wide, -1, keepdims), dtype)
+    assert calls == []
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("columns", [3, 40, 2000])
+def test_softmaxes_of_infinities_and_nan(columns: int, dtype: Any, rng: np.random.Generator) -> None:
+    kernels, calls = spied()
+    x = rng.standard_normal((8, columns)).astype(dtype)
+    x[0, 1], x[1, 0], x[2], x[3, 2], x[4] = -np.inf, np.inf, -np.inf, np.nan, np.inf
+    x[5] = np.finfo(dtype).max
+    x[6, :2] = np.nan, np.inf
+    with numba_cpu.every_size(), np.errstate(all="ignore"):
+        for name in ("softmax", "log_softmax", "logsumexp"):
+            with np.errstate(all="ignore"):
+                np.testing.assert_allclose(kernels[name](x, axis=-1), NUMPY[name](x, axis=-1), rtol=1e-4, atol=1e-6)
+        for name in ("max", "min"):
+            np.testing.assert_array_equal(kernels[name](x, axis=-1), NUMPY[name](x, axis=-1))
+        for name in ("sum", "mean"):
+            np.testing.assert_allclose(kernels[name](x, axis=-1), NUMPY[name](x, axis=-1), rtol=1e-4)
+            for row in x:
+                np.testing.assert_allclose(kernels[name](row), NUMPY[name](row), rtol=1e-4)
+    assert calls == []
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [*SHAPES, (64, 130), (129, 3), (1000, 7), (2, 3, 4, 5)])
+def test_sums_and_extremes(shape: Any, dtype: Any, rng: np.random.Generator) -> None:
+    kernels, calls = spied()
+    x = rng.standard_normal(shape).astype(dtype)
+    wide = x.astype(np.float64)
+    last = tuple(range(1, x.ndim))
+    with numba_cpu.every_size():
+        for axis in (None, 0, -1, (0,), last or None, tuple(range(x.ndim))):
+            for keepdims in (False, True):
+                for name in ("sum", "mean"):
+                    found = kernels[name](x, axis=axis, keepdims=keepdims)
+                    close(found, NUMPY[name](wide, axis, keepdims), dtype, x.size)
+                for name in ("max", "min"):
+                    found = kernels[name](x, axis=axis, keepdims=keepdims)
+                    np.testing.assert_array_equal(found, NUMPY[name](x, axis, keepdims), strict=True)
+        close(kernels["sum"](x, 0), wide.sum(0), dtype, x.size)
+
+
+def test_sums_of_float32_lose_nothing(rng: np.random.Generator) -> None:
+    """Added one after the other, these numbers are off by more than a hundredth part."""
+    kernels, calls = spied()
+    x = np.full(1 << 22, 0.1, np.float32)
+    exact = math.fsum(x.tolist())
+    assert abs(float(np.cumsum(x)[-1]) / exact - 1) > 0.01
+    assert abs(float(kernels["sum"](x)) - exact) <= np.spacing(np.float32(exact))
+    rows = x.reshape(4, -1)
+    np.testing.assert_array_max_ulp(kernels["sum"](rows, axis=1), np.full(4, exact / 4, np.float32), 1)
+    columns = kernels["sum"](x.reshape(-1, 4), axis=0)
+    np.testing.assert_allclose(columns, exact / 4, rtol=1e-6)
+    assert calls == []
+
+
+@pytest.mark.parametrize("axis", [7, -8, (0, 0), "a", 1.0])
+def test_axes_that_are_not_there_are_left_to_numpy_to_refuse(axis: Any) -> None:
+    kernels, calls = spied()
+    x = np.ones((100, 200))
+    with pytest.raises((ValueError, TypeError)):
+        kernels["sum"](x, axis=axis)
+    assert calls == ["sum"]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("labels_dtype", [np.int64, np.int32, np.uint8])
+@pytest.mark.parametrize("shape", [(1, 3), (500, 10), (7, 200), (3, 3000)])
+def test_cross_entropy(shape: Any, labels_dtype: Any, dtype: Any, rng: np.random.Generator) -> None:
+    kernels, calls = spied()
+    x = (rng.standard_normal(shape) * 5).astype(dtype)
+    labels = rng.integers(0, min(shape[1], 250), shape[0]).astype(labels_dtype)
+    wide = x.astype(np.float64)
+    with numba_cpu.every_size():
+        for ignore_index in (-100, 1):
+            for reduction in ("none", "sum", "mean"):
+                metadata = dict(ignore_index=ignore_index, reduction=reduction)
+                exact = NUMPY["cross_entropy_rows"](wide, labels, **metadata)
+                close(kernels["cross_entropy_rows"](x, labels, **metadata), exact, dtype, shape[0])
+                g = rng.standard_normal(shape[0]).astype(dtype) if reduction == "none" else dtype(0.7)
+                exact = NUMPY["cross_entropy_rows_grad"](g.astype(np.float64), wide, labels, **metadata)
+                close(kernels["cross_entropy_rows_grad"](g, x, labels, **metadata), exact, dtype)
+    assert calls == []
+
+
+@pytest.mark.parametrize("bad", [10, -1, 2**40])
+def test_labels_out_of_range_are_left_to_numpy_to_refuse(bad: int, rng: np.random.Generator) -> None:
+    kernels, calls = spied()
+    x = rng.standard_normal((5000, 10))
+    labels = np.zeros(5000, np.int64)
+    labels[17] = bad
+    for ignore_index in (-100, 3):
+        with pytest.raises(IndexError, match="at position 17"):
+            kernels["cross_entropy_rows"](x, labels, ignore_index=ignore_index, reduction="mean")
+        with pytest.raises(IndexError, match="at position 17"):
+            kernels["cross_entropy_rows_grad"](1.0, x, labels, ignore_index=ignore_index, reduction="mean")
+    kernels["cross_entropy_rows"](x, labels, ignore_index=bad, reduction="mean")
+
+
+def test_a_loss_of_no_rows_that_count_is_nan() -> None:
+    kernels, calls = spied()
+    x, labels = np.zeros((5000, 10)), np.full(5000, 3)
+    assert np.isnan(kernels["cross_entropy_rows"](x, labels, ignore_index=3, reduction="mean"))
+    assert kernels["cross_entropy_rows"](x, labels, ignore_index=3, reduction="sum") == 0
+    assert not kernels["cross_entropy_rows_grad"](1.0, x, labels, ignore_index=3, reduction="sum").any()
+    assert calls == []
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax", "logsumexp", "sum", "mean", "max", "min"])
+def test_rows_that_do_not_lie_together_go_the_numpy_way(name: str, rng: np.random.Generator) -> None:
+    kernels, calls = spied()
+    x = rng.standard_normal((300, 400))
+    arrays = [x.T, x[:, ::2], x.astype(np.float16), x[:0]]
+    if name not in ("sum", "mean", "max", "min"):
+        arrays.append(x.astype(np.int64))
+    for array in arrays:
+        if not (array.size == 0 and name in ("max", "min")):
+            kernels[name](array, axis=-1)
+    kernels[name](x, axis=0)
+    assert len(calls) >= len(arrays) - 1
+
+
+# -- products -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("m", "k", "n"), [(1, 1, 1), (5, 7, 3), (64, 1, 64), (1, 99, 9), (30, 20, 1), (130, 70, 257)])
+def test_tiled_products(m: int, k: int, n: int, dtype: Any, rng: np.random.Generator) -> None:
+    kernels, calls = spied()
+    a, b = rng.standard_normal((m, k)).astype(dtype), rng.standard_normal((k, n)).astype(dtype)
+    larger = rng.standard_normal((k + 3, n + 5)).astype(dtype)
+    bias = rng.standard_normal(n).astype(dtype)
+    many = rng.standard_normal((9, m, k)).astype(dtype)
+    stack = rng.standard_normal((9, k, n)).astype(dtype)
+    eps = np.finfo(dtype).eps
+    check = functools.partial(np.testing.assert_allclose, rtol=4 * k * eps, atol=4 * k * eps)
+    with numba_cpu.every_size(), one_nanosecond_is_worth_a_thread():
+        for x in (a, np.asfortranarray(a)):
+            for y in (b, np.asfortranarray(b), larger[1:-2, 3:-2]):
+                check(kernels["matmul"](x, y), np.matmul(x, y))
+            check(kernels["linear"](x, b.T, bias), x @ b + bias)
+            check(kernels["linear"](x, b.T.copy(), bias), x @ b + bias)
+            check(kernels["linear_no_bias"](x, b.T), x @ b)
+        check(kernels["matmul"](many, b), many @ b)
+        check(kernels["matmul"](many, stack), many @ stack)
+        check(kernels["matmul"](many, stack.swapaxes(1, 2).copy().swapaxes(1, 2)), many @ stack)
+        check(kernels["linear"](many, b.T, bias), many @ b + bias)
+    assert calls == []
+
+
+@contextlib.contextmanager
+def one_nanosecond_is_worth_a_thread() -> Any:
+    """Every kernel runs on all threads."""
+    from gradengine_kernels.numba_cpu import runtime
+
+    before, runtime.WORTH = runtime.WORTH, 1
+    try:
+        yield
+    finally:
+        runtime.WORTH = before
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        (np.ones((300, 400)), np.ones(400)),
+        (np.ones((300, 400)), np.ones((400, 50), np.float32)),
+        (np.ones((300, 400), int), np.ones((400, 50), int)),
+        (np.ones((300, 400))[:, ::2], np.ones((200, 50))),
+        (np.ones((300, 0)), np.ones((0, 50))),
+        (np.ones((4, 30, 40)), np.ones((1, 40, 50))),
+        (np.ones((2, 4, 30, 40)), np.ones((2, 4, 40, 50))),
+        (np.broadcast_to(np.ones(40), (30, 40)), np.ones((40, 50))),
+    ],
+)
+def test_other_products_go_the_numpy_way(a: Any, b: Any) -> None:
+    kernels, calls = spied()
+    with numba_cpu.every_size():
+        found = kernels["matmul"](a, b)
+    np.testing.assert_array_equal(found, np.matmul(a, b), strict=True)
+    assert calls == ["matmul"]
+
+
+def test_products_that_do_not_fit_are_left_to_numpy_to_refuse() -> None:
+    kernels, calls = spied()
+    with numba_cpu.every_size(), pytest.raises(ValueError, match="mismatch"):
+        kernels["matmul"](np.ones((3, 4)), np.ones((5, 6)))
+
+
+def test_every_split_over_threads_gives_the_same_bits(rng: np.random.Generator) -> None:
+    kernels, calls = spied()
+    call = fused(lambda k, a, b: k.exp(a) * b + a, 2)
+    for size in (1, 2, 63, 64, 65, 127, 129, 1000, 4097):
+        a, b = rng.standard_normal((2, size))
+        rows = rng.standard_normal((size, 3))
+        with numba_cpu.every_size():
+            alone = call(a, b), kernels["softmax"](rows, -1), kernels["sum"](rows, 0), kernels["sum"](a)
+            with one_nanosecond_is_worth_a_thread():
+                together = call(a, b), kernels["softmax"](rows, -1), kernels["sum"](rows, 0), kernels["sum"](a)
+        for x, y in zip(alone, together):
+            np.testing.assert_array_equal(x, y)
 
 
 # -- cache, threads, processes ------------------------------------------------------------------------------------

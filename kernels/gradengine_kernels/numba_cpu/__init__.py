@@ -1,30 +1,35 @@
 """Device "cpu", backend "numba": compiled, threaded kernels for large arrays; the NumPy way for all others.
 
-`pointwise` fuses a pointwise function into one loop; `kernels` wraps NumPy's reductions along rows. Importing this
-costs nothing: Numba loads with the first array that is large enough.
+`pointwise` fuses a pointwise function into one loop; `kernels` wraps NumPy's reductions along rows and its matrix
+products. Importing this costs nothing: Numba loads with the first array that is large enough.
 """
 
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from . import fused, rows
+from . import fused, products, rows
 from .fused import SMALL, pointwise
-from .rows import kernels
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 __all__ = ["SMALL", "every_size", "kernels", "pointwise"]
+
+
+def kernels(numpy_kernels: Mapping[str, Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
+    """Kernels for large arrays over the NumPy ones of the same names, which take all others."""
+    wrappers = {**rows.WRAPPERS, **products.WRAPPERS}
+    return {name: wrap(numpy_kernels[name]) for name, wrap in wrappers.items() if name in numpy_kernels}
 
 
 @contextlib.contextmanager
 def every_size() -> Iterator[None]:
     """Compiled kernels for arrays of every size in all threads, so that small cases test them."""
-    before = fused.SMALL
-    fused.SMALL = rows.SMALL = 0
+    before = fused.SMALL, rows.SMALL, products.SMALL_OPERAND, products.LARGE_PRODUCT
+    fused.SMALL = rows.SMALL = products.SMALL_OPERAND = products.LARGE_PRODUCT = 0
     try:
         yield
     finally:
-        fused.SMALL = rows.SMALL = before
+        fused.SMALL, rows.SMALL, products.SMALL_OPERAND, products.LARGE_PRODUCT = before

@@ -14,7 +14,8 @@ import numpy as np
 
 from .libm64 import LAST, exp, log, number_at, order, real
 
-BLOCK = 1024  # elements that are summed in any order, or go through a loop of their own while they are in the L1 cache
+BLOCK = 1024  # elements that go through a loop of their own while they are in the L1 cache
+SUMMED = 256  # elements that are summed in any order
 
 
 # -- pieces -----------------------------------------------------------------------------------------------------
@@ -56,15 +57,15 @@ def two_sum(total, rest, x):
 
 def row_sum(p, start, stop):
     total, rest = np.float64(0), np.float64(0)
-    for i in range(start, stop, BLOCK):
-        total, rest = two_sum(total, rest, np.float64(any_order_sum(p, i, min(i + BLOCK, stop))))
+    for i in range(start, stop, SUMMED):
+        total, rest = two_sum(total, rest, np.float64(any_order_sum(p, i, min(i + SUMMED, stop))))
     return total + rest
 
 
 def row_dot(p, q, start, stop):
     total, rest = np.float64(0), np.float64(0)
-    for i in range(start, stop, BLOCK):
-        total, rest = two_sum(total, rest, np.float64(any_order_dot(p, q, i, min(i + BLOCK, stop))))
+    for i in range(start, stop, SUMMED):
+        total, rest = two_sum(total, rest, np.float64(any_order_dot(p, q, i, min(i + SUMMED, stop))))
     return total + rest
 
 
@@ -126,12 +127,18 @@ def sum_columns(reals, masks, ints, sizes, scalars, start, stop):
                 out[to + j] += x[r * columns + j]
 
 
+def keep(out, r, s):
+    """A sum in two parts, out[2 r] and what that rounds off."""
+    out[2 * r] = s
+    out[2 * r + 1] = s - out[2 * r] if abs(out[2 * r]) < math.inf else 0.0
+
+
 def sum_stretches(reals, masks, ints, sizes, scalars, start, stop):
     """The sum of each stretch of `length` elements, out of `total`."""
     x, out = reals[0], reals[1]
     length, total = sizes[2], sizes[3]
     for r in range(start, stop):
-        out[r] = row_sum(x, r * length, min((r + 1) * length, total))
+        keep(out, r, row_sum(x, r * length, min((r + 1) * length, total)))
 
 
 def squared_distances(reals, masks, ints, sizes, scalars, start, stop):
@@ -141,9 +148,9 @@ def squared_distances(reals, masks, ints, sizes, scalars, start, stop):
     for r in range(start, stop):
         most = min((r + 1) * length, total)
         s, rest = np.float64(0), np.float64(0)
-        for i in range(r * length, most, BLOCK):
-            s, rest = two_sum(s, rest, np.float64(any_order_squared_distance(a, b, i, min(i + BLOCK, most))))
-        out[r] = s + rest
+        for i in range(r * length, most, SUMMED):
+            s, rest = two_sum(s, rest, np.float64(any_order_squared_distance(a, b, i, min(i + SUMMED, most))))
+        keep(out, r, s + rest)
 
 
 # -- extremes ---------------------------------------------------------------------------------------------------

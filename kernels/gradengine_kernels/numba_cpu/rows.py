@@ -37,7 +37,7 @@ def run(name: str, arrays: list[Any], sizes: tuple[int, ...], rows: int, columns
 
     dtype = arrays[0].dtype
     cost = COSTS[name] * columns * (dtype.itemsize / 4)
-    runtime.row_kernel(name, dtype.name)(arrays, sizes, (divisor,), rows, cost)
+    runtime.kernel_of("row_kernels.py", name, dtype.name)(arrays, sizes, (divisor,), rows, cost)
 
 
 def fits(x: Any) -> bool:
@@ -108,9 +108,9 @@ def sum_all(x: Any, divisor: float) -> Any:
 def stretches(name: str, arrays: list[Any]) -> float:
     """A sum over all elements from its partial sums, which do not depend on the number of threads."""
     x = arrays[0]
-    partial = np.empty((x.size + STRETCH - 1) // STRETCH, x.dtype)
-    run(name, [*arrays, partial], (STRETCH, x.size), partial.size, STRETCH)
-    return float(np.add.reduce(partial, dtype=F64))
+    partial = np.empty(((x.size + STRETCH - 1) // STRETCH, 2), x.dtype)
+    run(name, [*arrays, partial], (STRETCH, x.size), len(partial), STRETCH)
+    return float(np.add.reduce(partial, None, F64))
 
 
 def sum_columns(x: Any, divisor: float) -> Any:
@@ -135,7 +135,7 @@ def extreme(numpy_reduce: Callable[..., Any], name: str) -> Callable[..., Any]:
         kept = x.shape[: x.ndim - len(axes)]
         out = np.empty(kept + (1,) * len(axes) if keepdims else kept, x.dtype)
         columns = x.size // out.size
-        if columns > SHORT and x.size < MANY:
+        if columns > SHORT and x.size < MANY and SMALL:
             return numpy_reduce(x, axis, keepdims)
         run(name, [x, out], (columns,), out.size, columns)
         return out
@@ -257,20 +257,17 @@ def cross_entropy_rows_grad(numpy_kernel: Callable[..., Any]) -> Callable[..., A
     return call
 
 
-def kernels(numpy_kernels: Mapping[str, Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
-    """Kernels for large arrays over the NumPy ones of the same names, which take all others."""
-    wrappers: dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]] = {
-        "sum": lambda f: summed(f, by_count=False),
-        "mean": lambda f: summed(f, by_count=True),
-        "max": lambda f: extreme(f, "max_rows"),
-        "min": lambda f: extreme(f, "min_rows"),
-        "mean_squared_error": mean_squared_error,
-        "softmax": lambda f: rowwise(f, "softmax"),
-        "log_softmax": lambda f: rowwise(f, "log_softmax"),
-        "softmax_grad": lambda f: rowwise_grad(f, "softmax_grad"),
-        "log_softmax_grad": lambda f: rowwise_grad(f, "log_softmax_grad"),
-        "logsumexp": logsumexp,
-        "cross_entropy_rows": cross_entropy_rows,
-        "cross_entropy_rows_grad": cross_entropy_rows_grad,
-    }
-    return {name: wrap(numpy_kernels[name]) for name, wrap in wrappers.items() if name in numpy_kernels}
+WRAPPERS: Mapping[str, Callable[[Callable[..., Any]], Callable[..., Any]]] = {
+    "sum": lambda f: summed(f, by_count=False),
+    "mean": lambda f: summed(f, by_count=True),
+    "max": lambda f: extreme(f, "max_rows"),
+    "min": lambda f: extreme(f, "min_rows"),
+    "mean_squared_error": mean_squared_error,
+    "softmax": lambda f: rowwise(f, "softmax"),
+    "log_softmax": lambda f: rowwise(f, "log_softmax"),
+    "softmax_grad": lambda f: rowwise_grad(f, "softmax_grad"),
+    "log_softmax_grad": lambda f: rowwise_grad(f, "log_softmax_grad"),
+    "logsumexp": logsumexp,
+    "cross_entropy_rows": cross_entropy_rows,
+    "cross_entropy_rows_grad": cross_entropy_rows_grad,
+}

@@ -94,6 +94,12 @@ def spread(address, total, tasks, objects, {slots}, {numbers}):
 _lock = threading.RLock()
 
 
+INTRINSIC_HEADER = """\
+from llvmlite import ir
+from numba.core import cgutils
+from numba.extending import intrinsic
+"""
+
 # How the functions that kernels call are compiled. Elementary functions may round a * b + c once, which makes them
 # more exact, and one kind of sum may be added in any order. Kernels themselves get no such leave: each operation
 # rounds as NumPy's does, and NaN, infinities and signed zeros are what IEEE 754 says.
@@ -102,19 +108,41 @@ CONTRACT, ANY_ORDER = ', fastmath={"contract"}', ', fastmath={"contract", "reass
 FOLDER = Path(__file__).parent
 
 
-# A kernel's own memory for one block: on the stack, so that nobody has to free it.
-BUFFER = """
-
-from numba.core import cgutils
-from numba.extending import intrinsic
-
+# What a kernel cannot say in Python, by the name of the function that stands for it in the kernels' files.
+INTRINSICS = {
+    "block_buffer": """
 @intrinsic
 def block_buffer(typingctx, like):
     def codegen(context, builder, signature, args):
         space = cgutils.alloca_once(builder, context.get_value_type(like.dtype), size=BLOCK)
         return builder.bitcast(space, context.get_value_type(like))
     return like(like), codegen
-"""
+""",
+    # Fortran takes everything by address: characters, 32-bit sizes, factors.
+    "call_gemm": """
+@intrinsic
+def call_gemm(typingctx, gemm, ta, tb, m, n, k, a, lda, b, ldb, c, ldc, one):
+    def codegen(context, builder, signature, args):
+        gemm, ta, tb, m, n, k, a, lda, b, ldb, c, ldc, one = args
+        byte, short = ir.IntType(8), ir.IntType(32)
+        def at(value):
+            slot = cgutils.alloca_once(builder, value.type)
+            builder.store(value, slot)
+            return builder.bitcast(slot, byte.as_pointer())
+        def flag(value):
+            return at(builder.select(builder.icmp_signed("!=", value, value.type(0)), byte(ord("T")), byte(ord("N"))))
+        def size(value):
+            return at(builder.trunc(value, short))
+        def matrix(value):
+            return builder.inttoptr(value, byte.as_pointer())
+        given = [flag(ta), flag(tb), size(m), size(n), size(k), at(one), matrix(a), size(lda), matrix(b), size(ldb)]
+        given += [at(one.type(0.0)), matrix(c), size(ldc)]
+        kind = ir.FunctionType(ir.VoidType(), [byte.as_pointer()] * 13)
+        builder.call(builder.inttoptr(gemm, kind.as_pointer()), given)
+        return context.get_dummy_value()
+    return types.void(*[types.int64] * 12, one), codegen
+""",
+}
 
 
 @functools.cache
@@ -130,16 +158,17 @@ def elementary(real: str) -> ModuleType:
 
 
 @functools.cache
-def row_pieces(real: str) -> tuple[ModuleType, dict[str, str]]:
-    """What the kernels along rows are made of, for a dtype, and the sources of these kernels by name."""
-    constants, functions = functions_for(real, FOLDER / "row_kernels.py")
-    source, kernels = f"{HEADER}{names_of(elementary(real))}{constants}{BUFFER}", {}
+def pieces(file: str, real: str) -> tuple[ModuleType, dict[str, str]]:
+    """What the kernels in a file are made of, for a dtype, and the sources of the kernels themselves by name."""
+    constants, functions = functions_for(real, FOLDER / file)
+    source, kernels = f"{HEADER}{INTRINSIC_HEADER}{names_of(elementary(real))}{constants}", {}
     for name, text in functions.items():
         if text.startswith(f"def {name}(reals,"):
             kernels[name] = text.replace(f"def {name}(", "def kernel(", 1)
-        elif name != "block_buffer":
-            source += f"\n\n@{INLINED.format(flags=ANY_ORDER if name.startswith('any_order') else '')}\n{text}"
-    return load_source(f"rows_{real}", source), kernels
+        else:
+            flags = ANY_ORDER if name.startswith("any_order_") else ""
+            source += INTRINSICS.get(name, f"\n\n@{INLINED.format(flags=flags)}\n{text}")
+    return load_source(f"{file.removesuffix('_kernels.py')}_{real}", source), kernels
 
 
 def names_of(module: ModuleType) -> str:
@@ -149,12 +178,23 @@ def names_of(module: ModuleType) -> str:
 
 
 @functools.cache
-def row_kernel(name: str, real: str) -> Kernel:
-    """The kernel of that name in row_kernels.py, for a dtype."""
+def kernel_of(file: str, name: str, real: str) -> Kernel:
+    """The kernel of that name in one of the files of kernels, for a dtype."""
     prepare()
     with _lock:
-        pieces, kernels = row_pieces(real)
-        return Kernel(name, f"{names_of(pieces)}\n\n{kernels[name]}", real)
+        module, kernels = pieces(file, real)
+        return Kernel(name, f"{names_of(module)}\n\n{kernels[name]}", real)
+
+
+@functools.cache
+def gemm_address(real: str) -> int:
+    """Where BLAS's matrix product for a dtype is, in the library that SciPy brings along."""
+    prepare()
+    from numba.extending import get_cython_function_address
+
+    address = get_cython_function_address("scipy.linalg.cython_blas", "sgemm" if real == "float32" else "dgemm")
+    limit_blas()  # SciPy's BLAS has only now been loaded
+    return address
 
 
 class Kernel:
@@ -251,7 +291,6 @@ def _after_fork() -> None:
     _pool.threads = 1
 
 
-@functools.cache
 def limit_blas() -> None:
     """One thread for NumPy's and SciPy's OpenBLAS, for good."""
     import threadpoolctl
