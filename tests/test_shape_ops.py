@@ -184,6 +184,17 @@ def test_joining_promotes():
     assert ge.stack(np.ones((2, 3))).shape == (2, 3)
 
 
+def test_joining_numbers_and_lists():
+    """They are as weak as in arithmetic, and nothing is rounded."""
+    whole = ge.tensor([1, 2])
+    assert ge.concat([whole, [1.5]]).tolist() == [1, 2, 1.5]
+    assert ge.concat([[1.0, 2.0], [3]]).dtype == ge.stack([1, 2.5]).dtype == ge.float32
+    assert ge.stack([1, True]).dtype == ge.int64
+    assert ge.concat([ge.tensor([1.0], dtype=ge.float16), [2.5, 3.0]]).dtype == ge.float16
+    assert ge.concat([np.ones(2), [2.5]]).dtype == ge.float64
+    assert ge.pad(ge.ones(2), ((1, 1),), constant_values=(1, 2)).tolist() == [1, 1, 1, 2]
+
+
 def test_methods():
     x = ge.tensor(numbered((2, 3, 4)), requires_grad=True)
     assert x.flatten().shape == (24,)
@@ -274,6 +285,7 @@ ERRORS = [
     (lambda x: ge.tile(x, -1), ShapeError, "tile: repetitions (-1,) cannot be negative"),
     (lambda x: ge.repeat(x, (1, 2, 3), axis=0), ShapeError, "repeat: 3 repeats for the 2 elements along axis 0"),
     (lambda x: ge.repeat(x, 1.5), DTypeError, "repeat: repeats is an int"),
+    (lambda x: ge.repeat(x[0], [1.5, 1, 1]), DTypeError, "repeat: repeats is an int"),
     (lambda x: ge.tril(x[0]), ShapeError, "tril: works on matrices"),
     (lambda x: ge.triu(x, 0.5), DTypeError, "triu"),
     (lambda x: ge.diagonal(x, axis1=0, axis2=0), ShapeError, "diagonal: axis1 and axis2 must be two axes"),

@@ -231,7 +231,8 @@ def stepped(
             raise DTypeError(f"{name}: takes numbers, got {describe(value)}")
     wanted = default_dtype(values) if dtype is None else check_dtype(dtype)
     try:
-        array = make()
+        with np.errstate(all="ignore"):
+            array = make()
     except ZeroDivisionError:
         raise ArgumentError(f"{name}: step must not be 0") from None
     except (ValueError, OverflowError) as error:

@@ -205,22 +205,27 @@ def narrow(x, /, axis, start, length):
 
 
 def as_tensors(name: str, arrays: Any) -> list[Tensor]:
-    """A sequence of arrays as Tensors; numbers and lists take the dtype of the Tensors beside them."""
+    """A sequence of arrays as Tensors; numbers and lists are weak: they take the dtype of the arrays beside them."""
     if isinstance(arrays, Tensor) or not isinstance(arrays, (list, tuple)):
         arrays = list(arrays) if hasattr(arrays, "__iter__") else arrays
     if not isinstance(arrays, (list, tuple)):
         raise DTypeError(f"{name}: takes a sequence of arrays, got {describe(arrays)}")
     if not arrays:
         raise ShapeError(f"{name}: needs at least one array, got none")
-    like = next((t for t in arrays if isinstance(t, Tensor)), None)
-    return [t if isinstance(t, Tensor) else as_tensor_like(t, like) for t in arrays]
+    if all([isinstance(x, Tensor) for x in arrays]):
+        return list(arrays)
+    like = next((x for x in arrays if isinstance(x, Tensor)), None)
+    tensors = [wrap(x) if like is None or isinstance(x, Tensor) else Tensor(x, device=like.device) for x in arrays]
+    weak = [t for x, t in zip(arrays, tensors, strict=True) if not hasattr(x, "dtype")]
+    if weak:
+        given = [t.dtype for x, t in zip(arrays, tensors, strict=True) if hasattr(x, "dtype")]
+        common = np.result_type(*given, *[WEAK[t.dtype.kind] for t in weak])
+        common = common if given or common.kind != "f" else np.dtype(np.float32)
+        tensors = [t.to(common) if not hasattr(x, "dtype") else t for x, t in zip(arrays, tensors, strict=True)]
+    return tensors
 
 
-def as_tensor_like(value: Any, like: Tensor | None) -> Tensor:
-    """A constant on the device of `like`; a bare Python number takes its dtype too."""
-    if like is None or hasattr(value, "dtype"):
-        return wrap(value)
-    return Tensor(value, dtype=like.dtype, device=like.device)
+WEAK = {"b": False, "i": 0, "f": 0.0}  # a Python number of each kind, as which NumPy promotes weakly
 
 
 def concat_rule(k: Any, g: Any, y: Any, *arrays: Any, axis: Any, i: int) -> Any:

@@ -128,7 +128,9 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = 0
     """x with a border."""
     if mode != "constant":
         return numpy_pad(x, pad_width, mode)
-    if type(pad_width) is not tuple or [len(w) for w in pad_width if type(w) is tuple] != [2] * x.ndim:
+    if not isinstance(constant_values, (int, float)) or type(pad_width) is not tuple:
+        return numpy_pad(x, pad_width, constant_values=constant_values)
+    if [len(w) for w in pad_width if type(w) is tuple] != [2] * x.ndim:
         return numpy_pad(x, pad_width, constant_values=constant_values)
     shape = [n + before + after for n, (before, after) in zip(x.shape, pad_width)]
     out = np.zeros(shape, x.dtype)
@@ -170,8 +172,11 @@ def tile(x: Any, repetitions: Any) -> Any:
 
 def repeat(x: Any, repeats: Any, axis: int | None = None) -> Any:
     """Each element several times."""
-    if isinstance(repeats, float):
-        raise TypeError("repeats must be integers")
+    if type(repeats) is not int:
+        repeats = np.asarray(repeats)
+        if repeats.dtype.kind not in "iub" and repeats.size:
+            raise TypeError("repeats must be integers")
+        repeats = repeats.astype(np.int64)
     return x.repeat(repeats, axis)
 
 
