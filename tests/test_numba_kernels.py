@@ -519,6 +519,20 @@ def test_sums_and_extremes(shape: Any, dtype: Any, rng: np.random.Generator) -> 
         close(kernels["sum"](x, 0), wide.sum(0), dtype, x.size)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_sums_to_what_was_broadcast(dtype: Any, rng: np.random.Generator) -> None:
+    kernels, calls = spied()
+    x = rng.standard_normal((130, 3, 40)).astype(dtype)
+    with numba_cpu.every_size():
+        for shape in [(40,), (3, 40), (1, 40), (1, 1, 1), (), (1,), (130, 3, 1), (130, 1, 1), (1, 1, 40), (3, 1)]:
+            exact = NUMPY["sum_to"](x.astype(np.float64), shape)
+            close(kernels["sum_to"](x, shape), exact, dtype, x.size)
+        assert calls == []
+        close(kernels["sum_to"](x, (130, 1, 40)), NUMPY["sum_to"](x.astype(np.float64), (130, 1, 40)), dtype, x.size)
+        kernels["sum_to"](x, x.shape)
+    assert calls == ["sum_to"] * 2
+
+
 def test_sums_of_float32_lose_nothing(rng: np.random.Generator) -> None:
     """Added one after the other, these numbers are off by more than a hundredth part."""
     kernels, calls = spied()

@@ -52,6 +52,7 @@ def tiled(a: Any, b: Any) -> Any:
     n = b.shape[-1]
     from . import runtime
 
+    sizes: tuple[int, ...]
     gemm = runtime.gemm_address(a.dtype.name)
     if a.ndim == 2 and b.ndim == 2:
         c = np.empty((m, n), a.dtype)

@@ -79,6 +79,20 @@ def summed(numpy_sum: Callable[..., Any], by_count: bool) -> Callable[..., Any]:
     return reduce
 
 
+def sum_to(numpy_sum_to: Callable[..., Any]) -> Callable[..., Any]:
+    """The sums over all that broadcasting from `shape` has repeated: what a bias gets from its gradient."""
+
+    def reduce(x: Any, shape: tuple[int, ...]) -> Any:
+        if x.size < SMALL or not fits(x):
+            return numpy_sum_to(x, shape)
+        lead = x.ndim - len(shape)
+        axes = (*range(lead), *[i + lead for i, n in enumerate(shape) if n == 1 and x.shape[i + lead] != 1])
+        result = sum_over(x, axes, 1.0) if axes else None
+        return numpy_sum_to(x, shape) if result is None else np.asarray(result).reshape(shape)
+
+    return reduce
+
+
 def sum_over(x: Any, axes: tuple[int, ...], divisor: float) -> Any:
     """The sum over sorted axes, which go, divided by `divisor`; None where NumPy does as well."""
     ndim = x.ndim
@@ -119,7 +133,7 @@ def sum_columns(x: Any, divisor: float) -> Any:
     groups = (rows + HEIGHT - 1) // HEIGHT
     partial = np.empty((groups, columns), x.dtype)
     run("sum_columns", [x, partial], (columns, HEIGHT, rows), groups, columns * HEIGHT)
-    total = np.add.reduce(partial, 0)
+    total = sum_columns(partial, 1.0) if groups > HEIGHT else np.add.reduce(partial, 0)
     return total if divisor == 1.0 else total / x.dtype.type(divisor)
 
 
@@ -260,6 +274,7 @@ def cross_entropy_rows_grad(numpy_kernel: Callable[..., Any]) -> Callable[..., A
 WRAPPERS: Mapping[str, Callable[[Callable[..., Any]], Callable[..., Any]]] = {
     "sum": lambda f: summed(f, by_count=False),
     "mean": lambda f: summed(f, by_count=True),
+    "sum_to": sum_to,
     "max": lambda f: extreme(f, "max_rows"),
     "min": lambda f: extreme(f, "min_rows"),
     "mean_squared_error": mean_squared_error,

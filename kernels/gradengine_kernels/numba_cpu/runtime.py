@@ -118,13 +118,14 @@ def block_buffer(typingctx, like):
         return builder.bitcast(space, context.get_value_type(like))
     return like(like), codegen
 """,
-    # Fortran takes everything by address: characters, 32-bit sizes, factors.
+    # Fortran takes everything by address: characters, sizes, factors. A size of 64 bits serves BLAS with 32 as well,
+    # which reads its lower half.
     "call_gemm": """
 @intrinsic
 def call_gemm(typingctx, gemm, ta, tb, m, n, k, a, lda, b, ldb, c, ldc, one):
     def codegen(context, builder, signature, args):
         gemm, ta, tb, m, n, k, a, lda, b, ldb, c, ldc, one = args
-        byte, short = ir.IntType(8), ir.IntType(32)
+        byte = ir.IntType(8)
         def at(value):
             slot = cgutils.alloca_once(builder, value.type)
             builder.store(value, slot)
@@ -132,7 +133,7 @@ def call_gemm(typingctx, gemm, ta, tb, m, n, k, a, lda, b, ldb, c, ldc, one):
         def flag(value):
             return at(builder.select(builder.icmp_signed("!=", value, value.type(0)), byte(ord("T")), byte(ord("N"))))
         def size(value):
-            return at(builder.trunc(value, short))
+            return at(value)
         def matrix(value):
             return builder.inttoptr(value, byte.as_pointer())
         given = [flag(ta), flag(tb), size(m), size(n), size(k), at(one), matrix(a), size(lda), matrix(b), size(ldb)]
@@ -188,11 +189,22 @@ def kernel_of(file: str, name: str, real: str) -> Kernel:
 
 @functools.cache
 def gemm_address(real: str) -> int:
-    """Where BLAS's matrix product for a dtype is, in the library that SciPy brings along."""
+    """Where BLAS's matrix product for a dtype is: in NumPy's own library, else in the one that SciPy brings along."""
+    import ctypes
+
+    import threadpoolctl
+
     prepare()
+    name = "sgemm" if real == "float32" else "dgemm"
+    for library in threadpoolctl.threadpool_info():
+        if library["user_api"] == "blas":
+            handle = ctypes.CDLL(library["filepath"])
+            for symbol in (f"scipy_{name}_64_", f"{name}_64_", f"{name}_"):
+                if hasattr(handle, symbol):
+                    return ctypes.cast(getattr(handle, symbol), ctypes.c_void_p).value or 0
     from numba.extending import get_cython_function_address
 
-    address = get_cython_function_address("scipy.linalg.cython_blas", "sgemm" if real == "float32" else "dgemm")
+    address = get_cython_function_address("scipy.linalg.cython_blas", name)
     limit_blas()  # SciPy's BLAS has only now been loaded
     return address
 
