@@ -94,6 +94,7 @@ def train(
     backends.for_device(device)
     if stored is None and dataset != "auto":
         stored = options.resolve(given, dataset=dataset, backend=backend)
+    _one_blas_thread()
     display = displays.choose(quiet)
     data = load(dataset, progress=not quiet, on_fallback=display.warn)
     chosen = stored or options.resolve(given, dataset=data.name, backend=backend)
@@ -225,6 +226,18 @@ def _new_folder(model: str) -> Path:
         number += 1
         folder = base.with_name(f"{base.name}-{number}")
     return folder
+
+
+def _one_blas_thread() -> None:
+    """Keep BLAS to one thread, for good, where threadpoolctl (which comes with scikit-learn) is installed.
+
+    Products of this size gain next to nothing by a second thread and lose a lot when another process wants the core;
+    and the bits of a result may depend on the number of threads, which is none of a run's options.
+    """
+    with contextlib.suppress(ImportError):
+        import threadpoolctl
+
+        threadpoolctl.ThreadpoolController().select(user_api="blas").limit(limits=1)
 
 
 def _require(package: str, what: str) -> None:
