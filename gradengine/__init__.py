@@ -19,6 +19,7 @@ from . import errors, ops
 from ._version import __version__
 from .autodiff import grad
 from .backend import backends, get_cpu_backend, set_cpu_backend
+from .dispatch import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .dtypes import *
 from .errors import *
 from .ops import (
@@ -200,7 +201,7 @@ from .ops import (
     zeros_like,
 )
 from .ops.declare import composite, elementwise, primitive
-from .tensor import Tensor, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from .tensor import Tensor
 
 SUBMODULES = ("autograd", "cases", "data", "inspect", "io", "nn", "optim")
 

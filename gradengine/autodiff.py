@@ -13,8 +13,9 @@ from __future__ import annotations
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 
+from .dispatch import set_grad_enabled
 from .errors import ArgumentError, DTypeError, GraphError, ShapeError
-from .tensor import LEAF, Tensor, constant, describe, set_grad_enabled, wrap
+from .tensor import LEAF, Tensor, constant, describe, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

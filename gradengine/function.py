@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .dispatch import no_grad, set_grad_enabled
 from .errors import ArgumentError, DTypeError, GradengineError, GraphError, ShapeError
 from .shapes import broadcast
-from .tensor import EMPTY, Op, Tensor, constant, describe, mode, no_grad, order, set_grad_enabled
+from .tensor import EMPTY, Op, Tensor, constant, describe, mode, order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

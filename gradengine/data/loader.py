@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from ..dispatch import no_grad
 from ..errors import ArgumentError, CheckpointError, ShapeError
 from ..ops import random
-from ..tensor import Tensor, no_grad, wrap
+from ..tensor import Tensor, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -143,7 +143,7 @@ def first_order(case: Case, weights: Any, arrays: Sequence[Any], create_graph: b
 
 def check_gradients(case: Case, result: Result, arrays: list[Any]) -> None:
     """First- and second-order gradients in float64 against central differences."""
-    from ..tensor import no_grad
+    from ..dispatch import no_grad
 
     rng = np.random.default_rng(7)
     shape = forward(case, arrays).shape

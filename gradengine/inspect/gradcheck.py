@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..autodiff import grad
+from ..dispatch import enable_grad, no_grad
 from ..errors import ArgumentError, DTypeError, GradengineError
-from ..tensor import Tensor, constant, describe, enable_grad, no_grad
+from ..tensor import Tensor, constant, describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from .. import ops
+from ..dispatch import no_grad
 from ..errors import ArgumentError, ShapeError, TrainingError
-from ..tensor import Tensor, no_grad
+from ..tensor import Tensor
 
 __all__ = ["clip_grad_norm_", "clip_grad_value_", "parameters_to_vector", "vector_to_parameters"]
 

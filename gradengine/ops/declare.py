@@ -18,8 +18,9 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from .. import backend as backends
+from ..dispatch import binary, nary, unary
 from ..errors import ArgumentError
-from ..tensor import EMPTY, Op, Tensor, binary, nary, unary
+from ..tensor import EMPTY, Op, Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Callable

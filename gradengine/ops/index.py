@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from .. import shapes
+from ..dispatch import explain
 from ..errors import DTypeError, ShapeError
-from ..tensor import LEAF, Tensor, check_dtype, describe, explain, mode, normalize_axis, order, wrap
+from ..tensor import LEAF, Tensor, check_dtype, describe, mode, order, wrap
 from .declare import primitive
 from .elementwise import where
 from .shape import broadcast_to
@@ -270,7 +271,7 @@ def gather(x: Any, axis: int, index: Any) -> Tensor:
     """
     x = x if isinstance(x, Tensor) else wrap(x)
     index = index if isinstance(index, Tensor) else wrap(index, x)
-    axis = normalize_axis("gather", axis, x.ndim)
+    axis = shapes.axis_of("gather", axis, x.ndim)
     check_gather("gather", x, axis, index)
     seen = head(x, index.shape, axis)
     return take_along_axis(x if seen == (slice(None),) * x.ndim else read(x, index=seen), index, axis=axis)
@@ -290,7 +291,7 @@ def scatter_add(x: Any, axis: int, index: Any, src: Any) -> Tensor:
     x = x if isinstance(x, Tensor) else wrap(x)
     index = index if isinstance(index, Tensor) else wrap(index, x)
     src = src if isinstance(src, Tensor) else wrap(src, x)
-    axis = normalize_axis("scatter_add", axis, x.ndim)
+    axis = shapes.axis_of("scatter_add", axis, x.ndim)
     check_gather("scatter_add", x, axis, index)
     check_gather("scatter_add", src, -1, index, "the source")
     used = head(src, index.shape, -1)
@@ -316,7 +317,7 @@ def index_add(x: Any, axis: int, index: Any, src: Any) -> Tensor:
     x = x if isinstance(x, Tensor) else wrap(x)
     index = index if isinstance(index, Tensor) else wrap(index, x)
     src = src if isinstance(src, Tensor) else wrap(src, x)
-    axis = normalize_axis("index_add", axis, x.ndim)
+    axis = shapes.axis_of("index_add", axis, x.ndim)
     if index.ndim != 1 or src.shape != x.shape[:axis] + index.shape + x.shape[axis + 1 :]:
         raise ShapeError(
             f"index_add: {x.shape} with index {index.shape} and source {src.shape}: the index must be 1-d, and the "

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..dispatch import enable_grad
 from ..errors import ArgumentError, CheckpointError, DTypeError, GraphError, ShapeError
-from ..tensor import Tensor, constant, describe, enable_grad, to_array
+from ..tensor import Tensor, constant, describe, to_array
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

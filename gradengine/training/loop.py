@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..data import DataLoader
+from ..dispatch import no_grad
 from ..errors import TrainingError
 from ..ops import random
-from ..tensor import Tensor, no_grad
+from ..tensor import Tensor
 from . import models, state
 from .display import Standing
 from .metrics import Metrics

@@ -1,0 +1,248 @@
+"""Running an op: the closure that its declaration gets for its arity, what it records, and how a failure is explained.
+
+What a generic apply(op, *args) would look up on every call, a closure made for one op knows: on small arrays that is
+most of the cost. Whether anything is recorded is each thread's own switch, `no_grad` and its like.
+
+May import tensor, backend and errors.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from typing import TYPE_CHECKING, Any
+
+from . import backend as backends
+from .errors import DeviceError, DTypeError, GradengineError, IndexRangeError, ShapeError
+from .tensor import EMPTY, Op, Tensor, mode, order, wrap
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+silent = 0  # how many blocks, in all threads, have switched recording off: while none, nobody need ask `mode`
+silence = threading.Lock()
+
+
+def common_backend(op: Op, tensors: tuple[Tensor, ...]) -> backends.Backend:
+    """The one backend for all operands. Raises DeviceError when they live on two devices."""
+    first = tensors[0]
+    for other in tensors[1:]:
+        if other.backend.device != first.backend.device:
+            raise DeviceError(
+                f"{op.name}: operands live on {first.device!r} (shape {first.shape}) and {other.device!r} "
+                f"(shape {other.shape}); move one with .to({first.device!r})"
+            )
+    return backends.for_device(first.device) if any(t.backend is not first.backend for t in tensors) else first.backend
+
+
+def explain(op: Op, error: Exception, tensors: tuple[Tensor, ...], params: dict[str, Any]) -> Exception:
+    """The typed error for a kernel's failure. Shape rules run here, after the fact: the good path pays nothing."""
+    if isinstance(error, (GradengineError, MemoryError)):
+        return error
+    shapes = tuple(t.shape for t in tensors)
+    if op.shape is not None:
+        try:
+            op.shape(op.shown, *shapes, **params)
+        except GradengineError as typed:
+            return typed
+        except (TypeError, ValueError, IndexError, AttributeError):
+            pass  # the shape rule cannot read such arguments either; the kernel's own words follow
+    given = ", ".join(f"{t.dtype}{list(t.shape)}" for t in tensors)
+    settings = "".join(f", {name}={value!r}" for name, value in params.items())
+    text = f"{op.shown}({given}{settings}): {error}"
+    if isinstance(error, IndexError) and not isinstance(error, ValueError):
+        return IndexRangeError(text)
+    if isinstance(error, (TypeError, OverflowError)):
+        return DTypeError(text)
+    if isinstance(error, ValueError):
+        return ShapeError(text)
+    return GradengineError(text)
+
+
+def unary(op: Op) -> Callable[..., Tensor]:
+    """The function that runs a one-array op without metadata."""
+    new, tracked = Tensor.__new__, any(op.rules)
+
+    def call(x: Any, /) -> Tensor:
+        if type(x) is not Tensor and not isinstance(x, Tensor):
+            x = wrap(x)
+        backend = x.backend
+        array = x.array
+        out = new(Tensor)
+        try:
+            out.array = backend.table[op](array)
+        except Exception as error:
+            raise explain(op, error, (x,), EMPTY) from None
+        out.backend = backend
+        out.grad = out.hooks = None
+        if x.op is not None and tracked and (not silent or mode.recording):
+            out.op, out.inputs, out.saved, out.params, out.order = op, (x,), (array,), EMPTY, next(order)
+        else:
+            out.op = None
+        return out
+
+    return call
+
+
+def binary(op: Op) -> Callable[..., Tensor]:
+    """The function that runs a two-array op without metadata."""
+    new, tracked = Tensor.__new__, any(op.rules)
+
+    def call(a: Any, b: Any, /) -> Tensor:
+        if type(b) is not Tensor and not isinstance(b, Tensor):
+            b = wrap(b, a)
+        if type(a) is not Tensor and not isinstance(a, Tensor):
+            a = wrap(a, b)
+        backend = a.backend
+        if b.backend is not backend:
+            backend = common_backend(op, (a, b))
+        left = a.array
+        right = b.array
+        out = new(Tensor)
+        try:
+            out.array = backend.table[op](left, right)
+        except Exception as error:
+            raise explain(op, error, (a, b), EMPTY) from None
+        out.backend = backend
+        out.grad = out.hooks = None
+        if (a.op is not None or b.op is not None) and tracked and (not silent or mode.recording):
+            out.op, out.inputs, out.saved, out.params, out.order = op, (a, b), (left, right), EMPTY, next(order)
+        else:
+            out.op = None
+        return out
+
+    return call
+
+
+def nary(op: Op, count: int | None) -> Callable[..., Tensor]:
+    """The function that runs an op of `count` arrays (None: any number) with metadata."""
+    new = Tensor.__new__
+    names, defaults, has_rules = op.names, op.defaults, any(op.rules)
+
+    def call(*args: Any, **params: Any) -> Tensor:
+        if count is not None and len(args) != count:
+            args, params = split_metadata(op, count, args, params)
+        merged = {**defaults, **params} if params else defaults
+        if len(merged) != len(names):
+            check_metadata(op, merged)
+        backend = None
+        for x in args:
+            if type(x) is not Tensor and not isinstance(x, Tensor):
+                like = next((t for t in args if isinstance(t, Tensor)), None)
+                args = tuple([t if isinstance(t, Tensor) else wrap(t, like) for t in args])
+                break
+        backend = args[0].backend if args else backends.for_device(None)
+        for x in args:
+            if x.backend is not backend:
+                backend = common_backend(op, args)
+        arrays = tuple([x.array for x in args])
+        out = new(Tensor)
+        try:
+            out.array = backend.table[op](*arrays, **merged)
+        except Exception as error:
+            raise explain(op, error, args, merged) from None
+        out.backend = backend
+        out.op = out.grad = out.hooks = None
+        if has_rules and (not silent or mode.recording):
+            for x in args:
+                if x.op is not None:
+                    out.op, out.inputs, out.saved, out.params, out.order = op, args, arrays, merged, next(order)
+                    break
+        return out
+
+    return call
+
+
+def split_metadata(op: Op, count: int, args: tuple[Any, ...], params: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Arguments beyond the arrays, as the metadata that they stand for: `sum(x, 0)` is `sum(x, axis=0)`."""
+    extra = args[count:]
+    if len(args) < count or len(extra) > len(op.names):
+        wanted = f"{count} array{'s' if count != 1 else ''}" + (f", then {', '.join(op.names)}" if op.names else "")
+        raise DTypeError(f"{op.name}: takes {wanted}; got {len(args)} positional arguments")
+    for name, value in zip(op.names, extra, strict=False):
+        if name in params:
+            raise DTypeError(f"{op.name}: got {name!r} twice")
+        params = {**params, name: value}
+    return args[:count], params
+
+
+def check_metadata(op: Op, merged: dict[str, Any]) -> None:
+    """Raise for metadata that the op does not know, or lacks."""
+    unknown = [name for name in merged if name not in op.names]
+    missing = [name for name in op.names if name not in merged]
+    problem = f"does not take {', '.join(unknown)}" if unknown else f"needs {', '.join(missing)}"
+    raise DTypeError(f"{op.name}: {problem}; its metadata: {', '.join(op.names) or 'none'}")
+
+
+class set_grad_enabled:
+    """Record ops (True) or not (False) in this thread: a context manager and a decorator.
+
+    >>> import gradengine as ge
+    >>> x = ge.tensor(1.0, requires_grad=True)
+    >>> with ge.set_grad_enabled(False):
+    ...     (x * 2).requires_grad
+    False
+    """
+
+    def __init__(self, enabled: bool) -> None:
+        self.enabled = enabled
+        self.before: list[bool] = []
+
+    def __enter__(self) -> None:
+        global silent
+        self.before.append(mode.recording)
+        mode.recording = self.enabled
+        if not self.enabled:
+            with silence:
+                silent += 1
+
+    def __exit__(self, *exception: object) -> None:
+        global silent
+        mode.recording = self.before.pop()
+        if not self.enabled:
+            with silence:
+                silent -= 1
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            with set_grad_enabled(self.enabled):
+                return function(*args, **kwargs)
+
+        return wrapped
+
+
+class no_grad(set_grad_enabled):
+    """Record nothing inside: `with ge.no_grad():` or `@ge.no_grad()`.
+
+    >>> import gradengine as ge
+    >>> x = ge.tensor(1.0, requires_grad=True)
+    >>> with ge.no_grad():
+    ...     (x * 2).requires_grad
+    False
+    """
+
+    enabled = False
+
+    def __new__(cls, function: Any = None) -> Any:
+        return super().__new__(cls) if function is None else set_grad_enabled(cls.enabled)(function)
+
+    def __init__(self, function: Any = None) -> None:
+        super().__init__(type(self).enabled)
+
+
+class enable_grad(no_grad):
+    """Record again inside a `no_grad` block: `with ge.enable_grad():` or `@ge.enable_grad()`."""
+
+    enabled = True
+
+
+def is_grad_enabled() -> bool:
+    """True when ops are recorded in this thread.
+
+    >>> import gradengine as ge
+    >>> with ge.no_grad():
+    ...     ge.is_grad_enabled()
+    False
+    """
+    return mode.recording
