@@ -399,6 +399,16 @@ def test_resume_finds_the_newest_run(capsys, tmp_path):
     assert "runs/b" in ends(capsys, ["train", "--resume", "runs/b/checkpoint.safetensors", "--no-pictures"])[0]
 
 
+def test_a_copy_of_a_checkpoint_does_not_overwrite_what_came_after_it(capsys, finished):
+    copy = finished / "first.safetensors"
+    copy.write_bytes((finished / "checkpoint.safetensors").read_bytes())
+    ends(capsys, ["train", "--resume", "run", "--epochs", "3", "--no-pictures"])
+    fails(capsys, ["train", "--resume", str(copy), "--epochs", "2"], "run holds a run already", "--overwrite")
+    ends(capsys, ["train", "--resume", str(copy), "--epochs", "2", "--out", "branch", "--no-pictures"])
+    assert len(Path("branch/metrics.jsonl").read_text().splitlines()) == 3  # two epochs, and a step
+    assert load_checkpoint(finished / "checkpoint.safetensors")[1]["epoch"] == 3
+
+
 def damaged(path, how):
     content = path.read_bytes()
     if how == "empty":

@@ -197,7 +197,7 @@ def _folder(out: str | None, saved: state.Saved | None, model: str, overwrite: b
     try:
         folder.mkdir(parents=True, exist_ok=True)
         held = [name for name in (state.CHECKPOINT, state.METRICS, *state.PICTURES) if (folder / name).exists()]
-        own = saved is not None and saved.path.resolve().parent == folder.resolve()
+        own = saved is not None and saved.path.resolve() == (folder / state.CHECKPOINT).resolve()
         if held and not own:
             if not overwrite:
                 raise ArgumentError(
