@@ -56,7 +56,7 @@ class Options:
 
     >>> options = resolve({"model": "16x16", "seed": 3}, dataset="mnist", backend="numpy")
     >>> options.optimizer, options.lr, options.seed
-    ('adam', 0.004, 3)
+    ('adam', 0.003, 3)
     """
 
     dataset: str
