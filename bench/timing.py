@@ -91,10 +91,10 @@ def write(name: str, rows: list[dict[str, Any]]) -> Path:
     return path
 
 
-def table(title: str, rows: list[dict[str, Any]]) -> str:
+def table(rows: list[dict[str, Any]]) -> str:
     """Rows as Markdown: a column per candidate in microseconds, then the ratio to the best PyTorch."""
     names = list(dict.fromkeys(name for row in rows for name in row["microseconds"]))
-    lines = [f"### {title}", "", f"| row | {' | '.join(names)} | ratio to best PyTorch |"]
+    lines = [f"| row | {' | '.join(names)} | ratio to best PyTorch |"]
     lines.append("| --- |" + " ---: |" * (len(names) + 1))
     for row in rows:
         cells = [f"{row['microseconds'][n]:,.1f}" if n in row["microseconds"] else "-" for n in names]
