@@ -1,8 +1,8 @@
 """Every op, declared once. The module itself is the interpreter `k` that rules speak to when they run on Tensors.
 
 Files by family, each importing only those above it: elementwise, powers, predicates, transcendental, special,
-activations, clone; reduce, sorting, shape, creation; index, linalg, einsum, random; nn, losses, classification.
-`declare` is how an op is made, `methods` gives Tensor its operators.
+activations, clone; reduce, sorting, shape, joining, totals, creation; index, linalg, einsum, random; nn, losses,
+classification. `declare` is how an op is made, `methods` gives Tensor its operators.
 """
 
 from .activations import *
@@ -12,6 +12,7 @@ from .creation import *
 from .einsum import *
 from .elementwise import *
 from .index import *
+from .joining import *
 from .linalg import *
 from .losses import *
 from .methods import attach
@@ -23,6 +24,7 @@ from .reduce import *
 from .shape import *
 from .sorting import *
 from .special import *
+from .totals import *
 from .transcendental import *
 
 attach()

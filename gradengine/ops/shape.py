@@ -1,4 +1,4 @@
-"""Shape ops: new shapes, axes in another order, joining, splitting, padding, triangles. May import declare, shapes.
+"""Shape ops: new shapes, axes in another order, padding, copies, triangles, diagonals. May import declare, shapes.
 
 Names are the array API standard's, then NumPy's, then PyTorch's. Each is linear, so a rule is the op that puts the
 cotangent back.
@@ -6,21 +6,17 @@ cotangent back.
 
 from __future__ import annotations
 
-import itertools
 import math
 from typing import Any
 
 import numpy as np
 
 from .. import shapes
-from ..errors import ArgumentError, DTypeError, ShapeError
-from ..tensor import Tensor, describe, wrap
 from .declare import composite, primitive
 
 __all__ = [
     "broadcast_to", "sum_to", "reshape", "permute_dims", "swapaxes", "matrix_transpose", "moveaxis", "expand_dims",
-    "squeeze", "concat", "concat_arrays", "stack", "stack_arrays", "narrow", "expand", "flatten", "ravel", "transpose",
-    "broadcast_arrays", "split", "chunk", "unstack", "flip", "roll", "pad", "unpad", "tile", "repeat", "unrepeat",
+    "squeeze", "expand", "flatten", "ravel", "transpose", "flip", "roll", "pad", "unpad", "tile", "repeat", "unrepeat",
     "tril", "triu", "diagonal", "fill_diagonal", "diag",
 ]  # fmt: skip
 
@@ -183,176 +179,6 @@ def squeeze(x, /, axis=None):
     >>> ge.squeeze(ge.zeros((1, 3, 1)), axis=0).shape
     (3, 1)
     """
-
-
-def narrow_rule(k: Any, g: Any, y: Any, x: Any, axis: int, start: int, length: int) -> Any:
-    """g with zeros around it."""
-    place = axis % len(x.shape)
-    ends = (start, x.shape[place] - start - length)
-    return k.pad(g, pad_width=tuple([ends if i == place else (0, 0) for i in range(len(x.shape))]))
-
-
-@primitive(narrow_rule, shape=shapes.narrow)
-def narrow(x, /, axis, start, length):
-    """The elements from `start` on, `length` of them, along one axis.
-
-    Raises ShapeError when they do not lie within the axis.
-
-    >>> import gradengine as ge
-    >>> ge.narrow(ge.arange(6), axis=0, start=2, length=3)
-    tensor([2, 3, 4])
-    """
-
-
-def as_tensors(name: str, arrays: Any) -> list[Tensor]:
-    """A sequence of arrays as Tensors; numbers and lists are weak: they take the dtype of the arrays beside them."""
-    if isinstance(arrays, Tensor) or not isinstance(arrays, (list, tuple)):
-        arrays = list(arrays) if hasattr(arrays, "__iter__") else arrays
-    if not isinstance(arrays, (list, tuple)):
-        raise DTypeError(f"{name}: takes a sequence of arrays, got {describe(arrays)}")
-    if not arrays:
-        raise ShapeError(f"{name}: needs at least one array, got none")
-    if all([isinstance(x, Tensor) for x in arrays]):
-        return list(arrays)
-    like = next((x for x in arrays if isinstance(x, Tensor)), None)
-    tensors = [wrap(x) if like is None or isinstance(x, Tensor) else Tensor(x, device=like.device) for x in arrays]
-    weak = [t for x, t in zip(arrays, tensors, strict=True) if not hasattr(x, "dtype")]
-    if weak:
-        given = [t.dtype for x, t in zip(arrays, tensors, strict=True) if hasattr(x, "dtype")]
-        common = np.result_type(*given, *[WEAK[t.dtype.kind] for t in weak])
-        common = common if given or common.kind != "f" else np.dtype(np.float32)
-        tensors = [t.to(common) if not hasattr(x, "dtype") else t for x, t in zip(arrays, tensors, strict=True)]
-    return tensors
-
-
-WEAK = {"b": False, "i": 0, "f": 0.0}  # a Python number of each kind, as which NumPy promotes weakly
-
-
-def concat_rule(k: Any, g: Any, y: Any, *arrays: Any, axis: Any, i: int) -> Any:
-    """The stretch of g that came from array i."""
-    shape = arrays[i].shape
-    if axis is None:
-        start = sum(math.prod(a.shape) for a in arrays[:i])
-        return k.reshape(k.narrow(g, axis=0, start=start, length=math.prod(shape)), shape=shape)
-    start = sum(a.shape[axis] for a in arrays[:i])
-    return k.narrow(g, axis=axis, start=start, length=shape[axis])
-
-
-@primitive(concat_rule, shape=shapes.concat)
-def concat_arrays(*arrays, axis=0):
-    """`concat` of arrays given one by one."""
-
-
-def concat(arrays: Any, /, axis: int | None = 0) -> Tensor:
-    """Arrays joined along an axis that they have; flattened first when `axis` is None.
-
-    Raises ShapeError when there are none, or when sizes differ along another axis.
-
-    >>> import gradengine as ge
-    >>> ge.concat([ge.ones((1, 2)), ge.zeros((1, 2))])
-    tensor([[1., 1.],
-            [0., 0.]])
-    """
-    return concat_arrays(*as_tensors("concat", arrays), axis=axis)
-
-
-def stack_rule(k: Any, g: Any, y: Any, *arrays: Any, axis: int, i: int) -> Any:
-    """Slice i of g."""
-    return k.reshape(k.narrow(g, axis=axis, start=i, length=1), shape=arrays[i].shape)
-
-
-@primitive(stack_rule, shape=shapes.stack)
-def stack_arrays(*arrays, axis=0):
-    """`stack` of arrays given one by one."""
-
-
-def stack(arrays: Any, /, axis: int = 0) -> Tensor:
-    """Arrays of one shape joined along a new axis.
-
-    Raises ShapeError when there are none or their shapes differ.
-
-    >>> import gradengine as ge
-    >>> ge.stack([ge.tensor([1.0, 2.0]), ge.tensor([3.0, 4.0])], axis=1)
-    tensor([[1., 3.],
-            [2., 4.]])
-    """
-    return stack_arrays(*as_tensors("stack", arrays), axis=axis)
-
-
-def broadcast_arrays(*arrays: Any) -> list[Tensor]:
-    """The arrays, each broadcast to their common shape. Raises ShapeError when there is none.
-
-    >>> import gradengine as ge
-    >>> [x.shape for x in ge.broadcast_arrays(ge.ones(3), ge.ones((2, 1)))]
-    [(2, 3), (2, 3)]
-    """
-    tensors = as_tensors("broadcast_arrays", arrays) if arrays else []
-    common = shapes.broadcast("broadcast_arrays", *[t.shape for t in tensors])
-    return [broadcast_to(t, shape=common) for t in tensors]
-
-
-def pieces(name: str, x: Tensor, axis: int, ends: list[int]) -> tuple[Tensor, ...]:
-    """The stretches of an axis between consecutive `ends`, which NumPy clips to the axis."""
-    length = x.shape[axis]
-    bounds = [0, *[min(max(e + length if e < 0 else e, 0), length) for e in ends], length]
-    return tuple([narrow(x, axis=axis, start=a, length=max(b - a, 0)) for a, b in itertools.pairwise(bounds)])
-
-
-def split(x: Any, /, indices_or_sections: Any, axis: int = 0) -> tuple[Tensor, ...]:
-    """x cut along an axis, as `np.split`: into so many equal pieces, or before each of the given indices.
-
-    Raises ShapeError when the pieces would not be equal, or for an axis that x does not have.
-
-    >>> import gradengine as ge
-    >>> ge.split(ge.arange(6), 3)
-    (tensor([0, 1]), tensor([2, 3]), tensor([4, 5]))
-    >>> ge.split(ge.arange(6), [1, 4])
-    (tensor([0]), tensor([1, 2, 3]), tensor([4, 5]))
-    """
-    x = wrap(x)
-    place = shapes.axis_of("split", axis, x.ndim)
-    cuts = shapes.sizes_of("split", indices_or_sections, "indices_or_sections is")
-    if np.ndim(indices_or_sections) == 0:
-        length, sections = x.shape[place], cuts[0]
-        if sections < 1 or length % sections:
-            raise ShapeError(
-                f"split: axis {place} of shape {x.shape} has {length} elements, which do not make {sections} equal "
-                "pieces; give the indices to cut at, or use chunk"
-            )
-        cuts = tuple(range(length // sections, length, length // sections)) if length else (0,) * (sections - 1)
-    return pieces("split", x, place, list(cuts))
-
-
-def chunk(x: Any, /, chunks: int, axis: int = 0) -> tuple[Tensor, ...]:
-    """x cut along an axis into at most `chunks` pieces of equal size, the last one maybe smaller, as in PyTorch.
-
-    Raises ShapeError for an axis that x does not have, ArgumentError for fewer than one chunk.
-
-    >>> import gradengine as ge
-    >>> ge.chunk(ge.arange(5), 2)
-    (tensor([0, 1, 2]), tensor([3, 4]))
-    """
-    x = wrap(x)
-    place = shapes.axis_of("chunk", axis, x.ndim)
-    if not isinstance(chunks, int) or chunks < 1:
-        raise ArgumentError(f"chunk: chunks must be an int from 1 on, got {chunks!r}")
-    size = -(-x.shape[place] // chunks)
-    return pieces("chunk", x, place, list(range(size, x.shape[place], size)) if size else [0] * (chunks - 1))
-
-
-def unstack(x: Any, /, axis: int = 0) -> tuple[Tensor, ...]:
-    """The slices of x along an axis, which they no longer have: what `stack` takes back.
-
-    Raises ShapeError for an axis that x does not have.
-
-    >>> import gradengine as ge
-    >>> ge.unstack(ge.tensor([[1.0, 2.0], [3.0, 4.0]]), axis=1)
-    (tensor([1., 3.]), tensor([2., 4.]))
-    """
-    x = wrap(x)
-    place = shapes.axis_of("unstack", axis, x.ndim)
-    shape = x.shape[:place] + x.shape[place + 1 :]
-    return tuple([reshape(narrow(x, axis=place, start=i, length=1), shape=shape) for i in range(x.shape[place])])
 
 
 @primitive(lambda k, g, y, x, axis: k.flip(g, axis=axis), shape=shapes.flip)
