@@ -9,18 +9,19 @@
             return self.head(F.relu(self.hidden(x)))
 
 Parameters, buffers and sub-modules are ordinary attributes; `_registered` says which attributes are which. An error
-that a forward raises ends with the path of the module it came from. May import tensor, backend, errors, parameter.
+that a forward raises ends with the path of the module it came from. May import tensor, errors, parameter, state.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from ..errors import ArgumentError, CheckpointError, DTypeError, GradengineError
-from ..tensor import HookHandle, Tensor, check_dtype, describe, to_array
+from ..errors import ArgumentError, DTypeError, GradengineError
+from ..tensor import HookHandle, Tensor, check_dtype, describe
 from .parameter import Parameter
+from .state import IncompatibleKeys, load_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -28,18 +29,6 @@ if TYPE_CHECKING:
     M = TypeVar("M", bound="Module")
 
 PARAMETER, BUFFER, MODULE = "parameter", "buffer", "module"
-
-
-class IncompatibleKeys(NamedTuple):
-    """What `load_state_dict(strict=False)` left out: keys it had no value for, and keys it had no use for."""
-
-    missing_keys: list[str]
-    unexpected_keys: list[str]
-
-    def __repr__(self) -> str:
-        if not self.missing_keys and not self.unexpected_keys:
-            return "<All keys matched successfully>"
-        return f"IncompatibleKeys(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
 
 
 class Module:
@@ -342,29 +331,7 @@ class Module:
         >>> bool((a.weight == b.weight).all())
         True
         """
-        if not hasattr(state_dict, "keys"):
-            raise DTypeError(f"load_state_dict: needs a mapping of path to value, got {describe(state_dict)}")
-        own = dict(self._state(""))
-        keys = IncompatibleKeys([k for k in own if k not in state_dict], [k for k in state_dict if k not in own])
-        given = {path: state_dict[path] for path in own if path in state_dict}
-        problems = []
-        if strict:
-            problems += [f"missing: {path}, {shape_of(own[path])}" for path in keys.missing_keys]
-            problems += [f"unexpected: {path}, {shape_of(state_dict[path])}" for path in keys.unexpected_keys]
-        for path, value in given.items():
-            if shape_of(value) != shape_of(own[path]):
-                problems.append(f"wrong shape: {path}, {shape_of(value)} where the model has {shape_of(own[path])}")
-        if problems:
-            listed = "\n    ".join(problems)
-            raise CheckpointError(
-                f"load_state_dict: the values are not those of this {self._get_name()}:\n    {listed}\n"
-                "Build the model with the sizes it was saved with"
-                + (", or pass strict=False to load what fits by name" if strict else "")
-            )
-        arrays = [to_array(value, own[path].dtype, own[path].backend, copy=True) for path, value in given.items()]
-        for path, array in zip(given, arrays, strict=True):
-            own[path].array = array
-        return keys
+        return load_values(self._get_name(), dict(self._state("")), state_dict, strict)
 
     # -- changing all of it -------------------------------------------------------------------------------------
 
@@ -485,11 +452,6 @@ class Module:
 def indent(text: str) -> str:
     """`text` with every line but the first moved two spaces to the right."""
     return text.replace("\n", "\n  ")
-
-
-def shape_of(value: Any) -> tuple[int, ...]:
-    """The shape of a Tensor, an array or nested lists."""
-    return tuple(value.shape) if hasattr(value, "shape") else np.shape(value)
 
 
 def is_dtype(value: Any) -> bool:
