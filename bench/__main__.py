@@ -1,6 +1,5 @@
 """`python -m bench [startup] [dispatch] [train_step] [kernels] [accuracy]`: run, print tables, store the results.
 
-
 `accuracy` trains for minutes and needs MNIST, so it runs only when it is named. With `--readme` the README's tables
 are written anew from the stored results, after running nothing.
 """
