@@ -222,6 +222,8 @@ def numba_loop(
     # is read before it is written, and vectorises.
     pointers = {place: kind for place, (_, kind) in zip(targets, results)} | {o.buffer: o.kind for o in arrays}
     lines = ["def kernel(reals, masks, ints, sizes, scalars, start, stop):"]
+    if any(e.op in CALLS for e in walk(outputs)):
+        lines.append("    wide_vectors()")
     lines += [f"    p{p} = {'masks' if kind == MASK else 'reals'}[{p}]" for p, kind in pointers.items()]
     lines += [f"    {name} = scalars[{place}]" for place, name in enumerate(scalars) if name in used]
     lines += [f"    {line}" for line in before]

@@ -1,6 +1,6 @@
 """Fused kernels for pointwise functions: `pointwise` wraps the NumPy way, and takes over when arrays are large.
 
-May import expr, render and, when the first large array comes, runtime.
+May import expr, render and runtime, when the first large array comes.
 """
 
 from __future__ import annotations
@@ -9,8 +9,6 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
-from .. import expr, render
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +23,6 @@ F32, F64, BOOL = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.bool_)
 ndarray = np.ndarray
 # How an operand is laid out, as it stands in the key of a plan; one more for a mask.
 SCALAR, FULL, ROW, COLUMN = 0, 1, 3, 5
-LAYOUTS = {FULL: render.FULL, ROW: render.ROW, COLUMN: render.COLUMN}
 SLOW_IN_NUMPY = frozenset(("sigmoid", "erf", "where", "sign", "isinf"))
 
 
@@ -64,7 +61,7 @@ class Fused:
     def run_laid_out(self, arrays: Sequence[Any], params: Mapping[str, Any], out: Sequence[Any] | None) -> Any:
         """The same for operands of any kind."""
         largest = max([x for x in arrays if type(x) is ndarray], key=lambda x: x.size, default=None)
-        if largest is None or largest.size < SMALL or not largest.size or len(self.plans) > MOST_PLANS:
+        if largest is None or largest.size < SMALL or not largest.size:
             return self.fallback(*arrays, **params)
         shape = largest.shape
         dtype = next((x.dtype for x in arrays if type(x) is ndarray and x.dtype is not BOOL), None)
@@ -97,6 +94,8 @@ class Fused:
             known = key in self.plans
         except TypeError:  # a parameter that cannot be part of a key
             return self.fallback(*arrays, **params)
+        if not known and len(self.plans) >= MOST_PLANS:
+            return self.fallback(*arrays, **params)
         plan = self.plans[key] if known else self.make(key, dtype, codes, params, places)
         if plan is None or (largest.size < plan.least and SMALL):
             return self.fallback(*arrays, **params)
@@ -106,6 +105,8 @@ class Fused:
 
     def make(self, key: Any, dtype: Any, codes: Sequence[int], params: Mapping[str, Any], places: Any) -> Plan | None:
         """Generate the kernel for a key; None, remembered, where there is none."""
+        from .. import expr
+
         with _lock:
             if key not in self.plans:
                 try:
@@ -116,6 +117,9 @@ class Fused:
 
     def build(self, real: str, codes: Sequence[int], params: Mapping[str, Any], places: Any) -> Plan | None:
         """The kernel for operands laid out so. Raises NotPointwiseError where it cannot be written."""
+        from .. import expr, render
+
+        layouts = {FULL: render.FULL, ROW: render.ROW, COLUMN: render.COLUMN}
         names = [f"x{i}" for i in range(len(codes))]
         operands = []
         for name, code in zip(names, codes):
@@ -124,7 +128,7 @@ class Fused:
             else:
                 kind = render.NUMBER if code % 2 else render.MASK
                 buffer = sum(o.buffer is not None for o in operands)
-                operands.append(render.Operand(name, kind, LAYOUTS[code - (kind == render.MASK)], buffer))
+                operands.append(render.Operand(name, kind, layouts[code - (kind == render.MASK)], buffer))
         outputs = expr.trace(self.function, names, params, self.bodies, render.NUMBA.known)
         nodes = list(expr.walk(outputs))
         full = {o.name for o in operands if o.buffer is not None and o.layout == render.FULL}
@@ -147,7 +151,7 @@ class Fused:
         one_operation = len(work) == 1 and work[0] not in SLOW_IN_NUMPY and not rows
         self.one_operation = self.one_operation or one_operation
         plan = Plan(self.name, source, real)
-        plan.kinds, plan.inputs, plan.cost = kinds, inputs, render.cost(outputs, real)
+        plan.masks, plan.cost = [kind == render.MASK for kind in kinds], render.cost(outputs, real)
         plan.new = [i for i, place in enumerate(targets) if place >= inputs]
         plan.least = SMALL_FOR_ONE_OPERATION if one_operation else 0
         return plan
@@ -201,10 +205,9 @@ def places_of(out: Sequence[Any], buffers: Sequence[Any], shape: Any, dtype: Any
 class Plan:
     """A kernel, compiled when it first runs, and what it wants to be given."""
 
-    __slots__ = ("cost", "inputs", "kernel", "kinds", "least", "name", "new", "real", "source")
-    kinds: list[str]  # of the outputs
+    __slots__ = ("cost", "kernel", "least", "masks", "name", "new", "real", "source")
+    masks: list[bool]  # for each output, whether it is one
     new: list[int]  # the outputs that are no inputs
-    inputs: int
     cost: float  # nanoseconds for an element
     least: int  # elements below which NumPy is as fast
 
@@ -232,12 +235,12 @@ class Plan:
         if self.kernel is None:
             self.compile()
         sizes = (columns,) if columns else ()
-        if len(self.kinds) == 1 and out is None:
-            result = np.empty(shape, dtype if self.kinds[0] == render.NUMBER else BOOL)
+        if len(self.masks) == 1 and out is None:
+            result = np.empty(shape, BOOL if self.masks[0] else dtype)
             self.kernel((*buffers, result), sizes, scalars, size, self.cost)
             return result
         if out is None:
-            out = [np.empty(shape, dtype if kind == render.NUMBER else BOOL) for kind in self.kinds]
+            out = [np.empty(shape, BOOL if mask else dtype) for mask in self.masks]
         self.kernel((*buffers, *[out[i] for i in self.new]), sizes, scalars, size, self.cost)
         return out[0] if len(out) == 1 else tuple(out)
 

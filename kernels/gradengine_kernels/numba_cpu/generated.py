@@ -9,12 +9,14 @@ Imports nothing of this package.
 from __future__ import annotations
 
 import ast
+import atexit
 import contextlib
 import functools
 import hashlib
 import importlib.util
 import os
 import re
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -34,14 +36,15 @@ def cache_folder() -> Path:
     named = os.environ.get("GRADENGINE_CACHE_DIR")
     home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     leaf = f"numba-{numba.__version__}-numpy-{np.__version__}-py{sys.version_info[0]}{sys.version_info[1]}"
-    candidates = [Path(named) / leaf] if named else [Path(home) / "gradengine" / leaf]
-    candidates.append(Path(tempfile.gettempdir()) / f"gradengine-{os.getuid() if hasattr(os, 'getuid') else ''}" / leaf)
-    for folder in candidates:
-        with contextlib.suppress(OSError):
-            folder.mkdir(parents=True, exist_ok=True)
-            if os.access(folder, os.W_OK | os.X_OK):
-                return folder
-    return Path(tempfile.mkdtemp(prefix="gradengine-"))
+    folder = Path(named or os.path.join(home, "gradengine")) / leaf
+    with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK | os.X_OK):
+            return folder
+    # Not a name that somebody else could have taken before: what lies in this folder is run.
+    folder = Path(tempfile.mkdtemp(prefix="gradengine-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def load_source(name: str, source: str) -> ModuleType:

@@ -12,6 +12,7 @@ import math
 
 import numpy as np
 
+from .libm import wide_vectors
 from .libm64 import LAST, exp, log, number_at, order, real
 
 BLOCK = 1024  # elements that go through a loop of their own while they are in the L1 cache
@@ -194,6 +195,7 @@ def min_rows(reals, masks, ints, sizes, scalars, start, stop):
 
 
 def softmax(reals, masks, ints, sizes, scalars, start, stop):
+    wide_vectors()
     x, out = reals[0], reals[1]
     columns = sizes[2]
     group = max(BLOCK // columns, 1)
@@ -218,6 +220,7 @@ def softmax_grad(reals, masks, ints, sizes, scalars, start, stop):
 
 
 def log_softmax(reals, masks, ints, sizes, scalars, start, stop):
+    wide_vectors()
     x, out = reals[0], reals[1]
     columns = sizes[2]
     group = max(BLOCK // columns, 1)
@@ -235,6 +238,7 @@ def log_softmax(reals, masks, ints, sizes, scalars, start, stop):
 
 
 def log_softmax_grad(reals, masks, ints, sizes, scalars, start, stop):
+    wide_vectors()
     g, y, out = reals[0], reals[1], reals[2]
     columns = sizes[3]
     for r in range(start, stop):
@@ -244,6 +248,7 @@ def log_softmax_grad(reals, masks, ints, sizes, scalars, start, stop):
 
 
 def logsumexp(reals, masks, ints, sizes, scalars, start, stop):
+    wide_vectors()
     x, out = reals[0], reals[1]
     columns = sizes[2]
     buffer = block_buffer(x)
@@ -263,6 +268,7 @@ def logsumexp(reals, masks, ints, sizes, scalars, start, stop):
 
 def cross_entropy(reals, masks, ints, sizes, scalars, start, stop):
     """log(sum(exp(x))) - x[label] of each row; 0 where the label is to be ignored."""
+    wide_vectors()
     x, labels, out = reals[0], ints[1], reals[2]
     columns, ignored = sizes[3], sizes[4]
     buffer = block_buffer(x)
@@ -286,6 +292,7 @@ def cross_entropy(reals, masks, ints, sizes, scalars, start, stop):
 
 def cross_entropy_grad(reals, masks, ints, sizes, scalars, start, stop):
     """(softmax(x) - one_hot(label)) * scale of each row; 0 where the label is to be ignored."""
+    wide_vectors()
     x, labels, scales, out = reals[0], ints[1], reals[2], reals[3]
     columns, ignored = sizes[4], sizes[5]
     group = max(BLOCK // columns, 1)

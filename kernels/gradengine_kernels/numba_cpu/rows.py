@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
 STRETCH = 1 << 14  # elements of an array without rows that make one partial sum
 HEIGHT = 64  # rows that are added up before their sum joins the others
-# NumPy's maximum of a long row is as fast as one thread can be; its loop over short ones is not.
-SHORT, MANY = 256, 1 << 21
+SHORT = 256  # NumPy's maximum of a longer row is as fast as can be; its loop over short ones is not
 ndarray = np.ndarray
 
 
@@ -149,7 +148,7 @@ def extreme(numpy_reduce: Callable[..., Any], name: str) -> Callable[..., Any]:
         kept = x.shape[: x.ndim - len(axes)]
         out = np.empty(kept + (1,) * len(axes) if keepdims else kept, x.dtype)
         columns = x.size // out.size
-        if columns > SHORT and x.size < MANY and SMALL:
+        if columns > SHORT and SMALL:
             return numpy_reduce(x, axis, keepdims)
         run(name, [x, out], (columns,), out.size, columns)
         return out

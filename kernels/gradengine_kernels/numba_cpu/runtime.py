@@ -13,6 +13,7 @@ import contextlib
 import functools
 import os
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,6 +111,17 @@ FOLDER = Path(__file__).parent
 
 # What a kernel cannot say in Python, by the name of the function that stands for it in the kernels' files.
 INTRINSICS = {
+    # LLVM halves the vectors of AVX-512, for the sake of processors of 2017 that slowed down; elementary functions
+    # are a third faster with whole ones. llvmlite knows no such attribute, but writes what is in the set.
+    "wide_vectors": """
+@intrinsic
+def wide_vectors(typingctx):
+    def codegen(context, builder, signature, args):
+        if isinstance(builder.function.attributes, set):
+            set.add(builder.function.attributes, '"prefer-vector-width"="512"')
+        return context.get_dummy_value()
+    return types.void(), codegen
+""",
     "block_buffer": """
 @intrinsic
 def block_buffer(typingctx, like):
@@ -149,12 +161,12 @@ def call_gemm(typingctx, gemm, ta, tb, m, n, k, a, lda, b, ldb, c, ldc, one):
 @functools.cache
 def elementary(real: str) -> ModuleType:
     """The elementary functions for a dtype; each is compiled when it is first used."""
-    source = HEADER
+    source = HEADER + INTRINSIC_HEADER
     for file in (f"libm{real.removeprefix('float')}.py", "libm.py"):
         constants, functions = functions_for(real, FOLDER / file)
         source += constants
-        for text in functions.values():
-            source += f"\n\n@{INLINED.format(flags=CONTRACT)}\n{text}"
+        for name, text in functions.items():
+            source += INTRINSICS.get(name, f"\n\n@{INLINED.format(flags=CONTRACT)}\n{text}")
     return load_source(f"elementary_{real}", source)
 
 
@@ -162,7 +174,7 @@ def elementary(real: str) -> ModuleType:
 def pieces(file: str, real: str) -> tuple[ModuleType, dict[str, str]]:
     """What the kernels in a file are made of, for a dtype, and the sources of the kernels themselves by name."""
     constants, functions = functions_for(real, FOLDER / file)
-    source, kernels = f"{HEADER}{INTRINSIC_HEADER}{names_of(elementary(real))}{constants}", {}
+    source, kernels = f"{HEADER}{names_of(elementary(real))}{constants}", {}
     for name, text in functions.items():
         if text.startswith(f"def {name}(reals,"):
             kernels[name] = text.replace(f"def {name}(", "def kernel(", 1)
@@ -184,24 +196,26 @@ def kernel_of(file: str, name: str, real: str) -> Kernel:
     prepare()
     with _lock:
         module, kernels = pieces(file, real)
-        return Kernel(name, f"{names_of(module)}\n\n{kernels[name]}", real)
+        # How a product is cut into tiles may show in its last bits, and equal runs are to give equal bits.
+        return Kernel(name, f"{names_of(module)}\n\n{kernels[name]}", real, steady=file == "product_kernels.py")
 
 
 @functools.cache
 def gemm_address(real: str) -> int:
     """Where BLAS's matrix product for a dtype is: in NumPy's own library, else in the one that SciPy brings along."""
-    import ctypes
-
-    import threadpoolctl
-
     prepare()
     name = "sgemm" if real == "float32" else "dgemm"
-    for library in threadpoolctl.threadpool_info():
-        if library["user_api"] == "blas":
-            handle = ctypes.CDLL(library["filepath"])
-            for symbol in (f"scipy_{name}_64_", f"{name}_64_", f"{name}_"):
-                if hasattr(handle, symbol):
-                    return ctypes.cast(getattr(handle, symbol), ctypes.c_void_p).value or 0
+    with contextlib.suppress(ImportError):
+        import ctypes
+
+        import threadpoolctl
+
+        for library in threadpoolctl.threadpool_info():
+            if library["user_api"] == "blas":
+                handle = ctypes.CDLL(library["filepath"])
+                for symbol in (f"scipy_{name}_64_", f"{name}_64_", f"{name}_"):
+                    if hasattr(handle, symbol):
+                        return ctypes.cast(getattr(handle, symbol), ctypes.c_void_p).value or 0
     from numba.extending import get_cython_function_address
 
     address = get_cython_function_address("scipy.linalg.cython_blas", name)
@@ -213,31 +227,58 @@ class Kernel:
     """A compiled kernel: `kernel(arrays, sizes, scalars, total, cost)` runs it for elements (or rows) 0 to total.
 
     `cost` is what one of them takes, in nanoseconds and roughly. Every call gives as many arrays, sizes and scalars
-    as the first.
+    as the first. A `steady` kernel takes all threads for all that is large; others take note of what that gains.
     """
 
-    __slots__ = ("address", "compiled", "driver", "numbers", "objects", "padding", "source")
-
-    def __init__(self, name: str, source: str, real: str) -> None:
+    def __init__(self, name: str, source: str, real: str, steady: bool = False) -> None:
         prepare()
         with _lock:
             self.source = f"{HEADER}{names_of(elementary(real))}\n\n{source}{KERNEL}".replace("REAL", real)
             self.compiled = load_source(name, self.source).kernel
-        self.address = self.compiled.address
+        self.address, self.steady = self.compiled.address, steady
         self.driver: Any = None
+        self.pace = [0.0, 0.0]  # time over cost on one thread and on all, lately
+        self.calls, self.look, self.pause = 0, 8, 8  # the slower way is tried again at call `look`
 
     def __call__(
         self, arrays: Sequence[Any], sizes: Sequence[int], scalars: Sequence[float], total: int, cost: float
     ) -> None:
         if self.driver is None:
             self.bind(len(arrays), len(sizes), len(scalars))
-        tasks = int(total * cost / WORTH)
+        tasks = min(int(total * cost / WORTH), _pool.threads)
         rest = (self.objects, *map(id, arrays), *sizes, *self.padding, *scalars, *self.numbers)
-        if tasks < 2 or _pool.threads < 2:
+        if tasks < 2:
             self.driver.serial(self.address, total, 1, *rest)
-        else:
+            return
+        spread = self.steady or self.spread_pays()
+        started = time.perf_counter_ns()
+        if spread:
             with _pool.lock:
-                self.driver.spread(self.address, total, min(tasks, _pool.threads), *rest)
+                self.driver.spread(self.address, total, tasks, *rest)
+        else:
+            self.driver.serial(self.address, total, 1, *rest)
+        self.note(spread, (time.perf_counter_ns() - started) / (total * cost))
+
+    def spread_pays(self) -> bool:
+        """Whether all threads have lately been faster than one, where others may want the processor's cores too.
+
+        A thread that has to wait for a core holds up all of them. Now and then the slower way is tried again.
+        """
+        alone, together = self.pace
+        if not (alone and together):
+            return not together
+        self.calls += 1
+        return (together < alone) != (self.calls >= self.look)
+
+    def note(self, spread: bool, pace: float) -> None:
+        """Remember how fast a call was: the usual way's pace is an average, the other's is news."""
+        alone, together = self.pace
+        usual = (together < alone) == spread
+        self.pace[spread] = (self.pace[spread] + pace) / 2 if usual and self.pace[spread] else pace
+        if self.calls >= self.look:
+            changed = (self.pace[1] < self.pace[0]) != (together < alone)
+            self.pause = 8 if changed else min(2 * self.pause, 256)
+            self.look = self.calls + self.pause
 
     def bind(self, arrays: int, sizes: int, scalars: int) -> None:
         """Choose the smallest driver with room for so many."""
@@ -305,6 +346,7 @@ def _after_fork() -> None:
 
 def limit_blas() -> None:
     """One thread for NumPy's and SciPy's OpenBLAS, for good."""
-    import threadpoolctl
+    with contextlib.suppress(ImportError):
+        import threadpoolctl
 
-    threadpoolctl.ThreadpoolController().select(internal_api="openblas").limit(limits=1)
+        threadpoolctl.ThreadpoolController().select(internal_api="openblas").limit(limits=1)
