@@ -172,15 +172,20 @@ def update(name: str, function: Callable[..., Any]) -> Callable[..., None]:
     """Declare an optimizer's update: a pointwise `function(k, *targets, *inputs, **scalars)` -> new targets.
 
     The returned `apply(targets, inputs, **scalars)` gives each target Tensor its new array, written in place where
-    nothing else can see the old one. Updates are not recorded.
+    nothing else can see the old one. Updates are not recorded. Small arrays take the function as it stands, so who
+    calls `apply` keeps floating-point warnings quiet.
     """
     backends.register_update(name, function)
 
     def apply(targets: tuple[Tensor, ...], inputs: tuple[Tensor, ...], **scalars: Any) -> None:
         backend = targets[0].backend
-        out = [t.array for t in targets] if all([t.is_exclusive() for t in targets]) else None
-        arrays = [t.array for t in targets] + [x.array for x in inputs]
-        results = backend.updates[name](*arrays, out=out, **scalars)
+        if targets[0].array.size < backend.small:
+            arrays = [t.array for t in targets + inputs]
+            results = function(backend, *arrays, **scalars)
+        else:
+            out = [t.array for t in targets] if all([t.is_exclusive() for t in targets]) else None
+            arrays = [t.array for t in targets + inputs]
+            results = backend.updates[name](*arrays, out=out, **scalars)
         if type(results) is not tuple:  # a generated kernel with one output returns it bare
             results = (results,)
         for target, result in zip(targets, results, strict=True):

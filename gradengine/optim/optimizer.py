@@ -86,8 +86,9 @@ class Optimizer:
             with enable_grad():
                 loss = closure()
         self.stepped = True
-        for group in self.param_groups:
-            self.step_group(group)
+        with np.errstate(all="ignore"):  # once for all parameters; what overflows shows in the values
+            for group in self.param_groups:
+                self.step_group(group)
         return loss
 
     def step_group(self, group: Group) -> None:
