@@ -47,7 +47,10 @@ class Fused:
         if type(x) is ndarray and not params and out is None:
             shape, dtype = x.shape, x.dtype
             for x in arrays:
-                if type(x) is not ndarray or x.shape != shape or x.dtype is not dtype or not x.flags.c_contiguous:
+                if type(x) is not ndarray or x.shape != shape or x.dtype is not dtype:
+                    break
+                flags = x.flags
+                if not (flags.c_contiguous and flags.aligned):
                     break
             else:
                 size = x.size
@@ -166,7 +169,7 @@ def layout(x: Any, shape: tuple[int, ...], dtype: Any) -> tuple[int | None, int]
     else:
         return None, 0
     own = x.shape
-    if not x.flags.c_contiguous or len(own) > len(shape):
+    if not x.flags.c_contiguous or not x.flags.aligned or len(own) > len(shape):
         return None, 0
     if own == shape:
         return FULL + mask, 0
@@ -192,7 +195,7 @@ def places_of(out: Sequence[Any], buffers: Sequence[Any], shape: Any, dtype: Any
     for target in out:
         if type(target) is not ndarray or target.shape != shape or target.dtype is not dtype:
             return None
-        if not target.flags.c_contiguous or not target.flags.writeable:
+        if not target.flags.carray:  # contiguous, aligned and writeable
             return None
         place = next((i for i, x in enumerate(buffers) if x is target), None)
         others = [x for x in (*buffers, *out) if x is not target]

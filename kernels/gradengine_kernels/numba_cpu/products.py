@@ -24,6 +24,8 @@ ndarray = np.ndarray
 
 def stored(x: Any) -> tuple[int, int] | None:
     """(distance of rows or columns, 1 if by columns) of a matrix, or of a stack of them, as BLAS can read it."""
+    if not x.flags.aligned or any([step % x.itemsize for step in x.strides]):
+        return None
     rows, columns = x.shape[-2:]
     down, right = x.strides[-2] // x.itemsize, x.strides[-1] // x.itemsize
     if right == 1 and down >= columns:
@@ -44,6 +46,9 @@ def tiled(a: Any, b: Any) -> Any:
         return None
     if b.ndim == 2 and a.ndim > 2 and a.flags.c_contiguous:
         return None if (c := tiled(a.reshape(-1, a.shape[-1]), b)) is None else c.reshape(*a.shape[:-1], b.shape[1])
+    if a.ndim == b.ndim > 3 and a.shape[:-2] == b.shape[:-2]:
+        c = tiled(a.reshape(-1, *a.shape[-2:]), b.reshape(-1, *b.shape[-2:]))
+        return None if c is None else c.reshape(*a.shape[:-2], *c.shape[1:])
     layout_a, layout_b = stored(a), stored(b)
     if layout_a is None or layout_b is None:
         return None

@@ -41,7 +41,9 @@ def run(name: str, arrays: list[Any], sizes: tuple[int, ...], rows: int, columns
 
 def fits(x: Any) -> bool:
     """True for a contiguous array of float32 or float64 with something in it."""
-    return type(x) is ndarray and (x.dtype is F32 or x.dtype is F64) and x.flags.c_contiguous and x.size > 0
+    if type(x) is not ndarray or not x.size or (x.dtype is not F32 and x.dtype is not F64):
+        return False
+    return x.flags.c_contiguous and x.flags.aligned
 
 
 def axes_of(axis: Any, ndim: int) -> tuple[int, ...] | None:
@@ -197,7 +199,7 @@ def rowwise_grad(numpy_kernel: Callable[..., Any], name: str) -> Callable[..., A
             return numpy_kernel(g, y, axis)
         columns = y.shape[-1]
         out = np.empty(y.shape, y.dtype)
-        run(name, [np.ascontiguousarray(g), y, out], (columns,), y.size // columns, columns)
+        run(name, [g if fits(g) else g.copy(), y, out], (columns,), y.size // columns, columns)
         return out
 
     return call
@@ -224,7 +226,7 @@ def checked(logits: Any, labels: Any, ignore_index: int) -> tuple[Any, int] | No
         return None
     if labels.dtype.kind not in "iu":
         return None
-    labels = np.ascontiguousarray(labels, np.int64)
+    labels = np.require(labels, np.int64, ("C", "A"))
     # A negative label is a huge unsigned number.
     if np.maximum.reduce(labels.view(np.uint64)) < logits.shape[1] and not 0 <= ignore_index < logits.shape[1]:
         return labels, len(labels)
