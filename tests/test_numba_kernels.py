@@ -322,6 +322,13 @@ def test_float_params_are_given_at_run_time_and_others_compile_anew(rng: np.rand
     assert len(call.fused.plans) == 2
 
 
+def test_a_parameter_may_be_called_what_it_likes(rng: np.random.Generator) -> None:
+    x = rng.standard_normal(LARGE)
+    for name in ("i", "x0", "t0", "p0", "columns", "scalars", "exp", "real", "start", "np"):
+        call = fused(lambda k, x, **params: k.exp(x) * params[name], 1)  # noqa: B023 - called at once
+        np.testing.assert_allclose(call(x, **{name: 0.3}), np.exp(x) * 0.3, rtol=1e-14)
+
+
 def test_parameters_that_never_come_twice_do_not_compile_for_ever(rng: np.random.Generator) -> None:
     from gradengine_kernels.numba_cpu.fused import MOST_PLANS
 

@@ -9,7 +9,7 @@ May import expr only.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .expr import COMPARISONS, LOGIC, PREDICATES, Expr, NotPointwiseError, walk
@@ -30,7 +30,6 @@ class Dialect:
     real: Callable[[str, str], str]  # a constant or double, as a number of that dtype
     mask_to_real: str
     assign: str = "{name} = {value}"
-    scalar_operations: Mapping[str, str] = field(default_factory=dict)  # in double precision, before the loop
 
     @property
     def known(self) -> frozenset[str]:
@@ -123,7 +122,7 @@ def statements(
 
     for e in walk(outputs):
         if e.op in ("input", "param"):
-            names[id(e)] = e.args[0], kinds.get(e.args[0], SCALAR)
+            names[id(e)] = local(e), kinds[e.args[0]] if e.op == "input" else SCALAR
             continue
         if e.op == "constant":
             names[id(e)] = constant(e.args[0]), MASK if isinstance(e.args[0], bool) else SCALAR
@@ -157,8 +156,12 @@ def statements(
     return before, inside, results
 
 
-SCALAR_OPERATIONS = frozenset(("add", "subtract", "multiply", "divide", "negative", "abs"))
+def local(e: Expr) -> str:
+    """The variable that holds an input or a param; a param may be called what it likes."""
+    return e.args[0] if e.op == "input" else f"given_{e.args[0]}"
 
+
+SCALAR_OPERATIONS = frozenset(("add", "subtract", "multiply", "divide", "negative", "abs"))
 
 CALLS = frozenset(("exp", "expm1", "log", "log1p", "tanh", "sigmoid", "erf"))
 
@@ -212,11 +215,12 @@ def numba_loop(
     """Source of `kernel(reals, masks, ints, sizes, scalars, start, stop)` for output elements start to stop.
 
     `reals`, `masks` and `sizes` are one table of addresses and sizes, seen as three types. `targets` are the places
-    of the outputs in it, `columns` that of the length of a row, when an operand is a ROW or a COLUMN. Also returns
-    the kinds of the outputs.
+    of the outputs in it, `columns` that of the length of a row, when an operand is a ROW or a COLUMN. `scalars` are
+    the variables of the SCALAR operands and params, in the order in which they are given. Also returns the kinds of
+    the outputs.
     """
     before, inside, results = statements(outputs, {o.name: o.kind for o in operands}, real)
-    used = {e.args[0] for e in walk(outputs) if e.op in ("input", "param")}
+    used = {local(e) for e in walk(outputs) if e.op in ("input", "param")}
     arrays = [o for o in operands if o.buffer is not None and o.name in used]
     # An output that is one of the inputs has the same place, hence the same pointer: LLVM then sees that an element
     # is read before it is written, and vectorises.

@@ -146,7 +146,7 @@ class Fused:
         targets = [next(fresh) if place is None else place for place in places or [None] * len(outputs)]
         rows = any(o.layout != render.FULL for o in operands)
         scalars = [o.name for o in operands if o.kind == render.SCALAR]
-        scalars += [name for name, value in params.items() if isinstance(value, float)]
+        scalars += [f"given_{name}" for name, value in params.items() if isinstance(value, float)]
         source, kinds = render.numba_loop(outputs, operands, targets, scalars, real, next(fresh) if rows else None)
         if places is not None and render.MASK in kinds:
             return None
