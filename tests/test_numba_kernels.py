@@ -370,9 +370,29 @@ def test_out_that_overlaps_is_not_written_to(rng: np.random.Generator) -> None:
     memory = rng.standard_normal(LARGE + 1)
     before = memory.copy()
     x, shifted = memory[:-1], memory[1:]
-    call = numba_cpu.pointwise("tested", lambda k, x: -x, None, lambda x: -x)
-    np.testing.assert_array_equal(call(x, out=[shifted]), -before[:-1])
+    calls = []
+
+    def in_numpy(x: Any) -> Any:
+        calls.append(x)
+        return 3 * x * x
+
+    call = numba_cpu.pointwise("tested", lambda k, x: 3 * x * x, None, in_numpy)
+    np.testing.assert_array_equal(call(x, out=[shifted]), 3 * before[:-1] * before[:-1])
     np.testing.assert_array_equal(memory, before)
+    assert len(calls) == 1
+    found = call(x, out=[x])  # the very same memory is fine
+    assert found is x
+    np.testing.assert_array_equal(x, 3 * before[:-1] * before[:-1])
+    assert len(calls) == 1
+
+
+def test_a_known_kernel_is_not_given_another_dtype(rng: np.random.Generator) -> None:
+    x = rng.standard_normal(LARGE).astype(np.float32)
+    call = numba_cpu.pointwise("tested", lambda k, a, b: a * b + a, 2, lambda a, b: a * b + a)
+    for other in (x, x.astype(np.float64), x.astype(np.float16), x > 0, x[::-1], x[: LARGE // 2, None], unaligned(x)):
+        for a, b in ((x, other), (other, x)):
+            if a.ndim == b.ndim == 1:
+                np.testing.assert_array_equal(call(a, b), a * b + a, strict=True)
 
 
 # -- elementary functions -------------------------------------------------------------------------------------------
@@ -454,7 +474,9 @@ def test_the_ulp_test_can_fail() -> None:
 def test_logaddexp_is_written_from_its_body(rng: np.random.Generator) -> None:
     a, b = special(np.float64, LARGE, rng), special(np.float64, LARGE, rng)
     with np.errstate(all="ignore"):
-        np.testing.assert_allclose(fused(lambda k, a, b: k.logaddexp(a, b), 2)(a, b), np.logaddexp(a, b), rtol=1e-14)
+        # Where the result crosses 0 only the absolute error is small.
+        found = fused(lambda k, a, b: k.logaddexp(a, b), 2)(a, b)
+        np.testing.assert_allclose(found, np.logaddexp(a, b), rtol=1e-14, atol=1e-15)
 
 
 # -- rows -----------------------------------------------------------------------------------------------------------
@@ -572,6 +594,21 @@ def test_sums_of_float32_lose_nothing(rng: np.random.Generator) -> None:
     np.testing.assert_array_max_ulp(kernels["sum"](rows, axis=1), np.full(4, exact / 4, np.float32), 1)
     columns = kernels["sum"](x.reshape(-1, 4), axis=0)
     np.testing.assert_allclose(columns, exact / 4, rtol=1e-6)
+    assert calls == []
+
+
+def test_sums_of_float64_keep_what_one_addition_would_lose() -> None:
+    """1e16 + 1 is 1e16: the ones come through only if what each addition rounds off is kept."""
+    kernels, calls = spied()
+    x = np.zeros((2, 1 << 14))
+    x[:, ::256] = 1.0
+    x[:, 0] = 1e16
+    ones = x.shape[1] // 256 - 1
+    np.testing.assert_array_equal(kernels["sum"](x, axis=1), [1e16 + ones + 1] * 2)
+    assert ones == 63
+    assert kernels["sum"](x[0]) == 1e16 + ones + 1
+    a, b = np.sqrt(x), np.zeros_like(x)
+    assert kernels["mean_squared_error"](a, b) * x.size == 2e16 + 2 * (ones + 1)
     assert calls == []
 
 
@@ -722,6 +759,15 @@ def test_every_split_over_threads_gives_the_same_bits(rng: np.random.Generator) 
                 together = call(a, b), kernels["softmax"](rows, -1), kernels["sum"](rows, 0), kernels["sum"](a)
         for x, y in zip(alone, together):
             np.testing.assert_array_equal(x, y)
+
+
+@pytest.mark.parametrize("columns", [3, 63, 64, 65, 129, 1000])
+def test_threads_may_meet_inside_a_row(columns: int, rng: np.random.Generator) -> None:
+    call = fused(lambda k, x, row, column: (x - column) * row, 3)
+    with one_nanosecond_is_worth_a_thread():
+        for count in (1, 2, 3, 10):
+            x, row, column = rng.standard_normal((count, columns)), rng.standard_normal(columns), np.ones((count, 1))
+            np.testing.assert_array_equal(call(x, row, column), (x - column) * row)
 
 
 def test_threads_are_taken_while_they_pay() -> None:
