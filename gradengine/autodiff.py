@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from .dispatch import set_grad_enabled
 from .errors import ArgumentError, DTypeError, GraphError, ShapeError
-from .tensor import LEAF, Tensor, constant, describe, wrap
+from .tensor import LEAF, RETAIN, Tensor, constant, describe, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,8 +32,8 @@ def backward(
     seed = start(root, gradient, "backward", create_graph)
     targets = None if inputs is None else list(as_sequence(inputs))
     for x in targets or ():
-        if x.op is None:
-            raise GraphError("backward: one of `inputs` does not require grad; set requires_grad on it")
+        if not isinstance(x, Tensor) or x.op is None:
+            raise GraphError("backward: one of `inputs` is no Tensor that requires grad; set requires_grad on it")
     keep = create_graph if retain_graph is None else retain_graph
     found = walk([root], [seed], keep, create_graph, targets)
     for leaf, g in found.items():
@@ -86,8 +86,10 @@ def grad(
 
 
 def as_sequence(value: Any) -> Sequence[Any]:
-    """One Tensor or several, as a sequence."""
-    return value if isinstance(value, (list, tuple)) else (value,)
+    """One Tensor, or an iterable of several, as a sequence."""
+    if isinstance(value, Tensor) or not hasattr(value, "__iter__"):
+        return (value,)
+    return value if isinstance(value, (list, tuple)) else tuple(value)
 
 
 def start(root: Any, gradient: Any, what: str, create_graph: bool) -> Any:
@@ -126,7 +128,9 @@ def relink_graph(roots: Sequence[Tensor], leaves_too: bool) -> None:
     while stack:
         t = stack.pop()
         for x, array in zip(t.inputs or (), t.saved or (), strict=True):
-            if x.array is not array and (leaves_too or x.op is not LEAF):
+            if x.op is LEAF and x.order < t.order:  # it has become a leaf since
+                replace(t, x, array, constant(array, x.backend))
+            elif x.array is not array and (leaves_too or x.op is not LEAF):
                 relink(t, x, array)
         for x in t.inputs or ():
             if x.op is not None and x not in seen:
@@ -147,7 +151,13 @@ def relink(t: Tensor, x: Tensor, array: Any) -> None:
             )
         else:
             past = past.inputs[0]  # an in-place op's first input is the Tensor's old self
-    t.inputs = tuple([past if i is x and s is array else i for i, s in zip(t.inputs, t.saved, strict=True)])  # type: ignore[arg-type]
+    replace(t, x, array, past)
+
+
+def replace(t: Tensor, x: Tensor, array: Any, past: Tensor) -> None:
+    """Let `t` have `past` as the input that was `x` when it held `array`."""
+    pairs = zip(t.inputs, t.saved, strict=True)  # type: ignore[arg-type]
+    t.inputs = tuple([past if i is x and s is array else i for i, s in pairs])
 
 
 def between(roots: Sequence[Tensor], targets: Sequence[Tensor]) -> set[Tensor]:
@@ -156,6 +166,8 @@ def between(roots: Sequence[Tensor], targets: Sequence[Tensor]) -> set[Tensor]:
     stack: list[tuple[Tensor, bool]] = [(root, False) for root in roots]
     while stack:
         t, done = stack.pop()
+        if t.inputs is None and t.op is not LEAF and t not in needed:
+            raise released(t)
         inputs = t.inputs or ()
         if done:
             if any(x in needed for x in inputs):
@@ -193,7 +205,14 @@ def walk(
             with set_grad_enabled(True):
                 walk_tensors(ready, cotangents, kept, wanted, needed)
         else:
-            walk_arrays(ready, cotangents, kept, wanted, needed, backend, keep)
+            try:
+                walk_arrays(ready, cotangents, kept, wanted, needed, backend, keep)
+            except AttributeError as error:
+                if "'nbytes'" not in str(error):
+                    raise
+                raise DTypeError(
+                    "backward: a gradient rule returned something that is no array; return one, such as g * 0"
+                ) from None
     for leaf, g in cotangents.items():
         if g.shape != leaf.shape:
             g = backend.reshape(g, shape=leaf.shape)
@@ -223,14 +242,14 @@ def walk_arrays(
         op, inputs, saved, y = t.op, t.inputs, t.saved, t.array
         if inputs is None:
             raise released(t)
-        rules = op.rules if y.size < small else fused[op]  # type: ignore[union-attr]
+        rules = op.rules if y.size < small else fused.get(op, op.rules)  # type: ignore[union-attr]
         if op.pair and needed is None and not t.hooks:  # type: ignore[union-attr]
             a, b = saved  # type: ignore[misc]
             x, z = inputs
             if x.op is not None:
                 d = rules[0](backend, g, y, a, b)  # type: ignore[misc]
                 if not d.nbytes == a.nbytes > 0:
-                    d = fit(d, a, backend)
+                    d = fit(d, a, t)
                 if x in cotangents:
                     cotangents[x] = cotangents[x] + d
                 else:
@@ -240,7 +259,7 @@ def walk_arrays(
             if z.op is not None:
                 d = rules[1](backend, g, y, a, b)  # type: ignore[misc]
                 if not d.nbytes == b.nbytes > 0:
-                    d = fit(d, b, backend)
+                    d = fit(d, b, t)
                 if z in cotangents:
                     cotangents[z] = cotangents[z] + d
                 else:
@@ -262,7 +281,7 @@ def walk_arrays(
                 rule = rules[i]
                 if rule is None:
                     continue
-                d = fit(rule(backend, g, y, *saved, **params), saved[i], backend)  # type: ignore[misc, index]
+                d = fit(rule(backend, g, y, *saved, **params), saved[i], t)  # type: ignore[misc, index]
                 if x in cotangents:
                     cotangents[x] = cotangents[x] + d
                 else:
@@ -299,7 +318,10 @@ def walk_tensors(
             if x.op is None or rule is None or (needed is not None and x not in needed):
                 continue
             d = rule(k, g, t, *t.inputs, **t.params)
+            if not hasattr(d, "shape"):  # a Python number
+                d = wrap(d, x)
             if d.shape != x.shape:
+                check_fits(d.shape, x.shape, t)
                 d = k.sum_to(d, shape=x.shape)
             if d.dtype != x.dtype:
                 d = d.to(x.dtype)
@@ -319,24 +341,42 @@ def released(t: Tensor) -> GraphError:
     )
 
 
-def fit(d: Any, array: Any, backend: Any) -> Any:
-    """A cotangent summed to the shape of its operand and cast to its dtype."""
+def fit(d: Any, array: Any, t: Tensor) -> Any:
+    """What a rule of `t` returned, summed to the shape of its operand and cast to its dtype."""
+    backend = t.backend
+    if not hasattr(d, "shape"):
+        d = backend.asarray(d, array.dtype)
     if d.shape != array.shape:
+        check_fits(d.shape, array.shape, t)
         d = backend.sum_to(d, shape=array.shape)
     return d if d.dtype == array.dtype else backend.cast(d, array.dtype)
+
+
+def check_fits(found: tuple[int, ...], wanted: tuple[int, ...], t: Tensor) -> None:
+    """Raise ShapeError unless `found` is what `wanted` broadcasts to."""
+    stretched = found[len(found) - len(wanted) :]
+    if len(found) < len(wanted) or any(n not in (1, m) for n, m in zip(wanted, stretched, strict=True)):
+        raise ShapeError(
+            f"{t.op.shown}: a gradient rule returned shape {found} for an operand of shape {wanted}; "  # type: ignore[union-attr]
+            "it must return that shape, or the shape that the operand was broadcast to"
+        )
 
 
 def run_hooks(t: Tensor, g: Any) -> Any:
     """Pass a cotangent through a Tensor's hooks."""
     raw = not isinstance(g, Tensor)
     current = constant(g, t.backend) if raw else g
-    for hook in list(t.hooks.values()):  # type: ignore[union-attr]
+    hooks = dict(t.hooks)  # type: ignore[arg-type]
+    for hook in [
+        *(hook for key, hook in hooks.items() if key != RETAIN),
+        *([hooks[RETAIN]] if RETAIN in hooks else []),
+    ]:
         with set_grad_enabled(not raw):
             changed = hook(current)
         if changed is not None:
             if not isinstance(changed, Tensor) or changed.shape != t.shape:
                 raise ShapeError(f"hook: must return None or a Tensor of shape {t.shape}, got {describe(changed)}")
-            current = changed
+            current = changed if changed.dtype == t.dtype else changed.to(t.dtype)
     return current.array if raw else current
 
 
@@ -346,6 +386,11 @@ def add_to_grad(leaf: Tensor, g: Any, create_graph: bool) -> None:
         g = constant(g, leaf.backend)
     if leaf.grad is None:
         leaf.grad = g
+    elif not isinstance(leaf.grad, Tensor) or leaf.grad.shape != leaf.shape:
+        raise ShapeError(
+            f"backward: a leaf of shape {leaf.shape} has {describe(leaf.grad)} as its grad; "
+            "set grad to None or to a Tensor of the leaf's shape"
+        )
     elif create_graph:
         leaf.grad = leaf.grad + g
     else:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 CPU_BACKENDS = ("numba", "numpy")  # in order of preference
 ALL_OPS: dict[str, Any] = {}  # every declared op by name, in order of declaration
+BUILT_IN: set[str] = set()  # the names of those that come with the engine, once all are declared
 UPDATES: dict[str, Callable[..., Any]] = {}  # the optimizers' pointwise update rules
 _loaded: dict[str, Backend] = {}
 _chosen_cpu: str | None = None

@@ -9,8 +9,11 @@ May import tensor, backend and errors.
 from __future__ import annotations
 
 import functools
+import inspect
 import threading
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from . import backend as backends
 from .errors import DeviceError, DTypeError, GradengineError, IndexRangeError, ShapeError
@@ -19,7 +22,7 @@ from .tensor import EMPTY, Op, Tensor, mode, order, wrap
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-silent = 0  # how many blocks, in all threads, have switched recording off: while none, nobody need ask `mode`
+silent = 0  # how many threads have switched recording off: while none has, nobody need ask `mode`
 silence = threading.Lock()
 
 
@@ -37,8 +40,13 @@ def common_backend(op: Op, tensors: tuple[Tensor, ...]) -> backends.Backend:
 
 def explain(op: Op, error: Exception, tensors: tuple[Tensor, ...], params: dict[str, Any]) -> Exception:
     """The typed error for a kernel's failure. Shape rules run here, after the fact: the good path pays nothing."""
-    if isinstance(error, (GradengineError, MemoryError)):
+    if isinstance(error, (GradengineError, MemoryError, Warning)):
         return error
+    if isinstance(error, KeyError) and error.args and error.args[0] is op:
+        device = common_backend(op, tensors)
+        return GradengineError(
+            f"{op.shown}: {device} has no kernel of that name; declare the op with a body or a kernel"
+        )
     shapes = tuple(t.shape for t in tensors)
     if op.shape is not None:
         try:
@@ -122,7 +130,7 @@ def nary(op: Op, count: int | None) -> Callable[..., Tensor]:
     def call(*args: Any, **params: Any) -> Tensor:
         if count is not None and len(args) != count:
             args, params = split_metadata(op, count, args, params)
-        merged = {**defaults, **params} if params else defaults
+        merged = {**defaults, **{key: freeze(value) for key, value in params.items()}} if params else defaults
         if len(merged) != len(names):
             check_metadata(op, merged)
         backend = None
@@ -153,6 +161,13 @@ def nary(op: Op, count: int | None) -> Callable[..., Tensor]:
     return call
 
 
+def freeze(value: Any) -> Any:
+    """Metadata as it is now: lists and arrays become tuples, for a gradient may read them again much later."""
+    if type(value) is list:
+        return tuple([freeze(item) for item in value])
+    return freeze(value.tolist()) if type(value) is np.ndarray else value
+
+
 def split_metadata(op: Op, count: int, args: tuple[Any, ...], params: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     """Arguments beyond the arrays, as the metadata that they stand for: `sum(x, 0)` is `sum(x, axis=0)`."""
     extra = args[count:]
@@ -171,11 +186,59 @@ def check_metadata(op: Op, merged: dict[str, Any]) -> None:
     unknown = [name for name in merged if name not in op.names]
     missing = [name for name in op.names if name not in merged]
     problem = f"does not take {', '.join(unknown)}" if unknown else f"needs {', '.join(missing)}"
-    raise DTypeError(f"{op.name}: {problem}; its metadata: {', '.join(op.names) or 'none'}")
+    known = {"dim": "axis", "keepdim": "keepdims", "dims": "axes"}
+    hints = [f"{known[name]} for {name}" for name in unknown if known.get(name) in op.names]
+    advice = f" (use {' and '.join(hints)})" if hints else ""
+    raise DTypeError(f"{op.shown}: {problem}{advice}; its metadata: {', '.join(op.names) or 'none'}")
 
 
-class set_grad_enabled:
-    """Record ops (True) or not (False) in this thread: a context manager and a decorator.
+def switch(enabled: bool) -> None:
+    """Record, or not, in this thread from now on."""
+    global silent
+    if enabled != mode.recording:
+        with silence:
+            silent += -1 if enabled else 1
+        mode.recording = enabled
+
+
+class Recording:
+    """A context manager and decorator that records ops, or does not. Each thread may enter it, more than once."""
+
+    enabled = True
+
+    def __enter__(self) -> None:
+        mode.before.append(mode.recording)
+        switch(self.enabled)
+
+    def __exit__(self, *exception: object) -> None:
+        switch(mode.before.pop())
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        if inspect.isgeneratorfunction(function):
+
+            @functools.wraps(function)
+            def generate(*args: Any, **kwargs: Any) -> Any:
+                generator = function(*args, **kwargs)
+                while True:  # recording is switched for the body alone, not for who reads what it yields
+                    with self:
+                        try:
+                            value = next(generator)
+                        except StopIteration as stop:
+                            return stop.value
+                    yield value
+
+            return generate
+
+        @functools.wraps(function)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            with self:
+                return function(*args, **kwargs)
+
+        return wrapped
+
+
+class set_grad_enabled(Recording):
+    """Record ops (True) or not (False) in this thread: a statement, a context manager or a decorator.
 
     >>> import gradengine as ge
     >>> x = ge.tensor(1.0, requires_grad=True)
@@ -185,34 +248,19 @@ class set_grad_enabled:
     """
 
     def __init__(self, enabled: bool) -> None:
-        self.enabled = enabled
-        self.before: list[bool] = []
+        self.enabled, self.outside = enabled, mode.recording
+        switch(enabled)
 
     def __enter__(self) -> None:
-        global silent
-        self.before.append(mode.recording)
-        mode.recording = self.enabled
-        if not self.enabled:
-            with silence:
-                silent += 1
-
-    def __exit__(self, *exception: object) -> None:
-        global silent
-        mode.recording = self.before.pop()
-        if not self.enabled:
-            with silence:
-                silent -= 1
+        switch(self.outside)  # the statement's effect ends where the block's begins
+        super().__enter__()
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(function)
-        def wrapped(*args: Any, **kwargs: Any) -> Any:
-            with set_grad_enabled(self.enabled):
-                return function(*args, **kwargs)
-
-        return wrapped
+        switch(self.outside)
+        return super().__call__(function)
 
 
-class no_grad(set_grad_enabled):
+class no_grad(Recording):
     """Record nothing inside: `with ge.no_grad():` or `@ge.no_grad()`.
 
     >>> import gradengine as ge
@@ -225,10 +273,8 @@ class no_grad(set_grad_enabled):
     enabled = False
 
     def __new__(cls, function: Any = None) -> Any:
-        return super().__new__(cls) if function is None else set_grad_enabled(cls.enabled)(function)
-
-    def __init__(self, function: Any = None) -> None:
-        super().__init__(type(self).enabled)
+        made = super().__new__(cls)
+        return made if function is None else made(function)
 
 
 class enable_grad(no_grad):

@@ -27,12 +27,16 @@ if TYPE_CHECKING:
 
 EMPTY: dict[str, Any] = {}
 PYTHON_SCALARS = (bool, int, float)
+RETAIN = -1  # the key of the hook that keeps a result's gradient; it sees what all others have made of it
 
 
 class GradMode(threading.local):
-    """Whether ops are recorded; each thread has its own switch."""
+    """Whether ops are recorded; each thread has its own switch, and the settings to go back to."""
 
     recording = True
+
+    def __init__(self) -> None:
+        self.before: list[bool] = []
 
 
 mode = GradMode()
@@ -63,7 +67,8 @@ class Op:
         self.shown = shown or name  # what a user called, for error messages
         self.name, self.kind, self.rules, self.body, self.shape = name, kind, rules, body, shape
         self.defaults, self.names = dict(defaults), names
-        self.pair = len(rules) == 2 and not names and all(rules)  # two arrays with a rule each and no metadata
+        # Two arrays with a rule each, no metadata, and no interest in how many axes of size 1 a cotangent has in front.
+        self.pair = kind == "pointwise" and len(rules) == 2 and not names and all(rules)
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"
@@ -145,7 +150,7 @@ class Tensor:
         self.array = to_array(data, dtype, self.backend, copy=True)
         self.op, self.grad, self.hooks = None, None, None
         if requires_grad:
-            self.requires_grad_()
+            self.become_leaf()
 
     # -- what it is ---------------------------------------------------------------------------------------------
 
@@ -200,13 +205,21 @@ class Tensor:
                 f"requires_grad_(False): this Tensor is the result of {self.op.name}, not a leaf; use .detach() to "
                 "get its value outside the graph"
             )
+        new = requires_grad and self.op is None
+        self.become_leaf(requires_grad)
+        if new:
+            self.order, Tensor.changed_in_place = next(order), True  # what was recorded before has read a constant
+        return self
+
+    def become_leaf(self, requires_grad: bool = True) -> Tensor:
+        """`requires_grad_` for a Tensor that is new, so that no op can have read it."""
         if requires_grad and self.dtype.kind != "f":
             raise DTypeError(
                 f"requires_grad: only floating-point Tensors have gradients, this one is {self.dtype}; "
                 "convert it first, for example with .to(ge.float32)"
             )
         self.op = LEAF if requires_grad else None
-        self.inputs, self.saved, self.params = (), (), EMPTY
+        self.inputs, self.saved, self.params, self.order = (), (), EMPTY, 1
         return self
 
     @property
@@ -219,7 +232,9 @@ class Tensor:
 
     @data.setter
     def data(self, value: Any) -> None:
-        array = to_array(value, None, self.backend)
+        array = to_array(value, None, self.backend, copy=not isinstance(value, Tensor))
+        if self.op is LEAF and array.dtype.kind != "f":
+            raise DTypeError(f"data: this Tensor requires grad, so its value must be floating-point, got {array.dtype}")
         if self.op is not None and self.op is not LEAF:
             raise GraphError(f"data: cannot replace the value of a recorded result of {self.op.name}; use .detach()")
         self.array = array
@@ -259,7 +274,9 @@ class Tensor:
             def keep(gradient: Tensor) -> None:
                 self.grad = gradient if self.grad is None else self.grad + gradient
 
-            self.register_hook(keep)
+            if self.hooks is None:
+                self.hooks = {}
+            self.hooks.setdefault(RETAIN, keep)
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> HookHandle:
         """Call `hook(gradient)` when this Tensor's gradient is known; a returned Tensor takes its place.
@@ -280,12 +297,6 @@ class Tensor:
     def detach(self) -> Tensor:
         """The same value outside the graph; the array is shared, and never written while shared."""
         return constant(self.array, self.backend)
-
-    def detach_(self) -> Tensor:
-        """Cut this Tensor off from the graph that made it."""
-        self.op = None
-        self.inputs, self.saved = (), ()
-        return self
 
     # -- out of the engine --------------------------------------------------------------------------------------
 
@@ -311,7 +322,7 @@ class Tensor:
         return self.backend.to_numpy(self.array).tolist()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
-        view = self.numpy(force=True)
+        view = self.numpy()
         if dtype is not None and np.dtype(dtype) != view.dtype:
             return view.astype(dtype)
         return view.copy() if copy else view
@@ -326,6 +337,18 @@ class Tensor:
                 f"{' with ' + ', '.join(kwargs) if kwargs else ''}; use np.asarray(t.detach()) to compute in NumPy"
             )
         return call(*inputs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        """NumPy's other functions: `np.sum(t)` and `np.concatenate([t, t])` run the function of the same name here."""
+        name = {"concatenate": "concat", "transpose": "permute_dims"}.get(function.__name__, function.__name__)
+        call = getattr(sys.modules["gradengine"], name, None)
+        given = {key: value for key, value in kwargs.items() if value is not np._NoValue and value is not None}
+        if call is None or not callable(call) or "out" in given:
+            raise DTypeError(
+                f"np.{function.__name__}: gradengine has no such function for Tensors; "
+                "use t.detach().numpy() to compute in NumPy"
+            )
+        return call(*args, **given)
 
     def __dlpack__(self, **kwargs: Any) -> Any:
         if self.op is not None:
@@ -372,7 +395,8 @@ class Tensor:
 
     def __repr__(self) -> str:
         array = self.backend.to_numpy(self.array)
-        text = np.array2string(array, separator=", ", prefix="tensor(", precision=4, suppress_small=True)
+        large = bool(array.size) and array.dtype.kind == "f" and bool(np.any(np.abs(array) >= 1e-3))
+        text = np.array2string(array, separator=", ", prefix="tensor(", precision=4, suppress_small=large)
         notes = [text if array.size or array.shape == (0,) else f"{text}, shape={array.shape}"]
         if array.dtype not in (np.float32, np.int64, np.bool_):
             notes.append(f"dtype={array.dtype}")
@@ -398,14 +422,14 @@ class Tensor:
         return type(self), (np.array(self.backend.to_numpy(self.array)),), (self.requires_grad,)
 
     def __setstate__(self, state: tuple[bool]) -> None:
-        self.requires_grad_(state[0])
+        self.become_leaf(state[0])
 
     def _like(self, array: Any) -> Tensor:
         """A leaf of this Tensor's own class around `array`."""
         out = type(self).__new__(type(self))
         out.array, out.backend, out.op, out.grad, out.hooks = array, self.backend, None, None, None
         if self.op is LEAF:
-            out.requires_grad_()
+            out.become_leaf()
         return out
 
     # -- in place -----------------------------------------------------------------------------------------------
@@ -438,7 +462,7 @@ class Tensor:
         if self.op is not None:
             old.inputs, old.saved, old.params = self.inputs, self.saved, self.params
             if self.op is not LEAF:
-                old.hooks, self.hooks, old.order = self.hooks, None, self.order
+                old.order = self.order
         new = compute(old)
         if new.shape != self.shape:
             raise ShapeError(f"{what}: the result has shape {new.shape}, but a change in place must keep {self.shape}")
@@ -451,6 +475,9 @@ class Tensor:
             Tensor.changed_in_place = True
             self.op, self.inputs, self.saved, self.params = new.op, new.inputs, new.saved, new.params
             self.order = new.order
+            if self.hooks is not None:  # they belong to the value that they were registered on; `grad` to the Tensor
+                old.hooks = {key: hook for key, hook in self.hooks.items() if key != RETAIN}
+                self.hooks = {key: hook for key, hook in self.hooks.items() if key == RETAIN}
         return self
 
 
@@ -461,6 +488,7 @@ class DataOf(Tensor):
     owner: Tensor
 
     def become(self, compute: Callable[[Tensor], Tensor], what: str) -> Tensor:
+        self.array = self.owner.array  # which may have changed since `data` was taken
         super().become(compute, what)
         self.owner.data = self
         return self
@@ -511,7 +539,7 @@ def to_array(data: Any, dtype: Any, backend: backends.Backend, copy: bool = Fals
         array = backend.asarray(data, copy=copy) if dtype is None else backend.asarray(data, check_dtype(dtype), copy)
     except GradengineError:
         raise
-    except (ValueError, TypeError, OverflowError) as error:
+    except (ValueError, TypeError, OverflowError, RuntimeError) as error:
         raise ShapeError(f"tensor: cannot make an array of {describe(data)}: {error}") from None
     if array.dtype.kind not in "fiub":
         raise DTypeError(f"tensor: {describe(data)} is no array of numbers; give numbers, bools or an array of them")

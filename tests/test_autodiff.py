@@ -142,6 +142,113 @@ def test_grad_of_an_input_keeps_what_lies_behind_it():
     assert x.grad.item() == 4.0
 
 
+def test_a_released_graph_is_no_constant():
+    x = ge.tensor(3.0, requires_grad=True)
+    h = x * x
+    h.backward()
+    for attempt in (
+        lambda: ge.grad(h * x, x),
+        lambda: ge.grad(h * x, x, create_graph=True),
+        lambda: ge.grad(h * x, x, allow_unused=True),
+        lambda: (h * x).backward(inputs=[x]),
+        lambda: (h * x).backward(),
+    ):
+        with pytest.raises(GraphError, match="released"):
+            attempt()
+
+
+def test_inputs_may_be_any_iterable():
+    layer = ge.nn.Linear(2, 1)
+    grads = ge.grad(layer(ge.ones((3, 2))).sum(), layer.parameters())
+    assert [g.shape for g in grads] == [(1, 2), (1,)]
+    layer(ge.ones((3, 2))).sum().backward(inputs=layer.parameters())
+    assert layer.bias.grad.tolist() == [3.0]
+
+
+def test_rules_of_two_arrays_see_the_cotangent_in_its_own_shape():
+    @ge.primitive(
+        lambda k, g, y, a, b: k.flip(g, axis=0),
+        lambda k, g, y, a, b: g,
+        kernel=lambda a, b: a[::-1] + b,
+        name="doc_flip",
+    )
+    def flip_and_add(a, b, /):
+        "The sum of b and the reversed a."
+
+    a, b = (ge.tensor([1.0, 2.0, 3.0], requires_grad=True) for _ in range(2))
+    (flip_and_add(a, b) * ge.tensor([[1.0, 2.0, 3.0]])).sum().backward()
+    assert a.grad.tolist() == [3.0, 2.0, 1.0]
+    assert b.grad.tolist() == [1.0, 2.0, 3.0]
+
+
+def test_a_rule_of_the_wrong_shape_is_named():
+    @ge.primitive(
+        lambda k, g, y, a, b: k.matmul(b, k.swapaxes(g)),
+        lambda k, g, y, a, b: k.matmul(k.swapaxes(a), g),
+        kernel=lambda a, b: a @ b,
+        name="doc_product",
+    )
+    def product(a, b, /):
+        "A product with a transposed gradient."
+
+    a = ge.tensor(np.ones((2, 3)), requires_grad=True)
+    b = ge.tensor(np.ones((3, 4)), requires_grad=True)
+    for create_graph in (False, True):
+        with pytest.raises(ShapeError, match=r"doc_product: a gradient rule returned shape \(3, 2\).*\(2, 3\)"):
+            ge.grad(product(a, b).sum(), a, create_graph=create_graph)
+
+
+def test_a_grad_of_the_wrong_shape_is_refused():
+    x = ge.tensor([1.0, 2.0], requires_grad=True)
+    for wrong in (ge.zeros((3, 2)), np.zeros(2)):
+        x.grad = wrong
+        with pytest.raises(ShapeError, match="set grad to None"):
+            (x * 2).sum().backward()
+
+
+def test_grad_mode_as_a_statement_and_on_generators():
+    x = ge.tensor(1.0, requires_grad=True)
+    ge.set_grad_enabled(False)
+    try:
+        assert not (x * 2).requires_grad
+    finally:
+        ge.set_grad_enabled(True)
+    assert (x * 2).requires_grad
+    with ge.set_grad_enabled(False):
+        assert not (x * 2).requires_grad
+    assert (x * 2).requires_grad
+
+    @ge.no_grad()
+    def values():
+        yield (x * 2).requires_grad
+        yield (x * 2).requires_grad
+
+    assert [(inside, (x * 2).requires_grad) for inside in values()] == [(False, True), (False, True)]
+
+
+def test_one_no_grad_object_in_two_threads():
+    shared = ge.no_grad()
+    x = ge.tensor(1.0, requires_grad=True)
+    inside, outside = threading.Event(), threading.Event()
+    after = []
+
+    def other():
+        with shared:
+            inside.set()
+            outside.wait(10)
+        after.append((x * 2).requires_grad)
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    inside.wait(10)
+    with shared:
+        pass
+    outside.set()
+    thread.join()
+    assert after == [True]
+    assert (x * 2).requires_grad
+
+
 def test_several_outputs_with_cotangents():
     x = ge.tensor([1.0, 2.0], requires_grad=True)
     (g,) = ge.grad([x * 2, (x * x).sum()], x, [ge.tensor([1.0, 0.0]), ge.tensor(10.0)])
@@ -295,10 +402,21 @@ def test_retain_grad():
     x = ge.tensor(2.0, requires_grad=True)
     h = x * 3
     h.retain_grad()
+    h.retain_grad()
     (h * h).backward()
     assert h.grad.item() == 12.0
     with pytest.raises(GraphError, match="retain_grad"):
         ge.tensor(1.0).retain_grad()
+    h = x * 3
+    h.retain_grad()
+    h.register_hook(lambda g: g * 10)
+    h.backward()
+    assert h.grad.item() == 10.0
+    h = x * 3
+    h.retain_grad()
+    h *= 5
+    h.backward()
+    assert h.grad.item() == 1.0
 
 
 def test_size_one_axes_in_front_are_dropped_from_gradients():

@@ -208,4 +208,11 @@ CASES: list[Case] = [
         lambda x, mask: np.where(mask, 2.0, x),
         lambda torch, x, mask: x.masked_fill(mask, 2.0),
     ),
+    Case(
+        "overwrite/copy_",
+        lambda x, v: (x * 1).copy_(v),
+        lambda rng: (rng.normal(size=(2, 3)), rng.normal(size=3)),
+        lambda x, v: np.broadcast_to(v, x.shape),
+        lambda torch, x, v: (x * 1).copy_(v),
+    ),
 ]

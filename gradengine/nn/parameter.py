@@ -27,7 +27,7 @@ class Parameter(Tensor):
             self.op, self.grad, self.hooks = None, None, None
         else:
             super().__init__(data)
-        self.requires_grad_(requires_grad)
+        self.become_leaf(requires_grad)
 
     def __repr__(self) -> str:
         return f"Parameter containing:\n{super().__repr__()}"

@@ -1,8 +1,8 @@
-"""`clone`: the identity, with an array of its own. May import declare."""
+"""`clone`, the identity with an array of its own, and `overwrite`, what filling in place is. May import declare."""
 
 from .declare import primitive
 
-__all__ = ["clone"]
+__all__ = ["clone", "overwrite"]
 
 
 @primitive(lambda k, g, y, x: g, kernel=lambda x: x.copy())
@@ -13,3 +13,8 @@ def clone(x, /):
     >>> ge.ops.clone(ge.tensor([1.0, 2.0]))
     tensor([1., 2.])
     """
+
+
+@primitive(None, lambda k, g, y, old, value: g)
+def overwrite(old, value, /):
+    """`value` in the shape and dtype of `old`, whose own value is lost: what `fill_` and `copy_` turn a Tensor into."""

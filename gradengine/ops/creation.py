@@ -65,7 +65,7 @@ def asarray(
         shared = isinstance(data, np.ndarray) and np.may_share_memory(data, backend.to_numpy(out.array))
     if copy is False and not shared:
         raise ArgumentError(f"asarray: cannot take {describe(data)} without a copy; leave out copy=False")
-    return out.requires_grad_() if requires_grad else out
+    return out.become_leaf() if requires_grad else out
 
 
 def from_dlpack(x: Any, /, device: str | None = None, copy: bool | None = None) -> Tensor:
@@ -98,7 +98,7 @@ def finish(array: Any, dtype: Any, device: str | None, requires_grad: bool) -> T
     """A new array as a Tensor of the device."""
     backend = backends.for_device(device)
     out = constant(backend.asarray(array, None if dtype is None else check_dtype(dtype)), backend)
-    return out.requires_grad_() if requires_grad else out
+    return out.become_leaf() if requires_grad else out
 
 
 def sizes(name: str, shape: tuple[Any, ...]) -> tuple[int, ...]:

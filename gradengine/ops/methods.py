@@ -213,6 +213,7 @@ def attach() -> None:
     for alias, name in aliases.items():
         setattr(Tensor, alias, getattr(Tensor, name))
     attach_methods()
+    backends.BUILT_IN.update(backends.ALL_OPS)
 
 
 def shape_arguments(shape: tuple[Any, ...]) -> Any:
@@ -294,7 +295,7 @@ def is_dtype_name(name: str) -> bool:
 def assign(self: Tensor, value: Any, what: str) -> Tensor:
     """Replace the value by `value`, broadcast to this shape."""
     other = wrap(value, self)
-    return self.become(lambda old: ops.broadcast_to(ops.astype(other, dtype=old.dtype), shape=old.shape), what)
+    return self.become(lambda old: ops.overwrite(old, other), what)
 
 
 def copy_(self: Tensor, other: Any) -> Tensor:

@@ -229,7 +229,7 @@ def rand(
     sizes, kind = shape_of("rand", shape), float_dtype("rand", dtype)
     state = state_of(generator, words_for(math.prod(sizes), kind), device)
     out = random_uniform(state, shape=sizes, low=0.0, high=1.0, dtype=kind)
-    return out.requires_grad_() if requires_grad else out
+    return out.become_leaf() if requires_grad else out
 
 
 def randn(
@@ -248,7 +248,7 @@ def randn(
     sizes, kind = shape_of("randn", shape), float_dtype("randn", dtype)
     state = state_of(generator, words_for(math.prod(sizes), kind), device)
     out = random_normal(state, shape=sizes, mean=0.0, std=1.0, dtype=kind)
-    return out.requires_grad_() if requires_grad else out
+    return out.become_leaf() if requires_grad else out
 
 
 def uniform(

@@ -226,7 +226,15 @@ def diag(x: Any, offset: int = 0) -> Any:
     return np.diag(x, offset)
 
 
+def overwrite(old: Any, value: Any) -> Any:
+    """A new array of `old`'s shape and dtype, filled with `value`."""
+    out = np.empty(np.shape(old), old.dtype)
+    out[...] = value
+    return out
+
+
 KERNELS: dict[str, Callable[..., Any]] = {
+    "overwrite": overwrite,
     "broadcast_to": broadcast_to,
     "sum_to": sum_to,
     "reshape": reshape,
