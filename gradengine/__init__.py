@@ -19,6 +19,7 @@ from . import errors, ops
 from ._version import __version__
 from .autodiff import grad
 from .backend import backends, get_cpu_backend, set_cpu_backend
+from .constants import *
 from .dispatch import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .dtypes import *
 from .errors import *
@@ -29,6 +30,7 @@ from .ops import (
     acosh,
     add,
     all,
+    allclose,
     amax,
     amin,
     any,
@@ -96,6 +98,7 @@ from .ops import (
     greater_equal,
     hypot,
     index_add,
+    isclose,
     isfinite,
     isinf,
     isnan,

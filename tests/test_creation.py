@@ -150,6 +150,13 @@ def test_dtype_questions():
     assert not ge.isdtype(ge.int8, "real floating")
 
 
+def test_the_array_api_s_constants():
+    assert (ge.pi, ge.e, ge.inf) == (np.pi, np.e, np.inf)
+    assert ge.nan != ge.nan
+    assert ge.ones(3)[:, ge.newaxis].shape == (3, 1)
+    assert (ge.ones(2) * ge.pi).dtype == ge.float32
+
+
 @pytest.mark.parametrize(
     ("call", "error", "text"),
     [

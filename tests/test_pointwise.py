@@ -539,3 +539,36 @@ def test_where_says_what_does_not_fit():
 def test_mistakes(call, error, message):
     with pytest.raises(error, match=message):
         call(ge.ones((2, 3)))
+
+
+CLOSE = [
+    ([1.0, np.inf, -np.inf, np.nan], [1.0, np.inf, np.inf, np.nan]),
+    ([1e10, 1e-7, 0.0], [1.00001e10, 1e-8, 1e-9]),
+    (np.array([0, 200], np.uint8), np.array([255, 200], np.uint8)),
+    (np.array([True, False]), np.array([True, True])),
+    ([[1.0], [2.0]], 2.0),
+    (3, [3.0, 4.0]),
+    (np.ones(2, np.float16), np.ones(2, np.float32)),
+    (np.zeros((0, 2)), np.zeros(2)),
+]
+
+
+@pytest.mark.parametrize("equal_nan", [False, True])
+@pytest.mark.parametrize("pair", CLOSE, ids=str)
+def test_close_is_what_numpy_calls_close(pair, equal_nan, backend):
+    a, b = (x if isinstance(x, (int, float)) else ge.asarray(x) for x in pair)
+    expected = np.isclose(*(np.asarray(x) for x in (a, b)), equal_nan=equal_nan)
+    found = ge.isclose(a, b, equal_nan=equal_nan)
+    assert found.dtype == np.bool_
+    np.testing.assert_array_equal(found.numpy(), expected)
+    assert ge.allclose(a, b, equal_nan=equal_nan) is bool(expected.all())
+
+
+def test_close_with_tolerances_and_outside_the_graph():
+    x = ge.tensor([1.0, 2.0], requires_grad=True)
+    assert not ge.isclose(x, x + 1e-3).requires_grad
+    assert ge.isclose(x, x + 1e-3).tolist() == [False, False]
+    assert ge.allclose(x, x + 1e-3, rtol=0, atol=2e-3) is True
+    assert ge.isclose(x, x * 1.01, rtol=ge.tensor([0.1, 0.001]), atol=0).tolist() == [True, False]
+    with pytest.raises(ge.ShapeError, match=r"\(2,\) and \(3,\)"):
+        ge.allclose(x, ge.ones(3))

@@ -56,6 +56,13 @@ def few(rng: np.random.Generator) -> tuple[Any, Any]:
     return rng.integers(-1, 2, (2, 3)) * 1.0, rng.integers(-1, 2, (2, 3)) * 1.0
 
 
+def nearly(rng: np.random.Generator) -> tuple[Any, Any]:
+    """Pairs that are equal, close, apart, infinite, and NaN."""
+    order = rng.permutation(6)
+    x1, x2 = np.array([[1.0, 2.0, 3.0, np.inf, -np.inf, np.nan], [1.0, 2.000002, 3.1, np.inf, np.inf, np.nan]])
+    return x1[order].reshape(2, 3), x2[order].reshape(2, 3)
+
+
 def special(rng: np.random.Generator) -> tuple[Any]:
     """Finite numbers, infinities and NaN."""
     return (rng.permutation([0.0, 1.5, np.inf, -np.inf, np.nan, -2.0]).reshape(2, 3),)
@@ -191,6 +198,16 @@ COMPARISONS = [
     Case("less/operator", lambda a, b: a < b, whole, np.less, lambda t, a, b: a < b, order=0),
     Case("equal/number", lambda a: a == 1, lambda rng: few(rng)[:1], lambda a: a == 1, lambda t, a: a == 1, order=0),
     *(same(f.__name__, special, f, order=0) for f in (np.isnan, np.isinf, np.isfinite)),
+    same("isclose", nearly, np.isclose, order=0),
+    same("isclose/integers", whole, np.isclose, order=0),
+    Case(
+        "isclose/equal_nan",
+        lambda a, b: ge.isclose(a, b, rtol=1e-3, atol=0.1, equal_nan=True),
+        nearly,
+        lambda a, b: np.isclose(a, b, rtol=1e-3, atol=0.1, equal_nan=True),
+        lambda torch, a, b: torch.isclose(a, b, rtol=1e-3, atol=0.1, equal_nan=True),
+        order=0,
+    ),
     *(same(f.__name__, truths, f, order=0) for f in (np.logical_and, np.logical_or, np.logical_xor)),
     same("logical_and/numbers", few, np.logical_and, order=0),
     same("logical_not", lambda rng: truths(rng)[:1], np.logical_not, order=0),

@@ -1,12 +1,17 @@
-"""Pointwise comparisons, logic and bits: ops whose results have no gradient. May import declare and tensor.
+"""Pointwise comparisons, logic and bits: results that have no gradient. May import declare, elementwise and tensor.
 
 Names are the array API standard's; NaN, infinity and signed zeros compare as in NumPy.
 """
 
 from __future__ import annotations
 
-from ..tensor import Tensor
+from typing import Any
+
+import numpy as np
+
+from ..tensor import PYTHON_SCALARS, Tensor, wrap
 from .declare import elementwise
+from .elementwise import abs, add, multiply, subtract
 
 __all__ = [
     "equal",
@@ -15,6 +20,8 @@ __all__ = [
     "less_equal",
     "greater",
     "greater_equal",
+    "isclose",
+    "allclose",
     "isnan",
     "isinf",
     "isfinite",
@@ -258,6 +265,39 @@ bitwise_right_shift = elementwise(
     tensor([ 1, -3])
     """,
 )
+
+# -- equal but for rounding ---------------------------------------------------------------------------------------
+
+
+def isclose(x1: Any, x2: Any, /, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: bool = False) -> Tensor:
+    """`|x1 - x2| <= atol + rtol * |x2|` for each element, as `np.isclose`: equal infinities are close, NaN is not.
+
+    With `equal_nan` NaN is close to NaN. The arrays broadcast; raises ShapeError when they do not.
+
+    >>> import gradengine as ge
+    >>> ge.isclose(ge.tensor([1.0, 1.0]), ge.tensor([1.000001, 1.1]))
+    tensor([ True, False])
+    """
+    x1, x2 = [np.asarray(x) if type(x) in PYTHON_SCALARS else x for x in (x1, x2)]  # exact, in any company
+    x1 = wrap(x1, x2).detach()
+    x2 = wrap(x2, x1).detach()
+    if x2.dtype.kind != "f":
+        x2 = multiply(x2, 1.0)  # integers would overflow, and bools know no difference
+    with np.errstate(all="ignore"):  # inf - inf
+        near = less_equal(abs(subtract(x1, x2)), add(multiply(abs(x2), rtol), atol))
+    close = logical_or(logical_and(near, isfinite(x2)), equal(x1, x2))
+    return logical_or(close, logical_and(isnan(x1), isnan(x2))) if equal_nan else close
+
+
+def allclose(x1: Any, x2: Any, /, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: bool = False) -> bool:
+    """Whether all elements are close, by `isclose`. Raises ShapeError for shapes that do not broadcast.
+
+    >>> import gradengine as ge
+    >>> ge.allclose(ge.tensor([0.1]) + 0.2, ge.tensor([0.3]))
+    True
+    """
+    return bool(isclose(x1, x2, rtol, atol, equal_nan).numpy().all())
+
 
 # What NumPy's functions of other names do on Tensors: np.invert(t), array << t.
 Tensor.ops_by_name.update(invert=bitwise_invert, left_shift=bitwise_left_shift, right_shift=bitwise_right_shift)
