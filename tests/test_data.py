@@ -647,6 +647,21 @@ def test_batches_record_no_graph_and_keep_their_dtype():
     assert labels.dtype == np.uint8
 
 
+def test_a_dataset_shares_the_memory_of_its_arrays():
+    images, labels = np.ones((6, 2), np.float32), ge.arange(6)
+    loader = DataLoader((images, labels), batch_size=4, device="cpu")
+    for held, given_ in zip(loader.dataset.tensors, (images, labels), strict=True):
+        assert np.shares_memory(held.numpy(), np.asarray(given_))
+    batch = next(iter(loader))[0]
+    batch += 1
+    batch[0] = 5
+    assert (images == 1).all(), "a batch is a value: changing it leaves the data alone"
+    held = TensorDataset(images).tensors[0]
+    held[0] = 7
+    assert (images == 1).all()
+    assert TensorDataset([[1.0], [2.0]])[0:2][0].dtype == np.float32
+
+
 def test_wrong_arguments():
     for wrong in (0, -1, 2.0, "8", None, True):
         with pytest.raises(ArgumentError, match="batch_size must be a positive int, got"):

@@ -1,6 +1,6 @@
 """Batches of Tensors, cut by array indexing, in an order that a seed decides and a checkpoint remembers.
 
-May import errors, tensor and ops.
+May import backend, errors, tensor and ops.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from ..backend import for_device
 from ..dispatch import no_grad
 from ..errors import ArgumentError, CheckpointError, ShapeError
 from ..ops import random
-from ..tensor import Tensor, wrap
+from ..tensor import Tensor, constant, to_array, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,7 +36,8 @@ class TensorDataset:
     Parameters
     ----------
     arrays
-        Tensors, NumPy arrays or what NumPy can make arrays of, each (n, ...). They are shared, not copied.
+        Tensors, NumPy arrays or what NumPy can make arrays of, each (n, ...). They are shared, not copied, so
+        leave them as they are while batches of them are in use.
 
     Raises
     ------
@@ -57,7 +59,7 @@ class TensorDataset:
     def __init__(self, *arrays: Any) -> None:
         if not arrays:
             raise ArgumentError("TensorDataset: needs at least one array")
-        self.tensors = tuple(wrap(array) for array in arrays)
+        self.tensors = tuple(shared(array) for array in arrays)
         shapes = ", ".join(str(tensor.shape) for tensor in self.tensors)
         if any(tensor.ndim == 0 for tensor in self.tensors):
             raise ShapeError(f"TensorDataset: every array needs a first axis to index, got shapes {shapes}")
@@ -243,6 +245,14 @@ class _Epoch:
             return values
         values = tuple(map(wrap, values if isinstance(values, (tuple, list)) else (values,)))
         return values if loader.device is None else tuple(value.to(loader.device) for value in values)
+
+
+def shared(array: Any) -> Tensor:
+    """A Tensor on the very memory of an array; only what is no array yet is copied."""
+    if isinstance(array, Tensor):
+        return array
+    backend = for_device(None)
+    return constant(to_array(array, None, backend), backend)
 
 
 def _described(settings: dict[str, Any]) -> str:
