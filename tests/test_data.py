@@ -639,6 +639,44 @@ def test_what_a_loader_takes():
     assert len(DataLoader(Squares(), batch_size=2, drop_last=True)) == 2
 
 
+def test_a_list_of_samples_is_stacked():
+    x, y = np.arange(10, dtype=np.float32).reshape(5, 2), np.arange(5)
+    for pairs in (
+        list(zip(x, y, strict=True)),
+        [(ge.tensor(row), int(label)) for row, label in zip(x, y, strict=True)],
+    ):
+        loader = DataLoader(pairs, batch_size=3)
+        assert batches(loader) == batches(DataLoader((x, y), batch_size=3))
+        assert next(iter(loader))[0].dtype == np.float32
+    assert batches(DataLoader([(1, 5), (2, 6), (3, 7)], batch_size=3)) == [([1, 2, 3], [5, 6, 7])]
+    assert next(iter(DataLoader([(0.5, [1.0, 2.0])])))[0].dtype == np.float32
+    for ragged in ([(1, 2), (3,)], [(x[0], 1), (x[0, :1], 2)]):
+        with pytest.raises(ShapeError, match=r"equal length with values of equal shapes .* put them into a tuple"):
+            DataLoader(ragged)
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize(
+    ("one", "reason"),
+    [
+        (lambda x, i: (x[i], int(x[i, 0])), r"failed for it \(TypeError: .*"),
+        (lambda x, i: (x[i], {0: 1}[i]), r"failed for it \(\w+Error: .*"),
+        (lambda x, i: (x[i], 3), r"returned shapes \(2, 2\), \(\), whose first axes are not that long"),
+        (lambda x, i: x[i].sum(), r"returned shapes \(\), whose"),
+    ],
+)
+def test_a_dataset_of_single_samples_is_told_what_to_do(shuffle, one, reason):
+    class Single:
+        def __len__(self):
+            return 5
+
+        def __getitem__(self, index):
+            return one(np.ones((5, 2), np.float32), index)
+
+    with pytest.raises(DataError, match=rf"positions, here 2 of them, and Single.__getitem__ {reason}.*TensorDataset"):
+        next(iter(DataLoader(Single(), batch_size=2, shuffle=shuffle)))
+
+
 def test_batches_record_no_graph_and_keep_their_dtype():
     x = ge.tensor(np.ones((4, 2), np.float32), requires_grad=True)
     ((batch, labels),) = DataLoader((x, np.arange(4, dtype=np.uint8)), batch_size=4, shuffle=True)
@@ -672,3 +710,5 @@ def test_wrong_arguments():
         TensorDataset(np.array(3.0))
     with pytest.raises(ArgumentError, match="at least one array"):
         TensorDataset()
+    with pytest.raises(ArgumentError, match="zip lacks them; pass the arrays"):
+        DataLoader(zip([1], [2], strict=True))

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..backend import for_device
 from ..dispatch import no_grad
-from ..errors import ArgumentError, CheckpointError, ShapeError
+from ..errors import ArgumentError, CheckpointError, DataError, ShapeError
 from ..ops import random
 from ..tensor import Tensor, constant, to_array, wrap
 
@@ -84,7 +84,8 @@ class DataLoader:
     ----------
     dataset
         An array or Tensor, a tuple or list of them, a `TensorDataset`, or anything with a length that gives a tuple
-        of arrays when it is indexed by a slice or by an array of indices.
+        of arrays when it is indexed by a slice or by an array of indices. A list of tuples is one of samples, such
+        as `list(zip(images, labels))`; they are stacked once, into an array per place in the tuples.
     batch_size
         Samples in a batch; the last one may be smaller.
     shuffle
@@ -99,9 +100,11 @@ class DataLoader:
     Raises
     ------
     ArgumentError
-        If the batch size is no positive int.
+        If the batch size is no positive int, or the dataset has no length or cannot be indexed.
     ShapeError
-        As `TensorDataset` does.
+        As `TensorDataset` does, or if samples are not all of one shape.
+    DataError
+        In the loop, if a dataset of another kind cannot be indexed by many positions at once.
 
     Examples
     --------
@@ -135,7 +138,13 @@ class DataLoader:
         if isinstance(dataset, (Tensor, np.ndarray)):
             dataset = TensorDataset(dataset)
         elif isinstance(dataset, (tuple, list)):
-            dataset = TensorDataset(*dataset)
+            samples = isinstance(dataset, list) and bool(dataset) and all(isinstance(one, tuple) for one in dataset)
+            dataset = TensorDataset(*(_stacked(dataset) if samples else dataset))
+        elif not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
+            raise ArgumentError(
+                f"DataLoader: a dataset needs __len__ and __getitem__, and {type(dataset).__name__} lacks them; pass "
+                "the arrays, as in DataLoader((images, labels))"
+            )
         if device is not None and isinstance(dataset, TensorDataset):
             dataset = TensorDataset(*(tensor.to(device) for tensor in dataset.tensors))
         self.dataset: Dataset = dataset
@@ -239,12 +248,42 @@ class _Epoch:
                 loader._epoch, loader._resumed = None, False
             raise StopIteration
         self.position += 1
-        batch = slice(begin, begin + loader.batch_size)
-        values = loader.dataset[batch if self.order is None else self.order[batch]]
+        batch = slice(begin, min(begin + loader.batch_size, len(loader.dataset)))
+        index = batch if self.order is None else self.order[batch]
         if isinstance(loader.dataset, TensorDataset):
-            return values
-        values = tuple(map(wrap, values if isinstance(values, (tuple, list)) else (values,)))
+            return loader.dataset[index]
+        values = _many(loader.dataset, index, batch.stop - begin)
         return values if loader.device is None else tuple(value.to(loader.device) for value in values)
+
+
+def _many(dataset: Any, index: Index, count: int) -> tuple[Tensor, ...]:
+    """What a dataset of the user's own gives for `count` positions. Raises DataError if it only knows single ones."""
+    advice = "return arrays for arrays of positions, or wrap the arrays in TensorDataset"
+    asked = (
+        f"DataLoader: the loader indexes with a slice or an array of positions, here {count} of them, and "
+        f"{type(dataset).__name__}.__getitem__"
+    )
+    try:
+        values = dataset[index]
+        tensors = tuple(map(wrap, values if isinstance(values, (tuple, list)) else (values,)))
+    except (TypeError, ValueError, LookupError, AttributeError) as error:
+        raise DataError(f"{asked} failed for it ({type(error).__name__}: {error}); {advice}") from error
+    if any(tensor.shape[:1] != (count,) for tensor in tensors):
+        shapes = ", ".join(str(tensor.shape) for tensor in tensors)
+        raise DataError(f"{asked} returned shapes {shapes}, whose first axes are not that long; {advice}")
+    return tensors
+
+
+def _stacked(samples: list[tuple[Any, ...]]) -> list[Tensor]:
+    """An array for each place in the tuples."""
+    try:
+        places = [list(place) for place in zip(*samples, strict=True)]
+        return [shared(np.stack(place) if hasattr(place[0], "dtype") else place) for place in places]
+    except ValueError as error:
+        raise ShapeError(
+            f"DataLoader: samples in a list must be tuples of equal length with values of equal shapes ({error}); "
+            "to pass whole arrays, put them into a tuple"
+        ) from error
 
 
 def shared(array: Any) -> Tensor:
