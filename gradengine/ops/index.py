@@ -1,8 +1,8 @@
 """Reading and writing at positions: `x[index]`, `x[index] = v`, take, gather, scatter_add, one_hot, nonzero.
 
 An index is split in two: its static structure (ints, slices, `...`, None) is metadata, and each index array is an
-operand, for which the structure holds the marker "integers" or "mask". May import declare, shapes, tensor, and the
-elementwise and shape ops.
+operand, for which the structure holds the marker "integers" or "mask". May import arguments, declare, shapes, tensor,
+and the elementwise and shape ops.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from .. import shapes
 from ..dispatch import explain
 from ..errors import DTypeError, ShapeError
 from ..tensor import LEAF, Tensor, check_dtype, describe, mode, order, wrap
+from .arguments import checked
 from .declare import primitive
 from .elementwise import where
 from .shape import broadcast_to
@@ -75,7 +76,10 @@ def index_array(item: Any, copy: bool) -> Any:
 
 
 @primitive(
-    lambda k, g, y, x, *at, index, i: k.place(g, *at, index=index, shape=x.shape), shape=shapes.getitem, name="getitem"
+    lambda k, g, y, x, *at, index, i: k.place(g, *at, index=index, shape=x.shape),
+    shape=shapes.getitem,
+    name="getitem",
+    shown="index",
 )
 def read(*arrays, index):
     """The elements of the first array at an index, whose arrays follow."""
@@ -145,7 +149,7 @@ def put_at_rule(k: Any, g: Any, y: Any, x: Any, v: Any, *at: Any, index: Any, co
     return k.reshape(d, shape=(1,) * (v.ndim - d.ndim) + d.shape) if v.ndim > d.ndim else d
 
 
-@primitive(put_at_rule, shape=shapes.put_at)
+@primitive(put_at_rule, shape=shapes.put_at, shown="setitem")
 def put_at(*arrays, index, copy=True):
     """The first array with the second written at an index, whose arrays follow. Without `copy` it is written to."""
 
@@ -214,7 +218,12 @@ def take(x, indices, /, axis=None):
     """
 
 
-@primitive(lambda k, g, y, x, indices, axis, shape: k.take(g, indices, axis=axis), None)
+@primitive(
+    lambda k, g, y, x, indices, axis, shape: k.take(g, indices, axis=axis),
+    None,
+    shape=shapes.accumulate,
+    shown="index_add",
+)
 def accumulate(x, indices, /, axis, shape):
     """Zeros of `shape` to which the slices of `x` are added at `indices` along `axis`: the gradient of `take`."""
 
@@ -238,7 +247,12 @@ def take_along_axis(x, indices, /, axis=-1):
     """
 
 
-@primitive(lambda k, g, y, x, indices, axis, shape: k.take_along_axis(g, indices, axis=axis), None, shown="scatter_add")
+@primitive(
+    lambda k, g, y, x, indices, axis, shape: k.take_along_axis(g, indices, axis=axis),
+    None,
+    shape=shapes.accumulate,
+    shown="scatter_add",
+)
 def accumulate_along_axis(x, indices, /, axis, shape):
     """Zeros of `shape` to which `x` is added at `indices` along `axis`: the gradient of `take_along_axis`."""
 
@@ -258,6 +272,7 @@ def check_gather(name: str, x: Tensor, axis: int, index: Tensor, what: str = "th
         )
 
 
+@checked
 def gather(x: Any, axis: int, index: Any) -> Tensor:
     """The elements of `x` at integer `index` along `axis`, an index for each element of the result, as in PyTorch.
 
@@ -277,6 +292,7 @@ def gather(x: Any, axis: int, index: Any) -> Tensor:
     return take_along_axis(x if seen == (slice(None),) * x.ndim else read(x, index=seen), index, axis=axis)
 
 
+@checked
 def scatter_add(x: Any, axis: int, index: Any, src: Any) -> Tensor:
     """`x` with the elements of `src` added at integer `index` along `axis`, as in PyTorch.
 
@@ -302,6 +318,7 @@ def scatter_add(x: Any, axis: int, index: Any, src: Any) -> Tensor:
     return x + (added if seen == whole else place(added, index=seen, shape=x.shape))
 
 
+@checked
 def index_add(x: Any, axis: int, index: Any, src: Any) -> Tensor:
     """`x` with the slices of `src` added at the 1-d integer `index` along `axis`, as in PyTorch.
 
@@ -329,11 +346,12 @@ def index_add(x: Any, axis: int, index: Any, src: Any) -> Tensor:
 # -- masks and classes ------------------------------------------------------------------------------------------
 
 
-@primitive(None, name="one_hot")
+@primitive(None, shape=shapes.one_hot, name="one_hot")
 def one_hot_rows(labels, /, num_classes, dtype):
     """A row per label, with 1 in the label's column."""
 
 
+@checked
 def one_hot(labels: Any, num_classes: int = -1, dtype: Any = np.int64) -> Tensor:
     """Integer labels of any shape (...) as rows of 0 and one 1: shape (..., num_classes).
 
@@ -389,6 +407,7 @@ def masked_select(x: Any, mask: Any) -> Tensor:
     return read(x, mask, index=("mask",))
 
 
+@checked
 def masked_fill(x: Any, mask: Any, value: Any) -> Tensor:
     """`x` with `value` wherever the bool `mask` is true; the mask broadcasts.
 

@@ -1,7 +1,7 @@
 """Joining and cutting: several arrays made one, or one made several.
 
-A sequence may hold numbers and lists, which take the dtype of the arrays beside them. May import declare, shape,
-shapes, tensor and errors.
+A sequence may hold numbers and lists, which take the dtype of the arrays beside them. May import arguments, declare,
+shape, shapes, tensor and errors.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 from .. import shapes
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..tensor import Tensor, describe, wrap
+from .arguments import IN_A_LIST, checked
 from .declare import primitive
 from .shape import broadcast_to, reshape
 
@@ -25,8 +26,10 @@ __all__ = [
 WEAK = {"b": False, "i": 0, "f": 0.0}  # a Python number of each kind, as which NumPy promotes weakly
 
 
-def as_tensors(name: str, arrays: Any) -> list[Tensor]:
+def as_tensors(name: str, arrays: Any, axis: Any = 0) -> list[Tensor]:
     """A sequence of arrays as Tensors; numbers and lists are weak: they take the dtype of the arrays beside them."""
+    if isinstance(axis, (Tensor, np.ndarray, list)):
+        raise DTypeError(f"{name}: {IN_A_LIST.format(name=name)}; got an array where the axis belongs")
     if isinstance(arrays, Tensor) or not isinstance(arrays, (list, tuple)):
         arrays = list(arrays) if hasattr(arrays, "__iter__") else arrays
     if not isinstance(arrays, (list, tuple)):
@@ -61,6 +64,7 @@ def concat_arrays(*arrays, axis=0):
     """`concat` of arrays given one by one."""
 
 
+@checked
 def concat(arrays: Any, /, axis: int | None = 0) -> Tensor:
     """Arrays joined along an axis that they have; flattened first when `axis` is None.
 
@@ -71,7 +75,7 @@ def concat(arrays: Any, /, axis: int | None = 0) -> Tensor:
     tensor([[1., 1.],
             [0., 0.]])
     """
-    return concat_arrays(*as_tensors("concat", arrays), axis=axis)
+    return concat_arrays(*as_tensors("concat", arrays, axis), axis=axis)
 
 
 def stack_rule(k: Any, g: Any, y: Any, *arrays: Any, axis: int, i: int) -> Any:
@@ -84,6 +88,7 @@ def stack_arrays(*arrays, axis=0):
     """`stack` of arrays given one by one."""
 
 
+@checked
 def stack(arrays: Any, /, axis: int = 0) -> Tensor:
     """Arrays of one shape joined along a new axis.
 
@@ -94,7 +99,7 @@ def stack(arrays: Any, /, axis: int = 0) -> Tensor:
     tensor([[1., 3.],
             [2., 4.]])
     """
-    return stack_arrays(*as_tensors("stack", arrays), axis=axis)
+    return stack_arrays(*as_tensors("stack", arrays, axis), axis=axis)
 
 
 def broadcast_arrays(*arrays: Any) -> list[Tensor]:
@@ -135,6 +140,7 @@ def pieces(name: str, x: Tensor, axis: int, ends: list[int]) -> tuple[Tensor, ..
     return tuple([narrow(x, axis=axis, start=a, length=max(b - a, 0)) for a, b in itertools.pairwise(bounds)])
 
 
+@checked
 def split(x: Any, /, indices_or_sections: Any, axis: int = 0) -> tuple[Tensor, ...]:
     """x cut along an axis, as `np.split`: into so many equal pieces, or before each of the given indices.
 
@@ -160,6 +166,7 @@ def split(x: Any, /, indices_or_sections: Any, axis: int = 0) -> tuple[Tensor, .
     return pieces("split", x, place, list(cuts))
 
 
+@checked
 def chunk(x: Any, /, chunks: int, axis: int = 0) -> tuple[Tensor, ...]:
     """x cut along an axis into at most `chunks` pieces of equal size, the last one maybe smaller, as in PyTorch.
 
@@ -177,6 +184,7 @@ def chunk(x: Any, /, chunks: int, axis: int = 0) -> tuple[Tensor, ...]:
     return pieces("chunk", x, place, list(range(size, x.shape[place], size)) if size else [0] * (chunks - 1))
 
 
+@checked
 def unstack(x: Any, /, axis: int = 0) -> tuple[Tensor, ...]:
     """The slices of x along an axis, which they no longer have: what `stack` takes back.
 

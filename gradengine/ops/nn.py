@@ -163,6 +163,7 @@ def mean_squared_error(a, b, /):
         g, indices, rows=weight.shape[0], padding_idx=padding_idx
     ),
     None,
+    shape=shapes.rows_of_table,
     shown="embedding",
 )
 def embedding_rows(weight, indices, /, padding_idx=None, blank=False):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from typing import Any
 
-from ..errors import ShapeError
+from ..errors import DTypeError, ShapeError
 from .axes import Shape, axes_of, axis_of, broadcast
 
 
@@ -48,7 +48,10 @@ def tensordot_axes(a: Shape, b: Shape, axes: Any) -> tuple[Shape, Shape]:
             raise ShapeError(f"tensordot: axes must be a number or two sequences of axes, got {axes!r}")
         left, right = (axes_of("tensordot", list_or_one, len(s)) for list_or_one, s in zip(axes, (a, b)))
     else:
-        n = operator.index(axes)
+        try:
+            n = operator.index(axes)
+        except TypeError:
+            raise DTypeError(f"tensordot: axes must be a number or two sequences of axes, got {axes!r}") from None
         if not 0 <= n <= min(len(a), len(b)):
             raise ShapeError(f"tensordot: {a} and {b} have no {n} axes to sum over")
         left, right = tuple(range(len(a) - n, len(a))), tuple(range(n))

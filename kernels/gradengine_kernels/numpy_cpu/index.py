@@ -29,7 +29,7 @@ def getitem(x: Any, *at: Any, index: Any) -> Any:
         return x[index]
     if len(index) == 1:
         lone = at[0]
-        return x.take(lone, 0) if lone.dtype.kind == "i" and x.ndim else x[lone]  # several times as fast
+        return take(x, lone, 0) if lone.dtype.kind == "i" and x.ndim else x[lone]  # several times as fast
     return x[complete(index, at)]
 
 
@@ -90,7 +90,7 @@ def wrapped(indices: Any, size: int, axis: int) -> Any:
         low, high = int(indices.min()), int(indices.max())
         if low < -size or high >= size:
             bad = high if high >= size else low
-            raise IndexError(f"index {bad} is out of bounds for axis {axis} with size {size}")
+            raise IndexError(f"index {bad} is out of range for axis {axis} with size {size}")
         if low < 0:
             return np.where(indices < 0, indices + size, indices)
     return indices
@@ -147,13 +147,20 @@ def along_axis(indices: Any, axis: int, shape: tuple[int, ...]) -> list[Any]:
 
 def take(x: Any, indices: Any, axis: int | None) -> Any:
     """Slices of `x` at `indices`."""
-    if getattr(indices, "dtype", None) == np.bool_ or isinstance(indices, bool):
-        raise TypeError("indices must be integers, got bool")
-    return np.take(x, indices, axis)
+    indices = np.asarray(indices)
+    try:
+        if indices.dtype.kind == "i":
+            return x.take(indices, axis)
+    except IndexError:
+        pass  # NumPy does not say which index, when the axis is empty
+    size, place = (x.size, 0) if axis is None else (x.shape[axis], axis % x.ndim)
+    return x.take(wrapped(indices, size, place).astype(np.intp), axis)
 
 
 def take_along_axis(x: Any, indices: Any, axis: int) -> Any:
     """Elements of `x` at `indices` along an axis."""
+    if indices.dtype.kind not in "iu":
+        raise TypeError(f"indices must be integers, got {indices.dtype}")
     return np.take_along_axis(x, indices, axis)
 
 
