@@ -298,3 +298,50 @@ def test_errors(call, error, text, backend):
     with pytest.raises(error) as caught:
         call(ge.ones(2, 3))
     assert text in str(caught.value)
+
+
+SETTINGS = {
+    "roll": lambda x, seq: ge.roll(x, seq(1), axis=seq(0)),
+    "roll, two axes": lambda x, seq: ge.roll(x, seq(1, 2), axis=seq(0, 1)),
+    "roll, one shift": lambda x, seq: ge.roll(x, 1, axis=seq(0, 1)),
+    "permute_dims": lambda x, seq: ge.permute_dims(x, seq(1, 0)),
+    "transpose": lambda x, seq: ge.transpose(x, seq(1, 0)),
+    "moveaxis": lambda x, seq: ge.moveaxis(x, seq(0, 1), seq(1, 0)),
+    "flip": lambda x, seq: ge.flip(x, axis=seq(0, 1)),
+    "pad": lambda x, seq: ge.pad(x, seq(seq(1, 2), seq(0, 1))),
+    "pad, one pair": lambda x, seq: ge.pad(x, seq(1, 2)),
+    "pad, edge": lambda x, seq: ge.pad(x, seq(seq(1, 2), seq(0, 1)), mode="edge"),
+    "repeat": lambda x, seq: ge.repeat(x, seq(1, 2), axis=0),
+    "tile": lambda x, seq: ge.tile(x, seq(2, 1, 2)),
+    "squeeze": lambda x, seq: ge.squeeze(ge.expand_dims(x, axis=seq(0, 3)), axis=seq(0, 3)),
+    "broadcast_to": lambda x, seq: ge.broadcast_to(x, seq(2, 2, 3)),
+    "reshape": lambda x, seq: ge.reshape(x, seq(3, 2)),
+    "tensordot": lambda x, seq: ge.tensordot(x, x, axes=seq(seq(0, 1), seq(0, 1))),
+    "sum": lambda x, seq: ge.sum(x, axis=seq(0, 1)),
+    "sum of nothing": lambda x, seq: ge.sum(x, axis=seq()),
+    "mean": lambda x, seq: ge.mean(x, axis=seq(0), keepdims=True),
+    "max": lambda x, seq: ge.max(x, axis=seq(0, 1)),
+    "median": lambda x, seq: ge.median(x, axis=seq(0, 1)),
+    "vector_norm": lambda x, seq: ge.vector_norm(x, axis=seq(0, 1)),
+    "softmax": lambda x, seq: ge.softmax(x, axis=seq(0, 1)),
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_lists_of_settings_are_as_good_as_tuples(name, backend):
+    results = []
+    for sequence in (tuple, list):
+        made = []
+
+        def seq(*items, kind=sequence, made=made):
+            made.append(kind(items))
+            return made[-1]
+
+        x = ge.tensor(numbered((2, 3)), requires_grad=True)
+        y = SETTINGS[name](x, seq)
+        for lists in made if sequence is list else []:
+            lists.clear()  # what is recorded is the settings as they were
+        (g,) = ge.grad((y * y).sum(), x, create_graph=True)
+        (h,) = ge.grad((g * g).sum(), x)
+        results.append((y.tolist(), g.tolist(), h.tolist()))
+    assert results[0] == results[1]

@@ -16,8 +16,6 @@ def is_only_axis(x: Shape, axis: Any) -> bool:
 
 def reduction(name: str, x: Shape, *, axis: Any = None, keepdims: bool = False, **metadata: Any) -> Shape:
     """The shape after reducing along `axis`."""
-    if isinstance(axis, list):
-        raise DTypeError(f"{name}: axis must be an int, a tuple of ints or None, got the list {axis}; use a tuple")
     axes = () if is_only_axis(x, axis) else axes_of(name, axis, len(x))
     if keepdims:
         return tuple(1 if i in axes else n for i, n in enumerate(x))
