@@ -70,6 +70,13 @@ def grad(
     for i, x in enumerate(targets):
         if not isinstance(x, Tensor) or x.op is None:
             raise GraphError(f"grad: inputs[{i}] does not require grad; create it with requires_grad=True")
+    if allow_unused:  # an output that is a constant depends on nothing, which is what is allowed
+        pairs = [
+            (r, seed) for r, seed in zip(roots, seeds, strict=True) if not isinstance(r, Tensor) or r.op is not None
+        ]
+        roots, seeds = [r for r, _ in pairs], [seed for _, seed in pairs]
+        if not roots:
+            return (None,) * len(targets)
     started = [start(root, seed, "grad", create_graph) for root, seed in zip(roots, seeds, strict=True)]
     keep = create_graph if retain_graph is None else retain_graph
     found = walk(roots, started, keep, create_graph, targets)
@@ -99,7 +106,8 @@ def start(root: Any, gradient: Any, what: str, create_graph: bool) -> Any:
     if root.op is None:
         raise GraphError(
             f"{what}: this Tensor (shape {root.shape}) has no graph: nothing it was computed from requires grad, "
-            "or it was computed under no_grad; set requires_grad=True on the inputs"
+            "or it was computed under no_grad, or it is a gradient that no longer depends on anything (ge.grad gives "
+            "None for it with allow_unused=True); set requires_grad=True on the inputs"
         )
     if gradient is None:
         if root.array.size != 1:

@@ -130,7 +130,7 @@ def nary(op: Op, count: int | None) -> Callable[..., Tensor]:
     def call(*args: Any, **params: Any) -> Tensor:
         if count is not None and len(args) != count:
             args, params = split_metadata(op, count, args, params)
-        merged = {**defaults, **{key: freeze(value) for key, value in params.items()}} if params else defaults
+        merged = {**defaults, **{key: freeze(value, op) for key, value in params.items()}} if params else defaults
         if len(merged) != len(names):
             check_metadata(op, merged)
         backend = None
@@ -161,11 +161,18 @@ def nary(op: Op, count: int | None) -> Callable[..., Tensor]:
     return call
 
 
-def freeze(value: Any) -> Any:
+def freeze(value: Any, op: Op) -> Any:
     """Metadata as it is now: lists and arrays become tuples, for a gradient may read them again much later."""
     if type(value) is list:
-        return tuple([freeze(item) for item in value])
-    return freeze(value.tolist()) if type(value) is np.ndarray else value
+        return tuple([freeze(item, op) for item in value])
+    if isinstance(value, Tensor):
+        if value.shape or value.dtype.kind not in "iub":
+            raise DTypeError(
+                f"{op.shown}: got a Tensor of shape {value.shape} where a setting belongs ({', '.join(op.names)}); "
+                "an op has as many arrays as gradient rules"
+            )
+        return value.item()
+    return freeze(value.tolist(), op) if type(value) is np.ndarray else value
 
 
 def split_metadata(op: Op, count: int, args: tuple[Any, ...], params: dict[str, Any]) -> tuple[Any, dict[str, Any]]:

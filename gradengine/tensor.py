@@ -391,7 +391,13 @@ class Tensor:
         return bool(np.any(self.numpy(force=True) == np.asarray(value)))
 
     def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if spec and self.size == 1 else format(repr(self), spec)
+        if not spec:
+            return repr(self)
+        if self.size != 1:
+            raise ShapeError(
+                f"format: {spec!r} needs one element, got shape {self.shape}; format t.tolist() or t.numpy()"
+            )
+        return format(self.item(), spec)
 
     def __repr__(self) -> str:
         array = self.backend.to_numpy(self.array)
@@ -407,6 +413,9 @@ class Tensor:
         elif self.op is not None:
             notes.append(f"op={self.op.name}")
         return f"tensor({', '.join(notes)})"
+
+    def __copy__(self) -> Tensor:
+        return self._like(self.array) if self.is_leaf else self.clone()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         if not self.is_leaf:

@@ -477,3 +477,11 @@ def test_graph_is_freed_by_reference_counting_alone():
     finally:
         tracemalloc.stop()
         gc.enable()
+
+
+def test_derivatives_of_constants_are_none_where_that_is_allowed():
+    x = ge.tensor(2.0, requires_grad=True)
+    (slope,) = ge.grad(x * 3, x, create_graph=True)
+    assert ge.grad(slope, x, allow_unused=True) == (None,)
+    with pytest.raises(GraphError, match=r"no longer depends on anything"):
+        ge.grad(slope, x)

@@ -542,3 +542,22 @@ def test_a_declared_op_works_on_every_backend_and_order(backend):
     assert y.tolist() == [1.0, 8.0]
     assert g.tolist() == [3.0, 12.0]
     assert h.tolist() == [6.0, 12.0]
+
+
+def test_an_elementwise_declaration_counts_its_arguments():
+    with pytest.raises(ArgumentError, match=r"2 gradient rules it has 2 arrays, so the body must take \(k, then each"):
+        ge.elementwise("doc_two_rules", None, None, body=lambda k, a: a * 1)
+    with pytest.raises(ArgumentError, match=r"a rule must take \(k, g, y, then each array\), but takes 3"):
+        ge.elementwise("doc_short_rule", lambda k, g, x: g, body=lambda k, x: x * 1)
+    once = ge.elementwise("doc_one_rule", lambda k, g, y, a, b: g * b, body=lambda k, a, b: a * b)
+    with pytest.raises(DTypeError, match=r"doc_one_rule: got a Tensor of shape \(2,\) where a setting belongs \(b\)"):
+        once(ge.ones(2), ge.ones(2))
+
+
+def test_copies_and_formats():
+    x = ge.tensor([1.0, 2.0], requires_grad=True)
+    assert copy.copy(x).requires_grad
+    assert copy.copy(x * 2).tolist() == [2.0, 4.0]
+    assert f"{ge.tensor(1.5)}" == "tensor(1.5)"
+    with pytest.raises(ShapeError, match="needs one element"):
+        format(x.detach(), ".2f")

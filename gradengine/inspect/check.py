@@ -83,7 +83,7 @@ def forward(case: Case, arrays: Sequence[Any]) -> np.ndarray[Any, Any]:
 
 
 def reference(case: Case, arrays: Sequence[Any]) -> np.ndarray[Any, Any] | None:
-    """What NumPy or SciPy says in float64; None when the row has no reference or SciPy, which gives it, is not there."""
+    """What NumPy or SciPy says in float64; None when the row has no reference, or SciPy gives it and is not there."""
     if case.reference is None:
         return None
     try:

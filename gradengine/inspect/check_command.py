@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
+DEFAULT = "gradengine-check.json"
 COLUMNS = ("row", "backend", "forward", "1st order", "2nd order", "ULP apart", "")
 
 
@@ -34,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     parser.add_argument("--backend", action="append", help="check only this backend (may be repeated)")
     parser.add_argument("--op", action="append", help="check only the rows of this op (may be repeated)")
-    parser.add_argument("--json", metavar="FILE", default="gradengine-check.json", help="where the results are written")
+    parser.add_argument("--json", metavar="FILE", default=DEFAULT, help=f"where the results go (default: {DEFAULT})")
     parser.add_argument("--quiet", action="store_true", help="print failures and the summary only")
 
 
@@ -55,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
     failed = [result for result in results if not result.passed]
     show(failed if args.quiet else results)
     write_json(Path(args.json), results)
+    print(f"written to {args.json}")
     for name, status in known.items():
         if status != "available":
             print(f"not checked: {name}: {status}")

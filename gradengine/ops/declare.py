@@ -50,6 +50,7 @@ def elementwise(
         raise ArgumentError(f"elementwise {name!r}: give one gradient rule per array (None for no gradient)")
     from .. import shapes
 
+    check_arity(name, rules, body)
     names, defaults = metadata(body or next((rule for rule in rules if rule), None), len(rules) + (1 if body else 3))
     op = declare(
         Op(
@@ -222,6 +223,20 @@ PLAIN_SIGNATURES: dict[int, Any] = {
     2: lambda x1, x2, /: x1,
     3: lambda x1, x2, x3, /: x1,
 }
+
+
+def check_arity(name: str, rules: tuple[Any, ...], body: Any) -> None:
+    """Raise ArgumentError unless every rule has room for (k, g, y) and the arrays, and the body for k and the arrays."""
+    arrays = len(rules)
+    for what, function, first in [("the body", body, "k"), *[("a rule", rule, "k, g, y") for rule in rules]]:
+        code = getattr(function, "__code__", None)
+        if code is None or code.co_flags & inspect.CO_VARARGS or code.co_argcount >= len(first.split(", ")) + arrays:
+            continue
+        raise ArgumentError(
+            f"elementwise {name!r}: with {arrays} gradient rule{'s' if arrays > 1 else ''} it has {arrays} "
+            f"array{'s' if arrays > 1 else ''}, so {what} must take ({first}, then each array), but takes "
+            f"{code.co_argcount} arguments; give one rule per array"
+        )
 
 
 def signature_of(arrays: int, op: Op) -> Callable[..., Any]:
