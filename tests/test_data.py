@@ -412,6 +412,17 @@ def test_auto_says_loudly_that_it_falls_back(tiny):
         data.load(fetch=False)
 
 
+def test_auto_names_what_the_folder_lacks(tiny, tmp_path, monkeypatch):
+    put(tmp_path / "given" / "mnist", dict(list(tiny.items())[:3]))
+    lines = []
+    data.load("auto", tmp_path / "given", fetch=False, on_fallback=lines.append)
+    monkeypatch.setenv("GRADENGINE_DATA", str(tmp_path / "given"))
+    data.load("auto", fetch=False, on_fallback=lines.append)
+    for line, named in zip(lines, ["", ", named by GRADENGINE_DATA,"], strict=True):
+        assert f"({tmp_path / 'given'}{named} lacks t10k-labels-idx1-ubyte)" in line
+        assert "to use MNIST, put t10k-labels-idx1-ubyte there" in line
+
+
 def test_mnist_without_data_is_an_error(tiny):
     with pytest.raises(MissingDataError, match="MNIST lacks"):
         data.load("mnist", fetch=False, on_fallback=lambda line: pytest.fail(line))

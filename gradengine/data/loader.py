@@ -139,7 +139,8 @@ class DataLoader:
             dataset = TensorDataset(dataset)
         elif isinstance(dataset, (tuple, list)):
             samples = isinstance(dataset, list) and bool(dataset) and all(isinstance(one, tuple) for one in dataset)
-            dataset = TensorDataset(*(_stacked(dataset) if samples else dataset))
+            arrays: Sequence[Any] = _stacked(dataset) if samples else dataset
+            dataset = TensorDataset(*arrays)
         elif not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
             raise ArgumentError(
                 f"DataLoader: a dataset needs __len__ and __getitem__, and {type(dataset).__name__} lacks them; pass "
@@ -274,7 +275,7 @@ def _many(dataset: Any, index: Index, count: int) -> tuple[Tensor, ...]:
     return tensors
 
 
-def _stacked(samples: list[tuple[Any, ...]]) -> list[Tensor]:
+def _stacked(samples: Sequence[tuple[Any, ...]]) -> list[Tensor]:
     """An array for each place in the tuples."""
     try:
         places = [list(place) for place in zip(*samples, strict=True)]

@@ -91,8 +91,7 @@ def mnist(folder: StrPath | None = None, *, fetch: bool = True, progress: bool =
     >>> mnist()  # doctest: +SKIP
     ImageData('mnist', 60000 train and 10000 test pictures of 28x28, 10 classes)
     """
-    given = folder or os.environ.get("GRADENGINE_DATA")
-    own = [Path(given), Path(given) / "mnist"] if given else []
+    own = _named(folder)
     try:
         places = [*own, cache_folder() / "mnist"]
     except MissingDataError:  # the error comes again, with more words, if anything has to be downloaded
@@ -120,6 +119,32 @@ def mnist(folder: StrPath | None = None, *, fetch: bool = True, progress: bool =
         arrays["train_labels"].astype(np.int64),
         arrays["test_images"],
         arrays["test_labels"].astype(np.int64),
+    )
+
+
+def _named(folder: StrPath | None) -> list[Path]:
+    """Where the folder that the caller or $GRADENGINE_DATA names may hold the files; empty if none is named."""
+    given = folder or os.environ.get("GRADENGINE_DATA")
+    return [Path(given), Path(given) / "mnist"] if given else []
+
+
+def _fallback(folder: StrPath | None) -> str:
+    """One line that says why there is no MNIST, what is used instead, and how to change that."""
+    own = _named(folder)
+    reason, remedy = "MNIST is not on this machine", "put its files into a folder and name it in GRADENGINE_DATA"
+    if own:
+        lacking = [part.file for part in MNIST.values() if _find(part, own) is None]
+        if not own[0].exists():
+            what = "does not exist"
+        elif len(lacking) == len(MNIST):
+            what = "holds none of MNIST's files"
+        else:
+            what = f"lacks {', '.join(lacking)}"
+        reason += f" ({own[0]}{'' if folder else ', named by GRADENGINE_DATA,'} {what})"
+        remedy = f"put {', '.join(lacking)} there, as they are or with .gz"
+    return (
+        f"{reason} and could not be downloaded: using the 1,797 small digits of scikit-learn instead (to use MNIST, "
+        f"{remedy})"
     )
 
 
@@ -227,8 +252,5 @@ def load(
         if name == "mnist":
             raise
         data = dataclasses.replace(digits(), fallback=str(error))
-    on_fallback(
-        "MNIST is not on this machine and could not be downloaded: using the 1,797 small digits of scikit-learn "
-        "instead (to use MNIST, put its files into a folder and name it in GRADENGINE_DATA)"
-    )
+    on_fallback(_fallback(folder))
     return data
