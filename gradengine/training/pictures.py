@@ -45,8 +45,8 @@ def draw_curves(
 ) -> None:
     """Loss and accuracy by epoch, on training and test data.
 
-    `epochs` and `steps` are the records of the metrics, `batches` the number of steps in an epoch. The mean of an
-    epoch stands at its middle, what was tested after it at its end.
+    `epochs` and `steps` are the records of the metrics, `batches` the number of steps in an epoch. A mean stands at
+    the middle of the steps that it is of, what was tested after an epoch at its end.
     """
     matplotlib = _matplotlib()
     from matplotlib.figure import Figure
@@ -61,17 +61,17 @@ def draw_curves(
         middles = [end - 0.5 for end in ends]
         marks = {"marker": "o", "markersize": 4.5} if len(ends) <= 40 else {}
         if steps:
-            # In a long run so many of them that they would be a band: neighbours are averaged.
-            pieces = np.array_split(np.array([[r["step"] / batches, r["loss"]] for r in steps]), min(len(steps), 300))
-            at, seen = np.array([piece.mean(axis=0) for piece in pieces]).T
-            losses.plot(at, seen, color=TRAIN, alpha=0.35, linewidth=1, label="training, batches")
+            at, seen, width = windows(steps)
+            label = f"training, mean of {width} steps" if width > 1 else "training, each step"
+            point = "." if len(at) == 1 else ""  # no line is seen of one
+            losses.plot(at / batches, seen, marker=point, color=TRAIN, alpha=0.35, linewidth=1, label=label)
         for axes, key in ((losses, "loss"), (accuracies, "accuracy")):
             trained, tested = [r[f"train_{key}"] for r in epochs], [r[f"test_{key}"] for r in epochs]
             axes.plot(middles, trained, color=TRAIN, label="training, mean of the epoch", **marks)
             axes.plot(ends, tested, color=TEST, label="test, after the epoch", **marks)
             axes.set(title=key.capitalize(), xlabel="epoch", xlim=(0, 1.02 * ends[-1]))
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-            axes.legend(loc="upper right" if key == "loss" else "lower right")
+        figure.legend(*losses.get_legend_handles_labels(), loc="outside lower center", ncols=3)
         losses.set(ylabel="loss, log scale", yscale="log")
         low, high = losses.get_ylim()
         losses.yaxis.set_major_locator(LogLocator(subs=(1.0,) if high / low > 1e3 else (1.0, 2.0, 5.0)))
@@ -81,18 +81,36 @@ def draw_curves(
         accuracies.set_ylabel("classified correctly")
         accuracies.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.4g} %"))
         last = epochs[-1]["test_accuracy"]
+        below = last > sum(accuracies.get_ylim()) / 2  # where there is room for it
         accuracies.annotate(
             f"test {100 * last:.2f} %",
             (ends[-1], last),
-            xytext=(0, -11),
+            xytext=(0, -11 if below else 11),
             textcoords="offset points",
             ha="right",
-            va="top",
+            va="top" if below else "bottom",
             color=TEST,
             fontweight="bold",
             bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
         )
         _save(figure, path)
+
+
+def windows(steps: list[dict[str, Any]], most: int = 300) -> tuple[np.ndarray, np.ndarray, int]:
+    """The middle of the steps that each mean loss is of, that mean, and of how many steps it is.
+
+    In a long run there are so many that they would be a band, so neighbours are averaged until `most` are left.
+
+    >>> at, losses, width = windows([{"step": 50, "loss": 2.0}, {"step": 100, "loss": 1.0}])
+    >>> at.tolist(), losses.tolist(), width
+    ([25.0, 75.0], [2.0, 1.0], 50)
+    """
+    each, together = steps[0]["step"], -(-len(steps) // most)
+    ends = np.array([record["step"] for record in steps])
+    losses = np.array([record["loss"] for record in steps])
+    parts = [slice(start, start + together) for start in range(0, len(steps), together)]
+    at = np.array([(ends[part][0] - each + ends[part][-1]) / 2 for part in parts])
+    return at, np.array([losses[part].mean() for part in parts]), each * together
 
 
 def draw_confusion(path: Path, title: str, labels: np.ndarray, predicted: np.ndarray, classes: int) -> None:
