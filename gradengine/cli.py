@@ -7,6 +7,7 @@ after Ctrl-C.
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
 import subprocess
 import sys
@@ -31,6 +32,10 @@ A tensor autograd engine.
 TRAINING = """\
 Train a digit classifier. Checkpoint, metrics and pictures go into a folder of their own under runs/, or into --out.
 Ctrl-C stops after the current step and saves; --resume goes on from there, bit for bit as if nothing had happened.
+"""
+CHECKING = """\
+Check every op on this machine: its values against an independent reference in float64, its gradients and the
+gradients of those against finite differences, and how far apart the backends are. Ends with 1 when a row failed.
 """
 EXAMPLES = """\
 what suits the models on MNIST:
@@ -58,6 +63,13 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"gradengine: error: {message} (see {self.prog} --help)\n")
 
+    def refuse(self, rest: Sequence[str]) -> NoReturn:
+        """Exit for arguments that this parser does not know, with the options they may have been meant to be."""
+        words = [word.split("=")[0] for word in rest if word.startswith("-")]
+        close = [match for word in words for match in difflib.get_close_matches(word, self._option_string_actions, 1)]
+        meant = " ".join(dict.fromkeys(close))
+        self.error(f"unknown arguments: {' '.join(rest)}{f'; did you mean {meant}?' if meant else ''}")
+
 
 def make_parser() -> Parser:
     """The parser of the whole command line."""
@@ -68,12 +80,12 @@ def make_parser() -> Parser:
 
     def command(name: str, run: Callable[..., int], text: str, **settings: Any) -> Parser:
         made = commands.add_parser(name, help=text, formatter_class=layout, allow_abbrev=False, **settings)
-        made.set_defaults(run=run)
+        made.set_defaults(run=run, parser=made)
         return made
 
     train = command("train", run_train, "train a digit classifier", description=TRAINING, epilog=examples())
     add_training_options(train)
-    check = command("check", run_check, "check every op's values and gradients on this machine")
+    check = command("check", run_check, "check every op's values and gradients on this machine", description=CHECKING)
     check.fill = fill_check
     command("bench", run_bench, "run the benchmarks (in a checkout of the source)", add_help=False)
     command("backends", run_backends, "list the backends, and why one cannot be used here")
@@ -197,7 +209,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             parser.print_help()
             return 2
         if rest and args.command != "bench":
-            parser.error(f"unknown arguments: {' '.join(rest)}")
+            args.parser.refuse(rest)
         args.rest = rest
         return args.run(args)
     except GradengineError as error:

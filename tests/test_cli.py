@@ -100,6 +100,12 @@ def test_backends(capsys):
     assert re.search(r"^cupy +\S", out, re.MULTILINE)
 
 
+def test_check_says_what_it_checks(capsys):
+    out, _ = ends(capsys, ["check", "--help"])
+    for words in ("reference in float64", "finite differences", "Ends with 1 when a row failed", "--backend"):
+        assert words in out
+
+
 def test_bench_says_where_it_can_run(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(cli, "__file__", str(tmp_path / "gradengine" / "cli.py"))
     fails(capsys, ["bench", "--quick"], "not of the installed package", "checkout")
@@ -113,7 +119,10 @@ def test_bench_says_where_it_can_run(capsys, tmp_path, monkeypatch):
     ("arguments", "words"),
     [
         (["tarin"], ["invalid choice: 'tarin'", "train"]),
-        (["train", "--epoch", "3"], ["unknown arguments: --epoch 3", "--help"]),
+        (["train", "--epoch", "3"], ["unknown arguments: --epoch 3; did you mean --epochs?"]),
+        (["train", "--epcohs=3", "--ll", "1"], ["did you mean --epochs --lr? (see gradengine train --help)"]),
+        (["train", "--zzz"], ["unknown arguments: --zzz (see gradengine train --help)"]),
+        (["check", "--jsn", "x"], ["did you mean --json? (see gradengine check --help)"]),
         (["train", "--epochs", "three"], ["--epochs", "invalid int value: 'three'"]),
         (["train", "--model", "resnet"], ["--model", "'resnet'", "16x16"]),
         (["train", "--optimizer", "lion"], ["--optimizer", "'lion'", "adadelta"]),
@@ -156,6 +165,7 @@ def test_numbers_outside_their_range(capsys, tmp_path, option, value):
     [
         (["--momentum", "0.9"], ["--momentum", "adam has none", "--optimizer sgd"]),
         (["--schedule", "cosine", "--gamma", "0.5"], ["--gamma", "cosine has none"]),
+        (["--resume", "run", "--overwrite"], ["--resume goes on", "--overwrite replaces", "leave out"]),
         (["--step-size", "2"], ["--step-size", "exponential has none", "--schedule step"]),
     ],
 )
@@ -167,8 +177,8 @@ def test_options_that_do_not_go_together(capsys, tmp_path, arguments, words):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--backend", "fortran"], ["'fortran'", "numba, numpy"]),
-        (["--device", "tpu"], ["'tpu'", "'cpu'"]),
+        (["--backend", "fortran"], ["--backend fortran: there is no 'fortran'", "numba, numpy"]),
+        (["--device", "tpu"], ["--device tpu: there is no 'tpu'", "'cpu'"]),
         (["--device", "cuda:7x"], ["'cuda:7x'"]),
         pytest.param(
             ["--device", "cuda"],
@@ -280,6 +290,18 @@ def test_auto_says_aloud_that_it_trains_on_digits(capsys):
     assert load_checkpoint("run/checkpoint.safetensors")[1]["options"]["dataset"] == "digits"
 
 
+def test_auto_says_what_is_wrong_with_the_folder_that_was_named(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADENGINE_DATA", str(tmp_path / "pictures"))
+    line = ["train", "--backend", "numpy", "--epochs", "1", "--no-pictures", "--quiet", "--overwrite", "--out", "run"]
+    place = f"MNIST is not on this machine ({tmp_path / 'pictures'}, named by GRADENGINE_DATA,"
+    assert f"{place} does not exist) and could not be downloaded" in ends(capsys, line)[1]
+    (tmp_path / "pictures").mkdir()
+    err = ends(capsys, line)[1]
+    assert f"{place} holds none of MNIST's files)" in err
+    assert "put train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images" in err
+    assert err.count("\n") == 1
+
+
 def test_mnist_without_data_is_an_error(capsys, tmp_path):
     fails(capsys, ["train", "--dataset", "mnist", "--out", "run"], "MNIST lacks", "cannot connect", "GRADENGINE_DATA")
     assert not (tmp_path / "run").exists()
@@ -319,6 +341,11 @@ def test_a_folder_that_cannot_be_written(capsys, tmp_path, monkeypatch, out):
 def test_a_folder_without_permission(capsys, tmp_path):
     (tmp_path / "locked").mkdir(mode=0o500)
     fails(capsys, [*QUICK, "--out", "locked"], "--out locked", "permission denied", "choose a folder")
+
+
+def test_a_folder_without_a_name(capsys, tmp_path):
+    fails(capsys, [*QUICK, "--out", ""], "--out needs the name of a folder", "leave it out")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_holds_a_run_is_not_overwritten_by_mistake(capsys):
@@ -403,7 +430,7 @@ def test_a_copy_of_a_checkpoint_does_not_overwrite_what_came_after_it(capsys, fi
     copy = finished / "first.safetensors"
     copy.write_bytes((finished / "checkpoint.safetensors").read_bytes())
     ends(capsys, ["train", "--resume", "run", "--epochs", "3", "--no-pictures"])
-    fails(capsys, ["train", "--resume", str(copy), "--epochs", "2"], "run holds a run already", "--overwrite")
+    fails(capsys, ["train", "--resume", str(copy), "--epochs", "2"], "run holds a run already", "another folder")
     ends(capsys, ["train", "--resume", str(copy), "--epochs", "2", "--out", "branch", "--no-pictures"])
     assert len(Path("branch/metrics.jsonl").read_text().splitlines()) == 3  # two epochs, and a step
     assert load_checkpoint(finished / "checkpoint.safetensors")[1]["epoch"] == 3

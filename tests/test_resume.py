@@ -10,7 +10,7 @@ import pytest
 from training_runs import BASE, STEPS, Crash, assert_same_run, at_step, crash, fails, lines, same, train
 
 from gradengine.io import load_checkpoint
-from gradengine.training import signals
+from gradengine.training import command, signals
 
 for package in ("safetensors", "sklearn"):
     pytest.importorskip(package)
@@ -203,6 +203,25 @@ def test_a_process_that_is_killed(tmp_path, rng, where):
     train("--resume", tmp_path / "run")
     assert_same_run(tmp_path / "whole", tmp_path / "run")
     assert not list((tmp_path / "run").glob(".*"))
+
+
+@pytest.mark.parametrize(
+    ("program", "original", "expected"),
+    [
+        (".venv/bin/gradengine", ["python3"], ".venv/bin/gradengine"),
+        ("/opt/my env/bin/gradengine", ["python3"], "'/opt/my env/bin/gradengine'"),
+        ("{path}/gradengine", ["python3"], "gradengine"),
+        ("/lib/gradengine/__main__.py", [".venv/bin/python", "-m"], ".venv/bin/python -m gradengine"),
+        ("/lib/pytest/__main__.py", ["python3"], "gradengine"),
+        ("-c", ["python3"], "gradengine"),
+    ],
+)
+def test_what_goes_on_with_a_run_is_called_as_it_was(tmp_path, monkeypatch, program, original, expected):
+    (tmp_path / "gradengine").touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", [program.format(path=tmp_path)])
+    monkeypatch.setattr(sys, "orig_argv", original)
+    assert command.called() == expected
 
 
 def test_the_second_signal_stops_at_once():

@@ -1,6 +1,7 @@
 """What a run writes, what it learns, and how it stops when it goes wrong."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import gradengine as ge
 from gradengine import cli
 from gradengine.data import ImageData, digits
 from gradengine.io import load_checkpoint
-from gradengine.training import loop, metrics, models, options, pictures, state
+from gradengine.training import display, loop, metrics, models, options, pictures, state
 
 for package in ("safetensors", "sklearn"):
     pytest.importorskip(package)
@@ -51,6 +52,19 @@ def test_a_test_loss_that_is_no_number(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(loop.Trainer, "evaluate", lambda self: (np.nan, 0.1, None))
     err = fails(capsys, "--dataset", "digits", "--backend", "numpy", "--out", tmp_path, status=1)
     assert f"the test loss became nan in epoch 1, step {STEPS}" in err
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_a_loss_that_has_grown_is_told(tmp_path, capsys, epochs):
+    line = ["--dataset", "digits", "--backend", "numpy", "--epochs", epochs, "--no-pictures"]
+    cli.main(["train", *map(str, line), "--lr", "1e10", "--out", str(tmp_path / "run")])
+    out, err = capsys.readouterr()
+    assert re.fullmatch(
+        r"gradengine: WARNING: the training loss grew from 2\.\d+ to \S+: a smaller --lr than 1e\+10 may help\n", err
+    )
+    assert max(map(len, out.splitlines()[3 : 4 + epochs])) <= len(display.HEADER)
+    train(*line, "--out", tmp_path / "good")
+    assert capsys.readouterr().err == ""
 
 
 def test_metrics_that_cannot_be_written(tmp_path, capsys, monkeypatch):
@@ -140,6 +154,31 @@ def test_curves_of_one_epoch(tmp_path):
     epoch = {"epoch": 1, "train_loss": 0.5, "test_loss": 0.4, "train_accuracy": 0.8, "test_accuracy": 1.0}
     pictures.draw_curves(tmp_path / "c.png", "title", [epoch], [], 10)
     assert png_size(tmp_path / "c.png") == (1650, 720)
+    pictures.draw_curves(tmp_path / "c.png", "title", [epoch], [{"step": 7, "loss": 0.6}], 10)
+
+
+def test_a_mean_is_drawn_at_the_middle_of_its_steps():
+    steps = [{"step": 20 * (i + 1), "loss": float(i)} for i in range(7)]
+    at, losses, width = pictures.windows(steps, most=3)  # 3, 3 and 1 of them
+    assert (at.tolist(), losses.tolist(), width) == ([30.0, 90.0, 130.0], [1.0, 4.0, 6.0], 60)
+    at, losses, width = pictures.windows(steps)
+    assert (at.tolist(), losses.tolist(), width) == ([10.0 + 20 * i for i in range(7)], list(range(7)), 20)
+
+
+def test_a_legend_covers_no_data(tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    figures = []
+    monkeypatch.setattr(pictures, "_save", lambda figure, path: figures.append(figure))
+    epochs = [
+        {"epoch": n, "train_loss": 0.5, "test_loss": 0.4, "train_accuracy": 0.8, "test_accuracy": 0.9} for n in (1, 2)
+    ]
+    pictures.draw_curves(tmp_path / "c.png", "title", epochs[:1], [{"step": 50, "loss": 0.6}], 100)
+    pictures.draw_curves(tmp_path / "c.png", "title", epochs, [{"step": 50, "loss": 0.6}], 100)
+    for figure in figures:
+        figure.draw_without_rendering()
+        (legend,) = figure.legends
+        assert legend.get_texts()[0].get_text() == "training, mean of 50 steps"
+        assert not any(axes.get_tightbbox().overlaps(legend.get_window_extent()) for axes in figure.axes)
 
 
 # -- models ---------------------------------------------------------------------------------------------------------

@@ -8,7 +8,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib.util
+import math
 import shlex
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -17,14 +19,14 @@ from typing import TYPE_CHECKING, Any
 from .. import backend as backends
 from .._version import __version__
 from ..data import load
-from ..errors import ArgumentError, GradengineError
+from ..errors import ArgumentError, DeviceError, GradengineError
 from . import display as displays
 from . import models, options, state
 from .loop import Trainer
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 
 def run(args: argparse.Namespace) -> int:
@@ -79,6 +81,13 @@ def train(
         With a remedy each; see the errors' own descriptions.
     """
     options.check({**given, "checkpoint_every": checkpoint_every or 0})
+    if out == "":
+        raise ArgumentError("--out needs the name of a folder, got ''; leave it out for a new folder under runs/")
+    if resume is not None and overwrite:
+        raise ArgumentError(
+            "--resume goes on with a run and --overwrite replaces one; leave out --overwrite to go on, or leave out "
+            "--resume to start anew"
+        )
     _require("safetensors", "checkpoints need")
     if pictures:
         _require("matplotlib", "pictures (or leave them out with --no-pictures) need")
@@ -90,8 +99,10 @@ def train(
         stored = None
         backend, device = given.get("backend") or backends.get_cpu_backend(), given.get("device", "cpu")
         dataset = given.get("dataset", "auto")
-    backends.set_cpu_backend(backend)
-    backends.for_device(device)
+    with _naming("backend", given):
+        backends.set_cpu_backend(backend)
+    with _naming("device", given):
+        backends.for_device(device)
     if stored is None and dataset != "auto":
         stored = options.resolve(given, dataset=dataset, backend=backend)
     _one_blas_thread()
@@ -120,18 +131,40 @@ def _train(trainer: Trainer, folder: Path, pictures: bool) -> int:
     if received is not None:
         where = f"epoch {trainer.epoch + 1}, step {trainer.step}"
         print(
-            f"gradengine: stopped in {where} and saved; go on with: gradengine train --resume "
+            f"gradengine: stopped in {where} and saved; go on with: {called()} train --resume "
             f"{shlex.quote(str(folder))}",
             file=sys.stderr,
             flush=True,
         )
         return 128 + received
+    growth = grown(trainer)
+    if growth:
+        display.warn(growth)
     files = [state.CHECKPOINT, state.METRICS]
     if pictures:
         files += draw(trainer, folder)
     for line in conclusion(trainer, folder, files):
         display.say(line)
     return 0
+
+
+def called() -> str:
+    """The command as it was called this time, for a shell: a path that is not on PATH, or `python -m gradengine`."""
+    program = Path(sys.argv[0])
+    if program.name == "__main__.py" and program.parent.name == "gradengine":
+        return f"{shlex.quote(sys.orig_argv[0])} -m gradengine"
+    if program.stem == "gradengine" and shutil.which(program.name) != str(program):
+        return shlex.quote(str(program))
+    return "gradengine"
+
+
+def grown(trainer: Trainer) -> str:
+    """What to warn of when the training loss has ended clearly above where it began; else nothing."""
+    epochs = trainer.metrics.records("epoch")
+    first, last = min(trainer.sums.first_loss or math.inf, epochs[0]["train_loss"]), epochs[-1]["train_loss"]
+    if last <= 1.05 * first:
+        return ""
+    return f"the training loss grew from {first:.4g} to {last:.4g}: a smaller --lr than {trainer.options.lr:g} may help"
 
 
 def introduction(trainer: Trainer, folder: Path) -> list[str]:
@@ -200,9 +233,10 @@ def _folder(out: str | None, saved: state.Saved | None, model: str, overwrite: b
         own = saved is not None and saved.path.resolve() == (folder / state.CHECKPOINT).resolve()
         if held and not own:
             if not overwrite:
+                replace = "" if saved else ", replace it with --overwrite"
                 raise ArgumentError(
-                    f"--out {folder} holds a run already ({held[0]}); go on with it by --resume {folder}, replace it "
-                    "with --overwrite, or choose another folder"
+                    f"--out {folder} holds a run already ({held[0]}); go on with it by --resume {folder}{replace}, or "
+                    "choose another folder with --out"
                 )
             for name in held:
                 (folder / name).unlink()
@@ -217,6 +251,16 @@ def _folder(out: str | None, saved: state.Saved | None, model: str, overwrite: b
             f"--out {folder}: cannot write there ({error.strerror or error}); choose a folder that you may write to"
         ) from error
     return folder
+
+
+@contextlib.contextmanager
+def _naming(name: str, given: Mapping[str, Any]) -> Iterator[None]:
+    """Let a DeviceError name the option if it was given."""
+    try:
+        yield
+    except DeviceError as error:
+        text = str(error).removeprefix("set_cpu_backend: ").removeprefix("device: ")
+        raise DeviceError(f"{options.flag(name)} {given[name]}: {text}" if name in given else str(error)) from error
 
 
 def _new_folder(model: str) -> Path:

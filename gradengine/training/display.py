@@ -47,12 +47,21 @@ def row(standing: Standing, test: tuple[float, float] | None = None) -> str:
     if test is None:
         tested = f"{f'{standing.images / standing.total:.0%} of it':>10}{'':10}"
     else:
-        tested = f"{test[0]:10.4f}{percent(test[1])}"
+        tested = f"{number(test[0]):>10}{percent(test[1])}"
     left = duration(standing.seconds_left) if standing.seconds_left else ""
     return (
-        f"{f'{standing.epoch}/{standing.epochs}':>7}  {standing.loss:10.4f}{percent(standing.accuracy)}  {tested}"
+        f"{f'{standing.epoch}/{standing.epochs}':>7}  {number(standing.loss):>10}{percent(standing.accuracy)}  {tested}"
         f"  {standing.images_per_second:9,.0f} {duration(standing.seconds):>8} {left:>8}"
     ).rstrip()
+
+
+def number(loss: float) -> str:
+    """A loss in at most ten characters.
+
+    >>> number(0.06251), number(7770215426145082408960.0)
+    ('0.0625', '7.77e+21')
+    """
+    return f"{loss:.4f}" if loss < 1e4 else f"{loss:.4g}"
 
 
 def percent(share: float) -> str:
@@ -129,7 +138,7 @@ class Bar(Display):
 
     def progress(self, standing: Standing) -> None:
         figures = (
-            f"loss {standing.loss:.4f}  {100 * standing.accuracy:.1f} %  "
+            f"loss {number(standing.loss)}  {100 * standing.accuracy:.1f} %  "
             f"{standing.images_per_second:,.0f} images/s  {duration(standing.seconds_left)} left"
         )
         shown: dict[str, Any] = dict(

@@ -34,7 +34,10 @@ EVALUATED_AT_ONCE = 1000  # pictures; their hidden values still fit into a proce
 
 @dataclasses.dataclass
 class Sums:
-    """What the epoch under way has added up, and (`window_`) the steps since the last line of the metrics."""
+    """What the epoch under way has added up, and (`window_`) the steps since the last line of the metrics.
+
+    `first_loss` is that of the run's first step.
+    """
 
     images: int = 0
     correct: int = 0
@@ -42,6 +45,7 @@ class Sums:
     seconds: float = 0.0
     window_steps: int = 0
     window_loss: float = 0.0
+    first_loss: float = 0.0
 
     def start_epoch(self) -> None:
         """Forget the epoch, not the window."""
@@ -117,6 +121,8 @@ class Trainer:
         self._lap = time.perf_counter()
         for images, labels in self.loader:
             loss, correct = self._train_step(images, labels)
+            if self.step == 0:
+                sums.first_loss = loss
             self.step += 1
             count = len(labels)
             sums.images += count
