@@ -166,12 +166,13 @@ def freeze(value: Any, op: Op) -> Any:
     if type(value) is list:
         return tuple([freeze(item, op) for item in value])
     if isinstance(value, Tensor):
-        if value.shape or value.dtype.kind not in "iub":
+        if value.dtype.kind not in "iub":
             raise DTypeError(
                 f"{op.shown}: got a Tensor of shape {value.shape} where a setting belongs ({', '.join(op.names)}); "
                 "an op has as many arrays as gradient rules"
             )
-        return value.item()
+        value = value.tolist()
+        return freeze(value, op)
     return freeze(value.tolist(), op) if type(value) is np.ndarray else value
 
 
