@@ -80,19 +80,8 @@ def draw_curves(
         losses.yaxis.set_major_formatter("{x:g}")
         accuracies.set_ylabel("classified correctly")
         accuracies.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.4g} %"))
-        last = epochs[-1]["test_accuracy"]
-        below = last > sum(accuracies.get_ylim()) / 2  # where there is room for it
-        accuracies.annotate(
-            f"test {100 * last:.2f} %",
-            (ends[-1], last),
-            xytext=(0, -11 if below else 11),
-            textcoords="offset points",
-            ha="right",
-            va="top" if below else "bottom",
-            color=TEST,
-            fontweight="bold",
-            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
-        )
+        last = f"test {100 * epochs[-1]['test_accuracy']:.2f} %"
+        accuracies.set_title(last, loc="right", color=TEST)
         _save(figure, path)
 
 
