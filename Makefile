@@ -36,6 +36,7 @@ slow-test: $(VENV)/.torch $(VENV)/.test
 
 bench: $(VENV)/.torch $(VENV)/.bench
 	$(BIN)/python -m bench $(ARGS)
+	$(BIN)/python -m bench readme
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -42,7 +42,8 @@ def compose() -> str:
     lines.append("")
     lines.append(
         f"Measured on {place['date']}, {place['cpu']} ({place['cores']} cores), Python {place['python']}, {versions}. "
-        "A ratio under 1 means that gradengine is faster. Candidates took turns in one process; medians."
+        "A ratio under 1 means that gradengine is faster. Candidates took turns in one process. Times are medians, and "
+        "the ratio is the median over the turns."
     )
     return "\n".join(lines)
 

@@ -226,7 +226,7 @@ PLAIN_SIGNATURES: dict[int, Any] = {
 
 
 def check_arity(name: str, rules: tuple[Any, ...], body: Any) -> None:
-    """Raise ArgumentError unless every rule has room for (k, g, y) and the arrays, and the body for k and the arrays."""
+    """Raise ArgumentError unless rules have room for (k, g, y) and the arrays, and the body for k and the arrays."""
     arrays = len(rules)
     for what, function, first in [("the body", body, "k"), *[("a rule", rule, "k, g, y") for rule in rules]]:
         code = getattr(function, "__code__", None)
