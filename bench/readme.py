@@ -60,5 +60,5 @@ def update() -> None:
     for (begin, end), make in ((SPEED, compose), (ACCURACY, accuracies)):
         if begin in text and end in text:
             head, tail = text.partition(begin)[0], text.partition(end)[2]
-            text = f"{head}{begin}\n{make()}\n{end}{tail}"
+            text = f"{head}{begin}\n\n{make()}\n\n{end}{tail}"
     README.write_text(text)
