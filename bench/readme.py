@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +43,12 @@ def compose() -> str:
         return "No results yet: run `make bench`."
     versions = ", ".join(f"{name} {version}" for name, version in place["versions"].items() if version)
     lines.append("")
-    lines.append(
+    place_and_way = (
         f"Measured on {place['date']}, {place['cpu']} ({place['cores']} cores), Python {place['python']}, {versions}. "
         "A ratio under 1 means that gradengine is faster. Candidates took turns in one process. Times are medians, and "
-        "the ratio is the median over the turns. `bench/results/` has all rows, the kernels on `numpy` among them, and JAX."
+        "the ratio is the median over the turns. `bench/results/` has all rows, the kernels on `numpy` and JAX among them."
     )
+    lines += textwrap.wrap(place_and_way, 120)
     return "\n".join(lines)
 
 
