@@ -46,7 +46,7 @@ def compose() -> str:
     place_and_way = (
         f"Measured on {place['date']}, {place['cpu']} ({place['cores']} cores), Python {place['python']}, {versions}. "
         "A ratio under 1 means that gradengine is faster. Candidates took turns in one process. Times are medians, and "
-        "the ratio is the median over the turns. `bench/results/` has all rows, the kernels on `numpy` and JAX among them."
+        "the ratio is the median over the turns. `bench/results/` has all rows, `numpy` and JAX among them."
     )
     lines += textwrap.wrap(place_and_way, 120)
     return "\n".join(lines)
