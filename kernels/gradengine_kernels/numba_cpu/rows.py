@@ -16,7 +16,6 @@ from .fused import F32, F64, SMALL
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-MANY_PASSES = 1 << 10  # NumPy takes a dozen calls for a cross-entropy, so a compiled one is worth its call sooner
 STRETCH = 1 << 14  # elements of an array without rows that make one partial sum
 HEIGHT = 64  # rows that are added up before their sum joins the others
 SHORT = 256  # NumPy's maximum of a longer row is as fast as can be; its loop over short ones is not
@@ -240,7 +239,7 @@ def checked(logits: Any, labels: Any, ignore_index: int) -> tuple[Any, int] | No
 
 def cross_entropy_rows(numpy_kernel: Callable[..., Any]) -> Callable[..., Any]:
     def call(logits: Any, labels: Any, ignore_index: int, reduction: str) -> Any:
-        if logits.size < min(SMALL, MANY_PASSES) or (good := checked(logits, labels, ignore_index)) is None:
+        if logits.size < SMALL or (good := checked(logits, labels, ignore_index)) is None:
             return numpy_kernel(logits, labels, ignore_index, reduction)
         rows, columns = logits.shape
         labels, count = good
@@ -256,7 +255,7 @@ def cross_entropy_rows(numpy_kernel: Callable[..., Any]) -> Callable[..., Any]:
 
 def cross_entropy_rows_grad(numpy_kernel: Callable[..., Any]) -> Callable[..., Any]:
     def call(g: Any, logits: Any, labels: Any, ignore_index: int, reduction: str) -> Any:
-        if logits.size < min(SMALL, MANY_PASSES) or (good := checked(logits, labels, ignore_index)) is None:
+        if logits.size < SMALL or (good := checked(logits, labels, ignore_index)) is None:
             return numpy_kernel(g, logits, labels, ignore_index, reduction)
         rows, columns = logits.shape
         labels, count = good
