@@ -55,11 +55,11 @@ def explain(op: Op, error: Exception, tensors: tuple[Tensor, ...], params: dict[
             return typed
         except (TypeError, ValueError, IndexError, AttributeError):
             pass  # the shape rule cannot read such arguments either; the kernel's own words follow
-    given = ", ".join(f"{t.dtype}{list(t.shape)}" for t in tensors)
-    settings = "".join(f", {name}={value!r}" for name, value in params.items())
-    text = f"{op.shown}({given}{settings}): {error}"
+    # The shapes fit, so it was the values or the dtypes: the kernel's own words say which.
+    words = str(error).replace("out of bounds", "out of range")
     if isinstance(error, IndexError) and not isinstance(error, ValueError):
-        return IndexRangeError(text)
+        return IndexRangeError(f"{op.shown}: {words}")
+    text = f"{op.shown}: {words} (given {', '.join(f'{t.dtype}{list(t.shape)}' for t in tensors)})"
     if isinstance(error, (TypeError, OverflowError)):
         return DTypeError(text)
     if isinstance(error, ValueError):

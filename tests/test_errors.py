@@ -115,11 +115,15 @@ BAD = {
         r"^index: index . is out of range for axis 1 with size 0$",
     ),
     "take of nothing": (lambda: ge.take(ones(0), INTS), IndexRangeError, r"^take: index 3 .*axis 0 with size 0$"),
-    "take by floats": (lambda: ge.take(ones(3), ones(1)), DTypeError, r"^take: indices must be integers, got float32$"),
+    "take by floats": (
+        lambda: ge.take(ones(3), ones(1)),
+        DTypeError,
+        r"^take: indices must be integers, got float32 \(given float32\[3\], float32\[1\]\)$",
+    ),
     "take_along_axis by floats": (
         lambda: ge.take_along_axis(ones(3), ones(1)),
         DTypeError,
-        r"^take_along_axis: indices must be integers, got float32$",
+        r"^take_along_axis: indices must be integers, got float32 \(given float32\[3\], float32\[1\]\)$",
     ),
     "setitem by an array": (
         lambda: ones(2, 3).__setitem__((slice(None), [0, 9]), 1.0),
@@ -239,7 +243,7 @@ def test_a_kernel_that_breaks_is_not_called_the_users_mistake(monkeypatch):
         raise RuntimeError("inside")
 
     monkeypatch.setitem(table, ge.exp.op, broken)
-    with pytest.raises(GradengineError, match=r"exp\(float32\[2\]\): inside"):
+    with pytest.raises(GradengineError, match=r"exp: inside \(given float32\[2\]\)"):
         ge.exp(ones(2))
 
 

@@ -5,7 +5,7 @@ graph is traced; the path that works pays nothing. This file only gives names; e
 axes and errors only.
 """
 
-from .axes import Shape, axes_of, axis_of, broadcast, in_its_own_words, matrices, same, sizes_of
+from .axes import Shape, axes_of, axis_of, broadcast, matrices, same, sizes_of
 from .copies import PAD_MODES, diag, diagonal, fill_diagonal, pad, pad_widths, repeat, tile, triangle, unpad, unrepeat
 from .indexing import accumulate, getitem, one_hot, place, put_at, rows_of_table, take, take_along_axis
 from .moves import (
@@ -29,7 +29,7 @@ from .products import linear, matmul, tensordot_axes, vecdot
 from .reductions import accumulation, extremum, reduction, searchsorted, single_axis_extremum, sort, topk, vector_norm
 
 __all__ = [
-    "Shape", "broadcast", "axis_of", "axes_of", "sizes_of", "same", "matrices", "in_its_own_words",
+    "Shape", "broadcast", "axis_of", "axes_of", "sizes_of", "same", "matrices",
     "reduction", "extremum", "single_axis_extremum", "vector_norm", "accumulation", "sort", "topk", "searchsorted",
     "reshape", "flatten", "broadcast_to", "sum_to", "permutation", "swapaxes", "matrix_transpose", "moveaxis",
     "expand_dims", "squeeze", "flip", "roll", "concat", "stack", "narrow",

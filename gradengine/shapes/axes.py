@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import operator
-import sys
 from typing import Any
 
-from ..errors import DTypeError, GradengineError, IndexRangeError, ShapeError
+from ..errors import DTypeError, ShapeError
 
 Shape = tuple[int, ...]
 
@@ -61,17 +60,6 @@ def sizes_of(name: str, shape: Any, what: str = "a shape is") -> Shape:
         return tuple([operator.index(n) for n in shape])
     except TypeError:
         raise DTypeError(f"{name}: {what} an int or a tuple of ints, got {shape!r}") from None
-
-
-def in_its_own_words(name: str) -> None:
-    """Raise what the kernel said, when it failed for the values of its arrays, which shapes cannot tell.
-
-    Its words say all, such as which index at which position; for an op whose metadata would mean nothing to a user.
-    """
-    error = sys.exception()  # rules run while a kernel's failure is handled
-    for kind, typed in ((IndexError, IndexRangeError), (TypeError, DTypeError), (ValueError, ShapeError)):
-        if isinstance(error, kind) and not isinstance(error, GradengineError):
-            raise typed(f"{name}: {str(error).replace('out of bounds', 'out of range')}") from None
 
 
 def same(name: str, x: Shape, *rest: Shape, axis: Any = None, **metadata: Any) -> Shape:

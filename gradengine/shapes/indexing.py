@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import ArgumentError, IndexRangeError, ShapeError
-from .axes import Shape, axis_of, broadcast, in_its_own_words
+from .axes import Shape, axis_of, broadcast
 
 
 def getitem(name: str, x: Shape, *at: Shape, index: Any, **metadata: Any) -> Shape:
     """The shape of `x[index]`; -1 where it depends on how many elements of a mask are true."""
-    out = selection(name, x, *at, index=index)
-    in_its_own_words(name)
-    return out
+    return selection(name, x, *at, index=index)
 
 
 def selection(name: str, x: Shape, *at: Shape, index: Any) -> Shape:
@@ -98,14 +96,12 @@ def put_at(name: str, x: Shape, v: Shape, *at: Shape, index: Any, **metadata: An
     pairs = list(zip(reversed(kept), reversed(target)))
     if len(kept) > len(target) or any(n not in (1, m) and m != -1 for n, m in pairs):
         raise ShapeError(f"{name}: a value of shape {v} does not broadcast to x[index], whose shape is {target}")
-    in_its_own_words(name)
     return x
 
 
 def take(name: str, x: Shape, indices: Shape, *, axis: Any = None) -> Shape:
     """The shape of slices taken along `axis`."""
     i = 0 if axis is None else axis_of(name, axis, len(x))
-    in_its_own_words(name)
     return indices if axis is None else x[:i] + indices + x[i + 1 :]
 
 
@@ -115,23 +111,19 @@ def take_along_axis(name: str, x: Shape, indices: Shape, *, axis: Any = -1) -> S
     if len(indices) != len(x):
         raise ShapeError(f"{name}: {x} and indices {indices} must have the same number of dimensions")
     rest = broadcast(name, x[:i] + (1,) + x[i + 1 :], indices[:i] + (1,) + indices[i + 1 :])
-    in_its_own_words(name)
     return rest[:i] + indices[i : i + 1] + rest[i + 1 :]
 
 
 def accumulate(name: str, g: Shape, indices: Shape, *, axis: Any, shape: Shape) -> Shape:
     """The shape that something is added into."""
-    in_its_own_words(name)
     return shape
 
 
 def one_hot(name: str, labels: Shape, *, num_classes: int, **metadata: Any) -> Shape:
     """An axis more, for the classes; -1 where the labels decide how many."""
-    in_its_own_words(name)
     return (*labels, num_classes)
 
 
 def rows_of_table(name: str, table: Shape, indices: Shape, **metadata: Any) -> Shape:
     """A row for each index."""
-    in_its_own_words(name)
     return indices + table[1:]
