@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 silent = 0  # how many threads have switched recording off: while none has, nobody need ask `mode`
 silence = threading.Lock()
+SETTLED = frozenset({int, float, bool, str, type(None)})  # kinds of metadata that nobody can change afterwards
 
 
 def common_backend(op: Op, tensors: tuple[Tensor, ...]) -> backends.Backend:
@@ -130,7 +131,12 @@ def nary(op: Op, count: int | None) -> Callable[..., Tensor]:
     def call(*args: Any, **params: Any) -> Tensor:
         if count is not None and len(args) != count:
             args, params = split_metadata(op, count, args, params)
-        merged = {**defaults, **{key: freeze(value, op) for key, value in params.items()}} if params else defaults
+        merged = defaults
+        if params:
+            merged = {**defaults, **params}
+            for key, value in params.items():
+                if type(value) not in SETTLED:
+                    merged[key] = freeze(value, op)
         if len(merged) != len(names):
             check_metadata(op, merged)
         backend = None
@@ -163,7 +169,7 @@ def nary(op: Op, count: int | None) -> Callable[..., Tensor]:
 
 def freeze(value: Any, op: Op) -> Any:
     """Metadata as it is now: lists and arrays become tuples, for a gradient may read them again much later."""
-    if type(value) is list:
+    if type(value) is list or type(value) is tuple:
         return tuple([freeze(item, op) for item in value])
     if isinstance(value, Tensor):
         if value.dtype.kind not in "iub":
