@@ -207,15 +207,16 @@ from .ops.declare import composite, elementwise, primitive
 from .tensor import Tensor
 
 SUBMODULES = ("autograd", "cases", "data", "inspect", "io", "nn", "optim")
+LAZY = {"save": "io", "load": "io", "jit": "compiler"}  # names that load with their file, when they are first used
 
 
 def __getattr__(name: str) -> _Any:
     if name in SUBMODULES:
         return _importlib.import_module(f".{name}", __name__)
-    if name in ("save", "load"):
-        return getattr(_importlib.import_module(".io", __name__), name)
+    if name in LAZY:
+        return getattr(_importlib.import_module(f".{LAZY[name]}", __name__), name)
     raise AttributeError(f"module 'gradengine' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *SUBMODULES, "save", "load"})
+    return sorted({*globals(), *SUBMODULES, *LAZY})

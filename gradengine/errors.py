@@ -8,6 +8,7 @@ While a module runs, the message ends with that module's path: "(in head, Linear
 __all__ = [
     "ArgumentError",
     "CheckpointError",
+    "CompileError",
     "DTypeError",
     "DataError",
     "DeviceError",
@@ -15,6 +16,7 @@ __all__ = [
     "GraphError",
     "IndexRangeError",
     "ShapeError",
+    "TraceError",
     "TrainingError",
 ]
 
@@ -78,3 +80,11 @@ class MissingDataError(DataError):
 
 class TrainingError(GradengineError, ArithmeticError):
     """Training that cannot go on, such as a loss that became NaN."""
+
+
+class TraceError(GradengineError, TypeError):
+    """A traced step that needs a value before it runs, or does in Python what a compiled step cannot repeat."""
+
+
+class CompileError(GradengineError, RuntimeError):
+    """A step that could not be compiled, through no fault of who wrote it."""

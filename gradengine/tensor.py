@@ -50,7 +50,7 @@ class Op:
     `shape(name, *shapes, **params)` returns the output's shape or raises a ShapeError that says what does not fit.
     """
 
-    __slots__ = ("body", "defaults", "kind", "name", "names", "pair", "rules", "shape", "shown")
+    __slots__ = ("body", "defaults", "kind", "name", "names", "pair", "rules", "shape", "shaped_by_data", "shown")
 
     def __init__(
         self,
@@ -67,6 +67,8 @@ class Op:
         self.shown = shown or name  # what a user called, for error messages
         self.name, self.kind, self.rules, self.body, self.shape = name, kind, rules, body, shape
         self.defaults, self.names = dict(defaults), names
+        # Says of metadata whether the output's shape depends on values: `jit` has no place for such a result.
+        self.shaped_by_data: Callable[[Mapping[str, Any]], bool] | None = None
         # Two arrays with a rule each, no metadata, and no interest in how many axes of size 1 a cotangent has in front.
         self.pair = kind == "pointwise" and len(rules) == 2 and not names and all(rules)
 

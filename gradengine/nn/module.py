@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from ..errors import ArgumentError, DTypeError, GradengineError
+from ..hostwork import current
 from ..tensor import HookHandle, Tensor, check_dtype, describe
 from .parameter import Parameter
 from .state import IncompatibleKeys, load_values
@@ -75,6 +76,8 @@ class Module:
     # -- running ------------------------------------------------------------------------------------------------
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if current.trace is not None:
+            current.trace.note_mode(self)
         try:
             if self._forward_hooks or self._forward_pre_hooks:
                 return self._call_with_hooks(args, kwargs)
@@ -464,5 +467,7 @@ def is_dtype(value: Any) -> bool:
 
 def clear_grad(parameter: Tensor, set_to_none: bool) -> None:
     """Forget a gradient, or set it to zeros."""
-    if parameter.grad is not None:
-        parameter.grad = None if set_to_none else parameter.grad.detach().zero_()
+    if set_to_none:
+        parameter.grad = None
+    elif parameter.grad is not None:
+        parameter.grad = parameter.grad.detach().zero_()

@@ -92,6 +92,7 @@ def place(*arrays, index, shape):
 
 NOT_GIVEN = object()
 READ = read.op  # type: ignore[attr-defined]
+READ.shaped_by_data = lambda params: "mask" in params["index"]
 
 
 def read_basic(x: Tensor, index: Any) -> Tensor:
@@ -351,6 +352,9 @@ def one_hot_rows(labels, /, num_classes, dtype):
     """A row per label, with 1 in the label's column."""
 
 
+one_hot_rows.op.shaped_by_data = lambda params: params["num_classes"] < 0  # type: ignore[attr-defined]
+
+
 @checked
 def one_hot(labels: Any, num_classes: int = -1, dtype: Any = np.int64) -> Tensor:
     """Integer labels of any shape (...) as rows of 0 and one 1: shape (..., num_classes).
@@ -375,6 +379,9 @@ def argwhere(x, /):
     tensor([[0, 1],
             [1, 0]])
     """
+
+
+argwhere.op.shaped_by_data = lambda params: True  # type: ignore[attr-defined]
 
 
 def nonzero(x: Any) -> tuple[Tensor, ...]:

@@ -6,6 +6,7 @@ nothing else. May import declare, tensor, backend and errors.
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 import os
@@ -16,6 +17,7 @@ import numpy as np
 
 from .. import backend as backends
 from ..errors import ArgumentError, CheckpointError, DTypeError, ShapeError
+from ..hostwork import current, each_time
 from ..tensor import Tensor, check_dtype, constant, describe
 from .declare import primitive
 
@@ -77,8 +79,11 @@ class Generator:
         """The seed, as PyTorch asks for it."""
         return self._seed
 
-    def advance(self, words: int) -> np.ndarray[Any, Any]:
+    def advance(self, words: int) -> Any:
         """The state to draw `words` words from, which are the caller's alone from now on."""
+        return each_time(lambda: self._take(words), lambda: functools.partial(self.load_state_dict, self.state_dict()))
+
+    def _take(self, words: int) -> np.ndarray[Any, Any]:
         with self._lock:
             state = np.array([self._seed, self._offset], np.uint64)
             self._offset = (self._offset + (words + 3) // 4) % LIMIT
@@ -355,9 +360,10 @@ def bernoulli(
     given = getattr(p, "shape", ())
     sizes = tuple(given) if shape is None else shape_of("bernoulli", (shape,))
     kind = np.dtype(np.float32) if dtype is None else check_dtype(dtype)
-    values = np.asarray(p.numpy(force=True) if isinstance(p, Tensor) else p)
-    if not ((values >= 0) & (values <= 1)).all():
-        raise ArgumentError(f"bernoulli: probabilities must be from 0 to 1, got {describe(p)}")
+    if not isinstance(p, Tensor) or current.trace is None:  # a traced value cannot be looked at
+        values = np.asarray(p.numpy(force=True) if isinstance(p, Tensor) else p)
+        if not ((values >= 0) & (values <= 1)).all():
+            raise ArgumentError(f"bernoulli: probabilities must be from 0 to 1, got {describe(p)}")
     if len(given) > len(sizes) or any(m not in (1, n) for m, n in zip(reversed(given), reversed(sizes))):
         raise ShapeError(f"bernoulli: probabilities of shape {tuple(given)} do not broadcast to {sizes}")
     if isinstance(p, Tensor) and device is None:

@@ -1,7 +1,8 @@
 """Optimizer: parameter groups, the state of each parameter, and the step that every optimizer here shares.
 
 A subclass says which slots a parameter has, which scalars its update needs, and which pointwise rule makes the new
-parameter and slots of the old ones and the gradient. May import tensor, backend, errors and ops.declare.
+parameter and slots of the old ones and the gradient. May import tensor, hostwork,
+errors and ops.declare.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 
 from ..dispatch import enable_grad
 from ..errors import ArgumentError, CheckpointError, DTypeError, GraphError, ShapeError
+from ..hostwork import each_time
 from ..tensor import Tensor, constant, describe, to_array
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ class Optimizer:
         self.defaults = defaults
         self.param_groups: list[Group] = []
         self.state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
+        self.fresh: set[Tensor] = set()  # parameters whose slots are there but have not taken a step yet
         # None: a subclass steps by itself, so a scheduler cannot tell whether it has.
         self.stepped: bool | None = False if type(self).step is Optimizer.step else None
         if isinstance(params, (Tensor, str)) or not hasattr(params, "__iter__"):
@@ -93,31 +96,58 @@ class Optimizer:
 
     def step_group(self, group: Group) -> None:
         """Update the parameters of one group."""
-        rule, states, counts = self.rule, self.state, self.counts_steps
-        names = self.slots(group)
-        scalars_of: tuple[int, bool] | None = None
-        scalars: dict[str, Any] = {}
-        step = 0
-        for p in group["params"]:
-            g = p.grad
-            if g is None:
-                continue
+        moving = [(p, g) for p in group["params"] if (g := p.grad) is not None]
+        if not moving:
+            return
+        params = [p for p, _ in moving]
+        rule, states, names = self.rule, self.state, self.slots(group)
+        all_scalars = each_time(lambda: self.advance(group, params), lambda: self.standing(params))
+        for (p, g), scalars in zip(moving, all_scalars):
             if g.array.dtype is not p.array.dtype or g.array.shape != p.array.shape or g.backend is not p.backend:
                 g = self.fitting(p, g)
+            rule((p, *[states[p][slot] for slot in names]) if names else (p,), (g,), **scalars)
+
+    def advance(self, group: Group, params: list[Tensor]) -> list[dict[str, Any]]:
+        """The host's part of a step: make slots that are missing, count the step, and say the rule's scalars."""
+        states, counts, fresh, names = self.state, self.counts_steps, self.fresh, self.slots(group)
+        scalars_of: tuple[int, bool] | None = None
+        scalars: dict[str, Any] = {}
+        all_scalars = []
+        step = 0
+        for p in params:
             first = False
-            targets = (p,)
             if counts or names:
                 state = states[p]
+                if fresh and p in fresh:
+                    first = True
+                    fresh.discard(p)
                 for slot in names:
                     if slot not in state:
                         state[slot] = filled_like(p, self.initial(group, slot))
                         first = True
-                targets += tuple([state[slot] for slot in names])
                 if counts:
                     step = state["step"] = state.get("step", 0) + 1
             if scalars_of != (step, first):  # the same for all parameters, as a rule
                 scalars_of, scalars = (step, first), self.scalars(group, step, first)
-            rule(targets, (g,), **scalars)
+            all_scalars.append(scalars)
+        return all_scalars
+
+    def standing(self, params: list[Tensor]) -> Callable[[], None]:
+        """What undoes an `advance`: the counts go back; slots that it has made stay, but are as good as new."""
+        counts = {p: self.state[p].get("step") for p in params if p in self.state}
+        fresh = set(self.fresh)
+
+        def undo() -> None:
+            self.fresh = fresh
+            for p in params:
+                if p not in counts:
+                    self.fresh.add(p)
+                if counts.get(p) is not None:
+                    self.state[p]["step"] = counts[p]
+                elif p in self.state:
+                    self.state[p].pop("step", None)
+
+        return undo
 
     def fitting(self, p: Tensor, g: Tensor) -> Tensor:
         """A gradient in its parameter's dtype. Raises ShapeError when their shapes differ."""
@@ -129,8 +159,10 @@ class Optimizer:
         """Forget the gradients of all parameters, or set them to zeros."""
         for group in self.param_groups:
             for p in group["params"]:
-                if p.grad is not None:
-                    p.grad = None if set_to_none else filled_like(p.grad, 0.0)
+                if set_to_none:
+                    p.grad = None
+                elif p.grad is not None:
+                    p.grad = filled_like(p.grad, 0.0)
 
     # -- groups -------------------------------------------------------------------------------------------------
 

@@ -1,11 +1,14 @@
-"""The base of all schedules, and how they check their settings. May import errors and the optimizers' base."""
+"""The base of all schedules, and how they check their settings. May import errors, hostwork, optimizer."""
 
 from __future__ import annotations
 
+import copy
+import functools
 import warnings
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ArgumentError, CheckpointError, DTypeError
+from ...hostwork import each_time
 from ...tensor import describe
 from ..optimizer import Optimizer
 
@@ -48,6 +51,24 @@ class LRScheduler:
         self.last_epoch = last_epoch
         self.start()
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "step" in cls.__dict__:
+            cls.step = on_the_host(cls.step)  # type: ignore[method-assign]
+
+    def standing(self) -> Callable[[], None]:
+        """What goes back to where the schedule and the rates stand now."""
+        groups = self.optimizer.param_groups
+        state = copy.deepcopy(self.state_dict())
+        options = [{key: value for key, value in group.items() if key != "params"} for group in groups]
+
+        def undo() -> None:
+            self.load_state_dict(state)
+            for group, old in zip(groups, options, strict=True):
+                group.update(old)
+
+        return undo
+
     def start(self) -> None:
         """Set the rates of the first epoch."""
         self._step_count = 0
@@ -63,7 +84,7 @@ class LRScheduler:
             warnings.warn(
                 f"{type(self).__name__}.step() came before the optimizer's first step(), so the first learning rate "
                 "is never used: call optimizer.step() first",
-                stacklevel=2,
+                stacklevel=5,  # past the layers that make this work of the host
             )
         self._step_count += 1
         self.move_to(self.last_epoch + 1 if epoch is None else epoch, jump=epoch is not None)
@@ -111,6 +132,19 @@ class LRScheduler:
                 f"missing {sorted(known - state_dict.keys())}, unexpected {sorted(state_dict.keys() - known)}"
             )
         self.__dict__.update(state_dict)
+
+
+def on_the_host(step: Callable[..., None]) -> Callable[..., None]:
+    """A schedule's `step` as work of the host: a compiled training step does it at each call."""
+
+    @functools.wraps(step)
+    def call(self: LRScheduler, *args: Any, **kwargs: Any) -> None:
+        each_time(lambda: step(self, *args, **kwargs), self.standing)
+
+    return call
+
+
+LRScheduler.step = on_the_host(LRScheduler.step)  # type: ignore[method-assign]
 
 
 def check_optimizer(scheduler: LRScheduler, optimizer: Any) -> Optimizer:

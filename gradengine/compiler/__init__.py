@@ -1,0 +1,190 @@
+"""`jit`: a step traced once, and run as one compiled program from then on.
+
+    tracing   runs the step with symbols for arrays and records every op
+    graph     what was recorded: typed equations that print and typecheck
+    simplify  passes that leave out what need not be computed
+    program   inputs found and outputs put back at each call
+    replay    the graph run kernel by kernel
+
+This file has what users meet: `jit`, and the step that it returns.
+"""
+
+from __future__ import annotations
+
+import collections
+import functools
+import inspect
+import threading
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import backend as backends
+from ..dispatch import mode
+from ..errors import ArgumentError, DTypeError
+from ..hostwork import current
+from ..tensor import Tensor, constant, describe
+from . import tree
+from .program import Program, StaleError
+from .replay import Replay
+from .simplify import simplify
+from .tracing import Trace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+CacheInfo = collections.namedtuple("CacheInfo", "hits misses maxsize currsize")
+MOST_PROGRAMS = 64
+
+
+class Step:
+    """What `jit` returns: call it as you would call the function."""
+
+    def __init__(self, function: Callable[..., Any], static_argnames: tuple[str, ...], maxsize: int) -> None:
+        functools.update_wrapper(self, function, updated=())
+        self.function, self.static, self.maxsize = function, static_argnames, maxsize
+        self.signature = inspect.signature(function) if static_argnames else None
+        self.programs: collections.OrderedDict[Any, list[Program]] = collections.OrderedDict()
+        self.hits = self.misses = 0
+        self.lock = threading.RLock()
+
+    def __repr__(self) -> str:
+        return f"<jit {getattr(self.function, '__qualname__', self.function)}>"
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return self if instance is None else functools.partial(self, instance)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if current.trace is not None:
+            return self.function(*args, **kwargs)  # a part of the step that is being traced
+        program, arguments = self.find(args, kwargs)
+        try:
+            return program.run(arguments)
+        except StaleError:
+            with self.lock:
+                return self.compile(args, kwargs)[0].run(arguments)
+
+    def find(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Program, list[Any]]:
+        """The program for these arguments, and the Tensors and numbers among them."""
+        with self.lock:
+            key, arguments, _, _ = self.take_apart(args, kwargs)
+            known = self.programs.get(key)
+            if known is not None:
+                for program in known:
+                    if program.guard.holds(arguments):
+                        self.hits += 1
+                        self.programs.move_to_end(key)
+                        return program, arguments
+            return self.compile(args, kwargs)
+
+    def take_apart(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, list[Any], list[Any], Any]:
+        """What tells programs apart, the Tensors and numbers among the arguments, all leaves, and their structure."""
+        leaves: list[Any] = []
+        structure = tree.flatten((args, kwargs), leaves)
+        fixed = self.fixed_leaves(args, kwargs) if self.signature is not None else ()
+        kinds: list[Any] = []
+        arguments: list[Any] = []
+        places: dict[int, int] = {}
+        for leaf in leaves:
+            if isinstance(leaf, np.ndarray):
+                leaf = constant(leaf, backends.for_device(None))
+            if isinstance(leaf, Tensor):
+                array = leaf.array
+                place = places.setdefault(id(leaf), len(arguments))
+                kinds.append((array.shape, array.dtype, leaf.op, place) if hasattr(array, "shape") else (leaf.dtype,))
+                arguments.append(leaf)
+            elif (type(leaf) is float or type(leaf) is int) and id(leaf) not in fixed:
+                kinds.append(type(leaf))
+                arguments.append(leaf)
+            else:
+                try:
+                    hash(leaf)
+                    kinds.append((type(leaf), leaf))
+                except TypeError:
+                    raise DTypeError(
+                        f"jit: the argument {describe(leaf)} is neither made of Tensors, numbers, tuples, lists, dicts "
+                        "and dataclasses nor hashable; pass its Tensors, or let the step find it as a variable"
+                    ) from None
+        key = (structure, tuple(kinds), mode.recording, backends.for_device(None).name)
+        return key, arguments, leaves, structure
+
+    def fixed_leaves(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> set[int]:
+        """Which numbers are to be built in, by identity."""
+        leaves: list[Any] = []
+        bound = self.signature.bind(*args, **kwargs)  # type: ignore[union-attr]
+        for name in self.static:
+            if name in bound.arguments:
+                tree.flatten(bound.arguments[name], leaves)
+        return {id(leaf) for leaf in leaves}
+
+    def compile(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Program, list[Any]]:
+        """Trace and compile the step for these arguments."""
+        key, arguments, leaves, structure = self.take_apart(args, kwargs)
+        program = self.trace(arguments, leaves, structure)
+        self.misses += 1
+        known = self.programs.setdefault(key, [])
+        known.insert(0, program)
+        self.programs.move_to_end(key)
+        while sum(map(len, self.programs.values())) > self.maxsize:
+            oldest = next(iter(self.programs))
+            self.programs[oldest].pop()
+            if not self.programs[oldest]:
+                del self.programs[oldest]
+        return program, arguments
+
+    def trace(self, arguments: list[Any], leaves: list[Any], structure: Any) -> Program:
+        """The program for these arguments."""
+        backend = backends.for_device(None)
+        trace = Trace(backend, arguments)
+        with trace.running():
+            given = iter(range(len(arguments)))
+            isargument = lambda leaf: isinstance(leaf, (Tensor, np.ndarray)) or type(leaf) in (int, float)
+            traced = [trace.argument(next(given)) if isargument(leaf) else leaf for leaf in leaves]
+            args, kwargs = tree.unflatten(structure, iter(traced))
+            result = self.function(*args, **kwargs)
+            program = Program(trace, result, arguments, backend)
+        graph = simplify(program.traced)
+        program.finish(graph, Replay(graph, backend))
+        return program
+
+    def cache_info(self) -> CacheInfo:
+        """Calls that found a program, calls that had to compile one, how many are kept at most, and are kept now."""
+        with self.lock:
+            return CacheInfo(self.hits, self.misses, self.maxsize, sum(map(len, self.programs.values())))
+
+    def cache_clear(self) -> None:
+        """Forget all programs."""
+        with self.lock:
+            self.programs.clear()
+            self.hits = self.misses = 0
+
+
+def jit(
+    function: Callable[..., Any] | None = None,
+    *,
+    static_argnames: str | Iterable[str] = (),
+    maxsize: int = MOST_PROGRAMS,
+) -> Any:
+    """Compile a step: forward, backward and update, as one program.
+
+    >>> import gradengine as ge
+    >>> weight = ge.tensor([1.0, 2.0], requires_grad=True)
+    >>> optimizer = ge.optim.SGD([weight], lr=0.25)
+    >>> @ge.jit
+    ... def step(x):
+    ...     loss = ((weight - x) ** 2).sum()
+    ...     optimizer.zero_grad()
+    ...     loss.backward()
+    ...     optimizer.step()
+    ...     return loss
+    >>> [round(step(ge.tensor([3.0, 3.0])).item(), 4) for _ in range(3)]
+    [5.0, 1.25, 0.3125]
+    """
+    if function is None:
+        return functools.partial(jit, static_argnames=static_argnames, maxsize=maxsize)
+    if not callable(function):
+        raise DTypeError(f"jit: takes a function, got {describe(function)}")
+    names = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
+    if maxsize < 1:
+        raise ArgumentError(f"jit: maxsize must be at least 1, got {maxsize}")
+    return Step(function, names, maxsize)

@@ -1,0 +1,162 @@
+"""A traced step as a program: where its inputs are found at each call, and where its outputs go.
+
+May import graph, simplify, tracing, tree, replay, and backend, hostwork and tensor.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..tensor import Tensor, constant
+from . import tree
+from .graph import Graph, typecheck
+from .tracing import ARRAY, Source, Trace, Traced
+
+if TYPE_CHECKING:
+    from .. import backend as backends
+
+
+class StaleError(Exception):
+    """What the host decides at each call has become of another kind than it was in the trace."""
+
+
+class Guard:
+    """What must be as it was in the trace for the program to be right."""
+
+    def __init__(self, trace: Trace, arguments: list[Any]) -> None:
+        lifted = [(trace.origins[key], trace.tensors[key]) for key in trace.lifted]
+        self.tensors = [
+            (source, t.op, symbol.var.shape, symbol.var.dtype)
+            for (source, t), symbol in zip(lifted, trace.lifted.values(), strict=True)
+            if source.kind != "argument"
+        ]
+        self.no_grad = [trace.source_of(trace.tensors[key]) for key, grad in trace.grads_read.items() if grad is None]
+        self.grads = [trace.source_of(trace.tensors[key]) for key, grad in trace.grads_read.items() if grad is not None]
+        self.modes = list(trace.modes.values())
+
+    def holds(self, arguments: list[Any]) -> bool:
+        """Whether the program fits what is there now."""
+        for module, training in self.modes:
+            if module.training is not training:
+                return False
+        for source in self.no_grad:
+            if find(source, arguments).grad is not None:
+                return False
+        for source in self.grads:
+            if find(source, arguments).grad is None:
+                return False
+        for source, op, shape, dtype in self.tensors:
+            t = find(source, arguments)
+            array = t.array
+            if t.op is not op or array.shape != shape or array.dtype != dtype:
+                return False
+        return True
+
+
+def find(source: Source, arguments: list[Any]) -> Any:
+    """The Tensor (or number) at a source."""
+    if source.kind == "tensor":
+        return source.tensor
+    if source.kind == "argument":
+        return arguments[source.place]
+    return find(source.owner, arguments).grad  # type: ignore[arg-type]
+
+
+class Program:
+    """A compiled step for arguments of one kind. `run(arguments)` does what the step does."""
+
+    def __init__(self, trace: Trace, result: Any, arguments: list[Any], backend: backends.Backend) -> None:
+        self.backend, self.lock = backend, threading.RLock()
+        self.guard = Guard(trace, arguments)
+        self.host, self.sources = trace.host, trace.sources
+        self.keep = list(trace.tensors.values())
+        graph = trace.graph
+        leaves: list[Any] = []
+        self.structure = tree.flatten(result, leaves)
+        self.results = [self.result(trace, leaf) for leaf in leaves]
+        self.states: list[tuple[Source, int]] = []  # where an output becomes the array of a Tensor from outside
+        for key, array in trace.arrays.items():
+            if array is not trace.lifted[key]:
+                self.states.append((trace.origins[key], self.output(trace, array)))
+        self.grads: list[tuple[Source, Any]] = []  # where an output becomes a gradient; None is none
+        for key, grad in trace.grads.items():
+            made = None if grad is None else self.result(trace, grad)
+            self.grads.append((trace.source_of(trace.tensors[key]), made))
+        trace.graph = Graph([], {}, [], [])
+        self.traced = typecheck(graph)
+
+    def output(self, trace: Trace, array: Any) -> int:
+        """The place among the graph's outputs of what a Tensor has been given."""
+        trace.graph.outputs.append(array.var if type(array) is Traced else array)
+        return len(trace.graph.outputs) - 1
+
+    def result(self, trace: Trace, leaf: Any) -> tuple[str, Any]:
+        """How a leaf of the result is made at each call."""
+        if not isinstance(leaf, Tensor):
+            if isinstance(leaf, Traced):
+                return "array", self.output(trace, leaf)
+            return "fixed", leaf
+        array = ARRAY.__get__(leaf)
+        if type(array) is Traced:
+            return "tensor", self.output(trace, array)
+        if isinstance(array, (np.ndarray, np.generic)):
+            return "same", trace.source_of(leaf)
+        return "tensor", self.output(trace, array)
+
+    def finish(self, graph: Graph, executor: Any) -> None:
+        """Take the graph and what runs it."""
+        self.graph, self.executor = graph, executor
+
+    # -- running ------------------------------------------------------------------------------------------------
+
+    def run(self, arguments: list[Any]) -> Any:
+        """One call. Raises StaleError, with nothing done, when the host's part has become of another kind."""
+        with self.lock:
+            host = self.host_values()
+            values = [self.value(source, arguments, host) for source in self.sources]
+            outputs = self.executor.run(values)
+            return self.write(outputs, arguments)
+
+    def host_values(self) -> list[Any]:
+        """Do the host's part of a call; the inputs that it gives, the first one last."""
+        found: list[list[Any]] = []
+        undo = []
+        for work in self.host:
+            undo.append(work.restore())
+            values = work.run()
+            if values is None:
+                for back in reversed(undo):
+                    back()
+                raise StaleError
+            found.append(values[::-1])
+        return found
+
+    def value(self, source: Source, arguments: list[Any], host: list[Any]) -> Any:
+        """The array or number that an input has at this call."""
+        if source.kind == "host":
+            return host[source.place].pop()
+        found = find(source, arguments)
+        return found.array if isinstance(found, Tensor) else found
+
+    def write(self, outputs: list[Any], arguments: list[Any]) -> Any:
+        """Give Tensors from outside what they were given in the trace, and return the result."""
+        leaves = [self.leaf(made, outputs, arguments) for made in self.results]
+        grads = [(source, made and self.leaf(made, outputs, arguments)) for source, made in self.grads]
+        targets = [(find(source, arguments), outputs[place]) for source, place in self.states]
+        for t, grad in [(find(source, arguments), grad) for source, grad in grads]:
+            t.grad = grad
+        for t, array in targets:
+            t.array = array
+        return tree.unflatten(self.structure, iter(leaves))
+
+    def leaf(self, made: tuple[str, Any], outputs: list[Any], arguments: list[Any]) -> Any:
+        """A leaf of the result, or a gradient."""
+        kind, what = made
+        if kind == "fixed":
+            return what
+        if kind == "same":
+            return find(what, arguments)
+        return constant(outputs[what], self.backend) if kind == "tensor" else outputs[what]

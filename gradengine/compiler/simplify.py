@@ -1,0 +1,154 @@
+"""Passes that make a graph smaller without changing a bit of what it computes.
+
+A pass takes a graph and returns one; `simplify` runs all of them in turn and typechecks after each. May import graph
+and NumPy.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .graph import Equation, Graph, Var, typecheck
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Listener = Callable[[str, Graph], None]
+
+RANDOM_READS = 1 << 12  # the largest constant, in bytes, that is compared with others
+MOVES = frozenset(("reshape", "permute_dims", "broadcast_to", "expand_dims", "squeeze", "matrix_transpose", "swapaxes"))
+
+
+def simplify(graph: Graph, listen: Listener | None = None) -> Graph:
+    """The graph after all passes; `listen(name, graph)` is told of each."""
+    for name, run in PASSES.items():
+        graph = typecheck(run(graph), infer, name)
+        if listen is not None:
+            listen(name, graph)
+    return graph
+
+
+def infer(equation: Equation) -> Var | None:
+    """What an equation makes, for the ops whose rule is that of broadcasting."""
+    if equation.op.kind != "pointwise":
+        return None
+    shapes = [x.shape for x in equation.variables()]
+    return Var(np.broadcast_shapes(*shapes), equation.out.dtype)
+
+
+def rewrite(graph: Graph, change: Callable[[Equation], Any]) -> Graph:
+    """The graph with each equation replaced by `change(equation)`: itself, another, or what its output equals."""
+    found: dict[Var, Any] = {}
+    equations = []
+
+    def current(x: Any) -> Any:
+        return found.get(x, x) if isinstance(x, Var) else x
+
+    for e in graph.equations:
+        inputs = tuple([current(x) for x in e.inputs])
+        result = change(e if inputs == e.inputs else Equation(e.op, inputs, e.params, e.out))
+        if isinstance(result, Equation):
+            equations.append(result)
+        else:
+            found[e.out] = result
+    return Graph(graph.inputs, graph.constants, equations, [current(x) for x in graph.outputs])
+
+
+# -- the passes ---------------------------------------------------------------------------------------------------
+
+
+def drop_dead_code(graph: Graph) -> Graph:
+    """Without the equations and constants that nothing reads."""
+    needed = {x for x in graph.outputs if isinstance(x, Var)}
+    kept = []
+    for e in reversed(graph.equations):
+        if e.out in needed:
+            kept.append(e)
+            needed.update(e.variables())
+    constants = {var: value for var, value in graph.constants.items() if var in needed}
+    return Graph(graph.inputs, constants, kept[::-1], graph.outputs)
+
+
+def merge_constants(graph: Graph) -> Graph:
+    """Equal small constants as one."""
+    first: dict[Any, Var] = {}
+    replaced: dict[Var, Var] = {}
+    for var, value in graph.constants.items():
+        if var.nbytes <= RANDOM_READS:
+            key = (var.shape, var.dtype, np.asarray(value).tobytes())
+            replaced[var] = first.setdefault(key, var)
+    known = {var: value for var, value in graph.constants.items() if replaced.get(var, var) is var}
+    change = lambda x: replaced.get(x, x) if isinstance(x, Var) else x
+    equations = [Equation(e.op, tuple([change(x) for x in e.inputs]), e.params, e.out) for e in graph.equations]
+    return Graph(graph.inputs, known, equations, [change(x) for x in graph.outputs])
+
+
+def merge_common(graph: Graph) -> Graph:
+    """Equal equations as one. Draws are no exception: each has a state of its own among its inputs."""
+    seen: dict[Any, Var] = {}
+
+    def change(e: Equation) -> Any:
+        try:
+            key = (e.op, tuple([x if isinstance(x, Var) else (type(x), repr(x)) for x in e.inputs]), frozen(e.params))
+            return seen[key] if key in seen else (seen.setdefault(key, e.out), e)[1]
+        except TypeError:  # metadata that cannot be compared
+            return e
+
+    return rewrite(graph, change)
+
+
+def frozen(params: dict[str, Any]) -> Any:
+    """Metadata as a key; 1, 1.0 and True are three things."""
+    return tuple([(name, type(value), value) for name, value in sorted(params.items())])
+
+
+def apply_identities(graph: Graph) -> Graph:
+    """Without ops that change nothing: x * 1, x / 1, -(-x), casts to the own dtype, moves to the own shape."""
+    definitions = graph.definitions()
+
+    def scalar(x: Any) -> Any:
+        """The number that an operand is at each of its elements, if it is a constant with one value."""
+        if isinstance(x, Var):
+            value = graph.constants.get(x)
+            return value.item() if value is not None and value.size == 1 else None
+        return x
+
+    def change(e: Equation) -> Any:
+        inputs, out = e.inputs, e.out
+        same = lambda x: isinstance(x, Var) and not x.weak and (x.shape, x.dtype) == (out.shape, out.dtype)
+        if e.name in ("multiply", "divide") and same(inputs[0]) and is_one(scalar(inputs[1])):
+            return inputs[0]
+        if e.name == "multiply" and same(inputs[1]) and is_one(scalar(inputs[0])):
+            return inputs[1]
+        if e.name in ("astype", "sum_to", "positive", "clone", "detach") and same(inputs[0]):
+            return inputs[0]
+        if e.name in MOVES and same(inputs[0]) and e.name not in ("permute_dims", "matrix_transpose", "swapaxes"):
+            return inputs[0]
+        before = definitions.get(inputs[0]) if inputs and isinstance(inputs[0], Var) else None
+        if e.name == "negative" and before is not None and before.name == "negative":
+            return before.inputs[0]
+        if e.name == "reshape" and before is not None and before.name in ("reshape", "expand_dims", "squeeze"):
+            source = before.inputs[0]
+            return source if same(source) else Equation(e.op, (source,), e.params, out)
+        if e.name == "matrix_transpose" and before is not None and before.name == "matrix_transpose":
+            return before.inputs[0]
+        return e
+
+    return rewrite(graph, change)
+
+
+def is_one(x: Any) -> bool:
+    """True for the number 1."""
+    return x is not None and not isinstance(x, bool) and x == 1
+
+
+PASSES: dict[str, Callable[[Graph], Graph]] = {
+    "dead code": drop_dead_code,
+    "merge constants": merge_constants,
+    "identities": apply_identities,
+    "common subexpressions": merge_common,
+    "identities again": apply_identities,
+    "dead code again": drop_dead_code,
+}

@@ -1,0 +1,544 @@
+"""The trace: run a step once, with symbols in the place of arrays, and note every op as an equation.
+
+While a trace runs in a thread, `Tensor.array`, `Tensor.backend` and `Tensor.grad` answer that thread through it. A
+Tensor from outside becomes an input the first time somebody looks at its array; what it is given then stands in the
+trace alone, so the Tensor itself keeps its value until the compiled program has run, and whatever happens to the
+trace, nothing is lost. Symbols carry values, so that shapes and dtypes, and errors, are those of an eager run.
+
+May import graph, backend, dispatch, tensor, hostwork and errors.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import linecache
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import backend as backends
+from ..errors import GraphError, TraceError
+from ..hostwork import current, outside
+from ..tensor import LEAF, Op, Tensor, constant
+from .graph import Equation, Graph, Var
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+NUMBERS = (bool, int, float)
+ARRAY, BACKEND, GRAD = (Tensor.__dict__[name] for name in ("array", "backend", "grad"))
+
+
+class Traced:
+    """What stands for an array during a trace: the variable, and the value that it has in this run."""
+
+    __slots__ = ("trace", "value", "var")
+
+    def __init__(self, trace: Trace, var: Var, value: Any) -> None:
+        self.trace, self.var, self.value = trace, var, value
+
+    shape = property(lambda self: self.var.shape)
+    dtype = property(lambda self: self.var.dtype)
+    size = property(lambda self: self.var.size)
+    nbytes = property(lambda self: self.var.nbytes)
+    ndim = property(lambda self: len(self.var.shape))
+    __hash__ = object.__hash__
+
+    def __repr__(self) -> str:
+        return f"<traced {self.var!r}>"
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if method == "__call__" and not kwargs and ufunc.__name__ in backends.ALL_OPS:
+            return getattr(self.trace.backend, ufunc.__name__)(*inputs)
+        return self.trace.call(getattr(ufunc, method), inputs, kwargs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        return self.trace.call(function, args, kwargs)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.trace.backend.getitem(self, index=index if type(index) is tuple else (index,))
+
+    def __bool__(self) -> bool:
+        return bool(self.trace.backend.to_numpy(self))
+
+    def __float__(self) -> float:
+        return float(self.trace.backend.to_numpy(self))
+
+
+def attach_operators() -> None:
+    """Give Traced Python's operators: each is the op that a Tensor has for it."""
+    binary = {"add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide", "pow": "pow", "mod": "remainder"}
+    binary |= {"floordiv": "floor_divide", "matmul": "matmul", "and": "bitwise_and", "or": "bitwise_or"}
+    compared = {"lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal", "eq": "equal"}
+    for dunder, name in (binary | compared | {"ne": "not_equal", "xor": "bitwise_xor"}).items():
+        setattr(Traced, f"__{dunder}__", lambda a, b, name=name: getattr(a.trace.backend, name)(a, b))
+        if dunder not in compared:
+            setattr(Traced, f"__r{dunder}__", lambda a, b, name=name: getattr(a.trace.backend, name)(b, a))
+    for dunder, name in {"neg": "negative", "abs": "abs", "invert": "bitwise_invert", "pos": "positive"}.items():
+        setattr(Traced, f"__{dunder}__", lambda a, name=name: getattr(a.trace.backend, name)(a))
+
+
+attach_operators()
+
+
+# -- the backend that records -------------------------------------------------------------------------------------
+
+
+class Table(dict):
+    """op -> what records it, made when it is first asked for."""
+
+    def __init__(self, trace: Trace) -> None:
+        super().__init__()
+        self.trace = trace
+
+    def __missing__(self, op: Op) -> Callable[..., Any]:
+        trace = self.trace
+        if op.kind == "composite":
+            made = lambda *args, **params: op.body(trace.backend, *args, **params)  # type: ignore[misc]
+        else:
+            made = lambda *args, **params: trace.emit(op, args, params)
+        self[op] = made
+        return made
+
+
+class TracingBackend:
+    """The backend of every Tensor in a trace: its table records equations, and computes with the real one."""
+
+    small = float("inf")
+
+    def __init__(self, trace: Trace, real: backends.Backend) -> None:
+        self.trace, self.real = trace, real
+        self.name, self.device = real.name, real.device
+        self.table = Table(trace)
+        self.rules: dict[Any, Any] = {}
+        self.quiet, self.asarray, self.exportable = real.quiet, real.asarray, real.exportable
+
+    def __getattr__(self, name: str) -> Any:
+        op = backends.ALL_OPS.get(name)
+        if op is None:
+            raise AttributeError(name)
+        return self.table[op]
+
+    def new_ones(self, shape: tuple[int, ...], dtype: Any) -> Any:
+        """Ones, which are constants of the program."""
+        return self.real.new_ones(shape, dtype)
+
+    def cast(self, array: Any, dtype: Any) -> Any:
+        """The array in another dtype."""
+        if type(array) is not Traced:
+            return self.real.cast(array, dtype)
+        return array if array.dtype == dtype and not array.var.weak else self.astype(array, dtype=np.dtype(dtype))
+
+    def to_numpy(self, array: Any) -> Any:
+        """A value that the host asks for: there is one only if it is the same at every call."""
+        if type(array) is not Traced:
+            return self.real.to_numpy(array)
+        if array.var in self.trace.constants:
+            return self.real.to_numpy(array.value)
+        raise value_error()
+
+    def duplicate(self, array: Any) -> Any:
+        """A copy; symbols are values, so there is nothing to copy."""
+        return array if type(array) is Traced else self.real.duplicate(array)
+
+    def writable(self, array: Any) -> bool:
+        """False: every change makes a new symbol."""
+        return False
+
+
+# -- the trace ----------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, eq=False, slots=True)
+class Source:
+    """Where a program finds an input, or puts an output: a Tensor, argument `place`, or the gradient of `owner`."""
+
+    kind: str  # "tensor", "argument", "grad", "host"
+    tensor: Tensor | None = None
+    place: int = 0
+    owner: Source | None = None
+
+
+class HostWork:
+    """Work that is done on the host at each call, and which parts of its result are inputs of the program.
+
+    `paths` lead to those. What is at `fixed`, and that the dicts at `same` are one object, was built into the program.
+    """
+
+    def __init__(self, work: Callable[[], Any], restore: Callable[[], Callable[[], None]]) -> None:
+        self.work, self.restore, self.undo = work, restore, restore()
+        self.paths: list[tuple[Any, ...]] = []
+        self.fixed: list[tuple[tuple[Any, ...], Any]] = []
+        self.same: list[tuple[tuple[Any, ...], tuple[Any, ...]]] = []
+
+    def run(self) -> list[Any] | None:
+        """Do the work. Returns the inputs, or None when the rest of the result has changed since the trace."""
+        result = self.work()
+        for path, value in self.fixed:
+            if follow(result, path) != value:
+                return None
+        for path, other in self.same:
+            if follow(result, path) is not follow(result, other):
+                return None
+        return [follow(result, path) for path in self.paths]
+
+
+def follow(value: Any, path: tuple[Any, ...]) -> Any:
+    """What is at the end of a path of indices and keys."""
+    for key in path:
+        value = value[key]
+    return value
+
+
+class Trace:
+    """One run of a step. `arguments` are the Tensors and numbers among its arguments, in order.
+
+    After the run, `graph` holds the equations, `sources` says for each input where it comes from, and `arrays` and
+    `grads` what Tensors from outside have been given.
+    """
+
+    def __init__(self, real: backends.Backend, arguments: list[Any]) -> None:
+        self.real = real
+        self.backend: Any = TracingBackend(self, real)
+        self.graph = Graph([], {}, [], [])
+        self.constants = self.graph.constants
+        self.sources: list[Source] = []
+        self.host: list[HostWork] = []
+        self.tensors: dict[int, Tensor] = {}  # all from outside that the step has met; they stay alive with it
+        self.arguments = arguments
+        self.origins: dict[int, Source] = {
+            id(t): Source("argument", t, i) for i, t in reversed([*enumerate(arguments)]) if isinstance(t, Tensor)
+        }
+        self.lifted: dict[int, Traced] = {}
+        self.arrays: dict[int, Traced] = {}
+        self.grads: dict[int, Tensor | None] = {}
+        self.grads_read: dict[int, Tensor | None] = {}
+        self.modes: dict[int, tuple[Any, bool]] = {}
+
+    def argument(self, place: int) -> Tensor:
+        """What the step is given as an argument: a Tensor as it is, a number as a Tensor that has none yet."""
+        given = self.arguments[place]
+        if isinstance(given, Tensor):
+            return given
+        return constant(self.input(Source("argument", place=place), given), self.real)
+
+    # -- what runs ----------------------------------------------------------------------------------------------
+
+    def emit(self, op: Op, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
+        """Run an op and note it; one whose inputs are all constants is a constant itself."""
+        if op.shaped_by_data is not None and op.shaped_by_data(params):
+            raise shape_error(op)
+        kernel = self.real.table[op] if op in self.real.table or op.body is None else op.body
+        values = [a.value if type(a) is Traced else a for a in args]
+        value = kernel(*values, **params)
+        if isinstance(value, np.generic) and all([type(v) in NUMBERS for v in values]) and values:
+            value = value.item()  # arithmetic of Python numbers, which leaves the dtype to the arrays they meet
+        return self.note(op, args, params, value)
+
+    def call(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Run a NumPy function that a rule of the user's own calls on raw arrays, and note it as an op of its own."""
+        found: list[Any] = []
+        shape = collect((args, kwargs), found)
+
+        def body(*arrays: Any) -> Any:
+            positional, named = rebuild(shape, list(arrays))
+            return function(*positional, **named)
+
+        op = Op(f"numpy.{getattr(function, '__name__', 'function')}", kind="call", body=body)
+        return self.note(op, tuple(found), {}, body(*[a.value for a in found]))
+
+    def note(self, op: Op, args: tuple[Any, ...], params: dict[str, Any], value: Any) -> Any:
+        """The symbol for an op's result."""
+        known = [a.var in self.constants for a in args if type(a) is Traced]
+        if all(known):
+            return self.constant(value)
+        inputs = tuple(
+            [a.var if type(a) is Traced else a if type(a) in NUMBERS else self.constant(a).var for a in args]
+        )
+        out = var_of(value)
+        self.graph.equations.append(Equation(op, inputs, params, out))
+        return Traced(self, out, value)
+
+    def constant(self, value: Any) -> Any:
+        """The symbol for an array that is the same at each call; a Python number stays what it is."""
+        if type(value) in NUMBERS:
+            return value
+        value = np.asarray(value)
+        var = Var(value.shape, value.dtype)
+        self.constants[var] = value
+        return Traced(self, var, value)
+
+    def input(self, source: Source, value: Any) -> Traced:
+        """The symbol for an input."""
+        symbol = Traced(self, var_of(value), value)
+        self.graph.inputs.append(symbol.var)
+        self.sources.append(source)
+        return symbol
+
+    def host_work(self, work: Callable[[], Any], restore: Callable[[], Callable[[], None]]) -> Any:
+        """Do the host's work, note it, and give symbols for the floats and arrays that it returns."""
+        noted, place = HostWork(work, restore), len(self.host)
+        self.host.append(noted)
+        with outside():
+            result = work()
+        shared: dict[int, tuple[Any, tuple[Any, ...]]] = {}
+
+        def symbols(value: Any, path: tuple[Any, ...]) -> Any:
+            if isinstance(value, dict):
+                if id(value) in shared:
+                    made, first = shared[id(value)]
+                    noted.same.append((path, first))
+                    return made
+                made = {key: symbols(item, (*path, key)) for key, item in value.items()}
+                shared[id(value)] = made, path
+                return made
+            if isinstance(value, (tuple, list)):
+                return type(value)(symbols(item, (*path, i)) for i, item in enumerate(value))
+            if type(value) is float or isinstance(value, np.ndarray):
+                noted.paths.append(path)
+                return self.input(Source("host", place=place), value)
+            noted.fixed.append((path, value))
+            return value
+
+        return symbols(result, ())
+
+    # -- Tensors, as the thread of the trace sees them ----------------------------------------------------------
+
+    def array_of(self, t: Tensor) -> Any:
+        """What `t.array` is."""
+        array = ARRAY.__get__(t)
+        if type(array) is Traced:
+            if array.trace is not self:
+                raise GraphError("jit: this Tensor is left over from an earlier trace, in which it had no value")
+            return array
+        if not isinstance(array, (np.ndarray, np.generic)) and not hasattr(array, "__array_interface__"):
+            return array  # a Python number, or several arrays that belong to one node
+        found = self.arrays.get(id(t))
+        return self.lift(t, array) if found is None else found
+
+    def lift(self, t: Tensor, array: Any) -> Traced:
+        """Make a Tensor from outside an input."""
+        if t.op is not None and t.op is not LEAF:
+            raise GraphError(
+                f"jit: the step reads a Tensor of shape {t.shape} that was computed by {t.op.name} outside, with a "
+                "graph that cannot be followed in here; pass it as .detach(), or compute it inside the step"
+            )
+        source = self.origins.get(id(t)) or Source("tensor", t)
+        symbol = self.input(source, array)
+        self.tensors[id(t)] = t
+        self.origins[id(t)], self.lifted[id(t)], self.arrays[id(t)] = source, symbol, symbol
+        return symbol
+
+    def give_array(self, t: Tensor, array: Any) -> None:
+        """`t.array = array`."""
+        if isinstance(array, (np.ndarray, np.generic)):
+            array = self.constant(array)
+        if self.is_from_outside(t):
+            if id(t) not in self.arrays:
+                self.lift(t, ARRAY.__get__(t))
+            self.arrays[id(t)] = array
+        else:
+            ARRAY.__set__(t, array)
+
+    def is_from_outside(self, t: Tensor) -> bool:
+        """False for a Tensor that the step itself has made."""
+        try:
+            array = ARRAY.__get__(t)
+        except AttributeError:
+            return False
+        return isinstance(array, (np.ndarray, np.generic))
+
+    def grad_of(self, t: Tensor) -> Any:
+        """What `t.grad` is."""
+        if not self.is_from_outside(t):
+            return GRAD.__get__(t)
+        if id(t) in self.grads:
+            return self.grads[id(t)]
+        grad = GRAD.__get__(t)
+        self.tensors[id(t)] = t
+        self.grads_read[id(t)] = grad
+        if grad is not None:
+            self.origins.setdefault(id(grad), Source("grad", grad, owner=self.source_of(t)))
+        return grad
+
+    def give_grad(self, t: Tensor, grad: Any) -> None:
+        """`t.grad = grad`."""
+        if self.is_from_outside(t):
+            self.tensors[id(t)] = t
+            self.grads[id(t)] = grad
+        else:
+            GRAD.__set__(t, grad)
+
+    def source_of(self, t: Tensor) -> Source:
+        """Where a Tensor from outside is found."""
+        return self.origins.setdefault(id(t), Source("tensor", t))
+
+    def note_mode(self, module: Any) -> None:
+        """Remember the mode that a module ran in: in another, another program is right."""
+        self.modes[id(module)] = (module, module.training)
+
+    # -- running ------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """The block whose ops are traced. When it is left, the host stands where it stood before."""
+        with tracing_lock, np.errstate(all="ignore"):
+            install()
+            current.trace = self
+            try:
+                yield
+            finally:
+                current.trace = None
+                uninstall()
+                for work in reversed(self.host):
+                    work.undo()
+
+
+def var_of(value: Any) -> Var:
+    """The variable for a value."""
+    if type(value) in NUMBERS:
+        return Var((), np.asarray(value).dtype, weak=True)
+    return Var(np.shape(value), value.dtype)
+
+
+def collect(value: Any, found: list[Any]) -> Any:
+    """A structure with places in place of symbols, which go to `found`."""
+    if type(value) is Traced:
+        found.append(value)
+        return Place
+    if isinstance(value, (tuple, list)):
+        return [type(value), *(collect(item, found) for item in value)]
+    if isinstance(value, dict):
+        return [dict, *((key, collect(item, found)) for key, item in value.items())]
+    return Fixed(value)
+
+
+class Place:
+    """The place of a symbol in a structure."""
+
+
+@dataclasses.dataclass(slots=True)
+class Fixed:
+    """A value that is the same at each call."""
+
+    value: Any
+
+
+def rebuild(shape: Any, arrays: list[Any]) -> Any:
+    """The structure that `collect` took apart, with arrays in the places."""
+    if shape is Place:
+        return arrays.pop(0)
+    if isinstance(shape, Fixed):
+        return shape.value
+    kind, *items = shape
+    if kind is dict:
+        return {key: rebuild(item, arrays) for key, item in items}
+    return kind(rebuild(item, arrays) for item in items)
+
+
+# -- Tensor's attributes while any trace runs ---------------------------------------------------------------------
+
+tracing_lock = threading.RLock()
+
+
+def get_array(t: Tensor) -> Any:
+    return ARRAY.__get__(t) if current.trace is None else current.trace.array_of(t)
+
+
+def set_array(t: Tensor, array: Any) -> None:
+    ARRAY.__set__(t, array) if current.trace is None else current.trace.give_array(t, array)
+
+
+def get_backend(t: Tensor) -> Any:
+    backend, trace = BACKEND.__get__(t), current.trace
+    return backend if trace is None or backend.device != trace.real.device else trace.backend
+
+
+def get_grad(t: Tensor) -> Any:
+    return GRAD.__get__(t) if current.trace is None else current.trace.grad_of(t)
+
+
+def set_grad(t: Tensor, grad: Any) -> None:
+    GRAD.__set__(t, grad) if current.trace is None else current.trace.give_grad(t, grad)
+
+
+THROUGH_TRACE = {
+    "array": property(get_array, set_array),
+    "backend": property(get_backend, BACKEND.__set__),
+    "grad": property(get_grad, set_grad),
+}
+
+
+def install() -> None:
+    """Let Tensors answer through the trace."""
+    for name, attribute in THROUGH_TRACE.items():
+        setattr(Tensor, name, attribute)
+
+
+def uninstall() -> None:
+    """Give Tensor its own attributes back."""
+    for name, attribute in (("array", ARRAY), ("backend", BACKEND), ("grad", GRAD)):
+        setattr(Tensor, name, attribute)
+
+
+# -- errors -------------------------------------------------------------------------------------------------------
+
+PACKAGE = str(Path(__file__).parents[1])
+ADVICE = {
+    "__bool__": (
+        "as a bool (by if, while, and, or, not, assert)",
+        "choose with ge.where(condition, a, b), or decide where you call the step",
+    ),
+    "__repr__": ("by print", "return the value from the step and print it where you call it"),
+}
+ADVICE |= dict.fromkeys(("__format__", "__str__"), ADVICE["__repr__"])
+ADVICE |= dict.fromkeys(
+    ("__int__", "__index__", "freeze"),
+    (
+        "as an int",
+        "index with ge.take or x[tensor]; a number that shapes or loops depend on belongs into "
+        "ge.jit(..., static_argnames=...)",
+    ),
+)
+OTHERWISE = (
+    "by {name}",
+    "return the value from the step and read it where you call it, compute with gradengine's own ops, or, for a "
+    "number that is given as an argument, use ge.jit(..., static_argnames=...)",
+)
+
+
+def user_frame() -> tuple[str, str]:
+    """The line of the user's own that is running, as text, and the engine's function that it has called."""
+    frame: Any = sys._getframe(1)
+    name = ""
+    while frame is not None and frame.f_code.co_filename.startswith(PACKAGE):
+        name, frame = frame.f_code.co_name, frame.f_back
+    if frame is None:
+        return "", name
+    file, line = frame.f_code.co_filename, frame.f_lineno
+    text = linecache.getline(file, line).strip()
+    return f"line {line} of {Path(file).name}" + (f":\n    {text}\n" if text else ": "), name
+
+
+def value_error() -> TraceError:
+    """The error for a value that is asked for while there is none yet."""
+    where, name = user_frame()
+    how, advice = ADVICE.get(name, OTHERWISE)
+    return TraceError(
+        f"jit: a value is used {how.format(name=name.strip('_'))} in {where}"
+        f"but a compiled step is recorded once and has values only when it runs; {advice}"
+    )
+
+
+def shape_error(op: Op) -> TraceError:
+    """The error for a result whose shape the data decides."""
+    where, _ = user_frame()
+    return TraceError(
+        f"jit: {op.shown} gives a result whose shape depends on the data, in {where}"
+        "but a compiled program has fixed shapes; use ge.where(mask, x, 0) with a sum, a fixed number of elements "
+        "(ge.topk), or do it where you call the step"
+    )

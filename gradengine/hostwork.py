@@ -1,0 +1,44 @@
+"""What a step does on the host: counters, schedules, draws from a generator. Eagerly it is done, and that is all.
+
+While a step is traced for `jit`, such work is noted as well: the compiled step does it again at each call, and what it
+returns is an input of the compiled program. So a learning rate, a step count or a random state may change at every
+call without anything being compiled anew. Imports nothing of the engine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+class Current(threading.local):
+    """The trace that runs in this thread, if one does."""
+
+    trace: Any = None
+
+
+current = Current()
+
+
+def each_time(work: Callable[[], Any], restore: Callable[[], Callable[[], None]]) -> Any:
+    """`work()`, now and at each call of a compiled step.
+
+    It returns floats and arrays in tuples, lists and dicts. `restore()` says how to get back to where things stand
+    before it, which a trace does when it is over. Whatever else is in the result must be the same at each call.
+    """
+    trace = current.trace
+    return work() if trace is None else trace.host_work(work, restore)
+
+
+@contextlib.contextmanager
+def outside() -> Iterator[None]:
+    """A block whose Tensors are no part of a trace: they stay when it is over."""
+    before, current.trace = current.trace, None
+    try:
+        yield
+    finally:
+        current.trace = before
