@@ -34,6 +34,7 @@ class Backend:
 
     `pointwise(name, function, arity, fallback, bodies)` generates a fused kernel where the backend can; arrays
     with fewer than `small` elements take the plain rules, whose dispatch costs less than a generated kernel's.
+    `program(kernels, ...)` compiles whole programs for `jit`, where the backend can.
     """
 
     if TYPE_CHECKING:
@@ -48,9 +49,10 @@ class Backend:
         pointwise: Callable[..., Any] | None = None,
         small: float = float("inf"),
         force: Callable[[], contextlib.AbstractContextManager[None]] | None = None,
+        program: Callable[..., Any] | None = None,
     ) -> None:
         self.name, self.device, self.kernels, self.small = name, device, kernels, small
-        self.generate, self.force = pointwise, force
+        self.generate, self.force, self.program = pointwise, force, program
         self.table: dict[Any, Callable[..., Any]] = {}
         self.rules: dict[Any, tuple[Callable[..., Any] | None, ...]] = {}
         self.updates: dict[str, Callable[..., Any]] = {}
@@ -202,7 +204,7 @@ def _load_numba() -> Backend:
 
     kernels = {**numpy_cpu.KERNELS, **numba_cpu.kernels(numpy_cpu.KERNELS)}
     return Backend(
-        "numba", "cpu", kernels, numba_cpu.pointwise, numba_cpu.SMALL, getattr(numba_cpu, "every_size", None)
+        "numba", "cpu", kernels, numba_cpu.pointwise, numba_cpu.SMALL, numba_cpu.every_size, numba_cpu.program
     )
 
 

@@ -12,6 +12,7 @@ This file has what users meet: `jit`, and the step that it returns.
 from __future__ import annotations
 
 import collections
+import dataclasses
 import functools
 import inspect
 import threading
@@ -26,8 +27,6 @@ from ..hostwork import current
 from ..tensor import Tensor, constant, describe
 from . import tree
 from .program import Program, StaleError
-from .replay import Replay
-from .simplify import simplify
 from .tracing import Trace
 
 if TYPE_CHECKING:
@@ -35,6 +34,24 @@ if TYPE_CHECKING:
 
 CacheInfo = collections.namedtuple("CacheInfo", "hits misses maxsize currsize")
 MOST_PROGRAMS = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Lowered:
+    """A step on its way to machine code, as text. `passes` has the graph after each pass, "trace" first.
+
+    `groups` says which equations became one kernel, `memory` where results are kept, `source` is what was generated;
+    where nothing is compiled, the last three are empty.
+    """
+
+    passes: dict[str, str]
+    groups: str
+    memory: str
+    source: str
+
+    def __str__(self) -> str:
+        parts = {**self.passes, "kernels": self.groups, "memory": self.memory, "source": self.source}
+        return "\n\n".join(f"-- {name} --\n{text}" for name, text in parts.items() if text)
 
 
 class Step:
@@ -132,7 +149,7 @@ class Step:
                 del self.programs[oldest]
         return program, arguments
 
-    def trace(self, arguments: list[Any], leaves: list[Any], structure: Any) -> Program:
+    def trace(self, arguments: list[Any], leaves: list[Any], structure: Any, listen: Any = None) -> Program:
         """The program for these arguments."""
         backend = backends.for_device(None)
         trace = Trace(backend, arguments)
@@ -143,9 +160,18 @@ class Step:
             args, kwargs = tree.unflatten(structure, iter(traced))
             result = self.function(*args, **kwargs)
             program = Program(trace, result, arguments, backend)
-        graph = simplify(program.traced)
-        program.finish(graph, Replay(graph, backend))
-        return program
+        return program.compile(listen)
+
+    def lower(self, *args: Any, **kwargs: Any) -> Lowered:
+        """How the step is compiled for these arguments: the graph after each pass, the kernels, memory and source.
+
+        Nothing is run, and nothing is kept.
+        """
+        _, arguments, leaves, structure = self.take_apart(args, kwargs)
+        passes: dict[str, str] = {}
+        program = self.trace(arguments, leaves, structure, lambda name, graph: passes.update({name: str(graph)}))
+        executor = program.executor
+        return Lowered(passes, executor.show_groups(), executor.show_memory(), executor.source)
 
     def cache_info(self) -> CacheInfo:
         """Calls that found a program, calls that had to compile one, how many are kept at most, and are kept now."""

@@ -5,17 +5,23 @@ May import graph, simplify, tracing, tree, replay, and backend, hostwork and ten
 
 from __future__ import annotations
 
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..tensor import Tensor, constant
+from ..tensor import EXCLUSIVE, Tensor, constant
 from . import tree
-from .graph import Graph, typecheck
+from .execute import Compiled
+from .graph import Graph, Var, typecheck
+from .replay import Replay
+from .simplify import simplify
 from .tracing import ARRAY, Source, Trace, Traced
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .. import backend as backends
 
 
@@ -73,6 +79,8 @@ class Program:
         self.guard = Guard(trace, arguments)
         self.host, self.sources = trace.host, trace.sources
         self.keep = list(trace.tensors.values())
+        self.written: dict[int, Var] = {}  # inputs that the program overwrites, and with what
+        self.given: dict[int, Any] = {}  # the gradients of the last call
         graph = trace.graph
         leaves: list[Any] = []
         self.structure = tree.flatten(result, leaves)
@@ -106,9 +114,20 @@ class Program:
             return "same", trace.source_of(leaf)
         return "tensor", self.output(trace, array)
 
-    def finish(self, graph: Graph, executor: Any) -> None:
-        """Take the graph and what runs it."""
-        self.graph, self.executor = graph, executor
+    def compile(self, listen: Callable[[str, Graph], None] | None = None) -> Program:
+        """Simplify the graph and compile it, where the backend can compile."""
+        if listen is not None:
+            listen("trace", self.traced)
+        self.graph = simplify(self.traced, listen)
+        if self.backend.program is None:
+            self.executor: Any = Replay(self.graph, self.backend)
+            return self
+        places = {id(source): i for i, source in enumerate(self.sources)}
+        updates = [(place, places[id(source)]) for source, place in self.states if id(source) in places]
+        self.executor = Compiled(self.graph, self.backend, updates, listen)
+        writers = {old: new for new, old in self.executor.in_place.items()}
+        self.written = {i: writers[var] for i, var in enumerate(self.graph.inputs) if var in writers}
+        return self
 
     # -- running ------------------------------------------------------------------------------------------------
 
@@ -116,9 +135,36 @@ class Program:
         """One call. Raises StaleError, with nothing done, when the host's part has become of another kind."""
         with self.lock:
             host = self.host_values()
+            for i in self.written:
+                self.own(i, find(self.sources[i], arguments))
             values = [self.value(source, arguments, host) for source in self.sources]
-            outputs = self.executor.run(values)
+            outputs = self.executor.run(values, self.targets(arguments))
+            del values
             return self.write(outputs, arguments)
+
+    def own(self, i: int, t: Tensor) -> None:
+        """Give a Tensor that is to be written to an array that nobody else sees."""
+        array = t.array
+        held = self.executor.holds(self.graph.inputs[i], array) + self.executor.holds(self.written[i], array)
+        alone = type(array) is np.ndarray and array.flags.carray and array.flags.owndata
+        if not alone or sys.getrefcount(array) - held != EXCLUSIVE:
+            t.array = np.array(array, order="C")
+
+    def targets(self, arguments: list[Any]) -> dict[int, Any]:
+        """Arrays of gradients from the last call that can be written again: only their owner still has them."""
+        found: dict[int, Any] = {}
+        for k, (source, made) in enumerate(self.grads):
+            if made is None or made[0] != "tensor":
+                continue
+            last = self.given.get(k)
+            if last is None or find(source, arguments).grad is not last:
+                continue
+            array = last.array
+            # The owner, the table of given ones, `last` and the question; the array is in `last` and `array`.
+            held = self.executor.holds(self.executor.outputs[made[1]], array)
+            if sys.getrefcount(last) == 4 and sys.getrefcount(array) - held == 3:
+                found[made[1]] = array
+        return found
 
     def host_values(self) -> list[Any]:
         """Do the host's part of a call; the inputs that it gives, the first one last."""
@@ -146,8 +192,9 @@ class Program:
         leaves = [self.leaf(made, outputs, arguments) for made in self.results]
         grads = [(source, made and self.leaf(made, outputs, arguments)) for source, made in self.grads]
         targets = [(find(source, arguments), outputs[place]) for source, place in self.states]
-        for t, grad in [(find(source, arguments), grad) for source, grad in grads]:
+        for k, (t, grad) in enumerate([(find(source, arguments), grad) for source, grad in grads]):
             t.grad = grad
+            self.given[k] = grad
         for t, array in targets:
             t.array = array
         return tree.unflatten(self.structure, iter(leaves))

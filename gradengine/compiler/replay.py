@@ -5,7 +5,7 @@ May import graph.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -19,15 +19,16 @@ class Replay:
     """`run(values)` gives the outputs of a graph for the values of its inputs; results are arrays of their own."""
 
     source = ""
+    in_place: ClassVar[dict[Var, Var]] = {}
 
     def __init__(self, graph: Graph, backend: Any) -> None:
-        self.graph, self.backend = graph, backend
+        self.graph, self.backend, self.outputs = graph, backend, graph.outputs
         self.places: dict[Var, int] = {}
         for var in (*graph.inputs, *graph.constants, *(e.out for e in graph.equations)):
             self.places[var] = len(self.places)
         self.constants = [np.asarray(value) for value in graph.constants.values()]
         self.steps = [self.step(i) for i in range(len(graph.equations))]
-        self.outputs = [self.places[x] if isinstance(x, Var) else x for x in graph.outputs]
+        self.results = [self.places[x] if isinstance(x, Var) else x for x in graph.outputs]
 
     def step(self, index: int) -> tuple[Callable[..., Any], list[Any], dict[str, Any], int, list[int]]:
         """An equation as what is called: kernel, places of its inputs, metadata, place of its output, what dies."""
@@ -38,7 +39,7 @@ class Replay:
         inputs = [self.places[x] if isinstance(x, Var) else Literal(x) for x in e.inputs]
         return kernel_of(self.backend, e.op), inputs, e.params, self.places[e.out], dead
 
-    def run(self, values: list[Any]) -> list[Any]:
+    def run(self, values: list[Any], targets: dict[int, Any]) -> list[Any]:
         """The outputs, for the values of the inputs."""
         held: list[Any] = [*values, *self.constants, *[None] * len(self.steps)]
         with np.errstate(all="ignore"):
@@ -46,7 +47,19 @@ class Replay:
                 held[place] = kernel(*[held[x] if type(x) is int else x.value for x in inputs], **params)
                 for x in dead:
                     held[x] = None
-        return [held[x] if type(x) is int else x for x in self.outputs]
+        return [held[x] if type(x) is int else x for x in self.results]
+
+    def show_groups(self) -> str:
+        """Nothing: each equation runs by itself."""
+        return ""
+
+    def show_memory(self) -> str:
+        """Nothing: results are freed when they have been read for the last time."""
+        return ""
+
+    def holds(self, var: Any, array: Any) -> bool:
+        """False: nothing is bound beyond a call."""
+        return False
 
 
 class Literal:

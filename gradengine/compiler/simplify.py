@@ -18,13 +18,18 @@ if TYPE_CHECKING:
     Listener = Callable[[str, Graph], None]
 
 RANDOM_READS = 1 << 12  # the largest constant, in bytes, that is compared with others
-MOVES = frozenset(("reshape", "permute_dims", "broadcast_to", "expand_dims", "squeeze", "matrix_transpose", "swapaxes"))
+RESHAPES = ("reshape", "view", "expand_dims", "squeeze")  # the same elements in the same order
 
 
-def simplify(graph: Graph, listen: Listener | None = None) -> Graph:
-    """The graph after all passes; `listen(name, graph)` is told of each."""
-    for name, run in PASSES.items():
-        graph = typecheck(run(graph), infer, name)
+def simplify(
+    graph: Graph,
+    listen: Listener | None = None,
+    passes: dict[str, Callable[[Graph], Graph]] | None = None,
+    types: Callable[[Equation], Var | None] | None = None,
+) -> Graph:
+    """The graph after all passes; `listen(name, graph)` is told of each, and `types` infers what equations make."""
+    for name, run in (PASSES if passes is None else passes).items():
+        graph = typecheck(run(graph), types or infer, name)
         if listen is not None:
             listen(name, graph)
     return graph
@@ -64,7 +69,7 @@ def drop_dead_code(graph: Graph) -> Graph:
     needed = {x for x in graph.outputs if isinstance(x, Var)}
     kept = []
     for e in reversed(graph.equations):
-        if e.out in needed:
+        if e.out in needed or e.op.kind == "check":
             kept.append(e)
             needed.update(e.variables())
     constants = {var: value for var, value in graph.constants.items() if var in needed}
@@ -124,12 +129,16 @@ def apply_identities(graph: Graph) -> Graph:
             return inputs[1]
         if e.name in ("astype", "sum_to", "positive", "clone", "detach") and same(inputs[0]):
             return inputs[0]
-        if e.name in MOVES and same(inputs[0]) and e.name not in ("permute_dims", "matrix_transpose", "swapaxes"):
+        if e.name in (*RESHAPES, "broadcast_to") and same(inputs[0]):
             return inputs[0]
         before = definitions.get(inputs[0]) if inputs and isinstance(inputs[0], Var) else None
         if e.name == "negative" and before is not None and before.name == "negative":
             return before.inputs[0]
-        if e.name == "reshape" and before is not None and before.name in ("reshape", "expand_dims", "squeeze"):
+        if (
+            e.name in ("reshape", "view")
+            and before is not None
+            and before.name in ("reshape", "expand_dims", "squeeze", "view")
+        ):
             source = before.inputs[0]
             return source if same(source) else Equation(e.op, (source,), e.params, out)
         if e.name == "matrix_transpose" and before is not None and before.name == "matrix_transpose":

@@ -46,6 +46,7 @@ class Traced:
     size = property(lambda self: self.var.size)
     nbytes = property(lambda self: self.var.nbytes)
     ndim = property(lambda self: len(self.var.shape))
+    k = property(lambda self: self.trace.backend)
     __hash__ = object.__hash__
 
     def __repr__(self) -> str:
@@ -69,20 +70,20 @@ class Traced:
         return float(self.trace.backend.to_numpy(self))
 
 
-def attach_operators() -> None:
-    """Give Traced Python's operators: each is the op that a Tensor has for it."""
+def attach_operators(symbol: Any) -> None:
+    """Give a class of symbols Python's operators: each is the op of the symbol's interpreter `k`."""
     binary = {"add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide", "pow": "pow", "mod": "remainder"}
     binary |= {"floordiv": "floor_divide", "matmul": "matmul", "and": "bitwise_and", "or": "bitwise_or"}
     compared = {"lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal", "eq": "equal"}
     for dunder, name in (binary | compared | {"ne": "not_equal", "xor": "bitwise_xor"}).items():
-        setattr(Traced, f"__{dunder}__", lambda a, b, name=name: getattr(a.trace.backend, name)(a, b))
+        setattr(symbol, f"__{dunder}__", lambda a, b, name=name: getattr(a.k, name)(a, b))
         if dunder not in compared:
-            setattr(Traced, f"__r{dunder}__", lambda a, b, name=name: getattr(a.trace.backend, name)(b, a))
+            setattr(symbol, f"__r{dunder}__", lambda a, b, name=name: getattr(a.k, name)(b, a))
     for dunder, name in {"neg": "negative", "abs": "abs", "invert": "bitwise_invert", "pos": "positive"}.items():
-        setattr(Traced, f"__{dunder}__", lambda a, name=name: getattr(a.trace.backend, name)(a))
+        setattr(symbol, f"__{dunder}__", lambda a, name=name: getattr(a.k, name)(a))
 
 
-attach_operators()
+attach_operators(Traced)
 
 
 # -- the backend that records -------------------------------------------------------------------------------------

@@ -15,13 +15,20 @@ from .fused import SMALL, pointwise
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["SMALL", "every_size", "kernels", "pointwise"]
+__all__ = ["SMALL", "every_size", "kernels", "pointwise", "program"]
 
 
 def kernels(numpy_kernels: Mapping[str, Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
     """Kernels for large arrays over the NumPy ones of the same names, which take all others."""
     wrappers = {**rows.WRAPPERS, **products.WRAPPERS}
     return {name: wrap(numpy_kernels[name]) for name, wrap in wrappers.items() if name in numpy_kernels}
+
+
+def program(*parts: Any) -> Any:
+    """A program of kernels, compiled; see programs.Program."""
+    from .programs import Program
+
+    return Program(*parts)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,324 @@
+"""A graph as compiled kernels: which variables need memory and where, and what is bound and run at each call.
+
+Equations that no kernel was made for are run by the backend's own kernels, between compiled programs. May import
+graph, fuse, lower, memory, simplify, replay and errors.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import CompileError, IndexRangeError
+from . import memory
+from .fuse import Fusion, KernelMaker, Unit, full
+from .graph import Equation, Graph, Var, names_of, show_right_side
+from .lower import CORE_PASSES, infer_core
+from .replay import kernel_of
+from .simplify import simplify
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+HEAD = object.__basicsize__  # NumPy's C interface fixes that an array's address comes right after the object's head
+word_at = ctypes.c_ssize_t.from_address
+KEPT = 2  # arrays of one result that are kept to be given again, once nobody holds them
+
+
+def address_of(array: np.ndarray[Any, Any]) -> int:
+    """Where the elements of an array are; its own attribute for it takes a microsecond."""
+    return word_at(id(array) + HEAD).value
+
+
+class Compiled:
+    """A graph, compiled. `updates` has pairs of outputs and inputs: what the output replaces, so it may overwrite it.
+
+    `run(values, targets)` gives the outputs for the values of the inputs; `targets` may offer arrays for outputs.
+    The inputs in `in_place` are written to, and must be arrays that nobody else sees.
+    """
+
+    def __init__(
+        self, graph: Graph, backend: Any, updates: Sequence[tuple[int, int]], listen: Callable[..., None] | None = None
+    ) -> None:
+        self.backend = backend
+        self.graph = graph = simplify(graph, listen, CORE_PASSES, infer_core)
+        self.fusion = fusion = Fusion(graph)
+        self.units = fusion.units
+        self.inputs = [v for v in graph.inputs]
+        weak = [v for v in graph.inputs if v.weak] + [e.out for e in fusion.host]
+        self.numbers = {v: i for i, v in enumerate(weak)}
+        self.memory = np.zeros(max(len(weak), 1), np.float64)
+        self.count_reads()
+        self.outputs = [fusion.root(x) if isinstance(x, Var) else x for x in graph.outputs]
+        self.in_place = self.find_in_place(updates)
+        self.plan_memory()
+        self.make_parts()
+
+    # -- what needs memory --------------------------------------------------------------------------------------
+
+    def count_reads(self) -> None:
+        """Note for each root where it is written, which units read it, and whether it has to be in memory."""
+        fusion = self.fusion
+        self.readers: dict[Var, list[tuple[int, int, Equation]]] = {}
+        for u, unit in enumerate(self.units):
+            for s, stage in enumerate(unit.stages):
+                for e in stage.equations:
+                    for x in e.variables():
+                        if not x.weak:
+                            self.readers.setdefault(fusion.root(x), []).append((u, s, e))
+        asked = {fusion.root(x) for x in self.graph.outputs if isinstance(x, Var)}
+        asked |= {fusion.root(e.inputs[0]) for unit in self.units for e in unit.checks}
+        self.stored = {
+            root
+            for root, place in fusion.place.items()
+            if root in asked or root in fusion.late or any((u, s) != place for u, s, _ in self.readers.get(root, ()))
+        }
+        self.stored |= {e.out for unit in self.units for d in unit.stages if d.is_dot for e in d.equations}
+
+    def find_in_place(self, updates: Sequence[tuple[int, int]]) -> dict[Var, Var]:
+        """The outputs that are written over the input which they replace: nobody reads it later, or elsewhere."""
+        found: dict[Var, Var] = {}
+        for output, number in updates:
+            new, old = self.outputs[output], self.graph.inputs[number]
+            fits = isinstance(new, Var) and new in self.fusion.place and new not in self.fusion.late
+            if not fits or new in found or self.outputs.count(new) > 1 or old in self.outputs or new.shape != old.shape:
+                continue
+            if self.units[self.fusion.place[new][0]].call is None and self.may_overwrite(new, old):
+                found[new] = old
+        return found
+
+    def may_overwrite(self, new: Var, old: Var) -> bool:
+        """Whether `new` can be written where `old` is: all have read it, or read the very element that is written."""
+        unit, stage = self.fusion.place[new]
+        draft = self.units[unit].stages[stage]
+        if new.nbytes != old.nbytes or (draft.is_dot and any(u == unit for u, _, _ in self.readers.get(old, ()))):
+            return False
+        one_pass = not any(e.op.name == "reduce" for e in draft.equations)
+        for u, s, e in self.readers.get(old, ()):
+            if u < unit:
+                continue
+            form = self.fusion.form(e)
+            if u > unit or s > stage or form is None or draft.is_dot:
+                return False
+            own = [self.fusion.access(e, x, form) for x in e.variables() if self.fusion.root(x) is old]
+            if s < stage or not one_pass or any(access != full(draft.columns) for access in own):
+                return False
+        return True
+
+    def plan_memory(self) -> None:
+        """Places in the arena for all results that kernels hand to kernels."""
+        self.lives: dict[Var, memory.Lifetime] = {}
+        own = {x for x in self.outputs if isinstance(x, Var)}
+        for root in sorted(self.stored, key=lambda v: self.fusion.place[v]):
+            unit = self.fusion.place[root][0]
+            if root in own or self.units[unit].call is not None:
+                continue
+            last = max([u for u, _, _ in self.readers.get(root, ())], default=unit)
+            life = memory.Lifetime(root, unit, last)
+            life.instead = self.dying(root, unit)
+            self.lives[root] = life
+        self.arena_size = memory.plan(list(self.lives.values()))
+        self.arena = np.empty(self.arena_size + memory.LINE, np.uint8)
+        self.arena_start = -(-address_of(self.arena) // memory.LINE) * memory.LINE
+
+    def dying(self, root: Var, unit: int) -> memory.Lifetime | None:
+        """An operand that is read for the last time by what writes `root`, and whose place it may take."""
+        taken = {life.instead for life in self.lives.values()}
+        for old, life in self.lives.items():
+            same = old.dtype == root.dtype and old.nbytes == root.nbytes and life.last == unit and life.first < unit
+            if same and life not in taken and self.may_overwrite(root, old):
+                return life
+        return None
+
+    # -- parts: compiled programs, and calls between them -------------------------------------------------------
+
+    def make_parts(self) -> None:
+        """Compile the kernels between two calls as one program each."""
+        self.parts: list[Any] = []
+        self.makers: list[KernelMaker] = []
+        batch: list[KernelMaker] = []
+        for i, unit in enumerate(self.units):
+            if unit.call is None:
+                batch.append(KernelMaker(self.fusion, unit, i, self.stored, self.numbers))
+            else:
+                self.close(batch)
+                batch = []
+                self.parts.append(unit.call)
+        self.close(batch)
+        self.bound: dict[Var, Any] = {}
+        self.programs = [part for part in self.parts if not isinstance(part, Equation)]
+        self.calls = {e.out for e in self.parts if isinstance(e, Equation)}
+        for program in self.programs:
+            program.bind("numbers", address_of(self.memory))
+        self.constants = {var: np.ascontiguousarray(value) for var, value in self.graph.constants.items()}
+        for var, value in self.constants.items():
+            self.bind(var, value)
+        self.views: dict[Var, Any] = dict(self.constants)
+        start = self.arena_start - address_of(self.arena)
+        for var, life in self.lives.items():
+            begin = start + life.offset
+            self.views[var] = self.arena[begin : begin + var.nbytes].view(var.dtype).reshape(var.shape)
+            for program in self.programs:
+                program.bind(var, self.arena_start + life.offset)
+        self.pool: dict[int, list[Any]] = {}
+        self.first_output = {x: i for i, x in reversed([*enumerate(self.outputs)]) if isinstance(x, Var)}
+
+    def close(self, batch: list[KernelMaker]) -> None:
+        """Compile a run of kernels."""
+        if not batch:
+            return
+        flags = []
+        for maker in batch:
+            if len(maker.unit.checks) > 1:
+                raise CompileError("jit: a kernel has two checks; please report this")
+            flags.append(self.fusion.root(maker.unit.checks[0].inputs[0]) if maker.unit.checks else None)
+        program = self.backend.program(
+            [m.kernel for m in batch], [m.table for m in batch], [m.cost for m in batch], flags
+        )
+        program.checks = [m.unit.checks for m in batch]
+        self.makers += batch
+        self.parts.append(program)
+
+    def bind(self, var: Var, array: Any) -> None:
+        """Say where a variable's elements are, unless they are where they were."""
+        if self.bound.get(var) is not array:
+            self.bound[var] = array
+            address = address_of(array)
+            for program in self.programs:
+                program.bind(var, address)
+
+    def holds(self, var: Var, array: Any) -> bool:
+        """Whether an array is still bound from the last call, which counts as one that refers to it."""
+        return self.bound.get(var) is array
+
+    # -- running ------------------------------------------------------------------------------------------------
+
+    def run(self, values: list[Any], targets: dict[int, Any]) -> list[Any]:
+        """The outputs. Raises IndexRangeError for a label out of range, before anything is updated that it changes."""
+        arrays = self.bind_inputs(values)
+        results = self.bind_outputs(targets, arrays)
+        for part in self.parts:
+            if isinstance(part, Equation):
+                self.call(part, arrays)
+            elif failed := part.run():
+                raise self.failure(part, failed - 1)
+        return [self.output(x, i, arrays, results) for i, x in enumerate(self.outputs)]
+
+    def bind_inputs(self, values: list[Any]) -> dict[Var, Any]:
+        """Tell the kernels where the inputs are; returns the arrays."""
+        arrays: dict[Var, Any] = {}
+        scalars: dict[Var, Any] = {}
+        for var, value in zip(self.inputs, values, strict=True):
+            if var.weak:
+                self.memory[self.numbers[var]] = value
+                scalars[var] = value
+                continue
+            if type(value) is not np.ndarray or not value.flags.carray:
+                value = np.array(value, var.dtype, order="C")
+            arrays[var] = value
+            self.bind(var, value)
+        for e in self.fusion.host:
+            given = [scalars[x] if isinstance(x, Var) else x for x in e.inputs]
+            value = kernel_of(self.backend, e.op)(*given, **e.params)
+            scalars[e.out] = value = value.item() if isinstance(value, np.generic) else value
+            self.memory[self.numbers[e.out]] = value
+        arrays.update(scalars)
+        return arrays
+
+    def bind_outputs(self, targets: dict[int, Any], arrays: dict[Var, Any]) -> dict[Var, Any]:
+        """Find arrays for the outputs that kernels write, and tell them."""
+        results: dict[Var, Any] = {}
+        for var, i in self.first_output.items():
+            if var not in self.fusion.place or var in self.calls:
+                continue
+            if var in self.in_place:
+                results[var] = arrays[self.in_place[var]]
+            else:
+                offered = targets.get(i)
+                results[var] = self.new_array(i, var) if offered is None else offered
+            self.bind(var, results[var])
+            arrays[var] = results[var]
+        return results
+
+    def new_array(self, i: int, var: Var) -> Any:
+        """An array for an output: one that was given before and that nobody holds any more, or a new one."""
+        kept = self.pool.setdefault(i, [])
+        for array in kept:
+            if sys.getrefcount(array) - self.holds(var, array) == 3:  # the pool, the loop and the question
+                return array
+        array = np.empty(var.shape, var.dtype)
+        if len(kept) < KEPT and var.nbytes > memory.LINE:
+            kept.append(array)
+        return array
+
+    def call(self, e: Equation, arrays: dict[Var, Any]) -> None:
+        """Run the backend's own kernel of an op."""
+        given = [self.value(x, arrays) if isinstance(x, Var) else x for x in e.inputs]
+        with np.errstate(all="ignore"):
+            value = kernel_of(self.backend, e.op)(*given, **e.params)
+        value = np.asarray(value)
+        if not value.flags.carray or not value.flags.owndata or any(value is x for x in given):
+            value = np.array(value, order="C")
+        arrays[e.out] = value
+        self.bind(e.out, value)
+
+    def value(self, x: Var, arrays: dict[Var, Any]) -> Any:
+        """The array that a variable stands for."""
+        root = self.fusion.root(x)
+        found = arrays[root] if root in arrays else self.views[root]
+        return found if x.weak else found.reshape(x.shape)
+
+    def output(self, x: Any, i: int, arrays: dict[Var, Any], results: dict[Var, Any]) -> Any:
+        """An output as it is handed out: memory of its own, unless it replaces an input."""
+        if not isinstance(x, Var):
+            return x
+        wanted = self.graph.outputs[i]
+        if x in results or x in self.calls:
+            found = arrays[x]
+            return found if found.shape == wanted.shape else found.reshape(wanted.shape)
+        found = self.value(wanted, arrays)
+        return found if wanted.weak else np.array(found)
+
+    def failure(self, program: Any, kernel: int) -> Exception:
+        """The error that a raised flag stands for."""
+        (check,) = program.checks[kernel]
+        return IndexRangeError(f"cross_entropy: {check.params['message']}")
+
+    # -- showing ------------------------------------------------------------------------------------------------
+
+    def show_groups(self) -> str:
+        """Which equations are one kernel, in the order in which they run."""
+        names = names_of(self.graph)
+        makers = iter(self.makers)
+        lines = []
+        for i, unit in enumerate(self.units):
+            lines.append(f"unit {i}: {describe(unit, makers)}")
+            for s, stage in enumerate(unit.stages):
+                kind = "product" if stage.is_dot else f"loop over {stage.columns} columns" if unit.rows else "call"
+                lines.append(f"  stage {s}: {kind}")
+                lines += [f"    {names[e.out]}:{e.out.type} = {show_right_side(e, names)}" for e in stage.equations]
+            lines += [f"  check that {names[e.inputs[0]]} is 0: {e.params['message']}" for e in unit.checks]
+        return "\n".join(lines)
+
+    def show_memory(self) -> str:
+        """The memory plan."""
+        names = names_of(self.graph)
+        own = [f"{names[new]} overwrites the input {names[old]}" for new, old in self.in_place.items()]
+        return "\n".join([*own, memory.show(list(self.lives.values()), names, self.arena_size)])
+
+    @property
+    def source(self) -> str:
+        """The generated source of all kernels."""
+        kernels = [source for program in self.programs for source in program.sources]
+        return "\n\n".join(kernels)
+
+
+def describe(unit: Unit, makers: Any) -> str:
+    """A unit in a few words."""
+    if unit.call is not None:
+        return f"{unit.call.name}, by its own kernel"
+    cost = next(makers).cost / 1000
+    return f"{unit.rows} rows of {unit.real}, about {cost:.0f} µs on one thread"

@@ -1,0 +1,482 @@
+"""Fusion: which equations become one kernel, and in which order kernels run.
+
+A kernel goes over rows. An equation joins a kernel of as many rows if all that it reads of that kernel's own results
+are its own rows; so a chain of layers, its loss and its gradients become one kernel, in which no thread waits for
+another. Inside, equations over the same columns share a loop nest, and a product's bias and activation follow it
+while its rows are still in the cache. What reads all rows of a result (the product that makes a weight's gradient)
+goes to a later kernel.
+
+May import graph, lower, and gradengine_kernels (expr, render and loops, to say what a kernel does).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gradengine_kernels import expr, loops, render
+from gradengine_kernels.loops import Access
+
+from .. import backend as backends
+from .graph import Equation, Graph, Var
+from .lower import AT_COLUMN, BROADCAST, CHECK, COPY, DOT, LABEL_IS, LABEL_OUTSIDE, REDUCE, RESHAPE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+DTYPES = {np.dtype(name): name for name in ("float32", "float64", "bool", "int64")}
+TILE = 256  # rows of a kernel with products: enough for BLAS, few enough to stay in the cache
+
+
+@dataclasses.dataclass(eq=False)
+class Draft:
+    """A stage in the making: a product, or equations over the same columns."""
+
+    columns: int
+    equations: list[Equation]
+    is_dot: bool = False
+
+
+@dataclasses.dataclass(eq=False)
+class Unit:
+    """A kernel in the making, or (rows 0) an equation whose own kernel is called from Python."""
+
+    rows: int
+    real: str
+    stages: list[Draft]
+    checks: list[Equation] = dataclasses.field(default_factory=list)
+
+    @property
+    def call(self) -> Equation | None:
+        """The equation that is called from Python, if this is one."""
+        return None if self.rows else self.stages[0].equations[0]
+
+    def equations(self) -> list[Equation]:
+        """All equations, in order."""
+        return [e for stage in self.stages for e in stage.equations]
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """An equation as a loop: over how many rows and columns, and for a reduction along what it adds up."""
+
+    rows: int
+    columns: int
+    along: str = ""  # "columns" of each row; "rows"; "all"
+
+
+def canonical(shape: tuple[int, ...]) -> tuple[int, int]:
+    """The rows and columns that an array of that shape is seen as."""
+    if len(shape) < 2:
+        return (shape[0] if shape else 1), 1
+    return math.prod(shape[:-1]), shape[-1]
+
+
+class Fusion:
+    """The units of a graph in core terms, in the order in which they run."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.units: list[Unit] = []
+        self.host: list[Equation] = []  # arithmetic of Python numbers, done before the program runs
+        self.roots: dict[Var, Var] = {}  # of a view, what it is a view of
+        self.place: dict[Var, tuple[int, int]] = {}  # of a variable: its unit and stage
+        self.late: set[Var] = set()  # sums over rows, which are known when a kernel has ended
+        self.templates: dict[Any, Any] = {}
+        floats = [v.dtype for v in self.variables() if v.dtype in DTYPES and v.dtype.kind == "f" and not v.weak]
+        self.usual = DTYPES[floats[0]] if floats else "float32"
+        self.waiting: dict[Var, Equation] = {}  # what depends on inputs alone is computed where it is first read
+        for e in graph.equations:
+            self.add(e)
+        for e in list(self.waiting.values()):
+            self.place_waiting(e.out)
+
+    def variables(self) -> list[Var]:
+        """All variables."""
+        return [*self.graph.inputs, *self.graph.constants, *(e.out for e in self.graph.equations)]
+
+    def root(self, x: Var) -> Var:
+        """The variable whose memory holds `x`."""
+        return self.roots.get(x, x)
+
+    # -- placing equations --------------------------------------------------------------------------------------
+
+    def add(self, e: Equation) -> None:
+        """Find a place for an equation."""
+        if e.op is RESHAPE:
+            self.roots[e.out] = self.root(e.inputs[0])
+            return
+        if e.out.weak:
+            self.host.append(e)
+            return
+        if e.op is CHECK:
+            unit, _ = self.place[self.root(e.inputs[0])]
+            self.units[unit].checks.append(e)
+            return
+        form = self.form(e)
+        if form is not None and self.can_wait(e):
+            self.waiting[e.out] = e
+            return
+        if form is None:
+            for x in e.variables():
+                self.place_waiting(self.root(x))
+            self.append(Unit(0, "", [Draft(0, [e])]), e)
+            return
+        self.find_unit(e, form)
+
+    def can_wait(self, e: Equation) -> bool:
+        """Whether an equation is cheap and needs nothing that a kernel computes."""
+        if e.op.kind != "pointwise" and e.op not in (COPY, BROADCAST):
+            return False
+        return all(self.root(x) not in self.place for x in e.variables())
+
+    def place_waiting(self, x: Var, unit: int = -1, rows: int = 0) -> None:
+        """Place an equation that has waited for a reader, in the reader's unit if it has as many rows."""
+        e = self.waiting.pop(x, None)
+        if e is None:
+            return
+        form = self.form(e)
+        for y in e.variables():
+            self.place_waiting(self.root(y), unit, rows)
+        least = self.least_unit(e, form)  # type: ignore[arg-type]
+        real = self.real_of(e)
+        if form.rows == rows and least <= unit < len(self.units) and real in ("", self.units[unit].real):  # type: ignore[union-attr]
+            self.join(unit, e, form)  # type: ignore[arg-type]
+        else:
+            self.find_unit(e, form)  # type: ignore[arg-type]
+
+    def least_unit(self, e: Equation, form: Form) -> int:
+        """The first unit that an equation can be in, by what it reads."""
+        least = 0
+        for x in e.variables():
+            unit, _ = self.place.get(self.root(x), (-1, 0))
+            own = unit >= 0 and self.units[unit].rows == form.rows and self.aligned(e, x, form)
+            least = max(least, unit if own else unit + 1)
+        return least
+
+    def find_unit(self, e: Equation, form: Form) -> None:
+        """Put an equation into the first kernel that it fits into, or into a new one."""
+        real = self.real_of(e)
+        while True:
+            least = self.least_unit(e, form)
+            fits = lambda u: u.rows == form.rows and (u.real == real or real == "")
+            index = next((i for i in range(least, len(self.units)) if fits(self.units[i])), len(self.units))
+            waiting = [self.root(x) for x in e.variables() if self.root(x) in self.waiting]
+            if not waiting:
+                break
+            if index == len(self.units):
+                self.units.append(Unit(form.rows, real or self.usual, []))
+            for x in waiting:
+                self.place_waiting(x, index, form.rows)
+        if index == len(self.units):
+            self.units.append(Unit(form.rows, real or self.usual, []))
+        self.join(index, e, form)
+
+    def append(self, unit: Unit, e: Equation) -> None:
+        """Add a unit of its own."""
+        self.units.append(unit)
+        self.place[e.out] = len(self.units) - 1, 0
+
+    def join(self, index: int, e: Equation, form: Form) -> None:
+        """Add an equation to a kernel, in the first stage that it can be in."""
+        unit, least = self.units[index], 0
+        is_dot = e.op is DOT
+        for x in e.variables():
+            where, stage = self.place.get(self.root(x), (-1, 0))
+            if where == index:
+                draft = unit.stages[stage]
+                shared = not is_dot and not draft.is_dot and form.columns in (draft.columns, 1)
+                least = max(least, stage if shared else stage + 1)
+        if not is_dot:
+            for s in range(least, len(unit.stages)):
+                draft = unit.stages[s]
+                if (not draft.is_dot and form.columns == draft.columns) or (
+                    not draft.is_dot and form.columns == 1 and self.reads_from(e, index, s)
+                ):
+                    return self.put(e, form, index, s, draft)
+        unit.stages.append(Draft(form.columns, [], is_dot))
+        return self.put(e, form, index, len(unit.stages) - 1, unit.stages[-1])
+
+    def reads_from(self, e: Equation, unit: int, stage: int) -> bool:
+        """Whether an equation reads what a stage computes."""
+        return any(self.place.get(self.root(x)) == (unit, stage) for x in e.variables())
+
+    def put(self, e: Equation, form: Form, index: int, stage: int, draft: Draft) -> None:
+        """Add an equation to a stage."""
+        draft.equations.append(e)
+        self.place[e.out] = index, stage
+        if form.along in ("rows", "all"):
+            self.late.add(e.out)
+
+    def aligned(self, e: Equation, x: Var, form: Form) -> bool:
+        """Whether each row of an equation reads only its own row of `x`, which has as many."""
+        root = self.root(x)
+        if root in self.late:
+            return False
+        if e.op is DOT:
+            a, b = e.inputs
+            same = canonical(root.shape) == (form.rows, a.shape[-1]) and len(a.shape) == 2
+            return same and x is a and x is not b and not e.params["ta"]
+        access = self.access(e, x, form)
+        rows, columns = canonical(root.shape)
+        return access == Access(((1, 0, columns),), 0 if columns == 1 else 1) and rows == form.rows
+
+    # -- what an equation is ------------------------------------------------------------------------------------
+
+    def real_of(self, e: Equation) -> str:
+        """The floating-point dtype that an equation computes with; "" where there is none."""
+        for x in (e.out, *e.variables()):
+            if x.dtype.kind == "f" and not x.weak:
+                return DTYPES[x.dtype]
+        return ""
+
+    def form(self, e: Equation) -> Form | None:
+        """An equation as a loop or a product; None where its own kernel has to be called."""
+        if not e.out.size or any(not x.size for x in e.variables()):
+            return None
+        if e.op is DOT:
+            return Form(e.out.shape[0], e.out.shape[-1])
+        if e.op is REDUCE:
+            return self.form_of_reduction(e)
+        if e.op in (COPY, BROADCAST, AT_COLUMN, LABEL_IS, LABEL_OUTSIDE):
+            return Form(*canonical(e.out.shape))
+        if e.op.kind != "pointwise" or self.template(e) is None:
+            return None
+        return Form(*canonical(e.out.shape))
+
+    def form_of_reduction(self, e: Equation) -> Form | None:
+        """A reduction as one along the columns, along the rows, or along both."""
+        (x,), axes = tuple(e.variables()), set(e.params["axes"])
+        long = [i for i, n in enumerate(x.shape) if n > 1]
+        reduced = [i in axes for i in long]
+        if all(reduced):
+            rows, columns = canonical(x.shape)
+            if rows == 1 and columns > 1:
+                return Form(1, columns, "columns")
+            return Form(rows, columns, "all") if e.params["how"] == "sum" else None
+        count = sum(reduced)
+        if reduced == [False] * (len(long) - count) + [True] * count:
+            columns = math.prod(x.shape[i] for i in long[len(long) - count :])
+            return Form(x.size // columns, columns, "columns")
+        if reduced == [True] * count + [False] * (len(long) - count) and e.params["how"] == "sum":
+            rows = math.prod(x.shape[i] for i in long[:count])
+            return Form(rows, x.size // rows, "rows")
+        return None
+
+    def template(self, e: Equation) -> Any:
+        """A pointwise op as a scalar expression of inputs called x0, x1, ...; None where it has none."""
+        key = (e.op, repr(e.params), tuple([(x.dtype, x.weak) if isinstance(x, Var) else repr(x) for x in e.inputs]))
+        if key not in self.templates:
+            self.templates[key] = template(e)
+        return self.templates[key]
+
+    # -- memory -------------------------------------------------------------------------------------------------
+
+    def access(self, e: Equation, x: Var, form: Form) -> Access:
+        """Where an equation finds the elements of `x`."""
+        if e.op in (COPY, BROADCAST):
+            return strided(e.out.shape, e.params["steps"], e.params["start"])
+        if e.op is REDUCE:
+            return full(form.columns)
+        if e.op in (AT_COLUMN, LABEL_IS, LABEL_OUTSIDE):
+            return full(1)
+        found = stretched(x.shape, e.out.shape)
+        if form.rows == 1 and not found.terms:  # so that it is read when its row's turn comes, not before
+            return Access(((1, 0, canonical(x.shape)[1]),), found.column, found.offset)
+        return found
+
+    def out_access(self, e: Equation, form: Form) -> Access:
+        """Where an equation's results go."""
+        if form.along == "columns":
+            return full(1)
+        return full(form.columns)
+
+
+def full(columns: int) -> Access:
+    """All elements in order."""
+    return Access(((1, 0, columns),), 0 if columns == 1 else 1)
+
+
+def stretched(shape: tuple[int, ...], wanted: tuple[int, ...]) -> Access:
+    """Where the elements of a contiguous array are that is broadcast to another shape."""
+    steps: list[int] = []
+    step = 1
+    for n in reversed(shape):
+        steps.insert(0, 0 if n == 1 else step)
+        step *= n
+    return strided(wanted, (*[0] * (len(wanted) - len(shape)), *steps), 0)
+
+
+def strided(shape: tuple[int, ...], steps: Sequence[int], start: int) -> Access:
+    """Where the elements of an output of that shape are found by steps along its axes."""
+    if not shape:
+        return Access((), 0, start)
+    if len(shape) == 1:
+        shape, steps = (*shape, 1), (*steps, 0)
+    column = steps[-1] if shape[-1] > 1 else 0
+    terms: list[tuple[int, int, int]] = []
+    over, merged = 1, None
+    for n, step in zip(reversed(shape[:-1]), reversed(steps[:-1])):
+        if merged is not None and step == merged[2] * merged[1] and n > 1:
+            merged = (merged[0], merged[1] * n, merged[2])  # one axis, as far as steps go
+        elif n > 1:
+            if merged is not None:
+                terms.append(merged)
+            merged = (over, n, step)
+        over *= n
+    if merged is not None:
+        terms.append(merged)
+    rows = math.prod(shape[:-1])
+    found = [(o, 0 if o * n >= rows else n, s) for o, n, s in terms if s]
+    return Access(tuple(found[::-1]), column, start)
+
+
+def template(e: Equation) -> Any:
+    """A pointwise equation as a scalar expression; None where it has none, or its dtypes are not compiled for."""
+    reals = {x.dtype for x in (e.out, *e.variables()) if not x.weak and x.dtype.kind != "b"}
+    if len(reals) > 1 or not reals <= set(DTYPES) - {np.dtype(np.int64), np.dtype(np.bool_)}:
+        return None
+    if any(x.weak and x.dtype.kind != "f" for x in e.variables()):
+        return None
+    names = [f"x{i}" for i, x in enumerate(e.inputs) if isinstance(x, Var)]
+    body = e.op.body or (lambda k, *inputs, **params: getattr(k, e.name)(*inputs, **params))
+
+    def function(k: Any, *symbols: Any) -> Any:
+        given = iter(symbols)
+        return body(k, *[next(given) if isinstance(x, Var) else x for x in e.inputs], **e.params)
+
+    bodies = {op.name: op.body for op in backends.ALL_OPS.values() if op.body is not None and op.kind == "pointwise"}
+    kinds = {f"x{i}": kind_of(x) for i, x in enumerate(e.inputs) if isinstance(x, Var)}
+    try:
+        (found,) = expr.trace(function, names, {}, bodies, render.NUMBA.known)
+        _, _, ((_, kind),) = render.statements([found], kinds, "float32")
+    except expr.NotPointwiseError:
+        return None
+    return found if (kind == render.MASK) == (e.out.dtype == np.bool_) else None
+
+
+def kind_of(x: Var) -> str:
+    """What a variable is in a scalar expression."""
+    return render.SCALAR if x.weak else render.MASK if x.dtype == np.bool_ else render.NUMBER
+
+
+# -- kernels ------------------------------------------------------------------------------------------------------
+
+
+class KernelMaker:
+    """A unit as a kernel: its stages, and the buffers in its table. `stored` are the variables that need memory."""
+
+    def __init__(self, fusion: Fusion, unit: Unit, index: int, stored: set[Var], numbers: dict[Var, int]) -> None:
+        self.fusion, self.unit, self.index, self.stored, self.numbers = fusion, unit, index, stored, numbers
+        self.table: list[Any] = ["numbers"]  # what each slot after BLAS's two is
+        self.slots: dict[Any, int] = {}
+        self.cost = 0.0
+        stages = [self.dot(d) if d.is_dot else self.loop(d, i) for i, d in enumerate(unit.stages)]
+        several = any(d.is_dot for d in unit.stages) and len(stages) > 1
+        self.kernel = loops.Kernel(unit.rows, stages, TILE if several else 0)
+
+    def slot(self, buffer: Any) -> int:
+        """The place of a buffer in the kernel's table."""
+        if buffer not in self.slots:
+            self.slots[buffer] = len(self.table) + 2
+            self.table.append(buffer)
+        return self.slots[buffer]
+
+    def scratch(self, size: int) -> int:
+        """A slot for memory of so many bytes that each thread has for itself."""
+        self.table.append(size)
+        return len(self.table) + 1
+
+    def dot(self, draft: Draft) -> loops.Dot:
+        """A product."""
+        (e,) = draft.equations
+        a, b = e.inputs
+        m, k = a.shape[-2:][:: -1 if e.params["ta"] else 1]
+        n = e.out.shape[-1]
+        real, batch = DTYPES[e.out.dtype], len(e.out.shape) == 3
+        sa, sb, sc = (self.slot(self.fusion.root(x)) for x in (a, b, e.out))
+        self.cost += e.out.size * k * (0.02 if real == "float32" else 0.04)
+        return loops.Dot(real, sa, sb, sc, m, n, k, e.params["ta"], e.params["tb"], batch)
+
+    def loop(self, draft: Draft, stage: int) -> loops.Loop:
+        """A loop nest."""
+        fusion, made = self.fusion, loops.Loop(self.unit.real, draft.columns)
+        names: dict[Any, str] = {}
+        here = {e.out for e in draft.equations}
+        streams = calls = 0
+
+        def value(e: Equation, x: Var, form: Form) -> str:
+            """The name of an operand as a value of this loop."""
+            nonlocal streams
+            if x.weak:
+                key: Any = x
+                if key not in names:
+                    names[key] = f"n{len(names)}"
+                    made.values.append(loops.Number(names[key], self.numbers[x]))
+                return names[key]
+            root = fusion.root(x)
+            if root in here:
+                return names[root]
+            operand = loops.Operand(self.slot(root), DTYPES[root.dtype], fusion.access(e, x, form))
+            if operand not in names:
+                names[operand] = f"v{len(names)}"
+                made.values.append(loops.Load(names[operand], operand))
+                streams += 1
+            return names[operand]
+
+        for e in draft.equations:
+            form = fusion.form(e)
+            given = [value(e, x, form) for x in e.variables()]  # type: ignore[arg-type]
+            name = f"v{len(names)}"
+            if e.op is REDUCE and form.along != "columns":  # type: ignore[union-attr]
+                width = draft.columns if form.along == "rows" else 1  # type: ignore[union-attr]
+                out = loops.Operand(self.slot(e.out), DTYPES[e.out.dtype], full(1))
+                scratch = self.scratch(8 * (width + 8))
+                made.totals.append(loops.Total(given[0], form.along == "rows", scratch, out))  # type: ignore[union-attr]
+                continue
+            names[e.out] = name
+            if e.op is REDUCE:
+                made.values.append(loops.Reduce(name, e.params["how"], given[0]))
+            else:
+                made.values.append(loops.Compute(name, self.expression(e, given)))
+                calls += sum(x.op in render.CALLS for x in expr.walk([made.values[-1].expr]))
+            if e.out in self.stored:
+                operand = loops.Operand(self.slot(e.out), DTYPES[e.out.dtype], fusion.out_access(e, form))  # type: ignore[arg-type]
+                made.stores.append(loops.Store(name, operand))
+                streams += 1
+        if any(isinstance(v, loops.Reduce) for v in made.values):
+            made.scratch = self.scratch(8 * draft.columns * len(made.values))
+        size = 1 if self.unit.real == "float32" else 2
+        self.cost += self.unit.rows * draft.columns * (0.1 * streams + 0.4 * calls) * size
+        return made
+
+    def expression(self, e: Equation, given: list[str]) -> expr.Expr:
+        """An equation's scalar expression over the names of its operands."""
+        first = expr.Expr("input", given[0]) if given else None
+        if e.op in (COPY, BROADCAST):
+            return first  # type: ignore[return-value]
+        if e.op is AT_COLUMN:
+            return expr.Expr("at_column", first)
+        if e.op is LABEL_IS:
+            return expr.Expr("index_is", first, expr.Expr("constant", e.params["value"]))
+        if e.op is LABEL_OUTSIDE:
+            return expr.Expr("index_outside", first, expr.Expr("constant", e.params["classes"]))
+        found = self.fusion.template(e)
+        places = [i for i, x in enumerate(e.inputs) if isinstance(x, Var)]
+        return renamed(found, {f"x{i}": name for i, name in zip(places, given, strict=True)})
+
+
+def renamed(root: expr.Expr, names: dict[str, str]) -> expr.Expr:
+    """An expression with other names for its inputs; shared parts stay shared."""
+    done: dict[int, expr.Expr] = {}
+    for e in expr.walk([root]):
+        if e.op == "input":
+            done[id(e)] = expr.Expr("input", names[e.args[0]])
+        elif e.op == "constant":
+            done[id(e)] = e
+        else:
+            done[id(e)] = expr.Expr(e.op, *[done[id(x)] for x in e.args])
+    return done[id(root)]

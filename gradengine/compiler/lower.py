@@ -1,0 +1,585 @@
+"""The graph in terms of what a compiler of loops knows: pointwise ops, reductions, matrix products, moves of data.
+
+Ops that neural networks are made of are written out here in those terms, so that fusion puts each into one kernel
+again, together with what surrounds it. An op that is not in the table stays as it is; its kernel is called.
+
+May import graph, simplify, tracing, backend and NumPy.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import backend as backends
+from ..tensor import Op
+from .graph import Equation, Graph, Var
+from .simplify import apply_identities, drop_dead_code, infer, merge_common, merge_constants, rewrite
+from .tracing import attach_operators
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+REDUCERS = {
+    "sum": lambda x, axes: np.add.reduce(x, axes, keepdims=True),
+    "max": lambda x, axes: np.maximum.reduce(x, axes, keepdims=True),
+    "min": lambda x, axes: np.minimum.reduce(x, axes, keepdims=True),
+}
+# The core ops. A reduction leaves its axes with size 1.
+REDUCE = Op("reduce", kind="core", names=("how", "axes"), body=lambda k, x, how, axes: REDUCERS[how](x, axes))
+DOT = Op("dot", kind="core", names=("ta", "tb"))
+COPY = Op("copy", kind="core", names=("start", "steps"))  # element i of the output is the input's at start + i . steps
+BROADCAST = Op("broadcast", kind="core", names=("start", "steps"))  # a copy that repeats elements
+AT_COLUMN = Op("at_column", kind="core")  # whether an element's column is the one that its row names
+CHECK = Op("check", kind="check", names=("message",))  # raises where the input is not 0
+RESHAPE = Op("view", kind="core", names=("shape",))
+
+
+class Node:
+    """A variable in the making: what the bodies below compute with."""
+
+    __slots__ = ("k", "var")
+
+    def __init__(self, k: Builder, var: Var) -> None:
+        self.k, self.var = k, var
+
+    shape = property(lambda self: self.var.shape)
+    dtype = property(lambda self: self.var.dtype)
+    ndim = property(lambda self: len(self.var.shape))
+    __hash__ = object.__hash__
+
+    if TYPE_CHECKING:
+        # What attach_operators gives it.
+        def __add__(self, other: Any) -> Node: ...
+        def __sub__(self, other: Any) -> Node: ...
+        def __mul__(self, other: Any) -> Node: ...
+        def __truediv__(self, other: Any) -> Node: ...
+        def __rtruediv__(self, other: Any) -> Node: ...
+
+
+attach_operators(Node)
+
+
+class Builder:
+    """Adds equations to a graph; every pointwise op is a method."""
+
+    def __init__(self, constants: dict[Var, Any]) -> None:
+        self.equations: list[Equation] = []
+        self.constants = constants
+        self.known: dict[tuple[Any, ...], Node] = {}
+
+    def __getattr__(self, name: str) -> Callable[..., Node]:
+        op = backends.ALL_OPS.get(name)
+        if op is None or op.kind != "pointwise":
+            raise AttributeError(name)
+        return lambda *inputs, **params: self.pointwise(op, inputs, {**op.defaults, **params})
+
+    def add(self, a: Any, b: Any) -> Node:
+        """The sum (a name that a list of equations has too)."""
+        return self.pointwise(backends.ALL_OPS["add"], (a, b), {})
+
+    def pointwise(self, op: Any, inputs: tuple[Any, ...], params: dict[str, Any]) -> Node:
+        """A pointwise op."""
+        nodes = [x for x in inputs if isinstance(x, Node)]
+        shape = np.broadcast_shapes(*[x.shape for x in nodes])
+        return self.emit(op, inputs, params, shape, result_dtype(op, nodes))
+
+    def emit(self, op: Any, inputs: Any, params: dict[str, Any], shape: Any, dtype: Any) -> Node:
+        """An equation."""
+        given = tuple([x.var if isinstance(x, Node) else x for x in inputs])
+        out = Var(shape, dtype)
+        self.equations.append(Equation(op, given, params, out))
+        return Node(self, out)
+
+    def reduce(self, how: str, x: Node, axes: tuple[int, ...]) -> Node:
+        """The sum, maximum or minimum over axes, which stay with size 1."""
+        shape = tuple([1 if i in axes else n for i, n in enumerate(x.shape)])
+        return self.emit(REDUCE, (x,), {"how": how, "axes": axes}, shape, x.dtype)
+
+    def total(self, x: Node, axes: tuple[int, ...]) -> Node:
+        """The sum over axes."""
+        return self.reduce("sum", x, axes)
+
+    def view(self, x: Node, shape: tuple[int, ...]) -> Node:
+        """The same elements in another shape."""
+        return x if x.shape == shape else self.emit(RESHAPE, (x,), {"shape": shape}, shape, x.dtype)
+
+    def cast(self, x: Node, dtype: Any) -> Node:
+        """0 or 1 for a truth value."""
+        return x if x.dtype == dtype else self.where(x, *self.numbers(dtype))
+
+    def numbers(self, dtype: Any) -> tuple[Node, Node]:
+        """1 and 0 in a dtype."""
+        return self.constant(1, dtype), self.constant(0, dtype)
+
+    def constant(self, value: float, dtype: Any) -> Node:
+        """A constant."""
+        key = (value, np.dtype(dtype))
+        if key not in self.known:
+            var = Var((), dtype)
+            self.constants[var] = np.asarray(value, dtype)
+            self.known[key] = Node(self, var)
+        return self.known[key]
+
+    def dot(self, a: Node, b: Node, ta: bool = False, tb: bool = False) -> Node:
+        """The product of two matrices, or of two stacks of them, each of which may be stored transposed."""
+        m, n = a.shape[-1 if ta else -2], b.shape[-2 if tb else -1]
+        return self.emit(DOT, (a, b), {"ta": ta, "tb": tb}, (*a.shape[:-2], m, n), a.dtype)
+
+    def at_column(self, labels: Node, shape: tuple[int, ...]) -> Node:
+        """A mask of that shape: where the column is the row's label."""
+        return self.emit(AT_COLUMN, (labels,), {}, shape, np.bool_)
+
+
+def result_dtype(op: Any, nodes: list[Node]) -> Any:
+    """The dtype of a pointwise op's result: the floats', unless the op compares."""
+    if op.name in MASKS:
+        return np.dtype(np.bool_)
+    floats = [x.dtype for x in nodes if x.dtype.kind == "f" and not x.var.weak]
+    return np.result_type(*(floats or [x.dtype for x in nodes]))
+
+
+MASKS = {"less", "less_equal", "greater", "greater_equal", "equal", "not_equal", "isnan", "isinf", "isfinite"}
+MASKS |= {"logical_and", "logical_or", "logical_not", "logical_xor"}
+
+
+# -- the ops, in those terms --------------------------------------------------------------------------------------
+# Each takes (k, *inputs, **params) and returns a Node, or None where this form does not fit.
+
+
+def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
+    """Axes in order and from 0."""
+    if axis is None:
+        return tuple(range(ndim))
+    return tuple(sorted({a % ndim for a in (axis if isinstance(axis, tuple) else (axis,))}))
+
+
+def is_real(*nodes: Any) -> bool:
+    """True for arrays of one floating-point dtype that kernels are compiled for."""
+    dtypes = {x.dtype for x in nodes}
+    return len(dtypes) == 1 and dtypes <= {np.dtype(np.float32), np.dtype(np.float64)}
+
+
+def is_last(axis: Any, x: Node) -> bool:
+    """True for the last axis of an array that has one."""
+    return x.ndim > 0 and isinstance(axis, int) and axis % x.ndim == x.ndim - 1
+
+
+def without(k: Builder, x: Node, axes: tuple[int, ...], keepdims: bool) -> Node:
+    """A reduction's result, without the axes of size 1 unless they are asked for."""
+    return x if keepdims else k.view(x, tuple([n for i, n in enumerate(x.shape) if i not in axes]))
+
+
+def lower_sum(k: Builder, x: Node, axis: Any = None, keepdims: bool = False, dtype: Any = None) -> Node | None:
+    if dtype is not None and np.dtype(dtype) != x.dtype and x.dtype != np.bool_:
+        return None
+    if x.dtype == np.bool_:
+        if dtype is None or np.dtype(dtype).kind != "f":
+            return None
+        x = k.cast(x, np.dtype(dtype))
+    axes = axes_of(axis, x.ndim)
+    if not is_real(x) or not axes or not x.var.size:
+        return None
+    return without(k, k.total(x, axes), axes, keepdims)
+
+
+def lower_mean(k: Builder, x: Node, axis: Any = None, keepdims: bool = False) -> Node | None:
+    axes = axes_of(axis, x.ndim)
+    if not is_real(x) or not axes or not x.var.size:
+        return None
+    count = math.prod([x.shape[a] for a in axes])
+    return without(k, k.total(x, axes) / float(count), axes, keepdims)
+
+
+def lower_extreme(how: str) -> Callable[..., Node | None]:
+    def lower(k: Builder, x: Node, axis: Any = None, keepdims: bool = False) -> Node | None:
+        axes = axes_of(axis, x.ndim)
+        if not is_real(x) or axes != tuple(range(x.ndim - len(axes), x.ndim)) or not axes or not x.var.size:
+            return None
+        return without(k, k.reduce(how, x, axes), axes, keepdims) if len(axes) < x.ndim else None
+
+    return lower
+
+
+def lower_sum_to(k: Builder, x: Node, shape: tuple[int, ...]) -> Node | None:
+    if not is_real(x) or not x.var.size:
+        return None
+    lead = x.ndim - len(shape)
+    axes = (*range(lead), *[i + lead for i, n in enumerate(shape) if n == 1 and x.shape[i + lead] != 1])
+    return k.view(k.total(x, axes) if axes else x, tuple(shape))
+
+
+def lower_softmax(k: Builder, x: Node, axis: int) -> Node | None:
+    if not is_real(x) or not is_last(axis, x) or x.ndim < 2 or not x.var.size:
+        return None
+    last = (x.ndim - 1,)
+    e = k.exp(x - k.reduce("max", x, last))
+    return e * (1.0 / k.total(e, last))
+
+
+def lower_softmax_grad(k: Builder, g: Node, y: Node, axis: int) -> Node | None:
+    if not is_real(g, y) or not is_last(axis, y) or y.ndim < 2 or not y.var.size or g.shape != y.shape:
+        return None
+    return y * (g - k.total(g * y, (y.ndim - 1,)))
+
+
+def lower_log_softmax(k: Builder, x: Node, axis: int) -> Node | None:
+    if not is_real(x) or not is_last(axis, x) or x.ndim < 2 or not x.var.size:
+        return None
+    last = (x.ndim - 1,)
+    shifted = x - k.reduce("max", x, last)
+    return shifted - k.log(k.total(k.exp(shifted), last))
+
+
+def lower_log_softmax_grad(k: Builder, g: Node, y: Node, axis: int) -> Node | None:
+    if not is_real(g, y) or not is_last(axis, y) or y.ndim < 2 or not y.var.size or g.shape != y.shape:
+        return None
+    return g - k.exp(y) * k.total(g, (y.ndim - 1,))
+
+
+def lower_logsumexp(k: Builder, x: Node, axis: Any = None, keepdims: bool = False) -> Node | None:
+    if not is_real(x) or axes_of(axis, x.ndim) != (x.ndim - 1,) or x.ndim < 2 or not x.var.size:
+        return None
+    last = (x.ndim - 1,)
+    top = k.reduce("max", x, last)
+    top = k.where(k.isinf(top), 0.0, top)
+    return without(k, k.log(k.total(k.exp(x - top), last)) + top, last, keepdims)
+
+
+def lower_var(k: Builder, x: Node, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Node | None:
+    axes = axes_of(axis, x.ndim)
+    if not is_real(x) or not axes or not x.var.size:
+        return None
+    count = math.prod([x.shape[a] for a in axes])
+    if count - correction <= 0:
+        return None
+    centred = x - k.total(x, axes) / float(count)
+    return without(k, k.total(centred * centred, axes) / float(count - correction), axes, keepdims)
+
+
+def lower_standardize(k: Builder, x: Node, axis: Any = -1, eps: float = 1e-5) -> Node | None:
+    axes = axes_of(axis, x.ndim)
+    if not is_real(x) or not axes or not x.var.size:
+        return None
+    count = float(math.prod([x.shape[a] for a in axes]))
+    centred = x - k.total(x, axes) / count
+    deviation = k.sqrt(k.total(centred * centred, axes) / count + eps)
+    return centred * (1.0 / deviation)
+
+
+def lower_mean_squared_error(k: Builder, a: Node, b: Node) -> Node | None:
+    if not is_real(a, b) or a.shape != b.shape or not a.var.size:
+        return None
+    d = a - b
+    return k.view(k.total(d * d, tuple(range(d.ndim))) / float(a.var.size), ()) if d.ndim else d * d
+
+
+class Labels:
+    """What cross-entropy and its like need of labels: masks, how many count, and a check of their range."""
+
+    def __init__(self, k: Builder, labels: Node, logits: Node, ignore_index: int) -> None:
+        self.k, (rows, self.classes), self.real = k, logits.shape, logits.dtype
+        column = k.view(labels, (rows, 1))
+        self.hit = k.at_column(column, logits.shape)
+        ignored = k.emit(LABEL_IS, (column,), {"value": ignore_index}, (rows, 1), np.bool_)
+        self.counts = k.logical_not(ignored)
+        if 0 <= ignore_index < self.classes:
+            self.hit = k.logical_and(self.hit, self.counts)
+        outside = k.emit(LABEL_OUTSIDE, (column,), {"classes": self.classes}, (rows, 1), np.bool_)
+        bad = k.cast(k.logical_and(outside, self.counts), self.real)
+        k.emit(CHECK, (k.total(bad, (0, 1)),), {"message": label_message(self.classes, ignore_index)}, (), self.real)
+
+    def share(self, reduction: str) -> Any:
+        """What each row counts: 1, or 1 / (rows that count) under a mean."""
+        if reduction != "mean":
+            return None
+        return self.k.view(1.0 / self.k.total(self.k.cast(self.counts, self.real), (0, 1)), ())
+
+
+LABEL_IS = Op("label_is", kind="core", names=("value",))
+LABEL_OUTSIDE = Op("label_outside", kind="core", names=("classes",))
+
+
+def label_message(classes: int, ignore_index: int) -> str:
+    """What is said about a label out of range."""
+    rest = f", or ignore_index={ignore_index}" if ignore_index < 0 else ""
+    return f"the target holds a label that is out of range for {classes} classes: labels are 0 to {classes - 1}{rest}"
+
+
+def are_rows(logits: Node, labels: Node) -> bool:
+    """True for a matrix of floats with something in it, and int64 labels of its rows."""
+    return is_real(logits) and logits.ndim == 2 and labels.dtype == np.int64 and logits.var.size > 0
+
+
+def lower_cross_entropy(k: Builder, x: Node, labels: Node, ignore_index: int, reduction: str) -> Node | None:
+    if not are_rows(x, labels):
+        return None
+    row = Labels(k, labels, x, ignore_index)
+    shifted = x - k.reduce("max", x, (1,))
+    own = k.total(k.where(row.hit, shifted, 0.0), (1,))
+    losses = k.where(row.counts, k.log(k.total(k.exp(shifted), (1,))) - own, 0.0)
+    if reduction == "none":
+        return k.view(losses, x.shape[:1])
+    total = k.view(k.total(losses, (0, 1)), ())
+    return total * row.share(reduction) if reduction == "mean" else total
+
+
+def lower_cross_entropy_grad(
+    k: Builder, g: Any, x: Node, labels: Node, ignore_index: int, reduction: str
+) -> Node | None:
+    if not are_rows(x, labels) or (isinstance(g, Node) and g.dtype != x.dtype):
+        return None
+    row = Labels(k, labels, x, ignore_index)
+    if reduction == "mean":
+        g = row.share(reduction) * g
+    elif isinstance(g, Node) and g.ndim == 1:
+        g = k.view(g, (x.shape[0], 1))
+    e = k.exp(x - k.reduce("max", x, (1,)))
+    slope = e * (g / k.total(e, (1,))) - k.where(row.hit, g, 0.0)
+    return k.where(row.counts, slope, 0.0)
+
+
+def lower_pick_class(k: Builder, x: Node, labels: Node, ignore_index: int) -> Node | None:
+    if not are_rows(x, labels):
+        return None
+    row = Labels(k, labels, x, ignore_index)
+    return k.view(k.total(k.where(row.hit, x, 0.0), (1,)), x.shape[:1])
+
+
+def lower_place_class(k: Builder, g: Node, labels: Node, classes: int, ignore_index: int) -> Node | None:
+    if not is_real(g) or g.ndim != 1 or labels.dtype != np.int64 or not g.var.size or not classes:
+        return None
+    row = Labels(k, labels, Node(k, Var((g.shape[0], classes), g.dtype)), ignore_index)
+    return k.where(row.hit, k.view(g, (g.shape[0], 1)), 0.0)
+
+
+def lower_matmul(k: Builder, a: Node, b: Node, ta: bool = False, tb: bool = False) -> Node | None:
+    if not is_real(a, b) or not a.var.size or not b.var.size or a.ndim < 2 or b.ndim < 2:
+        return None
+    if a.ndim > 2 and b.ndim == 2 and not ta:
+        rows = k.view(a, (math.prod(a.shape[:-1]), a.shape[-1]))
+        found = k.dot(rows, b, ta, tb)
+        return k.view(found, (*a.shape[:-1], found.shape[-1]))
+    if a.shape[:-2] != b.shape[:-2]:
+        return None
+    if a.ndim > 3:
+        batch = math.prod(a.shape[:-2])
+        found = k.dot(k.view(a, (batch, *a.shape[-2:])), k.view(b, (batch, *b.shape[-2:])), ta, tb)
+        return k.view(found, (*a.shape[:-2], *found.shape[-2:]))
+    return k.dot(a, b, ta, tb)
+
+
+def lower_linear(k: Builder, x: Node, weight: Node, *bias: Node) -> Node | None:
+    if x.ndim < 1 or weight.ndim != 2 or not is_real(x, weight, *bias) or not x.var.size or not weight.var.size:
+        return None
+    product = lower_matmul(k, x if x.ndim > 1 else k.view(x, (1, *x.shape)), weight, tb=True)
+    if product is None:
+        return None
+    product = product + bias[0] if bias else product
+    return product if x.ndim > 1 else k.view(product, product.shape[1:])
+
+
+def strides_of(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Steps between elements of a contiguous array."""
+    steps: list[int] = []
+    step = 1
+    for n in reversed(shape):
+        steps.insert(0, step)
+        step *= n
+    return tuple(steps)
+
+
+def lower_permute(k: Builder, x: Node, axes: Any) -> Node | None:
+    steps, axes = strides_of(x.shape), [a % x.ndim for a in axes]
+    shape = tuple([x.shape[a] for a in axes])
+    return copied(k, x, shape, 0, tuple([steps[a] for a in axes]))
+
+
+def copied(k: Builder, x: Node, shape: tuple[int, ...], start: int, steps: tuple[int, ...]) -> Node | None:
+    """An array whose elements are those of another, found by steps."""
+    if x.dtype not in COPIED or not math.prod(shape) or x.var.weak:
+        return None
+    return k.emit(COPY, (x,), {"start": start, "steps": steps}, shape, x.dtype)
+
+
+COPIED = {np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.bool_)}
+
+
+def swapped(ndim: int, axis1: int = -1, axis2: int = -2) -> list[int]:
+    """The axes with two of them exchanged."""
+    axes = list(range(ndim))
+    axes[axis1], axes[axis2] = axes[axis2], axes[axis1]
+    return axes
+
+
+def lower_broadcast(k: Builder, x: Node, shape: tuple[int, ...]) -> Node | None:
+    lead = len(shape) - x.ndim
+    steps = [0] * lead + [0 if n == 1 else s for n, s in zip(x.shape, strides_of(x.shape), strict=True)]
+    if x.dtype not in COPIED or not math.prod(shape) or x.var.weak:
+        return None
+    return k.emit(BROADCAST, (x,), {"start": 0, "steps": tuple(steps)}, tuple(shape), x.dtype)
+
+
+def lower_getitem(k: Builder, x: Node, *at: Any, index: Any) -> Node | None:
+    items = index if type(index) is tuple else (index,)
+    if at or any(not (isinstance(i, (int, slice, type(None))) or i is ...) or isinstance(i, bool) for i in items):
+        return None
+    given = sum(isinstance(i, (int, slice)) for i in items)
+    if ... in [i if i is ... else None for i in items]:
+        place = next(p for p, i in enumerate(items) if i is ...)
+        items = (*items[:place], *[slice(None)] * (x.ndim - given), *items[place + 1 :])
+    else:
+        items = (*items, *[slice(None)] * (x.ndim - given))
+    old, shape, steps, start, axis = strides_of(x.shape), [], [], 0, 0
+    for item in items:
+        if item is None:
+            shape.append(1)
+            steps.append(0)
+            continue
+        if isinstance(item, int):
+            start += (item % x.shape[axis]) * old[axis]
+        else:
+            first, last, step = item.indices(x.shape[axis])
+            if step < 0:
+                return None
+            start += first * old[axis]
+            shape.append(len(range(first, last, step)))
+            steps.append(step * old[axis])
+        axis += 1
+    return copied(k, x, tuple(shape), start, tuple(steps))
+
+
+def lower_cast(k: Builder, x: Node, dtype: Any) -> Node | None:
+    wanted = np.dtype(dtype)
+    return k.cast(x, wanted) if x.dtype == np.bool_ and wanted in (np.float32, np.float64) and x.var.size else None
+
+
+LOWERINGS: dict[str, Callable[..., Node | None]] = {
+    "sum": lower_sum,
+    "mean": lower_mean,
+    "max": lower_extreme("max"),
+    "min": lower_extreme("min"),
+    "sum_to": lower_sum_to,
+    "var": lower_var,
+    "softmax": lower_softmax,
+    "softmax_grad": lower_softmax_grad,
+    "log_softmax": lower_log_softmax,
+    "log_softmax_grad": lower_log_softmax_grad,
+    "logsumexp": lower_logsumexp,
+    "standardize": lower_standardize,
+    "mean_squared_error": lower_mean_squared_error,
+    "cross_entropy_rows": lower_cross_entropy,
+    "cross_entropy_rows_grad": lower_cross_entropy_grad,
+    "pick_class": lower_pick_class,
+    "place_class": lower_place_class,
+    "matmul": lower_matmul,
+    "linear": lower_linear,
+    "linear_no_bias": lower_linear,
+    "permute_dims": lower_permute,
+    "matrix_transpose": lambda k, x: lower_permute(k, x, swapped(x.ndim)),
+    "swapaxes": lambda k, x, axis1=-1, axis2=-2: lower_permute(k, x, swapped(x.ndim, axis1, axis2)),
+    "broadcast_to": lower_broadcast,
+    "getitem": lower_getitem,
+    "astype": lower_cast,
+    "clone": lambda k, x: copied(k, x, x.shape, 0, strides_of(x.shape)),
+}
+VIEWS = frozenset(("reshape", "expand_dims", "squeeze", "flatten"))
+
+
+def lower(graph: Graph) -> Graph:
+    """The graph in core terms. Every equation that has a lowering is replaced by what it is made of."""
+    k = Builder(dict(graph.constants))
+    found: dict[Var, Any] = {}
+    for e in graph.equations:
+        inputs = tuple([found.get(x, x) if isinstance(x, Var) else x for x in e.inputs])
+        nodes = [Node(k, x) if isinstance(x, Var) else x for x in inputs]
+        rule, made = LOWERINGS.get(e.name), None
+        mark = len(k.equations)
+        if e.name in VIEWS and inputs[0].dtype in (*COPIED, np.dtype(np.int64)):
+            made = k.view(nodes[0], e.out.shape)
+        elif rule is not None and not any(x.weak for x in e.variables()) and (nodes and isinstance(nodes[-1], Node)):
+            made = rule(k, *nodes, **e.params)
+        if made is None or (made.shape, made.dtype) != (e.out.shape, e.out.dtype):
+            del k.equations[mark:]
+            k.equations.append(Equation(e.op, inputs, e.params, e.out))
+        else:
+            found[e.out] = made.var
+    outputs = [found.get(x, x) if isinstance(x, Var) else x for x in graph.outputs]
+    return Graph(graph.inputs, k.constants, k.equations, outputs)
+
+
+# -- passes over core terms ---------------------------------------------------------------------------------------
+
+
+def fold_transposes(graph: Graph) -> Graph:
+    """Products that read a transposed operand where it lies."""
+    definitions = graph.definitions()
+
+    def source(x: Any) -> Var | None:
+        """What a variable is the transposed copy of."""
+        e = definitions.get(x)
+        if e is None or e.op is not COPY or e.params["start"] or len(x.shape) < 2:
+            return None
+        given = e.inputs[0]
+        stored = (*x.shape[:-2], x.shape[-1], x.shape[-2])
+        steps = strides_of(stored)
+        fits = given.shape == stored and e.params["steps"] == (*steps[:-2], steps[-1], steps[-2])
+        return given if fits else None
+
+    def change(e: Equation) -> Equation:
+        if e.op is not DOT:
+            return e
+        a, b = (source(x) for x in e.inputs)
+        params = {"ta": e.params["ta"] ^ (a is not None), "tb": e.params["tb"] ^ (b is not None)}
+        return Equation(DOT, (a or e.inputs[0], b or e.inputs[1]), params, e.out)
+
+    return rewrite(graph, change)
+
+
+def fold_broadcasts(graph: Graph) -> Graph:
+    """Pointwise ops that stretch an operand themselves."""
+    definitions = graph.definitions()
+
+    def change(e: Equation) -> Equation:
+        if e.op.kind != "pointwise":
+            return e
+        inputs = list(e.inputs)
+        for i, x in enumerate(inputs):
+            before = definitions.get(x) if isinstance(x, Var) else None
+            if before is not None and before.op is BROADCAST:
+                tried = [*inputs[:i], before.inputs[0], *inputs[i + 1 :]]
+                if np.broadcast_shapes(*[v.shape for v in tried if isinstance(v, Var)]) == e.out.shape:
+                    inputs = tried
+        return e if tuple(inputs) == e.inputs else Equation(e.op, tuple(inputs), e.params, e.out)
+
+    return rewrite(graph, change)
+
+
+def infer_core(equation: Equation) -> Var | None:
+    """What an equation in core terms makes."""
+    op, params, out = equation.op, equation.params, equation.out
+    if op is REDUCE:
+        (x,) = equation.variables()
+        return Var(tuple([1 if i in params["axes"] else n for i, n in enumerate(x.shape)]), x.dtype)
+    if op is DOT:
+        a, b = equation.variables()
+        m, k = a.shape[-2:][:: -1 if params["ta"] else 1]
+        k2, n = b.shape[-2:][:: -1 if params["tb"] else 1]
+        return Var((*a.shape[:-2], m, n), a.dtype) if k == k2 else Var((-1,), a.dtype)
+    if op is RESHAPE:
+        (x,) = equation.variables()
+        return Var(params["shape"], x.dtype) if x.size == out.size else Var((-1,), x.dtype)
+    return infer(equation)
+
+
+CORE_PASSES: dict[str, Callable[[Graph], Graph]] = {
+    "lower": lower,
+    "transposes into products": fold_transposes,
+    "broadcasts into their readers": fold_broadcasts,
+    "constants of core terms": merge_constants,
+    "identities of core terms": apply_identities,
+    "common core terms": merge_common,
+    "dead core terms": drop_dead_code,
+}
