@@ -125,6 +125,12 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     )
     add(what, "--backend", "kernels of the CPU: numba or numpy (default: numba where installed)", metavar="NAME")
     add(what, "--device", "cpu, cuda or cuda:<number> (default: cpu)", metavar="NAME")
+    add(
+        what,
+        "--jit",
+        "compile the training step as a whole, or run it op by op (default: compile on the numba backend)",
+        action=argparse.BooleanOptionalAction,
+    )
     add(how, "--epochs", "how often to go through the training data", type=int, metavar="N")
     add(how, "--batch-size", "pictures in a batch", type=int, metavar="N")
     add(how, "--optimizer", "how gradients become steps", choices=tuple(options.OPTIMIZERS))

@@ -26,6 +26,7 @@ from ..errors import ArgumentError, DTypeError
 from ..hostwork import current
 from ..tensor import Tensor, constant, describe
 from . import tree
+from .over import over
 from .program import Program, StaleError
 from .tracing import Trace
 
@@ -106,9 +107,10 @@ class Step:
             if isinstance(leaf, np.ndarray):
                 leaf = constant(leaf, backends.for_device(None))
             if isinstance(leaf, Tensor):
-                array = leaf.array
                 place = places.setdefault(id(leaf), len(arguments))
-                kinds.append((array.shape, array.dtype, leaf.op, place) if hasattr(array, "shape") else (leaf.dtype,))
+                kinds.append(
+                    (leaf.array.shape, leaf.array.dtype, leaf.op, place) if hasattr(leaf.array, "shape") else leaf.dtype
+                )
                 arguments.append(leaf)
             elif (type(leaf) is float or type(leaf) is int) and id(leaf) not in fixed:
                 kinds.append(type(leaf))
@@ -161,6 +163,26 @@ class Step:
             result = self.function(*args, **kwargs)
             program = Program(trace, result, arguments, backend)
         return program.compile(listen)
+
+    def over(self, *data: Any, batch_size: int, order: Any = None, drop_last: bool = False, **kwargs: Any) -> Any:
+        """Call the step with one batch of `data` after the other; returns the results, stacked along a first axis.
+
+        `data` are Tensors or arrays of equal length; `order` (positions, such as ge.randperm(n)) says which samples
+        come in which order. The last batch may be smaller, or is left out with `drop_last`. Where native code can
+        repeat the whole step, nothing runs in Python in between, and an interrupt is served after a whole step.
+
+        >>> import gradengine as ge
+        >>> total = ge.zeros(())
+        >>> @ge.jit
+        ... def add(x):
+        ...     total.add_(x.sum())
+        ...     return x.mean()
+        >>> add.over(ge.tensor([1.0, 3.0, 5.0, 7.0, 9.0]), batch_size=2)
+        tensor([2., 6., 9.])
+        >>> total
+        tensor(25.)
+        """
+        return over(self, data, batch_size, order, drop_last, kwargs)
 
     def lower(self, *args: Any, **kwargs: Any) -> Lowered:
         """How the step is compiled for these arguments: the graph after each pass, the kernels, memory and source.

@@ -47,7 +47,7 @@ class Compiled:
         self.graph = graph = simplify(graph, listen, CORE_PASSES, infer_core)
         self.fusion = fusion = Fusion(graph)
         self.units = fusion.units
-        self.inputs = [v for v in graph.inputs]
+        self.inputs = list(graph.inputs)
         weak = [v for v in graph.inputs if v.weak] + [e.out for e in fusion.host]
         self.numbers = {v: i for i, v in enumerate(weak)}
         self.memory = np.zeros(max(len(weak), 1), np.float64)
@@ -148,23 +148,30 @@ class Compiled:
                 batch = []
                 self.parts.append(unit.call)
         self.close(batch)
-        self.bound: dict[Var, Any] = {}
+        self.arrays: dict[Var, Any] = {}  # what each variable in memory is, or was at the last call
         self.programs = [part for part in self.parts if not isinstance(part, Equation)]
         self.calls = {e.out for e in self.parts if isinstance(e, Equation)}
         for program in self.programs:
             program.bind("numbers", address_of(self.memory))
-        self.constants = {var: np.ascontiguousarray(value) for var, value in self.graph.constants.items()}
-        for var, value in self.constants.items():
-            self.bind(var, value)
-        self.views: dict[Var, Any] = dict(self.constants)
+        for var, value in self.graph.constants.items():
+            self.bind(var, np.array(value, order="C"))
         start = self.arena_start - address_of(self.arena)
         for var, life in self.lives.items():
             begin = start + life.offset
-            self.views[var] = self.arena[begin : begin + var.nbytes].view(var.dtype).reshape(var.shape)
-            for program in self.programs:
-                program.bind(var, self.arena_start + life.offset)
+            self.bind(var, self.arena[begin : begin + var.nbytes].view(var.dtype).reshape(var.shape))
         self.pool: dict[int, list[Any]] = {}
-        self.first_output = {x: i for i, x in reversed([*enumerate(self.outputs)]) if isinstance(x, Var)}
+        self.replaced = {old: new for new, old in self.in_place.items()}
+        first = {x: i for i, x in reversed([*enumerate(self.outputs)]) if isinstance(x, Var)}
+        self.fresh = [
+            (i, x)
+            for x, i in first.items()
+            if x in self.fusion.place and x not in self.calls and x not in self.in_place
+        ]
+        self.written = {*self.in_place, *(x for _, x in self.fresh)}
+        shapes = [getattr(x, "shape", None) for x in self.graph.outputs]
+        self.handed = [
+            (x, x in self.written and x.shape == shape) for x, shape in zip(self.outputs, shapes, strict=True)
+        ]
 
     def close(self, batch: list[KernelMaker]) -> None:
         """Compile a run of kernels."""
@@ -184,64 +191,59 @@ class Compiled:
 
     def bind(self, var: Var, array: Any) -> None:
         """Say where a variable's elements are, unless they are where they were."""
-        if self.bound.get(var) is not array:
-            self.bound[var] = array
+        if self.arrays.get(var) is not array:
+            self.arrays[var] = array
             address = address_of(array)
             for program in self.programs:
                 program.bind(var, address)
 
     def holds(self, var: Var, array: Any) -> bool:
         """Whether an array is still bound from the last call, which counts as one that refers to it."""
-        return self.bound.get(var) is array
+        return self.arrays.get(var) is array
 
     # -- running ------------------------------------------------------------------------------------------------
 
     def run(self, values: list[Any], targets: dict[int, Any]) -> list[Any]:
         """The outputs. Raises IndexRangeError for a label out of range, before anything is updated that it changes."""
-        arrays = self.bind_inputs(values)
-        results = self.bind_outputs(targets, arrays)
+        self.bind_inputs(values)
+        self.bind_outputs(targets)
         for part in self.parts:
             if isinstance(part, Equation):
-                self.call(part, arrays)
+                self.call(part)
             elif failed := part.run():
                 raise self.failure(part, failed - 1)
-        return [self.output(x, i, arrays, results) for i, x in enumerate(self.outputs)]
+        arrays = self.arrays
+        return [arrays[x] if direct else self.output(i) for i, (x, direct) in enumerate(self.handed)]
 
-    def bind_inputs(self, values: list[Any]) -> dict[Var, Any]:
-        """Tell the kernels where the inputs are; returns the arrays."""
-        arrays: dict[Var, Any] = {}
-        scalars: dict[Var, Any] = {}
-        for var, value in zip(self.inputs, values, strict=True):
+    def bind_inputs(self, values: list[Any]) -> None:
+        """Tell the kernels where the inputs are."""
+        arrays, numbers, memory = self.arrays, self.numbers, self.memory
+        for var, value in zip(self.inputs, values):
             if var.weak:
-                self.memory[self.numbers[var]] = value
-                scalars[var] = value
-                continue
-            if type(value) is not np.ndarray or not value.flags.carray:
-                value = np.array(value, var.dtype, order="C")
-            arrays[var] = value
-            self.bind(var, value)
-        for e in self.fusion.host:
-            given = [scalars[x] if isinstance(x, Var) else x for x in e.inputs]
-            value = kernel_of(self.backend, e.op)(*given, **e.params)
-            scalars[e.out] = value = value.item() if isinstance(value, np.generic) else value
-            self.memory[self.numbers[e.out]] = value
-        arrays.update(scalars)
-        return arrays
+                memory[numbers[var]] = arrays[var] = value
+            elif arrays.get(var) is not value:
+                if type(value) is not np.ndarray or not value.flags.carray:
+                    value = np.array(value, var.dtype, order="C")
+                self.bind(var, value)
+                if var in self.replaced:
+                    self.bind(self.replaced[var], value)
+        if self.fusion.host:
+            self.compute_numbers(arrays)
+            for e in self.fusion.host:
+                memory[numbers[e.out]] = arrays[e.out]
 
-    def bind_outputs(self, targets: dict[int, Any], arrays: dict[Var, Any]) -> dict[Var, Any]:
+    def compute_numbers(self, known: dict[Var, Any]) -> None:
+        """Do the arithmetic of Python numbers."""
+        for e in self.fusion.host:
+            given = [known[x] if isinstance(x, Var) else x for x in e.inputs]
+            value = kernel_of(self.backend, e.op)(*given, **e.params)
+            known[e.out] = value.item() if isinstance(value, np.generic) else value
+
+    def bind_outputs(self, targets: dict[int, Any]) -> None:
         """Find arrays for the outputs that kernels write, and tell them."""
-        results: dict[Var, Any] = {}
-        for var, i in self.first_output.items():
-            if var not in self.fusion.place or var in self.calls:
-                continue
-            if var in self.in_place:
-                results[var] = arrays[self.in_place[var]]
-            else:
-                offered = targets.get(i)
-                results[var] = self.new_array(i, var) if offered is None else offered
-            self.bind(var, results[var])
-            arrays[var] = results[var]
-        return results
+        for i, var in self.fresh:
+            array = targets.get(i)
+            self.bind(var, self.new_array(i, var) if array is None else array)
 
     def new_array(self, i: int, var: Var) -> Any:
         """An array for an output: one that was given before and that nobody holds any more, or a new one."""
@@ -254,33 +256,28 @@ class Compiled:
             kept.append(array)
         return array
 
-    def call(self, e: Equation, arrays: dict[Var, Any]) -> None:
+    def call(self, e: Equation) -> None:
         """Run the backend's own kernel of an op."""
-        given = [self.value(x, arrays) if isinstance(x, Var) else x for x in e.inputs]
+        given = [self.value(x) if isinstance(x, Var) else x for x in e.inputs]
         with np.errstate(all="ignore"):
             value = kernel_of(self.backend, e.op)(*given, **e.params)
         value = np.asarray(value)
         if not value.flags.carray or not value.flags.owndata or any(value is x for x in given):
             value = np.array(value, order="C")
-        arrays[e.out] = value
         self.bind(e.out, value)
 
-    def value(self, x: Var, arrays: dict[Var, Any]) -> Any:
+    def value(self, x: Var) -> Any:
         """The array that a variable stands for."""
-        root = self.fusion.root(x)
-        found = arrays[root] if root in arrays else self.views[root]
-        return found if x.weak else found.reshape(x.shape)
+        found = self.arrays[self.fusion.root(x)]
+        return found if x.weak or found.shape == x.shape else found.reshape(x.shape)
 
-    def output(self, x: Any, i: int, arrays: dict[Var, Any], results: dict[Var, Any]) -> Any:
+    def output(self, i: int) -> Any:
         """An output as it is handed out: memory of its own, unless it replaces an input."""
+        x = self.graph.outputs[i]
         if not isinstance(x, Var):
             return x
-        wanted = self.graph.outputs[i]
-        if x in results or x in self.calls:
-            found = arrays[x]
-            return found if found.shape == wanted.shape else found.reshape(wanted.shape)
-        found = self.value(wanted, arrays)
-        return found if wanted.weak else np.array(found)
+        own = self.outputs[i] in self.calls or self.outputs[i] in self.written
+        return self.value(x) if own or x.weak else np.array(self.value(x))
 
     def failure(self, program: Any, kernel: int) -> Exception:
         """The error that a raised flag stands for."""

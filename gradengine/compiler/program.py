@@ -32,15 +32,15 @@ class StaleError(Exception):
 class Guard:
     """What must be as it was in the trace for the program to be right."""
 
-    def __init__(self, trace: Trace, arguments: list[Any]) -> None:
-        lifted = [(trace.origins[key], trace.tensors[key]) for key in trace.lifted]
+    def __init__(self, trace: Trace) -> None:
+        lifted = [(trace.origins[key], trace.tensors[key], symbol.var) for key, symbol in trace.lifted.items()]
         self.tensors = [
-            (source, t.op, symbol.var.shape, symbol.var.dtype)
-            for (source, t), symbol in zip(lifted, trace.lifted.values(), strict=True)
+            (source if source.kind == "grad" else None, t, t.op, var.shape, var.dtype)
+            for source, t, var in lifted
             if source.kind != "argument"
         ]
-        self.no_grad = [trace.source_of(trace.tensors[key]) for key, grad in trace.grads_read.items() if grad is None]
-        self.grads = [trace.source_of(trace.tensors[key]) for key, grad in trace.grads_read.items() if grad is not None]
+        read = [(trace.source_of(trace.tensors[key]), grad is None) for key, grad in trace.grads_read.items()]
+        self.grads = [(source, absent) for source, absent in read]
         self.modes = list(trace.modes.values())
 
     def holds(self, arguments: list[Any]) -> bool:
@@ -48,14 +48,12 @@ class Guard:
         for module, training in self.modes:
             if module.training is not training:
                 return False
-        for source in self.no_grad:
-            if find(source, arguments).grad is not None:
+        for source, absent in self.grads:
+            if (find(source, arguments).grad is None) is not absent:
                 return False
-        for source in self.grads:
-            if find(source, arguments).grad is None:
-                return False
-        for source, op, shape, dtype in self.tensors:
-            t = find(source, arguments)
+        for grad, t, op, shape, dtype in self.tensors:
+            if grad is not None:
+                t = find(grad, arguments)
             array = t.array
             if t.op is not op or array.shape != shape or array.dtype != dtype:
                 return False
@@ -76,7 +74,7 @@ class Program:
 
     def __init__(self, trace: Trace, result: Any, arguments: list[Any], backend: backends.Backend) -> None:
         self.backend, self.lock = backend, threading.RLock()
-        self.guard = Guard(trace, arguments)
+        self.guard = Guard(trace)
         self.host, self.sources = trace.host, trace.sources
         self.keep = list(trace.tensors.values())
         self.written: dict[int, Var] = {}  # inputs that the program overwrites, and with what
@@ -135,36 +133,43 @@ class Program:
         """One call. Raises StaleError, with nothing done, when the host's part has become of another kind."""
         with self.lock:
             host = self.host_values()
-            for i in self.written:
-                self.own(i, find(self.sources[i], arguments))
-            values = [self.value(source, arguments, host) for source in self.sources]
-            outputs = self.executor.run(values, self.targets(arguments))
-            del values
-            return self.write(outputs, arguments)
+            for i, var in self.written.items():
+                self.own(self.graph.inputs[i], var, find(self.sources[i], arguments))
+            values = [
+                s.tensor.array if s.kind == "tensor" else self.value(s, arguments, host)  # type: ignore[union-attr]
+                for s in self.sources
+            ]
+            targets, again = self.targets(arguments)
+            outputs = self.executor.run(values, targets)
+            del values, targets
+            return self.write(outputs, arguments, again)
 
-    def own(self, i: int, t: Tensor) -> None:
+    def own(self, old: Var, new: Var, t: Tensor) -> None:
         """Give a Tensor that is to be written to an array that nobody else sees."""
         array = t.array
-        held = self.executor.holds(self.graph.inputs[i], array) + self.executor.holds(self.written[i], array)
+        held = self.executor.holds(old, array) + self.executor.holds(new, array)
         alone = type(array) is np.ndarray and array.flags.carray and array.flags.owndata
         if not alone or sys.getrefcount(array) - held != EXCLUSIVE:
             t.array = np.array(array, order="C")
 
-    def targets(self, arguments: list[Any]) -> dict[int, Any]:
-        """Arrays of gradients from the last call that can be written again: only their owner still has them."""
+    def targets(self, arguments: list[Any]) -> tuple[dict[int, Any], set[int]]:
+        """Arrays of gradients from the last call that can be written again, for only their owner still has them.
+
+        Also returns which gradients those are: their owners keep them as they are.
+        """
         found: dict[int, Any] = {}
-        for k, (source, made) in enumerate(self.grads):
-            if made is None or made[0] != "tensor":
+        again: set[int] = set()
+        for k, last in self.given.items():
+            source, made = self.grads[k]
+            if find(source, arguments).grad is not last:
                 continue
-            last = self.given.get(k)
-            if last is None or find(source, arguments).grad is not last:
-                continue
-            array = last.array
+            array, place = last.array, made[1]
+            held = self.executor.holds(self.executor.outputs[place], array)
             # The owner, the table of given ones, `last` and the question; the array is in `last` and `array`.
-            held = self.executor.holds(self.executor.outputs[made[1]], array)
-            if sys.getrefcount(last) == 4 and sys.getrefcount(array) - held == 3:
-                found[made[1]] = array
-        return found
+            if sys.getrefcount(last) == 4 and sys.getrefcount(array) - held == 3 and place not in found:
+                found[place] = array
+                again.add(k)
+        return found, again
 
     def host_values(self) -> list[Any]:
         """Do the host's part of a call; the inputs that it gives, the first one last."""
@@ -177,7 +182,8 @@ class Program:
                 for back in reversed(undo):
                     back()
                 raise StaleError
-            found.append(values[::-1])
+            values.reverse()
+            found.append(values)
         return found
 
     def value(self, source: Source, arguments: list[Any], host: list[Any]) -> Any:
@@ -187,14 +193,19 @@ class Program:
         found = find(source, arguments)
         return found.array if isinstance(found, Tensor) else found
 
-    def write(self, outputs: list[Any], arguments: list[Any]) -> Any:
+    def write(self, outputs: list[Any], arguments: list[Any], again: set[int]) -> Any:
         """Give Tensors from outside what they were given in the trace, and return the result."""
         leaves = [self.leaf(made, outputs, arguments) for made in self.results]
-        grads = [(source, made and self.leaf(made, outputs, arguments)) for source, made in self.grads]
+        new = [
+            (k, find(source, arguments), made and self.leaf(made, outputs, arguments))
+            for k, (source, made) in enumerate(self.grads)
+            if k not in again
+        ]
         targets = [(find(source, arguments), outputs[place]) for source, place in self.states]
-        for k, (t, grad) in enumerate([(find(source, arguments), grad) for source, grad in grads]):
+        for k, t, grad in new:
             t.grad = grad
-            self.given[k] = grad
+            if grad is not None and self.grads[k][1][0] == "tensor":
+                self.given[k] = grad
         for t, array in targets:
             t.array = array
         return tree.unflatten(self.structure, iter(leaves))
@@ -202,8 +213,8 @@ class Program:
     def leaf(self, made: tuple[str, Any], outputs: list[Any], arguments: list[Any]) -> Any:
         """A leaf of the result, or a gradient."""
         kind, what = made
+        if kind == "tensor":
+            return constant(outputs[what], self.backend)
         if kind == "fixed":
             return what
-        if kind == "same":
-            return find(what, arguments)
-        return constant(outputs[what], self.backend) if kind == "tensor" else outputs[what]
+        return find(what, arguments) if kind == "same" else outputs[what]

@@ -54,10 +54,11 @@ def rewrite(graph: Graph, change: Callable[[Equation], Any]) -> Graph:
     for e in graph.equations:
         inputs = tuple([current(x) for x in e.inputs])
         result = change(e if inputs == e.inputs else Equation(e.op, inputs, e.params, e.out))
-        if isinstance(result, Equation):
-            equations.append(result)
+        if isinstance(result, Equation):  # which may read what an earlier equation read, before that was rewritten
+            inputs = tuple([current(x) for x in result.inputs])
+            equations.append(result if inputs == result.inputs else Equation(result.op, inputs, result.params, e.out))
         else:
-            found[e.out] = result
+            found[e.out] = current(result)
     return Graph(graph.inputs, graph.constants, equations, [current(x) for x in graph.outputs])
 
 
@@ -104,9 +105,13 @@ def merge_common(graph: Graph) -> Graph:
     return rewrite(graph, change)
 
 
-def frozen(params: dict[str, Any]) -> Any:
-    """Metadata as a key; 1, 1.0 and True are three things."""
-    return tuple([(name, type(value), value) for name, value in sorted(params.items())])
+def frozen(value: Any) -> Any:
+    """Metadata as a key; 1, 1.0 and True are three things, and so are 0.0 and -0.0."""
+    if isinstance(value, dict):
+        return tuple([(name, frozen(item)) for name, item in sorted(value.items())])
+    if isinstance(value, tuple):
+        return tuple, tuple([frozen(item) for item in value])
+    return type(value), repr(value) if type(value) is float else value
 
 
 def apply_identities(graph: Graph) -> Graph:

@@ -488,7 +488,7 @@ def uninstall() -> None:
 
 # -- errors -------------------------------------------------------------------------------------------------------
 
-PACKAGE = str(Path(__file__).parents[1])
+PACKAGE, NUMPY = str(Path(__file__).parents[1]), str(Path(np.__file__).parent)
 ADVICE = {
     "__bool__": (
         "as a bool (by if, while, and, or, not, assert)",
@@ -516,8 +516,8 @@ def user_frame() -> tuple[str, str]:
     """The line of the user's own that is running, as text, and the engine's function that it has called."""
     frame: Any = sys._getframe(1)
     name = ""
-    while frame is not None and frame.f_code.co_filename.startswith(PACKAGE):
-        name, frame = frame.f_code.co_name, frame.f_back
+    while frame is not None and frame.f_code.co_filename.startswith((PACKAGE, NUMPY)):
+        name, frame = (frame.f_code.co_name if frame.f_code.co_filename.startswith(PACKAGE) else name), frame.f_back
     if frame is None:
         return "", name
     file, line = frame.f_code.co_filename, frame.f_lineno

@@ -92,7 +92,7 @@ def place(*arrays, index, shape):
 
 NOT_GIVEN = object()
 READ = read.op  # type: ignore[attr-defined]
-READ.shaped_by_data = lambda params: "mask" in params["index"]
+READ.shaped_by_data = lambda params: type(params["index"]) is tuple and "mask" in params["index"]
 
 
 def read_basic(x: Tensor, index: Any) -> Tensor:

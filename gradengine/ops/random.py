@@ -11,7 +11,7 @@ import math
 import operator
 import os
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from ..errors import ArgumentError, CheckpointError, DTypeError, ShapeError
 from ..hostwork import current, each_time
 from ..tensor import Tensor, check_dtype, constant, describe
 from .declare import primitive
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = [
     "Generator", "default_generator", "manual_seed",
@@ -49,7 +52,10 @@ class Generator:
     def __init__(self, seed: int | None = None) -> None:
         self._lock = threading.Lock()
         self._seed, self._offset = 0, 0
-        self.manual_seed(int.from_bytes(os.urandom(7), "little") if seed is None else seed)
+        if seed is None:
+            self._set(lambda: (int.from_bytes(os.urandom(7), "little"), 0))
+        else:
+            self.manual_seed(seed)
 
     def __repr__(self) -> str:
         return f"Generator(seed={self._seed}, offset={self._offset})"
@@ -66,13 +72,13 @@ class Generator:
 
     @offset.setter
     def offset(self, value: int) -> None:
-        self._offset = word("offset", value)
+        offset = word("offset", value)
+        self._set(lambda: (self._seed, offset))
 
     def manual_seed(self, seed: int) -> Generator:
         """Start the stream of another seed, at its beginning; returns the Generator."""
-        seed = word("seed", seed)
-        with self._lock:
-            self._seed, self._offset = seed, 0
+        start = word("seed", seed)
+        self._set(lambda: (start, 0))
         return self
 
     def initial_seed(self) -> int:
@@ -81,7 +87,19 @@ class Generator:
 
     def advance(self, words: int) -> Any:
         """The state to draw `words` words from, which are the caller's alone from now on."""
-        return each_time(lambda: self._take(words), lambda: functools.partial(self.load_state_dict, self.state_dict()))
+        return each_time(lambda: self._take(words), lambda: functools.partial(self._put, self._stand()))
+
+    def _set(self, place: Callable[[], tuple[int, int]]) -> None:
+        """Go to the seed and offset that `place` gives, at each call of a compiled step too."""
+        each_time(lambda: self._put(place()), lambda: functools.partial(self._put, self._stand()))
+
+    def _put(self, place: tuple[int, int]) -> None:
+        with self._lock:
+            self._seed, self._offset = place
+
+    def _stand(self) -> tuple[int, int]:
+        with self._lock:
+            return self._seed, self._offset
 
     def _take(self, words: int) -> np.ndarray[Any, Any]:
         with self._lock:
@@ -91,8 +109,8 @@ class Generator:
 
     def state_dict(self) -> dict[str, int]:
         """Seed and offset, from which `load_state_dict` continues."""
-        with self._lock:
-            return {"seed": self._seed, "offset": self._offset}
+        seed, offset = self._stand()
+        return {"seed": seed, "offset": offset}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Continue where `state` was taken. Raises CheckpointError for what is no such state."""
@@ -102,13 +120,12 @@ class Generator:
             raise CheckpointError(
                 f"Generator: a state has the integers seed and offset, this is {describe(state)}"
             ) from None
-        with self._lock:
-            self._seed, self._offset = seed, offset
+        self._set(lambda: (seed, offset))
 
     def clone(self) -> Generator:
         """Another Generator in the same state."""
         other = Generator(0)
-        other.load_state_dict(self.state_dict())
+        other._set(self._stand)
         return other
 
     def __copy__(self) -> Generator:
@@ -122,6 +139,7 @@ class Generator:
 
     def __setstate__(self, state: dict[str, int]) -> None:
         self._lock = threading.Lock()
+        self._seed, self._offset = 0, 0
         self.load_state_dict(state)
 
 

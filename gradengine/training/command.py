@@ -179,7 +179,7 @@ def introduction(trainer: Trainer, folder: Path) -> list[str]:
         gamma = "" if chosen.gamma is None else f" (gamma {chosen.gamma:g})"
         details.append(f"{chosen.schedule} schedule{gamma}")
     details += [f"batch size {chosen.batch_size}", f"seed {chosen.seed}"]
-    where = chosen.backend if chosen.device == "cpu" else chosen.device
+    where = f"{chosen.backend if chosen.device == 'cpu' else chosen.device}{', compiled' * chosen.jit}"
     return [
         f"gradengine {__version__} with {where}: {chosen.model} ({models.describe(trainer.model)}) on {data.name} "
         f"({len(data.train_labels):,} pictures, {len(data.test_labels):,} to test)",

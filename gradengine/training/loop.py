@@ -1,6 +1,6 @@
 """The training loop: epochs of steps, what is measured on the way, and checkpoints from which it goes on bit for bit.
 
-May import nn, optim, data, io, errors and its own package.
+May import compiler, nn, optim, data, io, errors and its own package.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..compiler import jit
 from ..data import DataLoader
 from ..dispatch import no_grad
 from ..errors import TrainingError
@@ -82,6 +83,7 @@ class Trainer:
         self.test = DataLoader((test_images, test_labels), EVALUATED_AT_ONCE, device=options.device)
         self.optimizer = models.make_optimizer(options, self.model)
         self.schedule = models.make_schedule(options, self.optimizer, len(self.loader))
+        self.compiled = jit(self._whole_step) if options.jit else None
         self.epoch = self.step = 0  # finished ones
         self.sums = Sums()
         if saved is not None:
@@ -149,16 +151,33 @@ class Trainer:
         return True
 
     def _train_step(self, images: Tensor, labels: Tensor) -> tuple[float, int]:
-        """One update. Returns the loss before it, and the number of pictures that were classified correctly."""
-        self.optimizer.zero_grad()
-        outputs = self.model(images)
-        loss = self.recipe.loss(outputs, labels)
+        """One update. Returns the loss before it, and the number of pictures that were classified correctly.
+
+        Raises TrainingError for a loss that is no number: before the update, or, when the step is compiled, after it,
+        for then the update is part of the program. Nothing is saved in either case, so what a run goes on from is good.
+        """
+        loss, outputs = (self.compiled or self._forward)(images, labels)
         value = loss.item()
         if not math.isfinite(value):
             raise self._diverged(f"the loss became {value}", self.step + 1)
+        if self.compiled is None:
+            self._update(loss)
+        return value, correct_ones(outputs, labels)
+
+    def _whole_step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """What is compiled: all of a step that is done with Tensors."""
+        loss, outputs = self._forward(images, labels)
+        self._update(loss)
+        return loss, outputs
+
+    def _forward(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        outputs = self.model(images)
+        return self.recipe.loss(outputs, labels), outputs
+
+    def _update(self, loss: Tensor) -> None:
+        self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
-        return value, correct_ones(outputs, labels)
 
     def _finish_epoch(self) -> None:
         """Test, write down and save what the epoch has given."""

@@ -46,13 +46,16 @@ SUITED: dict[str, dict[str, dict[str, Any]]] = {
     },
 }
 GENERAL: dict[str, Any] = dict(weight_decay=0.0, seed=0, device="cpu", log_every=50)
+CHANGEABLE = ("epochs", "jit")  # when a run goes on
+ADDED: dict[str, Any] = {"jit": False}  # options that checkpoints may lack, and what the runs that wrote them did
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
     """Everything that decides what a run computes. A checkpoint holds it, so that the run can go on.
 
-    `momentum`, `gamma` and `step_size` are None where the optimizer or the schedule has none.
+    `momentum`, `gamma` and `step_size` are None where the optimizer or the schedule has none. `jit` is among them
+    because a compiled step rounds in another order.
 
     >>> options = resolve({"model": "16x16", "seed": 3}, dataset="mnist", backend="numpy")
     >>> options.optimizer, options.lr, options.seed
@@ -74,6 +77,7 @@ class Options:
     step_size: int | None
     seed: int
     log_every: int
+    jit: bool
 
 
 def flag(name: str) -> str:
@@ -111,6 +115,7 @@ CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "momentum": _number(lambda value: 0 <= value < 1, "a number from 0 up to below 1"),
     "weight_decay": _number(lambda value: value >= 0, "a number of at least 0"),
     "gamma": _number(lambda value: 0 < value <= 1, "a number above 0 and up to 1"),
+    "jit": (lambda value: isinstance(value, bool), "true or false"),
 }
 
 
@@ -131,6 +136,8 @@ def resolve(given: Mapping[str, Any], *, dataset: str, backend: str) -> Options:
     model = given.get("model", "mlp")
     suited = SUITED[model][dataset]
     found = {**GENERAL, **suited, **given, "model": model, "dataset": dataset, "backend": backend}
+    # Measured: NumPy's kernels gain nothing when they are called by a program.
+    found["jit"] = given.get("jit", backend == "numba" and found["device"] == "cpu")
     optimizer, schedule = found["optimizer"], found["schedule"]
     if optimizer != suited["optimizer"]:
         found["lr"] = given.get("lr", OPTIMIZERS[optimizer])
@@ -152,7 +159,7 @@ def resolve(given: Mapping[str, Any], *, dataset: str, backend: str) -> Options:
 
 
 def resume(stored: Options, given: Mapping[str, Any], *, done: int, source: str) -> Options:
-    """The options of a run that goes on: those that it was started with, and perhaps another number of epochs.
+    """The options of a run that goes on: those that it was started with, but for the number of epochs and `jit`.
 
     `done` is the number of epochs that are finished, `source` names the checkpoint. Raises CheckpointError when
     another model is given than the checkpoint's, ArgumentError for any other option that contradicts it.
@@ -160,7 +167,7 @@ def resume(stored: Options, given: Mapping[str, Any], *, done: int, source: str)
     check(given)
     for name, value in given.items():
         before = getattr(stored, name)
-        if name == "epochs" or value == before or (name == "dataset" and value == "auto"):
+        if name in CHANGEABLE or value == before or (name == "dataset" and value == "auto"):
             continue
         if name == "model":
             raise CheckpointError(
@@ -180,13 +187,14 @@ def resume(stored: Options, given: Mapping[str, Any], *, done: int, source: str)
             f"--epochs {epochs}: the {stored.schedule} schedule of {source} was laid out for {stored.epochs} epochs, "
             "and a run of another length would be another run; start a new one without --resume"
         )
-    return dataclasses.replace(stored, epochs=epochs)
+    return dataclasses.replace(stored, epochs=epochs, jit=given.get("jit", stored.jit))
 
 
 def restore(values: Any, source: str) -> Options:
     """The options that stand in a checkpoint. Raises CheckpointError when they are not ones of this version."""
     names = {field.name for field in dataclasses.fields(Options)}
-    if not isinstance(values, dict) or values.keys() != names:
+    values = {**ADDED, **values} if isinstance(values, dict) else {}
+    if values.keys() != names:
         raise CheckpointError(f"{source} holds no options of a training run that this version of gradengine knows")
     try:
         check({name: value for name, value in values.items() if value is not None})

@@ -331,7 +331,7 @@ class LoopWriter:
         closing: list[str] = []
         for i, t in enumerate(self.loop.totals):
             double = self.start_total(t, i)
-            short = f"s{i}_{t.accumulators}"
+            short = f"short{i}_{t.accumulators}"
             outer.append(f"{short} = {self.real}(0.0)")
             inner.append(f"{short} = any_order_add({short}, {self.as_dtype(t.name, scope, self.real)})")
             closing.append(f"{double} += float64({short})")

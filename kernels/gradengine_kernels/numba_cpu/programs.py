@@ -9,6 +9,7 @@ May import loop_source, runtime, generated and sources.
 from __future__ import annotations
 
 import functools
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,7 +36,7 @@ kernel = cfunc(signature, cache=True, nopython=True, error_model="numpy")(kernel
 
 RUNNER = """
 from llvmlite import ir
-from numba import prange
+from numba import boolean, prange
 from numba.extending import intrinsic
 
 @intrinsic
@@ -68,23 +69,32 @@ def copy_bytes(typingctx, target, source, count):
         return context.get_dummy_value()
     return types.void(types.int64, types.int64, types.int64), codegen
 
+@njit(cache=True)
+def part(rows, tasks, task):
+    share = (rows // tasks + 63) // 64 * 64 if rows > 256 * tasks else (rows + tasks - 1) // tasks
+    start = min(task * share, rows)
+    return start, rows if task == tasks - 1 else min(start + share, rows)
+
 @njit(types.void(int64, int64, int64, int64), nogil=True, cache=True, parallel=True)
 def spread(address, table, rows, tasks):
-    share = (rows // tasks + 63) // 64 * 64 if rows > 256 * tasks else (rows + tasks - 1) // tasks
     for task in prange(tasks):
-        start = min(task * share, rows)
-        stop = rows if task == tasks - 1 else min(start + share, rows)
+        start, stop = part(rows, tasks, task)
         invoke(address, table, start, stop, task)
 
 # A row of the plan: kernel, table, rows, tasks, what adds up its sums (or 0), bits that must be 0 (or 0).
-@njit(int64(int64[:, ::1]), nogil=True, cache=True)
-def run(plan):
+# Without `threads`, one thread does the parts of all in turn: which it is shows in the time alone, not in a bit.
+@njit(int64(int64[:, ::1], boolean), nogil=True, cache=True)
+def run(plan, threads):
     for i in range(len(plan)):
         address, table, rows, tasks, finish, flag = plan[i]
         if tasks == 1:
             invoke(address, table, 0, rows, 0)
-        else:
+        elif threads:
             spread(address, table, rows, tasks)
+        else:
+            for task in range(tasks):
+                start, stop = part(rows, tasks, task)
+                invoke(address, table, start, stop, task)
         if finish:
             invoke(finish, table, 0, tasks, 0)
         if flag and word_at(flag) != 0:
@@ -94,9 +104,9 @@ def run(plan):
 # A row of `shifts`: a place in the table, and by how much the address there grows with every step. A row of `copies`:
 # from where, to where, how many bytes, by how much the source grows. A row of `gathers`: from where, to where, bytes
 # in a row; the rows are those that `order` names.
-@njit(int64(int64[:, ::1], int64[::1], int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[::1], int64, int64),
+@njit(int64(int64[:, ::1], boolean, int64[::1], int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[::1], int64, int64),
       nogil=True, cache=True)
-def run_many(plan, table, shifts, copies, gathers, order, batch, steps):
+def run_many(plan, threads, table, shifts, copies, gathers, order, batch, steps):
     for step in range(steps):
         for i in range(len(copies)):
             source, target, count, grows = copies[i]
@@ -105,7 +115,7 @@ def run_many(plan, table, shifts, copies, gathers, order, batch, steps):
             source, target, count = gathers[i]
             for j in range(batch):
                 copy_bytes(target + j * count, source + order[step * batch + j] * count, count)
-        failed = run(plan)
+        failed = run(plan, threads)
         if failed:
             return step
         for i in range(len(shifts)):
@@ -196,6 +206,9 @@ class Program:
             self.plan[i, 1] = start + 8 * offsets[i]
             self.plan[i, 4] = compiled(finish, real).address if finish else 0
         self.go, self.go_many = runner().run, runner().run_many
+        self.cost = sum(costs)
+        self.alone = bool((self.plan[:, 3] == 1).all())  # no kernel is worth a second thread
+        self.pace = runtime.Pace()
 
     def bind(self, buffer: int, address: int) -> None:
         """Say where a buffer is."""
@@ -205,13 +218,59 @@ class Program:
             self.plan[i, 5] = address + upper
 
     def run(self) -> int:
-        """Run all kernels."""
-        return self.go(self.plan)
+        """Run all kernels, on the threads that have been faster lately."""
+        if self.alone:
+            return self.go(self.plan, False)
+        spread = self.pace.spread_pays()
+        started = time.perf_counter_ns()
+        with runtime._pool.lock:
+            failed = self.go(self.plan, spread)
+        self.pace.note(spread, (time.perf_counter_ns() - started) / self.cost)
+        return failed
+
+    def run_many(
+        self,
+        numbers: Any,
+        sources: dict[Any, tuple[int, int]],
+        gathers: list[tuple[int, int, int]],
+        order: Any,
+        batch: int,
+        steps: int,
+        memory: int,
+    ) -> int:
+        """Run all kernels `steps` times; returns how many times that was before a flag was raised.
+
+        Before each time, a row of `numbers` goes to the address `memory`, and for each of `gathers`, (from, to, bytes
+        in a row), the next `batch` rows that `order` names are copied. `sources` has for buffers that move on with
+        every step where they start, and by how many bytes they move.
+        """
+        shifts = []
+        for buffer, (start, grows) in sources.items():
+            self.bind(buffer, start)
+            shifts += [(place, grows) for place in self.places.get(buffer, ())]
+        width = numbers.shape[1] * 8
+        copies = np.array([(numbers.ctypes.data, memory, width, width)], np.int64)
+        return self.go_many(
+            self.plan,
+            not self.alone and self.pace.spread_pays(),
+            self.table,
+            table_of(shifts, 2),
+            copies,
+            table_of(gathers, 3),
+            order,
+            batch,
+            steps,
+        )
 
 
 def aligned(memory: Any) -> int:
     """The first address in an array that a cache line starts at."""
     return (memory.ctypes.data + 63) // 64 * 64
+
+
+def table_of(rows: list[Any], columns: int) -> Any:
+    """Rows of whole numbers as an array, which may have none."""
+    return np.array(rows, np.int64).reshape(-1, columns)
 
 
 def threads() -> int:

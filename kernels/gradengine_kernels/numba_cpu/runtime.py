@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 # Nanoseconds of work that make a thread worth waking. Two threads did not gain before a quarter of a millisecond.
 WORTH = 125_000
 
+SPINS = "20000"  # looks at whether there is work, of about 15 nanoseconds each
+
 _lock = threading.RLock()
 
 
@@ -62,6 +64,35 @@ def gemm_address(real: str) -> int:
     return address
 
 
+class Pace:
+    """What all threads gain over one, where others may want the processor's cores too."""
+
+    def __init__(self) -> None:
+        self.lately = [0.0, 0.0]  # time over cost on one thread and on all
+        self.calls, self.look, self.pause = 0, 8, 8  # the slower way is tried again at call `look`
+
+    def spread_pays(self) -> bool:
+        """Whether all threads have lately been faster than one, where others may want the processor's cores too.
+
+        A thread that has to wait for a core holds up all of them. Now and then the slower way is tried again.
+        """
+        alone, together = self.lately
+        if not (alone and together):
+            return not together
+        self.calls += 1
+        return (together < alone) != (self.calls >= self.look)
+
+    def note(self, spread: bool, pace: float) -> None:
+        """Remember how fast a call was: the usual way's pace is an average, the other's is news."""
+        alone, together = self.lately
+        usual = (together < alone) == spread
+        self.lately[spread] = (self.lately[spread] + pace) / 2 if usual and self.lately[spread] else pace
+        if self.calls >= self.look:
+            changed = (self.lately[1] < self.lately[0]) != (together < alone)
+            self.pause = 8 if changed else min(2 * self.pause, 256)
+            self.look = self.calls + self.pause
+
+
 class Kernel:
     """A compiled kernel: `kernel(arrays, sizes, scalars, total, cost)` runs it for elements (or rows) 0 to total.
 
@@ -76,8 +107,7 @@ class Kernel:
             self.compiled = load_source(name, self.source).kernel
         self.address, self.steady = self.compiled.address, steady
         self.driver: Any = None
-        self.pace = [0.0, 0.0]  # time over cost on one thread and on all, lately
-        self.calls, self.look, self.pause = 0, 8, 8  # the slower way is tried again at call `look`
+        self.pace = Pace()
 
     def __call__(
         self, arrays: Sequence[Any], sizes: Sequence[int], scalars: Sequence[float], total: int, cost: float
@@ -89,35 +119,14 @@ class Kernel:
         if tasks < 2:
             self.driver.serial(self.address, total, 1, *rest)
             return
-        spread = self.steady or self.spread_pays()
+        spread = self.steady or self.pace.spread_pays()
         started = time.perf_counter_ns()
         if spread:
             with _pool.lock:
                 self.driver.spread(self.address, total, tasks, *rest)
         else:
             self.driver.serial(self.address, total, 1, *rest)
-        self.note(spread, (time.perf_counter_ns() - started) / (total * cost))
-
-    def spread_pays(self) -> bool:
-        """Whether all threads have lately been faster than one, where others may want the processor's cores too.
-
-        A thread that has to wait for a core holds up all of them. Now and then the slower way is tried again.
-        """
-        alone, together = self.pace
-        if not (alone and together):
-            return not together
-        self.calls += 1
-        return (together < alone) != (self.calls >= self.look)
-
-    def note(self, spread: bool, pace: float) -> None:
-        """Remember how fast a call was: the usual way's pace is an average, the other's is news."""
-        alone, together = self.pace
-        usual = (together < alone) == spread
-        self.pace[spread] = (self.pace[spread] + pace) / 2 if usual and self.pace[spread] else pace
-        if self.calls >= self.look:
-            changed = (self.pace[1] < self.pace[0]) != (together < alone)
-            self.pause = 8 if changed else min(2 * self.pause, 256)
-            self.look = self.calls + self.pause
+        self.pace.note(spread, (time.perf_counter_ns() - started) / (total * cost))
 
     def bind(self, arrays: int, sizes: int, scalars: int) -> None:
         """Choose the smallest driver with room for so many."""
@@ -155,11 +164,13 @@ def prepare() -> None:
         from numba.np.ufunc import parallel
 
         config: Any = numba.config
-        # OpenMP's threads are to sleep between calls: spinning, they take the time that others need, and on a machine
-        # that is shared the two ends of a barrier then wait for each other, milliseconds long. It reads this once.
-        passive = not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"} & os.environ.keys()
-        if passive:
-            os.environ["OMP_WAIT_POLICY"] = "passive"
+        # OpenMP's threads are to wait awake while a step has other things to do, a few tenths of a millisecond, for
+        # waking one costs more than many a kernel takes; and then to sleep, for others may want the cores. It reads
+        # this once.
+        waiting = {"GOMP_SPINCOUNT": SPINS, "KMP_BLOCKTIME": "1"}
+        chosen = {"OMP_WAIT_POLICY", *waiting} & os.environ.keys()
+        if not chosen:
+            os.environ.update(waiting)
         if "NUMBA_THREADING_LAYER" not in os.environ and "NUMBA_THREADING_LAYER_PRIORITY" not in os.environ:
             config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
         with contextlib.suppress(ImportError, ValueError):  # Numba says ValueError when no layer of threads loads
@@ -167,8 +178,9 @@ def prepare() -> None:
             _pool.threads = config.NUMBA_NUM_THREADS
             if numba.threading_layer() == "workqueue":
                 _pool.lock = threading.Lock()
-        if passive:
-            del os.environ["OMP_WAIT_POLICY"]
+        if not chosen:
+            for name in waiting:
+                del os.environ[name]
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=_after_fork)
         limit_blas()

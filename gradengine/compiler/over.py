@@ -1,0 +1,241 @@
+"""`step.over(...)`: a compiled step run for one batch after the other, without Python in between.
+
+A stretch of many steps is one native call. What the host decides at each of them (rates, counts) is decided ahead for
+the whole stretch, and a stretch is short enough that an interrupt is served within a fraction of a second, after a
+whole step. A step that native code alone cannot repeat is called from Python instead, with the same results.
+
+May import execute, program, tree, tensor and errors.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+
+from ..errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
+from ..tensor import Tensor, constant, describe
+from . import tree
+from .execute import Compiled, address_of
+from .graph import Var
+from .program import Program, find
+
+STRETCH = 0.1  # seconds that a native call may take, about
+FIRST = 16  # steps in the first stretch, from which the time of one is known
+
+
+def over(step: Any, data: tuple[Any, ...], batch_size: int, order: Any, drop_last: bool, kwargs: dict[str, Any]) -> Any:
+    """The results of `step(*batch, **kwargs)` for all batches, stacked."""
+    arrays, order, count = checked(data, batch_size, order)
+    full, rest = divmod(count, batch_size)
+    pieces = []
+    if full:
+        pieces += run_batches(step, arrays, order, batch_size, full, kwargs)
+    if rest and not drop_last:
+        batch = cut(arrays, order, full * batch_size, count)
+        pieces.append(one(step(*batch, **kwargs)))
+    if not pieces:
+        raise ArgumentError(
+            f"over: {count} samples make no batch of {batch_size}" + ("; drop_last leaves nothing" if drop_last else "")
+        )
+    return joined(pieces)
+
+
+def checked(data: tuple[Any, ...], batch_size: int, order: Any) -> tuple[list[Any], Any, int]:
+    """The data as arrays, the order as int64 positions or None, and how many samples there are."""
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+        raise ArgumentError(f"over: batch_size must be a positive int, got {describe(batch_size)}")
+    if not data:
+        raise ArgumentError("over: needs the arrays that batches are cut from, such as over(images, labels, ...)")
+    arrays = []
+    for x in data:
+        if not isinstance(x, (Tensor, np.ndarray)):
+            raise DTypeError(
+                f"over: takes Tensors and arrays to cut batches from, got {describe(x)}; give others by keyword"
+            )
+        if isinstance(x, Tensor) and x.op is not None:
+            raise DTypeError("over: the data requires grad, which batches of it cannot pass on; give x.detach()")
+        arrays.append(np.ascontiguousarray(x.detach().numpy() if isinstance(x, Tensor) else x))
+    shapes = [x.shape for x in arrays]
+    if any(not shape or shape[0] != shapes[0][0] for shape in shapes):
+        raise ShapeError(f"over: the arrays must be equally long along their first axis, got shapes {shapes}")
+    samples = shapes[0][0]
+    if order is None:
+        return arrays, None, samples
+    order = order.detach().numpy() if isinstance(order, Tensor) else np.asarray(order)
+    if order.ndim != 1 or order.dtype.kind not in "iu":
+        raise DTypeError(
+            f"over: order must be one axis of integers, got {order.dtype}{list(order.shape)}; try ge.randperm"
+        )
+    order = np.ascontiguousarray(order, np.int64)
+    if order.size and (order.min() < 0 or order.max() >= samples):
+        raise IndexRangeError(f"over: order names sample {int(order.max())}, but there are {samples}")
+    return arrays, order, len(order)
+
+
+def cut(arrays: list[Any], order: Any, start: int, stop: int) -> list[Tensor]:
+    """The batch from start to stop."""
+    from ..backend import for_device
+
+    index = slice(start, stop) if order is None else order[start:stop]
+    return [constant(x[index], for_device(None)) for x in arrays]
+
+
+def one(result: Any) -> tuple[Any, list[Any]]:
+    """A result of one step, as a piece: its structure, and its leaves with an axis for steps."""
+    leaves: list[Any] = []
+    structure = tree.flatten(result, leaves)
+    return structure, [leaf.detach().numpy()[None] if isinstance(leaf, Tensor) else Fixed(leaf) for leaf in leaves]
+
+
+class Fixed:
+    """A leaf that is no Tensor."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+def joined(pieces: list[tuple[Any, list[Any]]]) -> Any:
+    """All pieces as one result, whose Tensors have an axis for the steps in front."""
+    from ..backend import for_device
+
+    structure = pieces[0][0]
+    leaves = []
+    for column in zip(*[leaves for _, leaves in pieces], strict=True):
+        if isinstance(column[0], Fixed):
+            leaves.append(column[0].value)
+            continue
+        shapes = {x.shape[1:] for x in column}
+        if len(shapes) > 1:
+            raise ShapeError(
+                f"over: the last, smaller batch gives a result of another shape than the others ({sorted(shapes)}), so "
+                "they cannot be stacked; pass drop_last=True, or return a mean"
+            )
+        leaves.append(constant(column[0] if len(column) == 1 else np.concatenate(column), for_device(None)))
+    return tree.unflatten(structure, iter(leaves))
+
+
+def run_batches(
+    step: Any, arrays: list[Any], order: Any, batch: int, steps: int, kwargs: dict[str, Any]
+) -> list[tuple[Any, list[Any]]]:
+    """The pieces for `steps` whole batches."""
+    pieces = []
+    done = 0
+    length = FIRST
+    while done < steps:
+        program, arguments = step.find(tuple(cut(arrays, order, done * batch, (done + 1) * batch)), kwargs)
+        native = Native.of(program, arguments, len(arrays))
+        if native is None:
+            pieces.append(one(step(*cut(arrays, order, done * batch, (done + 1) * batch), **kwargs)))
+            done += 1
+            continue
+        count = min(length, steps - done)
+        started = time.perf_counter()
+        with program.lock:
+            pieces.append(native.run(arrays, order, batch, done, count))
+        done += count
+        length = max(1, int(STRETCH / max((time.perf_counter() - started) / count, 1e-9)))
+    return pieces
+
+
+class Native:
+    """A program that native code can repeat: all its kernels are compiled, and each step leaves it as it found it."""
+
+    def __init__(self, program: Program, arguments: list[Any], data: int) -> None:
+        self.program, self.arguments, self.data = program, arguments, data
+        self.executor: Compiled = program.executor
+
+    @classmethod
+    def of(cls, program: Program, arguments: list[Any], data: int) -> Native | None:
+        """The program as one that can be repeated, or None where it cannot."""
+        executor = program.executor
+        if not isinstance(executor, Compiled) or len(executor.parts) != 1 or executor.calls:
+            return None
+        fresh = {i for i, _ in executor.fresh}
+        results = [what for kind, what in program.results if kind == "tensor"]
+        if any(kind not in ("tensor", "fixed") for kind, _ in program.results) or not set(results) <= fresh:
+            return None
+        grads = {made[1] for _, made in program.grads if made is not None and made[0] == "tensor"}
+        if grads & set(results) or any(place in fresh for _, place in program.states):
+            return None
+        if any(source.kind == "grad" for source in program.sources) or any(made == "same" for _, made in program.grads):
+            return None
+        for source, absent in program.guard.grads:  # what the next step finds must be what this one found
+            given = [made for target, made in program.grads if target is source]
+            if given and (given[0] is None) is not absent:
+                return None
+        places = [s.place for s in program.sources if s.kind == "argument" and s.place < data]
+        return None if len(places) != len(set(places)) else cls(program, arguments, data)
+
+    def run(self, arrays: list[Any], order: Any, batch: int, done: int, count: int) -> tuple[Any, list[Any]]:
+        """A stretch of `count` steps after `done` others."""
+        program, executor = self.program, self.executor
+        native = executor.parts[0]
+        undo = [work.restore() for work in program.host]
+        numbers = self.numbers(count)
+        for i, var in program.written.items():
+            program.own(program.graph.inputs[i], var, find(program.sources[i], self.arguments))
+        first = cut(arrays, order, done * batch, (done + 1) * batch)
+        arguments = [*first, *self.arguments[self.data :]]
+        values = [numbers[0][executor.numbers[var]] if var.weak else find(source, arguments).array
+                  for var, source in zip(executor.inputs, program.sources, strict=True)]  # fmt: skip
+        targets, again = program.targets(arguments)
+        executor.bind_inputs(values)
+        executor.bind_outputs(targets)
+        sources: dict[Var, tuple[int, int]] = {}
+        gathers = []
+        for var, source in zip(executor.inputs, program.sources, strict=True):
+            if source.kind == "argument" and source.place < self.data:
+                x = arrays[source.place]
+                row = x.nbytes // max(len(x), 1)
+                if order is None:
+                    sources[var] = address_of(x) + done * batch * row, batch * row
+                else:
+                    gathers.append((address_of(x), address_of(executor.arrays[var]), row))
+        made = {}
+        for i, var in executor.fresh:
+            if ("tensor", i) in program.results:
+                made[i] = np.empty((count, *var.shape), var.dtype)
+                sources[var] = address_of(made[i]), var.nbytes
+        positions = np.zeros(0, np.int64) if order is None else order[done * batch :]
+        finished = native.run_many(numbers, sources, gathers, positions, batch, count, address_of(executor.memory))
+        outputs = [executor.arrays.get(x) if isinstance(x, Var) else x for x in executor.outputs]
+        for var in sources:
+            executor.arrays.pop(var, None)  # what is bound has moved on
+        program.write(outputs, arguments, again)
+        if finished < count:
+            for back in reversed(undo):
+                back()
+            self.numbers(finished)
+            raise self.failure(done + finished)
+        leaves = [
+            made[what].reshape(count, *executor.graph.outputs[what].shape) if kind == "tensor" else Fixed(what)
+            for kind, what in program.results
+        ]
+        return program.structure, leaves
+
+    def numbers(self, count: int) -> Any:
+        """The Python numbers of `count` steps, a row for each: what the host decides, and arithmetic with it."""
+        executor, program = self.executor, self.program
+        table = np.zeros((max(count, 1), len(executor.memory)))
+        given = {
+            var: self.arguments[source.place]
+            for var, source in zip(executor.inputs, program.sources, strict=True)
+            if var.weak and source.kind == "argument"
+        }
+        for row in table[:count]:
+            host = program.host_values()
+            known = dict(given)
+            for var, source in zip(executor.inputs, program.sources, strict=True):
+                if var.weak and source.kind == "host":
+                    known[var] = host[source.place].pop()
+            executor.compute_numbers(known)
+            for var, value in known.items():
+                row[executor.numbers[var]] = value
+        return table
+
+    def failure(self, step: int) -> Exception:
+        """The error for a flag that was raised at that step."""
+        checks = [check for unit in self.executor.units for check in unit.checks]
+        return IndexRangeError(f"cross_entropy: {checks[0].params['message']} (in batch {step})")
