@@ -128,7 +128,7 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     add(
         what,
         "--jit",
-        "compile the training step as a whole, or run it op by op (default: compile on the numba backend)",
+        "compile the training step as a whole, or run it op by op (default: --jit on the CPU)",
         action=argparse.BooleanOptionalAction,
     )
     add(how, "--epochs", "how often to go through the training data", type=int, metavar="N")

@@ -18,9 +18,9 @@ import pytest
 
 import gradengine as ge
 from gradengine import nn, optim
-from gradengine.errors import GraphError
 from gradengine.compiler import watch as watching
 from gradengine.compiler.watch import Watch
+from gradengine.errors import TraceError
 
 count = 0
 history = []
@@ -52,7 +52,7 @@ def watched(function, *args, **kwargs):
     assert sys.gettrace() is None
     try:
         watch.check()
-    except GraphError as error:
+    except TraceError as error:
         return str(error)
     return ""
 
@@ -724,7 +724,7 @@ def test_with_another_tracer():
         assert sys.gettrace() is tracer
     finally:
         sys.settrace(None)
-    with pytest.raises(GraphError, match=r"`losses` \(a list\) has another item") as caught:
+    with pytest.raises(TraceError, match=r"`losses` \(a list\) has another item") as caught:
         watch.check()
     number = inspect.getsourcelines(step)[1] + 1
     assert f"jit: step (line {number} of test_jit_watch.py) changes a Python object" in str(caught.value)
@@ -835,7 +835,7 @@ def test_nothing_is_kept_alive():
     del thing
     gc.collect()
     assert held() is None
-    with pytest.raises(GraphError, match=r"`thing\.items` is new: a list"):
+    with pytest.raises(TraceError, match=r"`thing\.items` is new: a list"):
         watch.check()
 
 

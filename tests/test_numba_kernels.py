@@ -714,7 +714,7 @@ def one_nanosecond_is_worth_a_thread() -> Any:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runtime, "WORTH", 1)
-        patch.setattr(runtime.Kernel, "spread_pays", lambda kernel: True)
+        patch.setattr(runtime.Pace, "spread_pays", lambda pace: True)
         yield
 
 
@@ -773,15 +773,14 @@ def test_threads_may_meet_inside_a_row(columns: int, rng: np.random.Generator) -
 def test_threads_are_taken_while_they_pay() -> None:
     from gradengine_kernels.numba_cpu import runtime
 
-    source = "def kernel(reals, masks, ints, sizes, scalars, start, stop):\n    pass\n"
-    kernel = runtime.Kernel("pays", source, "float32")
+    pace = runtime.Pace()
 
     def chosen(calls: int, alone: float, together: float) -> int:
         """How many of so many calls took all threads."""
         count = 0
         for _ in range(calls):
-            spread = kernel.spread_pays()
-            kernel.note(spread, together if spread else alone)
+            spread = pace.spread_pays()
+            pace.note(spread, together if spread else alone)
             count += spread
         return count
 

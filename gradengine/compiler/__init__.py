@@ -4,7 +4,13 @@
     graph     what was recorded: typed equations that print and typecheck
     simplify  passes that leave out what need not be computed
     program   inputs found and outputs put back at each call
-    replay    the graph run kernel by kernel
+    watch     finds what the step changes in Python, which a compiled step cannot repeat
+    lower     the graph in terms of loops and matrix products
+    fuse      which equations become one kernel
+    memory    a fixed place in one arena for every intermediate result
+    execute   compiled kernels, bound to memory and run
+    over      many steps in one native call
+    replay    the graph run kernel by kernel, where nothing is compiled
 
 This file has what users meet: `jit`, and the step that it returns.
 """
@@ -29,6 +35,7 @@ from . import tree
 from .over import over
 from .program import Program, StaleError
 from .tracing import Trace
+from .watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -51,8 +58,34 @@ class Lowered:
     source: str
 
     def __str__(self) -> str:
-        parts = {**self.passes, "kernels": self.groups, "memory": self.memory, "source": self.source}
-        return "\n\n".join(f"-- {name} --\n{text}" for name, text in parts.items() if text)
+        parts: list[str] = []
+        last = ""
+        for name, text in self.passes.items():
+            parts.append(f"-- {name} --\n{text}" if text != last else f"-- {name} -- (as before)")
+            last = text
+        for name, text in (("kernels", self.groups), ("memory", self.memory), ("source", self.source)):
+            parts += [f"-- {name} --\n{text}"] if text else []
+        return "\n\n".join(parts)
+
+
+class Place:
+    """The place of a Tensor or number among the arguments."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+class Static:
+    """An argument that is built into the program; 1, 1.0 and True make three programs."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Static) and type(self.value) is type(other.value) and self.value == other.value
+
+    def __hash__(self) -> int:
+        return hash((type(self.value), self.value))
 
 
 class Step:
@@ -96,45 +129,52 @@ class Step:
             return self.compile(args, kwargs)
 
     def take_apart(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, list[Any], list[Any], Any]:
-        """What tells programs apart, the Tensors and numbers among the arguments, all leaves, and their structure."""
+        """What tells programs apart, the Tensors and numbers among the arguments, all leaves, and their structure.
+
+        Among the leaves, a Place stands for each of the Tensors and numbers.
+        """
+        if self.signature is not None:
+            args, kwargs = self.mark_static(args, kwargs)
         leaves: list[Any] = []
         structure = tree.flatten((args, kwargs), leaves)
-        fixed = self.fixed_leaves(args, kwargs) if self.signature is not None else ()
         kinds: list[Any] = []
         arguments: list[Any] = []
         places: dict[int, int] = {}
-        for leaf in leaves:
+        for i, leaf in enumerate(leaves):
             if isinstance(leaf, np.ndarray):
                 leaf = constant(leaf, backends.for_device(None))
             if isinstance(leaf, Tensor):
-                place = places.setdefault(id(leaf), len(arguments))
-                kinds.append(
-                    (leaf.array.shape, leaf.array.dtype, leaf.op, place) if hasattr(leaf.array, "shape") else leaf.dtype
-                )
-                arguments.append(leaf)
-            elif (type(leaf) is float or type(leaf) is int) and id(leaf) not in fixed:
+                array, place = leaf.array, places.setdefault(id(leaf), len(arguments))
+                kinds.append((array.shape, array.dtype, leaf.op, place) if hasattr(array, "shape") else leaf.dtype)
+            elif type(leaf) is float or type(leaf) is int:
                 kinds.append(type(leaf))
-                arguments.append(leaf)
             else:
+                kinds.append((type(leaf), leaf))
                 try:
                     hash(leaf)
-                    kinds.append((type(leaf), leaf))
                 except TypeError:
                     raise DTypeError(
                         f"jit: the argument {describe(leaf)} is neither made of Tensors, numbers, tuples, lists, dicts "
                         "and dataclasses nor hashable; pass its Tensors, or let the step find it as a variable"
                     ) from None
+                continue
+            leaves[i] = Place(len(arguments))
+            arguments.append(leaf)
         key = (structure, tuple(kinds), mode.recording, backends.for_device(None).name)
         return key, arguments, leaves, structure
 
-    def fixed_leaves(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> set[int]:
-        """Which numbers are to be built in, by identity."""
-        leaves: list[Any] = []
+    def mark_static(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments, with those that are to be built in marked as such."""
         bound = self.signature.bind(*args, **kwargs)  # type: ignore[union-attr]
         for name in self.static:
             if name in bound.arguments:
-                tree.flatten(bound.arguments[name], leaves)
-        return {id(leaf) for leaf in leaves}
+                value = bound.arguments[name]
+                if isinstance(value, Tensor):
+                    raise DTypeError(
+                        f"jit: the static argument {name!r} is a Tensor; only plain values can be built in"
+                    )
+                bound.arguments[name] = Static(value)
+        return bound.args, bound.kwargs
 
     def compile(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Program, list[Any]]:
         """Trace and compile the step for these arguments."""
@@ -156,11 +196,18 @@ class Step:
         backend = backends.for_device(None)
         trace = Trace(backend, arguments)
         with trace.running():
-            given = iter(range(len(arguments)))
-            isargument = lambda leaf: isinstance(leaf, (Tensor, np.ndarray)) or type(leaf) in (int, float)
-            traced = [trace.argument(next(given)) if isargument(leaf) else leaf for leaf in leaves]
-            args, kwargs = tree.unflatten(structure, iter(traced))
-            result = self.function(*args, **kwargs)
+            values = [
+                trace.argument(leaf.number)
+                if isinstance(leaf, Place)
+                else leaf.value
+                if isinstance(leaf, Static)
+                else leaf
+                for leaf in leaves
+            ]
+            args, kwargs = tree.unflatten(structure, iter(values))
+            with Watch(self.function, args, kwargs) as watch:
+                result = self.function(*args, **kwargs)
+            watch.check()
             program = Program(trace, result, arguments, backend)
         return program.compile(listen)
 

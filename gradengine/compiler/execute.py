@@ -140,9 +140,14 @@ class Compiled:
         self.parts: list[Any] = []
         self.makers: list[KernelMaker] = []
         batch: list[KernelMaker] = []
-        for i, unit in enumerate(self.units):
+        places = dict(self.in_place)
+        for var, life in self.lives.items():
+            while life.instead is not None:
+                life = life.instead
+            places[var] = life.var
+        for unit in self.units:
             if unit.call is None:
-                batch.append(KernelMaker(self.fusion, unit, i, self.stored, self.numbers))
+                batch.append(KernelMaker(self.fusion, unit, self.stored, places, self.numbers))
             else:
                 self.close(batch)
                 batch = []

@@ -367,10 +367,16 @@ def kind_of(x: Var) -> str:
 
 
 class KernelMaker:
-    """A unit as a kernel: its stages, and the buffers in its table. `stored` are the variables that need memory."""
+    """A unit as a kernel: its stages, and the buffers in its table. `stored` are the variables that need memory.
 
-    def __init__(self, fusion: Fusion, unit: Unit, index: int, stored: set[Var], numbers: dict[Var, int]) -> None:
-        self.fusion, self.unit, self.index, self.stored, self.numbers = fusion, unit, index, stored, numbers
+    Variables that are in one place go by the name that `places` gives: one slot for both shows the compiler that an
+    element is read before it is written, so that it need not fear to mix them up when it vectorises.
+    """
+
+    def __init__(
+        self, fusion: Fusion, unit: Unit, stored: set[Var], places: dict[Var, Var], numbers: dict[Var, int]
+    ) -> None:
+        self.fusion, self.unit, self.stored, self.places, self.numbers = fusion, unit, stored, places, numbers
         self.table: list[Any] = ["numbers"]  # what each slot after BLAS's two is
         self.slots: dict[Any, int] = {}
         self.cost = 0.0
@@ -380,6 +386,7 @@ class KernelMaker:
 
     def slot(self, buffer: Any) -> int:
         """The place of a buffer in the kernel's table."""
+        buffer = self.places.get(buffer, buffer)
         if buffer not in self.slots:
             self.slots[buffer] = len(self.table) + 2
             self.table.append(buffer)

@@ -116,7 +116,7 @@ class Builder:
 
     def constant(self, value: float, dtype: Any) -> Node:
         """A constant."""
-        key = (value, np.dtype(dtype))
+        key = (repr(value), np.dtype(dtype))
         if key not in self.known:
             var = Var((), dtype)
             self.constants[var] = np.asarray(value, dtype)
@@ -157,8 +157,8 @@ def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
 
 
 def is_real(*nodes: Any) -> bool:
-    """True for arrays of one floating-point dtype that kernels are compiled for."""
-    dtypes = {x.dtype for x in nodes}
+    """True for arrays, not numbers, of one floating-point dtype that kernels are compiled for."""
+    dtypes = {x.dtype if isinstance(x, Node) else None for x in nodes}
     return len(dtypes) == 1 and dtypes <= {np.dtype(np.float32), np.dtype(np.float64)}
 
 
@@ -332,9 +332,10 @@ def lower_cross_entropy_grad(
     if not are_rows(x, labels) or (isinstance(g, Node) and g.dtype != x.dtype):
         return None
     row = Labels(k, labels, x, ignore_index)
+    g = g if isinstance(g, Node) else k.constant(g, x.dtype)
     if reduction == "mean":
         g = row.share(reduction) * g
-    elif isinstance(g, Node) and g.ndim == 1:
+    elif g.ndim == 1:
         g = k.view(g, (x.shape[0], 1))
     e = k.exp(x - k.reduce("max", x, (1,)))
     slope = e * (g / k.total(e, (1,))) - k.where(row.hit, g, 0.0)

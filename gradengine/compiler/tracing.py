@@ -374,6 +374,20 @@ class Trace:
         else:
             GRAD.__set__(t, grad)
 
+    def give_attribute(self, module: Any, name: str, value: Any, is_buffer: bool) -> None:
+        """`module.name = value` for a Tensor: a buffer keeps its identity and gets the value."""
+        old = module.__dict__.get(name)
+        fits = is_buffer and isinstance(value, Tensor) and isinstance(old, Tensor)
+        if fits and (old.shape, old.dtype) == (value.shape, value.dtype):
+            self.give_array(old, value.array)
+            return
+        where, _ = user_frame()
+        raise TraceError(
+            f"jit: the attribute {name!r} of {type(module).__name__} is given another Tensor in {where}"
+            "but a compiled step finds Tensors by identity; change it in place (x.copy_(...), x += ...), or register "
+            "it as a buffer of the same shape and dtype"
+        )
+
     def source_of(self, t: Tensor) -> Source:
         """Where a Tensor from outside is found."""
         return self.origins.setdefault(id(t), Source("tensor", t))

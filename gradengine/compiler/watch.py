@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import GraphError
+from ..errors import TraceError
 from ..tensor import Tensor
 
 if TYPE_CHECKING:
@@ -315,9 +315,9 @@ class Watch:
         self.holders, self.nearest = [], []
 
     def check(self) -> None:
-        """Raise GraphError for the first change."""
+        """Raise TraceError for the first change."""
         if self.message:
-            raise GraphError(self.message)
+            raise TraceError(self.message)
 
     def trace(self, frame: FrameType, event: str, argument: Any) -> Any:
         """What Python calls at each call, line and return. It never raises: an error would become the user's."""

@@ -130,7 +130,9 @@ class Module:
 
     def __setattr__(self, name: str, value: Any) -> None:
         known = self._registered.get(name)
-        if isinstance(value, Parameter):
+        if current.trace is not None and (isinstance(value, Tensor) or known in (PARAMETER, BUFFER)):
+            current.trace.give_attribute(self, name, value, known == BUFFER)
+        elif isinstance(value, Parameter):
             self._set(name, value, PARAMETER)
         elif isinstance(value, Module):
             self._set(name, value, MODULE)

@@ -171,11 +171,11 @@ class Trainer:
         return loss, outputs
 
     def _forward(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        self.optimizer.zero_grad()
         outputs = self.model(images)
         return self.recipe.loss(outputs, labels), outputs
 
     def _update(self, loss: Tensor) -> None:
-        self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
 

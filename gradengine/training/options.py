@@ -54,8 +54,8 @@ ADDED: dict[str, Any] = {"jit": False}  # options that checkpoints may lack, and
 class Options:
     """Everything that decides what a run computes. A checkpoint holds it, so that the run can go on.
 
-    `momentum`, `gamma` and `step_size` are None where the optimizer or the schedule has none. `jit` is among them
-    because a compiled step rounds in another order.
+    `momentum`, `gamma` and `step_size` are None where the optimizer or the schedule has none. `jit` is one of
+    them, for the kernels of a compiled step may add up in another order.
 
     >>> options = resolve({"model": "16x16", "seed": 3}, dataset="mnist", backend="numpy")
     >>> options.optimizer, options.lr, options.seed
@@ -136,8 +136,7 @@ def resolve(given: Mapping[str, Any], *, dataset: str, backend: str) -> Options:
     model = given.get("model", "mlp")
     suited = SUITED[model][dataset]
     found = {**GENERAL, **suited, **given, "model": model, "dataset": dataset, "backend": backend}
-    # Measured: NumPy's kernels gain nothing when they are called by a program.
-    found["jit"] = given.get("jit", backend == "numba" and found["device"] == "cpu")
+    found["jit"] = given.get("jit", found["device"] == "cpu")
     optimizer, schedule = found["optimizer"], found["schedule"]
     if optimizer != suited["optimizer"]:
         found["lr"] = given.get("lr", OPTIMIZERS[optimizer])

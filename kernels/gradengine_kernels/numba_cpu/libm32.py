@@ -68,6 +68,14 @@ def exp(x):
     return ((expm1_reduced(r) + 1.0) * power_of_two(half)) * power_of_two(np.int32(n - half))
 
 
+def exp_between(x):
+    """exp(x) for x from -87 to 88, which needs no care at the ends."""
+    shifted = x * LOG2_E + ROUND
+    whole = shifted - ROUND
+    r = (x - whole * LN2_HIGH) - whole * LN2_LOW
+    return (expm1_reduced(r) + 1.0) * power_of_two(whole_bits(shifted))
+
+
 def expm1(x):
     c = 89.0 if x > 89.0 else x
     c = -30.0 if c < -30.0 else c
@@ -148,6 +156,6 @@ def erf(x):
     q = q * c - 0.1062664226
     q = q * c - 0.6351334309
     q = q * c - 0.1286528998
-    far = 1.0 - exp(q * c - c)
+    far = 1.0 - exp_between(q * c - c)
     far = -far if x < 0.0 else far
     return near if a < 0.9277 else far

@@ -446,11 +446,12 @@ class LoopWriter:
                 sum_into(v.source, total)
                 end.append(f"{result} = {self.real}({total})")
             else:
-                sign, worst = (">", "-LAST") if v.kind == "max" else ("<", "LAST")
+                sign, worst, nan = (">", "-LAST", "LAST") if v.kind == "max" else ("<", "LAST", "-LAST")
+                integer = "np.int32" if self.real == "float32" else "np.int64"
                 best, key, value = self.fresh(), self.fresh(), as_real(v.source)
-                start.append(f"{best} = {worst}")
+                start.append(f"{best} = {integer}({worst})")
                 inner.append(f"{key} = order({value})")
-                inner.append(f"{key} = {'LAST' if v.kind == 'max' else '-LAST'} if {value} != {value} else {key}")
+                inner.append(f"{key} = {integer}({nan}) if {value} != {value} else {key}")
                 inner.append(f"{best} = {key} if {key} {sign} {best} else {best}")
                 end.append(f"{result} = number_at({best})")
         for i, t in enumerate(self.loop.totals):
