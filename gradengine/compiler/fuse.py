@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 DTYPES = {np.dtype(name): name for name in ("float32", "float64", "bool", "int64")}
+LARGE_PRODUCT = 1 << 22  # multiplications that are worth a thread each
 TILE = 256  # rows of a kernel with products: enough for BLAS, few enough to stay in the cache
 
 
@@ -42,11 +43,15 @@ class Draft:
 
 @dataclasses.dataclass(eq=False)
 class Unit:
-    """A kernel in the making, or (rows 0) an equation whose own kernel is called from Python."""
+    """A kernel in the making, or (rows 0) an equation whose own kernel is called from Python.
+
+    With `across`, its threads share out columns, of which it has `rows`, and each goes over all `across` rows.
+    """
 
     rows: int
     real: str
     stages: list[Draft]
+    across: int = 0
     checks: list[Equation] = dataclasses.field(default_factory=list)
 
     @property
@@ -66,6 +71,12 @@ class Form:
     rows: int
     columns: int
     along: str = ""  # "columns" of each row; "rows"; "all"
+    across: bool = False  # whether a product's columns are shared out rather than its rows
+
+    @property
+    def shared(self) -> tuple[int, int]:
+        """What threads share out, and the rows that each goes over if that is columns."""
+        return (self.columns, self.rows) if self.across else (self.rows, 0)
 
 
 def canonical(shape: tuple[int, ...]) -> tuple[int, int]:
@@ -133,17 +144,17 @@ class Fusion:
             return False
         return all(self.root(x) not in self.place for x in e.variables())
 
-    def place_waiting(self, x: Var, unit: int = -1, rows: int = 0) -> None:
-        """Place an equation that has waited for a reader, in the reader's unit if it has as many rows."""
+    def place_waiting(self, x: Var, unit: int = -1) -> None:
+        """Place an equation that has waited for a reader, in the reader's unit if it fits there."""
         e = self.waiting.pop(x, None)
         if e is None:
             return
         form = self.form(e)
         for y in e.variables():
-            self.place_waiting(self.root(y), unit, rows)
+            self.place_waiting(self.root(y), unit)
         least = self.least_unit(e, form)  # type: ignore[arg-type]
         real = self.real_of(e)
-        if form.rows == rows and least <= unit < len(self.units) and real in ("", self.units[unit].real):  # type: ignore[union-attr]
+        if least <= unit < len(self.units) and self.units[unit].rows and self.fits(e, form, unit, real, True):  # type: ignore[arg-type]
             self.join(unit, e, form)  # type: ignore[arg-type]
         else:
             self.find_unit(e, form)  # type: ignore[arg-type]
@@ -153,7 +164,7 @@ class Fusion:
         least = 0
         for x in e.variables():
             unit, _ = self.place.get(self.root(x), (-1, 0))
-            own = unit >= 0 and self.units[unit].rows == form.rows and self.aligned(e, x, form)
+            own = unit >= 0 and self.aligned(e, x, form, self.units[unit])
             least = max(least, unit if own else unit + 1)
         return least
 
@@ -162,17 +173,16 @@ class Fusion:
         real = self.real_of(e)
         while True:
             least = self.least_unit(e, form)
-            fits = lambda u: u.rows == form.rows and (u.real == real or real == "")
-            index = next((i for i in range(least, len(self.units)) if fits(self.units[i])), len(self.units))
+            index = next((i for i in range(least, len(self.units)) if self.fits(e, form, i, real)), len(self.units))
             waiting = [self.root(x) for x in e.variables() if self.root(x) in self.waiting]
             if not waiting:
                 break
             if index == len(self.units):
-                self.units.append(Unit(form.rows, real or self.usual, []))
+                self.units.append(Unit(form.shared[0], real or self.usual, [], across=form.shared[1]))
             for x in waiting:
-                self.place_waiting(x, index, form.rows)
+                self.place_waiting(x, index)
         if index == len(self.units):
-            self.units.append(Unit(form.rows, real or self.usual, []))
+            self.units.append(Unit(form.shared[0], real or self.usual, [], across=form.shared[1]))
         self.join(index, e, form)
 
     def append(self, unit: Unit, e: Equation) -> None:
@@ -211,10 +221,28 @@ class Fusion:
         if form.along in ("rows", "all"):
             self.late.add(e.out)
 
-    def aligned(self, e: Equation, x: Var, form: Form) -> bool:
-        """Whether each row of an equation reads only its own row of `x`, which has as many."""
+    def fits(self, e: Equation, form: Form, index: int, real: str, is_read: bool = False) -> bool:
+        """Whether an equation may join a kernel, as far as rows and dtype go; `is_read` if it is read there."""
+        unit = self.units[index]
+        if not unit.rows or (real and unit.real != real):
+            return False
+        if not unit.across:
+            return unit.rows == form.rows and not form.across
+        if form.across:
+            return False  # one product each: they are large
+        same = (form.columns, form.rows) == (unit.rows, unit.across) and form.along in ("", "rows")
+        reads = is_read or any(self.place.get(self.root(x), (-1,))[0] == index for x in e.variables())
+        return same and e.op is not DOT and reads
+
+    def aligned(self, e: Equation, x: Var, form: Form, unit: Unit) -> bool:
+        """Whether each row (or column) of an equation reads only its own one of `x`, which the unit computes."""
         root = self.root(x)
-        if root in self.late:
+        if root in self.late or form.across or not unit.rows:
+            return False
+        if unit.across:
+            same = (form.columns, form.rows) == (unit.rows, unit.across) and form.along in ("", "rows")
+            return same and e.op is not DOT and self.access(e, x, form) == full(form.columns)
+        if unit.rows != form.rows:
             return False
         if e.op is DOT:
             a, b = e.inputs
@@ -238,7 +266,7 @@ class Fusion:
         if not e.out.size or any(not x.size for x in e.variables()):
             return None
         if e.op is DOT:
-            return Form(e.out.shape[0], e.out.shape[-1])
+            return Form(e.out.shape[0], e.out.shape[-1], across=self.prefers_columns(e))
         if e.op is REDUCE:
             return self.form_of_reduction(e)
         if e.op in (COPY, BROADCAST, AT_COLUMN, LABEL_IS, LABEL_OUTSIDE):
@@ -246,6 +274,19 @@ class Fusion:
         if e.op.kind != "pointwise" or self.template(e) is None:
             return None
         return Form(*canonical(e.out.shape))
+
+    def prefers_columns(self, e: Equation) -> bool:
+        """Whether threads had better share out a product's columns.
+
+        Each then has to lay out all of `a` for its own use, and otherwise all of `b`, which is slow if it is stored
+        transposed. A small product stays with its neighbours, which need all columns of a row; and the gradient of a
+        weight is shared out by rows, as the weight itself is where it is stored transposed.
+        """
+        a, b = e.inputs
+        if len(e.out.shape) != 2 or a is b or e.params["ta"]:
+            return False
+        (m, n), k = e.out.shape, a.shape[-1]
+        return n >= 64 and m * n * k >= LARGE_PRODUCT and n * (2 if e.params["tb"] else 1) > m
 
     def form_of_reduction(self, e: Equation) -> Form | None:
         """A reduction as one along the columns, along the rows, or along both."""
@@ -406,11 +447,11 @@ class KernelMaker:
         real, batch = DTYPES[e.out.dtype], len(e.out.shape) == 3
         sa, sb, sc = (self.slot(self.fusion.root(x)) for x in (a, b, e.out))
         self.cost += e.out.size * k * (0.02 if real == "float32" else 0.04)
-        return loops.Dot(real, sa, sb, sc, m, n, k, e.params["ta"], e.params["tb"], batch)
+        return loops.Dot(real, sa, sb, sc, m, n, k, e.params["ta"], e.params["tb"], batch, bool(self.unit.across))
 
     def loop(self, draft: Draft, stage: int) -> loops.Loop:
         """A loop nest."""
-        fusion, made = self.fusion, loops.Loop(self.unit.real, draft.columns)
+        fusion, made = self.fusion, loops.Loop(self.unit.real, draft.columns, across=self.unit.across)
         names: dict[Any, str] = {}
         here = {e.out for e in draft.equations}
         streams = calls = 0
@@ -457,7 +498,7 @@ class KernelMaker:
         if any(isinstance(v, loops.Reduce) for v in made.values):
             made.scratch = self.scratch(8 * draft.columns * len(made.values))
         size = 1 if self.unit.real == "float32" else 2
-        self.cost += self.unit.rows * draft.columns * (0.1 * streams + 0.4 * calls) * size
+        self.cost += (self.unit.across or self.unit.rows) * draft.columns * (0.1 * streams + 0.4 * calls) * size
         return made
 
     def expression(self, e: Equation, given: list[str]) -> expr.Expr:

@@ -1,6 +1,7 @@
 """A graph run equation by equation, with the kernels of a backend: what `jit` does where nothing is compiled.
 
-May import graph.
+Results of NumPy's own functions are written to fixed places in one arena, so that nothing large is allocated in a loop.
+May import graph and memory.
 """
 
 from __future__ import annotations
@@ -9,10 +10,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from .graph import Graph, Var
+from . import memory
+from .graph import Equation, Graph, Var, names_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+LARGE = 1 << 12  # bytes from which a fixed place costs less than new memory
 
 
 class Replay:
@@ -23,12 +27,48 @@ class Replay:
 
     def __init__(self, graph: Graph, backend: Any) -> None:
         self.graph, self.backend, self.outputs = graph, backend, graph.outputs
+        self.kernels = [kernel_of(backend, e.op) for e in graph.equations]
         self.places: dict[Var, int] = {}
         for var in (*graph.inputs, *graph.constants, *(e.out for e in graph.equations)):
             self.places[var] = len(self.places)
         self.constants = [np.asarray(value) for value in graph.constants.values()]
+        self.plan_memory()
         self.steps = [self.step(i) for i in range(len(graph.equations))]
-        self.results = [self.places[x] if isinstance(x, Var) else x for x in graph.outputs]
+        self.results = [
+            (self.places[x], x in self.shared) if isinstance(x, Var) else (Literal(x), False) for x in graph.outputs
+        ]
+
+    def plan_memory(self) -> None:
+        """Places for the large results of NumPy's functions. What another kernel makes of one may be a view of it."""
+        last: dict[Var, int] = {}
+        behind: dict[Var, set[Var]] = {}  # of a result, the variables in whose memory it may lie
+        for i, (e, kernel) in enumerate(zip(self.graph.equations, self.kernels, strict=True)):
+            alone = has_place(e, kernel) or not e.out.shape  # a view has more than one element
+            behind[e.out] = set() if alone else {y for x in e.variables() for y in (x, *behind.get(x, ()))}
+            for x in e.variables():
+                for y in (x, *behind.get(x, ())):
+                    last[y] = i
+        asked = {x for x in self.graph.outputs if isinstance(x, Var)}
+        lives = {
+            e.out: memory.Lifetime(e.out, i, last.get(e.out, i))
+            for i, (e, kernel) in enumerate(zip(self.graph.equations, self.kernels, strict=True))
+            if has_place(e, kernel) and e.out not in asked and e.out.nbytes >= LARGE
+        }
+        self.shared = {x for x in asked if behind.get(x, set()) & lives.keys()}
+        for x in self.shared:  # an output that may be a view is copied at the end
+            for y in behind[x] & lives.keys():
+                lives[y].last = len(self.graph.equations)
+        for i, e in enumerate(self.graph.equations):
+            if e.out in lives and e.op.kind == "pointwise":
+                dying = [lives[x] for x in e.variables() if x in lives and lives[x].last == i]
+                fits = [x for x in dying if (x.var.shape, x.var.dtype) == (e.out.shape, e.out.dtype)]
+                lives[e.out].instead = fits[0] if fits else None
+        self.lives = list(lives.values())
+        self.arena_size = memory.plan(self.lives)
+        arena = np.empty(self.arena_size, np.uint8)
+        self.fixed = {
+            x.var: arena[x.offset : x.offset + x.var.nbytes].view(x.var.dtype).reshape(x.var.shape) for x in self.lives
+        }
 
     def step(self, index: int) -> tuple[Callable[..., Any], list[Any], dict[str, Any], int, list[int]]:
         """An equation as what is called: kernel, places of its inputs, metadata, place of its output, what dies."""
@@ -37,7 +77,8 @@ class Replay:
         kept = later | {x for x in self.graph.outputs if isinstance(x, Var)} | {*self.graph.inputs}
         dead = [self.places[x] for x in {*e.variables()} - kept - {*self.graph.constants}]
         inputs = [self.places[x] if isinstance(x, Var) else Literal(x) for x in e.inputs]
-        return kernel_of(self.backend, e.op), inputs, e.params, self.places[e.out], dead
+        params = {**e.params, "out": self.fixed[e.out]} if e.out in self.fixed else e.params
+        return self.kernels[index], inputs, params, self.places[e.out], dead
 
     def run(self, values: list[Any], targets: dict[int, Any]) -> list[Any]:
         """The outputs, for the values of the inputs."""
@@ -47,15 +88,18 @@ class Replay:
                 held[place] = kernel(*[held[x] if type(x) is int else x.value for x in inputs], **params)
                 for x in dead:
                     held[x] = None
-        return [held[x] if type(x) is int else x for x in self.results]
+        return [
+            x.value if isinstance(x, Literal) else np.array(held[x]) if shared else held[x]
+            for x, shared in self.results
+        ]
 
     def show_groups(self) -> str:
         """Nothing: each equation runs by itself."""
         return ""
 
     def show_memory(self) -> str:
-        """Nothing: results are freed when they have been read for the last time."""
-        return ""
+        """The memory plan."""
+        return memory.show(self.lives, names_of(self.graph), self.arena_size)
 
     def holds(self, var: Any, array: Any) -> bool:
         """False: nothing is bound beyond a call."""
@@ -69,6 +113,11 @@ class Literal:
 
     def __init__(self, value: Any) -> None:
         self.value = value
+
+
+def has_place(e: Equation, kernel: Any) -> bool:
+    """Whether an equation's result can be written to a place of our choice."""
+    return isinstance(kernel, np.ufunc) and not e.params and bool(e.out.shape) and not e.out.weak
 
 
 def kernel_of(backend: Any, op: Any) -> Callable[..., Any]:

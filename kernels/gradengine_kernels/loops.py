@@ -96,13 +96,14 @@ class Total:
 
 @dataclass
 class Loop:
-    """A loop nest over rows and columns."""
+    """A loop nest over rows and columns. With `across`, a thread has some columns of all so many rows."""
 
     real: str
     columns: int
     values: list[Any] = field(default_factory=list)
     stores: list[Store] = field(default_factory=list)
     totals: list[Total] = field(default_factory=list)
+    across: int = 0
     scratch: int | None = None  # the slot of rows that values are kept in between two passes over the columns
 
 
@@ -110,7 +111,7 @@ class Loop:
 class Dot:
     """Rows of `a @ b`; `ta` and `tb` say that an operand is stored transposed. All are matrices without gaps.
 
-    With `batch`, rows are matrices of a stack. `a_step` and `b_step` are then the elements from one to the next.
+    With `batch`, rows are matrices of a stack. With `across`, a thread has some columns of the product, not rows.
     """
 
     real: str
@@ -123,6 +124,7 @@ class Dot:
     ta: bool
     tb: bool
     batch: bool = False
+    across: bool = False
 
 
 @dataclass

@@ -116,6 +116,10 @@ class DotWriter:
             sizes = f"{d.n}, {d.m}, {d.k}, words[{d.b}] + i * {d.k * d.n * item}, {ldb}, "
             sizes += f"words[{d.a}] + i * {d.m * d.k * item}, {lda}, words[{d.c}] + i * {d.m * d.n * item}, {d.n}"
             return [f"for i in range({lo}, {hi}):", f"    call_gemm({gemm}, {int(d.tb)}, {int(d.ta)}, {sizes}, {one})"]
+        if d.across:
+            b = f"words[{d.b}] + {lo} * {(ldb if d.tb else 1) * item}"
+            sizes = f"{hi} - {lo}, {d.m}, {d.k}, {b}, {ldb}, words[{d.a}], {lda}, words[{d.c}] + {lo} * {item}, {d.n}"
+            return [f"call_gemm({gemm}, {int(d.tb)}, {int(d.ta)}, {sizes}, {one})"]
         a = f"words[{d.a}] + {lo} * {(1 if d.ta else lda) * item}"
         c = f"words[{d.c}] + {lo} * {d.n * item}"
         sizes = f"{d.n}, {hi} - {lo}, {d.k}, words[{d.b}], {ldb}, {a}, {lda}, {c}, {d.n}"
@@ -132,6 +136,9 @@ class LoopWriter:
     def __init__(self, loop: Loop, prefix: str) -> None:
         self.loop, self.real, self.prefix = loop, loop.real, prefix
         self.flat = loop.columns == 1
+        self.row_range, self.column_range = "<lo>, <hi>", str(loop.columns)
+        if loop.across:
+            self.row_range, self.column_range = str(loop.across), "<lo>, <hi>"
         self.values = {v.name: v for v in loop.values}
         self.kinds: dict[str, str] = {}
         self.levels: dict[str, int] = {}
@@ -380,7 +387,7 @@ class LoopWriter:
             if not t.by_columns and self.levels[t.name] != ELEMENT:
                 value = self.as_dtype(t.name, row, self.real)
                 lines.append(f"{sums[t.name]} += float64({value})")
-        return ["for r in range(<lo>, <hi>):", *indented(lines)]
+        return [f"for r in range({self.row_range}):", *indented(lines)]
 
     def write_pass(self, when: int, row: Scope, sums: dict[str, str]) -> list[str]:
         """One loop over the columns: what is known by now is stored and summed."""
@@ -460,7 +467,7 @@ class LoopWriter:
             elif not t.by_columns and self.levels[t.name] == ELEMENT and self.passes[t.name] == when:
                 sum_into(t.name, sums[t.name])
         if not block_start or columns <= SUMMED:
-            loop = [*block_start, f"for j in range({columns}):", *indented(inner), *block_end]
+            loop = [*block_start, f"for j in range({self.column_range}):", *indented(inner), *block_end]
         else:
             loop = [
                 f"for b in range(0, {columns}, {SUMMED}):",

@@ -125,6 +125,10 @@ def run_many(plan, threads, table, shifts, copies, gathers, order, batch, steps)
 """
 
 
+# Nanoseconds of work that make a second thread worth its while: it is awake, for the kernel before needed it too.
+WORTH = 20_000
+
+
 @functools.cache
 def runner() -> ModuleType:
     """What walks plans."""
@@ -184,7 +188,7 @@ class Program:
         offsets = []
         for i, (kernel, table) in enumerate(zip(kernels, tables)):
             real = real_of(kernel)
-            tasks = max(1, min(int(costs[i] / runtime.WORTH), threads(), kernel.rows))
+            tasks = max(1, min(int(costs[i] / WORTH), threads(), kernel.rows))
             self.plan[i, 2], self.plan[i, 3] = kernel.rows, tasks
             offsets.append(len(entries))
             gemm = runtime.gemm_address(real) if any(isinstance(stage, Dot) for stage in kernel.stages) else 0
@@ -250,17 +254,22 @@ class Program:
             shifts += [(place, grows) for place in self.places.get(buffer, ())]
         width = numbers.shape[1] * 8
         copies = np.array([(numbers.ctypes.data, memory, width, width)], np.int64)
-        return self.go_many(
-            self.plan,
-            not self.alone and self.pace.spread_pays(),
-            self.table,
-            table_of(shifts, 2),
-            copies,
-            table_of(gathers, 3),
-            order,
-            batch,
-            steps,
-        )
+        spread, started = not self.alone and self.pace.spread_pays(), time.perf_counter_ns()
+        with runtime._pool.lock:
+            finished = self.go_many(
+                self.plan,
+                spread,
+                self.table,
+                table_of(shifts, 2),
+                copies,
+                table_of(gathers, 3),
+                order,
+                batch,
+                steps,
+            )
+        if not self.alone and steps:
+            self.pace.note(spread, (time.perf_counter_ns() - started) / (self.cost * steps))
+        return finished
 
 
 def aligned(memory: Any) -> int:
