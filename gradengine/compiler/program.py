@@ -159,8 +159,10 @@ class Program:
         """
         found: dict[int, Any] = {}
         again: set[int] = set()
-        for k, last in self.given.items():
-            source, made = self.grads[k]
+        for k, (source, made) in enumerate(self.grads):
+            last = self.given.get(k)  # not by items(), which would hold on to it as well
+            if last is None:
+                continue
             if find(source, arguments).grad is not last:
                 continue
             array, place = last.array, made[1]
