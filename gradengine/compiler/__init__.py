@@ -22,6 +22,7 @@ import dataclasses
 import functools
 import inspect
 import threading
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 CacheInfo = collections.namedtuple("CacheInfo", "hits misses maxsize currsize")
 MOST_PROGRAMS = 64
+MANY = 8  # programs for arguments of one kind that are too many to be meant
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,6 +185,14 @@ class Step:
         self.misses += 1
         known = self.programs.setdefault(key, [])
         known.insert(0, program)
+        if len(known) == MANY:
+            changed = [name for name, _, value in program.guard.outside if value is not dict_of(known[1]).get(name)]
+            warnings.warn(
+                f"jit: {self!r} was compiled {MANY} times for arguments of one kind"
+                + (f", the last time because {', '.join(changed)} changed" if changed else "")
+                + "; what changes often should be a Tensor or an argument, which does not need a new program",
+                stacklevel=4,
+            )
         self.programs.move_to_end(key)
         while sum(map(len, self.programs.values())) > self.maxsize:
             oldest = next(iter(self.programs))
@@ -208,7 +218,7 @@ class Step:
             with Watch(self.function, args, kwargs) as watch:
                 result = self.function(*args, **kwargs)
             watch.check()
-            program = Program(trace, result, arguments, backend)
+            program = Program(trace, result, self.function, backend)
         return program.compile(listen)
 
     def over(self, *data: Any, batch_size: int, order: Any = None, drop_last: bool = False, **kwargs: Any) -> Any:
@@ -252,6 +262,11 @@ class Step:
         with self.lock:
             self.programs.clear()
             self.hits = self.misses = 0
+
+
+def dict_of(program: Program) -> dict[str, Any]:
+    """The variables from outside that a program was compiled for."""
+    return {name: value for name, _, value in program.guard.outside}
 
 
 def jit(

@@ -9,8 +9,11 @@ May import execute, program, tree, tensor and errors.
 
 from __future__ import annotations
 
+import contextlib
+import signal
+import threading
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +23,9 @@ from . import tree
 from .execute import Compiled, address_of
 from .graph import Var
 from .program import Program, find
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 STRETCH = 0.1  # seconds that a native call may take, about
 FIRST = 16  # steps in the first stretch, from which the time of one is known
@@ -132,11 +138,24 @@ def run_batches(
             continue
         count = min(length, steps - done)
         started = time.perf_counter()
-        with program.lock:
+        with program.lock, uninterrupted():
             pieces.append(native.run(arrays, order, batch, done, count))
         done += count
         length = max(1, int(STRETCH / max((time.perf_counter() - started) / count, 1e-9)))
     return pieces
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """A block that an interrupt waits for: Ctrl-C is served when it is left, and all is as after a whole step."""
+    if not hasattr(signal, "pthread_sigmask") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Native:

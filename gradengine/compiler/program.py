@@ -1,16 +1,18 @@
 """A traced step as a program: where its inputs are found at each call, and where its outputs go.
 
-May import graph, simplify, tracing, tree, replay, and backend, hostwork and tensor.
+May import graph, simplify, tracing, tree, replay, and backend, errors, hostwork and tensor.
 """
 
 from __future__ import annotations
 
+import functools
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..errors import GradengineError, IndexRangeError
 from ..tensor import EXCLUSIVE, Tensor, constant
 from . import tree
 from .execute import Compiled
@@ -29,10 +31,37 @@ class StaleError(Exception):
     """What the host decides at each call has become of another kind than it was in the trace."""
 
 
+PLAIN = (bool, int, float, str, tuple)  # what is the same when it is equal
+NOTHING = object()
+
+
+def variables_of(function: Any) -> list[tuple[str, Callable[[], Any], Any]]:
+    """The variables from outside that a function reads: name, what looks it up, and its value now."""
+    while hasattr(function, "__wrapped__") or isinstance(function, functools.partial) or hasattr(function, "__func__"):
+        function = getattr(function, "__wrapped__", None) or getattr(function, "__func__", None) or function.func
+    code, names = getattr(function, "__code__", None), []
+    if code is None:
+        return []
+    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
+        names.append((name, functools.partial(look_into, cell)))
+    known = function.__globals__
+    names += [(name, functools.partial(known.get, name, NOTHING)) for name in code.co_names if name in known]
+    return [(name, look, look()) for name, look in names]
+
+
+def look_into(cell: Any) -> Any:
+    """What a variable of an enclosing function is; it may not have a value yet."""
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return NOTHING
+
+
 class Guard:
     """What must be as it was in the trace for the program to be right."""
 
-    def __init__(self, trace: Trace) -> None:
+    def __init__(self, trace: Trace, outside: list[tuple[str, Callable[[], Any], Any]]) -> None:
+        self.outside = outside
         lifted = [(trace.origins[key], trace.tensors[key], symbol.var) for key, symbol in trace.lifted.items()]
         self.tensors = [
             (source if source.kind == "grad" else None, t, t.op, var.shape, var.dtype)
@@ -47,6 +76,10 @@ class Guard:
         """Whether the program fits what is there now."""
         for module, training in self.modes:
             if module.training is not training:
+                return False
+        for _, look, value in self.outside:
+            found = look()
+            if found is not value and not (type(found) in PLAIN and type(found) is type(value) and found == value):
                 return False
         for source, absent in self.grads:
             if (find(source, arguments).grad is None) is not absent:
@@ -69,16 +102,24 @@ def find(source: Source, arguments: list[Any]) -> Any:
     return find(source.owner, arguments).grad  # type: ignore[arg-type]
 
 
+def typed(error: Exception) -> Exception:
+    """A kernel's failure as the engine's own error."""
+    if isinstance(error, IndexError) and not isinstance(error, GradengineError):
+        return IndexRangeError(f"jit: {str(error).replace('out of bounds', 'out of range')}")
+    return error
+
+
 class Program:
     """A compiled step for arguments of one kind. `run(arguments)` does what the step does."""
 
-    def __init__(self, trace: Trace, result: Any, arguments: list[Any], backend: backends.Backend) -> None:
+    def __init__(self, trace: Trace, result: Any, function: Callable[..., Any], backend: backends.Backend) -> None:
         self.backend, self.lock = backend, threading.RLock()
-        self.guard = Guard(trace)
+        self.guard = Guard(trace, variables_of(function))
         self.host, self.sources = trace.host, trace.sources
         self.keep = list(trace.tensors.values())
         self.written: dict[int, Var] = {}  # inputs that the program overwrites, and with what
         self.given: dict[int, Any] = {}  # the gradients of the last call
+        self.undone: list[Callable[[], None]] = []  # what undoes the host's part of the last call
         graph = trace.graph
         leaves: list[Any] = []
         self.structure = tree.flatten(result, leaves)
@@ -140,7 +181,11 @@ class Program:
                 for s in self.sources
             ]
             targets, again = self.targets(arguments)
-            outputs = self.executor.run(values, targets)
+            try:
+                outputs = self.executor.run(values, targets)
+            except Exception as error:
+                self.undo()
+                raise typed(error) from None
             del values, targets
             return self.write(outputs, arguments, again)
 
@@ -159,6 +204,8 @@ class Program:
         """
         found: dict[int, Any] = {}
         again: set[int] = set()
+        if isinstance(self.executor, Replay):  # whose results are arrays of their own
+            return found, again
         for k, (source, made) in enumerate(self.grads):
             last = self.given.get(k)  # not by items(), which would hold on to it as well
             if last is None:
@@ -176,17 +223,21 @@ class Program:
     def host_values(self) -> list[Any]:
         """Do the host's part of a call; the inputs that it gives, the first one last."""
         found: list[list[Any]] = []
-        undo = []
+        self.undone.clear()
         for work in self.host:
-            undo.append(work.restore())
+            self.undone.append(work.restore())
             values = work.run()
             if values is None:
-                for back in reversed(undo):
-                    back()
+                self.undo()
                 raise StaleError
             values.reverse()
             found.append(values)
         return found
+
+    def undo(self) -> None:
+        """Let the host stand where it stood before this call."""
+        for back in reversed(self.undone):
+            back()
 
     def value(self, source: Source, arguments: list[Any], host: list[Any]) -> Any:
         """The array or number that an input has at this call."""

@@ -27,7 +27,9 @@ class Replay:
 
     def __init__(self, graph: Graph, backend: Any) -> None:
         self.graph, self.backend, self.outputs = graph, backend, graph.outputs
-        self.kernels = [kernel_of(backend, e.op) for e in graph.equations]
+        self.kernels = [
+            of_numbers(kernel_of(backend, e.op)) if e.out.weak else kernel_of(backend, e.op) for e in graph.equations
+        ]
         self.places: dict[Var, int] = {}
         for var in (*graph.inputs, *graph.constants, *(e.out for e in graph.equations)):
             self.places[var] = len(self.places)
@@ -118,6 +120,16 @@ class Literal:
 def has_place(e: Equation, kernel: Any) -> bool:
     """Whether an equation's result can be written to a place of our choice."""
     return isinstance(kernel, np.ufunc) and not e.params and bool(e.out.shape) and not e.out.weak
+
+
+def of_numbers(kernel: Callable[..., Any]) -> Callable[..., Any]:
+    """A kernel whose result stays a Python number, which leaves the dtype to the arrays that it meets."""
+
+    def run(*numbers: Any, **params: Any) -> Any:
+        value = kernel(*numbers, **params)
+        return value.item() if isinstance(value, np.generic) else value
+
+    return run
 
 
 def kernel_of(backend: Any, op: Any) -> Callable[..., Any]:
