@@ -511,6 +511,8 @@ def lower(graph: Graph) -> Graph:
     return Graph(graph.inputs, k.constants, k.equations, outputs)
 
 
+LARGE = 1 << 18  # multiplications of a product whose operands' layout matters
+
 # -- passes over core terms ---------------------------------------------------------------------------------------
 
 
@@ -537,6 +539,22 @@ def fold_transposes(graph: Graph) -> Graph:
         return Equation(DOT, (a or e.inputs[0], b or e.inputs[1]), params, e.out)
 
     return rewrite(graph, change)
+
+
+def turn_products(graph: Graph) -> Graph:
+    """Products of few rows with a large matrix that is stored transposed, computed as their transpose.
+
+    BLAS lays out what it is given as transposed for its own use, slowly: it had better be the smaller operand.
+    """
+    equations = []
+    for e in graph.equations:
+        (m, n) = e.out.shape if e.op is DOT and len(e.out.shape) == 2 else (0, 0)
+        if 2 * m <= n and m > 1 and e.params["tb"] and not e.params["ta"] and m * n * e.inputs[0].shape[-1] >= LARGE:
+            turned = Var((n, m), e.out.dtype)
+            equations.append(Equation(DOT, (e.inputs[1], e.inputs[0]), e.params, turned))
+            e = Equation(COPY, (turned,), {"start": 0, "steps": (1, m)}, e.out)
+        equations.append(e)
+    return Graph(graph.inputs, graph.constants, equations, graph.outputs)
 
 
 def fold_broadcasts(graph: Graph) -> Graph:
@@ -578,6 +596,7 @@ def infer_core(equation: Equation) -> Var | None:
 CORE_PASSES: dict[str, Callable[[Graph], Graph]] = {
     "lower": lower,
     "transposes into products": fold_transposes,
+    "products turned": turn_products,
     "broadcasts into their readers": fold_broadcasts,
     "constants of core terms": merge_constants,
     "identities of core terms": apply_identities,
