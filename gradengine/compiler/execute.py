@@ -76,7 +76,7 @@ class Compiled:
             for root, place in fusion.place.items()
             if root in asked or root in fusion.late or any((u, s) != place for u, s, _ in self.readers.get(root, ()))
         }
-        self.stored |= {e.out for unit in self.units for d in unit.stages if d.is_dot for e in d.equations}
+        self.stored |= {e.out for unit in self.units for d in unit.stages if d.alone for e in d.equations}
 
     def find_in_place(self, updates: Sequence[tuple[int, int]]) -> dict[Var, Var]:
         """The outputs that are written over the input which they replace: nobody reads it later, or elsewhere."""
@@ -94,14 +94,14 @@ class Compiled:
         """Whether `new` can be written where `old` is: all have read it, or read the very element that is written."""
         unit, stage = self.fusion.place[new]
         draft = self.units[unit].stages[stage]
-        if new.nbytes != old.nbytes or (draft.is_dot and any(u == unit for u, _, _ in self.readers.get(old, ()))):
+        if new.nbytes != old.nbytes or (draft.alone and any(u == unit for u, _, _ in self.readers.get(old, ()))):
             return False
         one_pass = not any(e.op.name == "reduce" for e in draft.equations)
         for u, s, e in self.readers.get(old, ()):
             if u < unit:
                 continue
             form = self.fusion.form(e)
-            if u > unit or s > stage or form is None or draft.is_dot:
+            if u > unit or s > stage or form is None or draft.alone:
                 return False
             own = [self.fusion.access(e, x, form) for x in e.variables() if self.fusion.root(x) is old]
             if s < stage or not one_pass or any(access != full(draft.columns) for access in own):
@@ -299,7 +299,13 @@ class Compiled:
         for i, unit in enumerate(self.units):
             lines.append(f"unit {i}: {describe(unit, makers)}")
             for s, stage in enumerate(unit.stages):
-                kind = "product" if stage.is_dot else f"loop over {stage.columns} columns" if unit.rows else "call"
+                kind = (
+                    stage.equations[0].name
+                    if stage.alone
+                    else f"loop over {stage.columns} columns"
+                    if unit.rows
+                    else "call"
+                )
                 lines.append(f"  stage {s}: {kind}")
                 lines += [f"    {names[e.out]}:{e.out.type} = {show_right_side(e, names)}" for e in stage.equations]
             lines += [f"  check that {names[e.inputs[0]]} is 0: {e.params['message']}" for e in unit.checks]

@@ -22,7 +22,7 @@ from gradengine_kernels.loops import Access
 
 from .. import backend as backends
 from .graph import Equation, Graph, Var
-from .lower import AT_COLUMN, BROADCAST, CHECK, COPY, DOT, LABEL_IS, LABEL_OUTSIDE, REDUCE, RESHAPE
+from .lower import AT_COLUMN, BROADCAST, CHECK, COPY, DOT, DRAW, LABEL_IS, LABEL_OUTSIDE, REDUCE, RESHAPE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,11 +34,11 @@ TILE = 256  # rows of a kernel with products: enough for BLAS, few enough to sta
 
 @dataclasses.dataclass(eq=False)
 class Draft:
-    """A stage in the making: a product, or equations over the same columns."""
+    """A stage in the making: equations over the same columns, or one that stands alone, a product or a draw."""
 
     columns: int
     equations: list[Equation]
-    is_dot: bool = False
+    alone: bool = False
 
 
 @dataclasses.dataclass(eq=False)
@@ -193,21 +193,21 @@ class Fusion:
     def join(self, index: int, e: Equation, form: Form) -> None:
         """Add an equation to a kernel, in the first stage that it can be in."""
         unit, least = self.units[index], 0
-        is_dot = e.op is DOT
+        alone = e.op in (DOT, DRAW)
         for x in e.variables():
             where, stage = self.place.get(self.root(x), (-1, 0))
             if where == index:
                 draft = unit.stages[stage]
-                shared = not is_dot and not draft.is_dot and form.columns in (draft.columns, 1)
+                shared = not alone and not draft.alone and form.columns in (draft.columns, 1)
                 least = max(least, stage if shared else stage + 1)
-        if not is_dot:
+        if not alone:
             for s in range(least, len(unit.stages)):
                 draft = unit.stages[s]
-                if (not draft.is_dot and form.columns == draft.columns) or (
-                    not draft.is_dot and form.columns == 1 and self.reads_from(e, index, s)
+                if (not draft.alone and form.columns == draft.columns) or (
+                    not draft.alone and form.columns == 1 and self.reads_from(e, index, s)
                 ):
                     return self.put(e, form, index, s, draft)
-        unit.stages.append(Draft(form.columns, [], is_dot))
+        unit.stages.append(Draft(form.columns, [], alone))
         return self.put(e, form, index, len(unit.stages) - 1, unit.stages[-1])
 
     def reads_from(self, e: Equation, unit: int, stage: int) -> bool:
@@ -244,6 +244,8 @@ class Fusion:
             return same and e.op is not DOT and self.access(e, x, form) == full(form.columns)
         if unit.rows != form.rows:
             return False
+        if e.op is DRAW:
+            return False
         if e.op is DOT:
             a, b = e.inputs
             same = canonical(root.shape) == (form.rows, a.shape[-1]) and len(a.shape) == 2
@@ -265,6 +267,8 @@ class Fusion:
         """An equation as a loop or a product; None where its own kernel has to be called."""
         if not e.out.size or any(not x.size for x in e.variables()):
             return None
+        if e.op is DRAW:
+            return Form(-(-e.out.size // loops.DRAWN), loops.DRAWN)
         if e.op is DOT:
             return Form(e.out.shape[0], e.out.shape[-1], across=self.prefers_columns(e))
         if e.op is REDUCE:
@@ -421,8 +425,8 @@ class KernelMaker:
         self.table: list[Any] = ["numbers"]  # what each slot after BLAS's two is
         self.slots: dict[Any, int] = {}
         self.cost = 0.0
-        stages = [self.dot(d) if d.is_dot else self.loop(d, i) for i, d in enumerate(unit.stages)]
-        several = any(d.is_dot for d in unit.stages) and len(stages) > 1
+        stages = [self.single(d.equations[0]) if d.alone else self.loop(d, i) for i, d in enumerate(unit.stages)]
+        several = any(d.alone for d in unit.stages) and len(stages) > 1
         self.kernel = loops.Kernel(unit.rows, stages, TILE if several else 0)
 
     def slot(self, buffer: Any) -> int:
@@ -438,9 +442,18 @@ class KernelMaker:
         self.table.append(size)
         return len(self.table) + 1
 
-    def dot(self, draft: Draft) -> loops.Dot:
+    def single(self, e: Equation) -> loops.Dot | loops.Draw:
+        """A product, or a draw of random numbers."""
+        return self.draw(e) if e.op is DRAW else self.dot(e)
+
+    def draw(self, e: Equation) -> loops.Draw:
+        """A draw of what dropout multiplies with."""
+        state, out = (self.slot(self.fusion.root(x)) for x in (*e.variables(), e.out))
+        self.cost += 6.0 * e.out.size
+        return loops.Draw(DTYPES[e.out.dtype], state, out, e.out.size, e.params["p"])
+
+    def dot(self, e: Equation) -> loops.Dot:
         """A product."""
-        (e,) = draft.equations
         a, b = e.inputs
         m, k = a.shape[-2:][:: -1 if e.params["ta"] else 1]
         n = e.out.shape[-1]

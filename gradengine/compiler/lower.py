@@ -33,6 +33,7 @@ DOT = Op("dot", kind="core", names=("ta", "tb"))
 COPY = Op("copy", kind="core", names=("start", "steps"))  # element i of the output is the input's at start + i . steps
 BROADCAST = Op("broadcast", kind="core", names=("start", "steps"))  # a copy that repeats elements
 AT_COLUMN = Op("at_column", kind="core")  # whether an element's column is the one that its row names
+DRAW = Op("draw", kind="core", names=("p",))  # 0 with probability p, else 1 / (1 - p)
 CHECK = Op("check", kind="check", names=("message",))  # raises where the input is not 0
 RESHAPE = Op("view", kind="core", names=("shape",))
 
@@ -457,6 +458,12 @@ def lower_cast(k: Builder, x: Node, dtype: Any) -> Node | None:
     return k.cast(x, wanted) if x.dtype == np.bool_ and wanted in (np.float32, np.float64) and x.var.size else None
 
 
+def lower_dropout(k: Builder, state: Node, shape: tuple[int, ...], p: float, dtype: Any) -> Node | None:
+    if np.dtype(dtype) not in (np.float32, np.float64) or not 0 < p < 1 or not math.prod(shape):
+        return None
+    return k.emit(DRAW, (state,), {"p": p}, tuple(shape), np.dtype(dtype))
+
+
 LOWERINGS: dict[str, Callable[..., Node | None]] = {
     "sum": lower_sum,
     "mean": lower_mean,
@@ -478,6 +485,7 @@ LOWERINGS: dict[str, Callable[..., Node | None]] = {
     "matmul": lower_matmul,
     "linear": lower_linear,
     "linear_no_bias": lower_linear,
+    "random_dropout": lower_dropout,
     "permute_dims": lower_permute,
     "matrix_transpose": lambda k, x: lower_permute(k, x, swapped(x.ndim)),
     "swapaxes": lambda k, x, axis1=-1, axis2=-2: lower_permute(k, x, swapped(x.ndim, axis1, axis2)),

@@ -192,17 +192,24 @@ class Native:
         program, executor = self.program, self.executor
         native = executor.parts[0]
         undo = [work.restore() for work in program.host]
-        numbers = self.numbers(count)
+        numbers, states = self.numbers(count)
         for i, var in program.written.items():
             program.own(program.graph.inputs[i], var, find(program.sources[i], self.arguments))
         first = cut(arrays, order, done * batch, (done + 1) * batch)
         arguments = [*first, *self.arguments[self.data :]]
-        values = [numbers[0][executor.numbers[var]] if var.weak else find(source, arguments).array
-                  for var, source in zip(executor.inputs, program.sources, strict=True)]  # fmt: skip
+        given = {var: table[0] for var, table in states.items()}
+        values = [
+            numbers[0][executor.numbers[var]]
+            if var.weak
+            else given[var]
+            if var in given
+            else find(source, arguments).array
+            for var, source in zip(executor.inputs, program.sources, strict=True)
+        ]
         targets, again = program.targets(arguments)
         executor.bind_inputs(values)
         executor.bind_outputs(targets)
-        sources: dict[Var, tuple[int, int]] = {}
+        sources = {var: (address_of(table), table[0].nbytes) for var, table in states.items()}
         gathers = []
         for var, source in zip(executor.inputs, program.sources, strict=True):
             if source.kind == "argument" and source.place < self.data:
@@ -234,10 +241,11 @@ class Native:
         ]
         return program.structure, leaves
 
-    def numbers(self, count: int) -> Any:
-        """The Python numbers of `count` steps, a row for each: what the host decides, and arithmetic with it."""
+    def numbers(self, count: int) -> tuple[Any, dict[Var, Any]]:
+        """What the host decides for `count` steps: numbers, and arithmetic with them; and arrays; a row for each."""
         executor, program = self.executor, self.program
         table = np.zeros((max(count, 1), len(executor.memory)))
+        states: dict[Var, list[Any]] = {}
         given = {
             var: self.arguments[source.place]
             for var, source in zip(executor.inputs, program.sources, strict=True)
@@ -247,12 +255,16 @@ class Native:
             host = program.host_values()
             known = dict(given)
             for var, source in zip(executor.inputs, program.sources, strict=True):
-                if var.weak and source.kind == "host":
-                    known[var] = host[source.place].pop()
+                if source.kind == "host":
+                    value = host[source.place].pop()
+                    if var.weak:
+                        known[var] = value
+                    else:
+                        states.setdefault(var, []).append(value)
             executor.compute_numbers(known)
             for var, value in known.items():
                 row[executor.numbers[var]] = value
-        return table
+        return table, {var: np.stack(values) for var, values in states.items()}
 
     def failure(self, step: int) -> Exception:
         """The error for a flag that was raised at that step."""

@@ -127,6 +127,23 @@ class Dot:
     across: bool = False
 
 
+DRAWN = 8  # numbers that one block of random bits makes
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What dropout multiplies with: 0 with probability `p`, else 1 / (1 - p). A row is a block of DRAWN numbers.
+
+    `state` holds seed and offset, two uint64; which bits make which number is what numpy_cpu.random says.
+    """
+
+    real: str
+    state: int
+    out: int
+    size: int
+    p: float
+
+
 @dataclass
 class Kernel:
     """Stages that run one after the other for some rows; with a `tile`, for so many rows at a time."""

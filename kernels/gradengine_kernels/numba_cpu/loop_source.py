@@ -9,10 +9,12 @@ May import expr, render and loops.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from ..expr import COMPARISONS, LOGIC, PREDICATES, Expr, NotPointwiseError, walk
 from ..loops import (
+    DRAWN,
     ELEMENT,
     INDEX,
     MASK,
@@ -23,6 +25,7 @@ from ..loops import (
     Access,
     Compute,
     Dot,
+    Draw,
     Kernel,
     Load,
     Loop,
@@ -49,9 +52,7 @@ def kernel_source(kernel: Kernel) -> str:
     lines = [HEAD]
     if any(isinstance(s, Loop) and uses_calls(s) for s in kernel.stages):
         lines.append("    wide_vectors()")
-    writers: list[Any] = [
-        LoopWriter(s, f"s{i}_") if isinstance(s, Loop) else DotWriter(s) for i, s in enumerate(kernel.stages)
-    ]
+    writers: list[Any] = [writer_of(stage, f"s{i}_") for i, stage in enumerate(kernel.stages)]
     for writer in writers:
         lines += indented(writer.before)
     body = [line for writer in writers for line in writer.rows("lo", "hi")]
@@ -66,6 +67,13 @@ def kernel_source(kernel: Kernel) -> str:
     for writer in writers:
         lines += indented(writer.after)
     return "\n".join(lines) + "\n"
+
+
+def writer_of(stage: Any, prefix: str) -> Any:
+    """What writes a stage."""
+    if isinstance(stage, Loop):
+        return LoopWriter(stage, prefix)
+    return DotWriter(stage) if isinstance(stage, Dot) else DrawWriter(stage)
 
 
 def finish_source(kernel: Kernel) -> str:
@@ -124,6 +132,31 @@ class DotWriter:
         c = f"words[{d.c}] + {lo} * {d.n * item}"
         sizes = f"{d.n}, {hi} - {lo}, {d.k}, words[{d.b}], {ldb}, {a}, {lda}, {c}, {d.n}"
         return [f"call_gemm({gemm}, {int(d.tb)}, {int(d.ta)}, {sizes}, {one})"]
+
+
+class DrawWriter:
+    """A draw of random numbers, block by block."""
+
+    def __init__(self, draw: Draw) -> None:
+        self.draw = draw
+        self.before = [
+            f"d_state, d_out = i8[{draw.state}], {TABLES[draw.real]}[{draw.out}]",
+            "seed, offset = np.uint64(d_state[0]), np.uint64(d_state[1])",
+        ]
+        self.after: list[str] = []
+
+    def rows(self, lo: str, hi: str) -> list[str]:
+        """The numbers of blocks lo to hi."""
+        d = self.draw
+        limit = math.ceil(d.p * 2.0**32)
+        scale = f"{d.real}({constant(1.0 / (1.0 - d.p))})"
+        return [
+            f"for b in range({lo}, {hi}):",
+            "    words = philox(seed, offset, np.uint64(b))",
+            f"    for h in range(min({DRAWN}, {d.size} - b * {DRAWN})):",
+            "        half = (words[h // 2] >> np.uint64(32 * (h % 2))) & np.uint64(0xFFFFFFFF)",
+            f"        d_out[b * {DRAWN} + h] = {d.real}(0.0) if half < np.uint64({limit}) else {scale}",
+        ]
 
 
 class LoopWriter:
