@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 DTYPES = {np.dtype(name): name for name in ("float32", "float64", "bool", "int64")}
 LARGE_PRODUCT = 1 << 22  # multiplications that are worth a thread each
+SHORT = 32  # columns that do not fill SIMD registers, so that each takes longer
 TILE = 256  # rows of a kernel with products: enough for BLAS, few enough to stay in the cache
 
 
@@ -511,7 +512,8 @@ class KernelMaker:
         if any(isinstance(v, loops.Reduce) for v in made.values):
             made.scratch = self.scratch(8 * draft.columns * len(made.values))
         size = 1 if self.unit.real == "float32" else 2
-        self.cost += (self.unit.across or self.unit.rows) * draft.columns * (0.1 * streams + 0.4 * calls) * size
+        short = 4 if 1 < draft.columns < SHORT else 1
+        self.cost += short * (self.unit.across or self.unit.rows) * draft.columns * (0.1 * streams + 0.4 * calls) * size
         return made
 
     def expression(self, e: Equation, given: list[str]) -> expr.Expr:

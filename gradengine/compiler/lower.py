@@ -557,7 +557,7 @@ def turn_products(graph: Graph) -> Graph:
     equations = []
     for e in graph.equations:
         (m, n) = e.out.shape if e.op is DOT and len(e.out.shape) == 2 else (0, 0)
-        if 2 * m <= n and m > 1 and e.params["tb"] and not e.params["ta"] and m * n * e.inputs[0].shape[-1] >= LARGE:
+        if 4 * m <= n and m > 1 and e.params["tb"] and not e.params["ta"] and m * n * e.inputs[0].shape[-1] >= LARGE:
             turned = Var((n, m), e.out.dtype)
             equations.append(Equation(DOT, (e.inputs[1], e.inputs[0]), e.params, turned))
             e = Equation(COPY, (turned,), {"start": 0, "steps": (1, m)}, e.out)

@@ -126,7 +126,7 @@ def run_many(plan, threads, table, shifts, copies, gathers, order, batch, steps)
 
 
 # Nanoseconds of work that make a second thread worth its while: it is awake, for the kernel before needed it too.
-WORTH = 20_000
+WORTH = 6_000
 
 
 @functools.cache
