@@ -9,7 +9,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 TORCH  := torch==2.13.0
 
-.PHONY: help train test slow-test check bench lint format clean
+.PHONY: help train test slow-test check bench docs lint format clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -19,6 +19,7 @@ help:
 	@echo "make slow-test  the tests that take minutes"
 	@echo "make check      check every op's values and gradients on this machine, on every backend"
 	@echo "make bench      benchmarks beside PyTorch and JAX"
+	@echo "make docs       bring docs/ up to date, and build its pages in build/site"
 	@echo "make lint       ruff and mypy;  make format  lets ruff rewrite"
 	@echo "make clean      remove .venv, caches and build results"
 
@@ -37,6 +38,10 @@ slow-test: $(VENV)/.torch $(VENV)/.test
 bench: $(VENV)/.torch $(VENV)/.bench
 	$(BIN)/python -m bench $(ARGS)
 	$(BIN)/python -m bench readme
+
+docs: $(VENV)/.docs
+	$(BIN)/python docs/make_jit.py
+	$(BIN)/mkdocs build --quiet --strict
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -73,6 +78,11 @@ $(VENV)/.test: pyproject.toml $(VENV)/.made
 $(VENV)/.bench: pyproject.toml $(VENV)/.made
 	@echo "Installing what the benchmarks need into $(VENV) ..."
 	@$(PIP) --editable '.[numba,train,bench]'
+	@touch $@
+
+$(VENV)/.docs: pyproject.toml $(VENV)/.made
+	@echo "Installing what the documentation needs into $(VENV) ..."
+	@$(PIP) --editable '.[numba,docs]'
 	@touch $@
 
 # Before the extras, so that none of them brings another release. Without it, the tests that need it skip;

@@ -74,7 +74,7 @@ def test_version_and_help(capsys):
     assert "train a digit classifier" in ends(capsys, ["--help"])[0]
     assert "train" in ends(capsys, [], status=2)[0]
     out, _ = ends(capsys, ["train", "--help"])
-    for name in ("--resume", "--checkpoint-every", "gradengine train --model nielsen", "--lr 0.003"):
+    for name in ("--resume", "--checkpoint-every", "--no-jit", "gradengine train --model nielsen", "--lr 0.003"):
         assert name in out
 
 
@@ -196,6 +196,9 @@ def test_unknown_devices_and_backends(capsys, tmp_path, arguments, words):
 def test_options_follow_the_model_unless_they_are_given():
     plain = options.resolve({}, dataset="mnist", backend="numpy")
     assert (plain.model, plain.epochs, plain.optimizer, plain.momentum, plain.seed) == ("mlp", 5, "adam", None, 0)
+    assert plain.jit
+    assert not options.resolve({"jit": False}, dataset="mnist", backend="numpy").jit
+    assert not options.resolve({"device": "cuda"}, dataset="mnist", backend="numpy").jit
     nielsen = options.resolve({"model": "nielsen"}, dataset="mnist", backend="numpy")
     assert (nielsen.optimizer, nielsen.lr, nielsen.batch_size, nielsen.epochs) == ("sgd", 3.0, 10, 30)
     assert (nielsen.momentum, nielsen.schedule, nielsen.gamma) == (0.0, "none", None)
@@ -247,6 +250,12 @@ def test_a_bar_on_a_terminal(term):
         assert re.search(r"epoch \d+/60.*images/s +\S+ s left", text)
         frames = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", text)
         assert max(len(line) for line in re.split(r"[\r\n]+", frames) if "left" in line) <= 80
+
+
+@pytest.mark.parametrize(("given", "said"), [([], ", compiled"), (["--jit"], ", compiled"), (["--no-jit"], "")])
+def test_whether_the_step_is_compiled_is_said(capsys, given, said):
+    out, _ = ends(capsys, [*QUICK, *given, "--out", "run"])
+    assert f"with numpy{said}: mlp" in out
 
 
 def test_quiet_prints_nothing(capsys):
@@ -381,7 +390,9 @@ def test_a_finished_run_says_so(capsys, finished):
     assert "--epochs" in out
 
 
-@pytest.mark.parametrize("given", [[], ["--dataset", "auto"], ["--dataset", "digits", "--model", "mlp", "--seed", "0"]])
+@pytest.mark.parametrize(
+    "given", [[], ["--dataset", "auto"], ["--no-jit"], ["--dataset", "digits", "--model", "mlp", "--seed", "0"]]
+)
 def test_options_that_agree_with_the_checkpoint(capsys, finished, given):
     ends(capsys, ["train", "--resume", "run", "--no-pictures", *given])
 
@@ -394,7 +405,7 @@ def test_options_that_agree_with_the_checkpoint(capsys, finished, given):
         (["--momentum", "0.9"], ["--momentum 0.9 contradicts", "has none"]),
         (["--dataset", "mnist"], ["--dataset mnist contradicts", "digits"]),
         (["--seed", "3"], ["--seed 3 contradicts", "has 0"]),
-        (["--backend", "numba"], ["--backend numba contradicts", "numpy"]),
+        (["--backend", "numba", "--no-jit"], ["--backend numba contradicts", "numpy"]),
         (["--batch-size", "7"], ["--batch-size 7 contradicts", "32"]),
     ],
 )
@@ -476,6 +487,8 @@ def test_a_foreign_checkpoint(capsys):
         (lambda tensors, rest: rest.update(version=99), ["version 99"]),
         (lambda tensors, rest: rest["options"].update(color="red"), ["options"]),
         (lambda tensors, rest: rest["options"].update(lr=-1.0), ["make no sense", "lr"]),
+        (lambda tensors, rest: rest["options"].update(jit="often"), ["make no sense", "jit"]),
+        (lambda tensors, rest: rest["options"].pop("seed"), ["options"]),
         (lambda tensors, rest: rest["options"].update(model="16x16"), ["missing: linear3.weight"]),
         (lambda tensors, rest: rest.pop("loader"), ["loader"]),
         (lambda tensors, rest: rest.pop("epoch"), ["epoch"]),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from training_runs import BASE, STEPS, Crash, assert_same_run, at_step, crash, fails, lines, same, train
 
-from gradengine.io import load_checkpoint
+from gradengine.io import load_checkpoint, save_checkpoint
 from gradengine.training import command, signals
 
 for package in ("safetensors", "sklearn"):
@@ -38,9 +38,10 @@ KINDS = {
 }
 
 
+@pytest.mark.parametrize("jit", ["--jit", "--no-jit"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_stopped_by_a_signal(tmp_path, monkeypatch, capsys, rng, backend, kind):
-    line = ["--dataset", "digits", "--backend", backend, "--epochs", 3, *KINDS[kind]]
+def test_stopped_by_a_signal(tmp_path, monkeypatch, capsys, rng, backend, kind, jit):
+    line = ["--dataset", "digits", "--backend", backend, "--epochs", 3, jit, *KINDS[kind]]
     train(*line, "--out", tmp_path / "whole")
     step = int(rng.integers(3 * STEPS - 1))
     at_step(monkeypatch, step, lambda: signal.raise_signal(signal.SIGINT))
@@ -58,8 +59,8 @@ def test_stopped_by_a_signal(tmp_path, monkeypatch, capsys, rng, backend, kind):
 
 
 @pytest.mark.parametrize("step", [0, STEPS - 1, STEPS, 2 * STEPS - 1])
-def test_stopped_at_the_edge_of_an_epoch(tmp_path, monkeypatch, step):
-    line = ["--dataset", "digits", "--backend", "numpy", "--epochs", 3, "--log-every", 5]
+def test_stopped_at_the_edge_of_an_epoch(tmp_path, monkeypatch, backend, step):
+    line = ["--dataset", "digits", "--backend", backend, "--epochs", 3, "--log-every", 5]
     train(*line, "--out", tmp_path / "whole")
     at_step(monkeypatch, step, lambda: signal.raise_signal(signal.SIGTERM))
     train(*line, "--out", tmp_path / "run", status=143)
@@ -75,11 +76,12 @@ def test_a_signal_in_the_last_step_stops_nothing(tmp_path, monkeypatch):
     assert_same_run(tmp_path / "whole", tmp_path / "run")
 
 
+@pytest.mark.parametrize("jit", ["--jit", "--no-jit"])
 @pytest.mark.parametrize("every", [0, 10])
 @pytest.mark.parametrize("kind", ["adam", "momentum and onecycle"])
-def test_crashed_in_a_step(tmp_path, monkeypatch, rng, backend, kind, every):
+def test_crashed_in_a_step(tmp_path, monkeypatch, rng, backend, kind, every, jit):
     line = ["--dataset", "digits", "--backend", backend, "--epochs", 3, "--log-every", 1, *KINDS[kind]]
-    line += ["--checkpoint-every", every]
+    line += ["--checkpoint-every", every, jit]
     train(*line, "--out", tmp_path / "whole")
     step = int(rng.integers(STEPS + 1, 2 * STEPS))
     at_step(monkeypatch, step, crash)
@@ -102,8 +104,8 @@ def test_crashed_before_the_first_checkpoint_of_an_epoch(tmp_path, monkeypatch):
     assert_same_run(tmp_path / "whole", tmp_path / "run")
 
 
-def test_stopped_again_and_again(tmp_path, monkeypatch, rng):
-    line = ["--dataset", "digits", "--backend", "numpy", "--epochs", 3, "--log-every", 3]
+def test_stopped_again_and_again(tmp_path, monkeypatch, rng, backend):
+    line = ["--dataset", "digits", "--backend", backend, "--epochs", 3, "--log-every", 3]
     train(*line, "--out", tmp_path / "whole")
     run = ["--out", tmp_path / "run", *line]
     for step in sorted(rng.choice(3 * STEPS - 1, 5, replace=False)):
@@ -132,6 +134,42 @@ def test_going_on_in_another_folder_leaves_the_first_alone(tmp_path, monkeypatch
     train("--resume", tmp_path / "first", "--out", tmp_path / "second")
     assert_same_run(tmp_path / "whole", tmp_path / "second")
     assert {path.name: path.read_bytes() for path in (tmp_path / "first").iterdir()} == before
+
+
+# -- whether the step is compiled -----------------------------------------------------------------------------------
+
+
+def stored(folder):
+    return load_checkpoint(folder / "checkpoint.safetensors")[1]["options"]
+
+
+@pytest.mark.parametrize(("first", "then"), [("--jit", "--no-jit"), ("--no-jit", "--jit")])
+def test_a_run_goes_on_as_it_was_unless_it_is_told_otherwise(tmp_path, backend, first, then):
+    line = ["--dataset", "digits", "--backend", backend]
+    train(*line, "--epochs", 1, first, "--out", tmp_path / "run")
+    train("--resume", tmp_path / "run", "--epochs", 2)
+    train(*line, "--epochs", 2, first, "--out", tmp_path / "whole")
+    assert_same_run(tmp_path / "whole", tmp_path / "run")
+    train("--resume", tmp_path / "run", "--epochs", 3, then)
+    assert (stored(tmp_path / "whole")["jit"], stored(tmp_path / "run")["jit"]) == (first == "--jit", then == "--jit")
+    train(*line, "--epochs", 3, first, "--out", tmp_path / "other")
+    a, b = lines(tmp_path / "other")[-1], lines(tmp_path / "run")[-1]
+    np.testing.assert_allclose(b["test_loss"], a["test_loss"], rtol=1e-3)
+
+
+def test_a_checkpoint_from_before_steps_were_compiled(tmp_path, backend):
+    line = ["--dataset", "digits", "--backend", backend, "--no-jit"]
+    train(*line, "--epochs", 2, "--out", tmp_path / "whole")
+    train(*line, "--epochs", 1, "--out", tmp_path / "run")
+    path = tmp_path / "run" / "checkpoint.safetensors"
+    tensors, rest = load_checkpoint(path)
+    del rest["options"]["jit"]
+    save_checkpoint(path, tensors, rest)
+    train("--resume", tmp_path / "run", "--epochs", 2)
+    assert_same_run(tmp_path / "whole", tmp_path / "run")
+
+
+# -- metrics, processes ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("how", ["gone", "cut", "other"])
@@ -177,8 +215,8 @@ def process(number, *arguments, step=-1, saves=-1):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are another thing there")
-def test_a_process_that_gets_ctrl_c(tmp_path, rng):
-    line = ["--dataset", "digits", "--backend", "numpy", "--epochs", 3]
+def test_a_process_that_gets_ctrl_c(tmp_path, rng, backend):
+    line = ["--dataset", "digits", "--backend", backend, "--epochs", 3]
     train(*line, "--out", tmp_path / "whole")
     step = int(rng.integers(STEPS - 1))
     done = process(signal.SIGINT, *line, "--out", tmp_path / "run", step=step)
@@ -192,8 +230,8 @@ def test_a_process_that_gets_ctrl_c(tmp_path, rng):
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are another thing there")
 @pytest.mark.parametrize("where", ["in a step", "while it saves"])
-def test_a_process_that_is_killed(tmp_path, rng, where):
-    line = ["--dataset", "digits", "--backend", "numpy", "--epochs", 3, "--checkpoint-every", 20, "--log-every", 4]
+def test_a_process_that_is_killed(tmp_path, rng, backend, where):
+    line = ["--dataset", "digits", "--backend", backend, "--epochs", 3, "--checkpoint-every", 20, "--log-every", 4]
     train(*line, "--out", tmp_path / "whole")
     when = {"step": int(rng.integers(1, 3 * STEPS))} if where == "in a step" else {"saves": int(rng.integers(2, 9))}
     done = process(signal.SIGKILL, *line, "--out", tmp_path / "run", **when)

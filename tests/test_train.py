@@ -1,15 +1,17 @@
 """What a run writes, what it learns, and how it stops when it goes wrong."""
 
+import contextlib
 import json
 import re
 
 import numpy as np
 import pytest
-from training_runs import STEPS, fails, lines, train
+from training_runs import STEPS, content, fails, lines, same, train
 
 import gradengine as ge
 from gradengine import cli
 from gradengine.data import ImageData, digits
+from gradengine.errors import TrainingError
 from gradengine.io import load_checkpoint
 from gradengine.training import display, loop, metrics, models, options, pictures, state
 
@@ -20,14 +22,36 @@ for package in ("safetensors", "sklearn"):
 # -- when it goes wrong ---------------------------------------------------------------------------------------------
 
 
-def test_a_loss_that_is_no_number_stops_training(tmp_path, capsys, backend):
-    line = ["--dataset", "digits", "--optimizer", "sgd", "--momentum", 0, "--epochs", 2]
+@pytest.mark.parametrize("jit", ["--jit", "--no-jit"])
+def test_a_loss_that_is_no_number_stops_training(tmp_path, capsys, backend, jit):
+    line = ["--dataset", "digits", "--optimizer", "sgd", "--momentum", 0, "--epochs", 2, jit]
     err = fails(capsys, *line, "--lr", 1e30, "--backend", backend, "--out", tmp_path, status=1)
     assert "in epoch 1, step 2" in err or "in epoch 1, step 3" in err
     assert "lower --lr (it was 1e+30)" in err
     tensors, rest = load_checkpoint(tmp_path / "checkpoint.safetensors")
     assert rest["step"] == 0
     assert all(np.isfinite(np.asarray(tensor)).all() for tensor in tensors.values())
+
+
+@pytest.mark.parametrize("jit", [True, False])
+def test_a_loss_that_is_no_number_changes_nothing_that_is_saved(tmp_path, backend, jit):
+    """A compiled step has updated the parameters by then; the checkpoint has not been touched, and goes on."""
+    chosen = options.resolve({"optimizer": "sgd", "jit": jit}, dataset="digits", backend=backend)
+    trainer = loop.Trainer(chosen, digits(), tmp_path, loop_display())
+    with contextlib.closing(trainer.metrics):
+        images, labels = next(iter(trainer.loader))
+        trainer._train_step(images, labels)
+        trainer.save()
+        before = (tmp_path / "checkpoint.safetensors").read_bytes()
+        with pytest.raises(TrainingError, match=r"the loss became nan.*keeps the state after step 0.*lower --lr"):
+            trainer._train_step(images * np.nan, labels)
+    finite = [np.isfinite(parameter.numpy(force=True)).all() for parameter in trainer.model.parameters()]
+    assert all(finite) != jit
+    assert (tmp_path / "checkpoint.safetensors").read_bytes() == before
+    saved = state.read(tmp_path / "checkpoint.safetensors")
+    again = loop.Trainer(chosen, digits(), tmp_path, loop_display(), saved=saved)
+    with contextlib.closing(again.metrics):
+        assert np.isfinite(again._train_step(images, labels)[0])
 
 
 def test_a_parameter_that_is_no_number_is_never_saved(tmp_path, capsys, monkeypatch):
@@ -117,6 +141,44 @@ def test_backends_agree(tmp_path):
         train("--dataset", "digits", "--backend", backend, "--epochs", 3, "--out", tmp_path / backend)
         found.append([record["test_loss"] for record in lines(tmp_path / backend) if record["kind"] == "epoch"])
     np.testing.assert_allclose(*found, rtol=1e-3)
+
+
+# -- the compiled step ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", options.MODELS)
+def test_a_compiled_step_learns_the_same(tmp_path, backend, model):
+    runs = {}
+    for jit in ("--jit", "--no-jit"):
+        out = tmp_path / jit
+        train("--dataset", "digits", "--backend", backend, "--model", model, "--epochs", 3, jit, "--out", out)
+        runs[jit] = lines(out)
+    for key, tolerance in (("loss", 1e-3), ("train_loss", 1e-3), ("test_loss", 1e-3), ("test_accuracy", 0.01)):
+        a, b = [[record[key] for record in run if key in record] for run in runs.values()]
+        assert len(a) >= 2
+        np.testing.assert_allclose(a, b, rtol=tolerance)
+
+
+def test_kernels_of_numpy_give_the_same_bits_in_a_program(tmp_path):
+    for jit in ("--jit", "--no-jit"):
+        line = ["--dataset", "digits", "--backend", "numpy", "--epochs", 2, "--log-every", 1]
+        train(*line, jit, "--out", tmp_path / jit)
+    (a, _), (b, _) = content(tmp_path / "--jit"), content(tmp_path / "--no-jit")
+    assert same(a, b)
+    assert lines(tmp_path / "--jit") == lines(tmp_path / "--no-jit")
+
+
+@pytest.mark.parametrize("schedule", options.SCHEDULES)
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_rate_that_changes_compiles_nothing(tmp_path, backend, schedule, optimizer):
+    given = {"epochs": 3, "schedule": schedule, "optimizer": optimizer}
+    chosen = options.resolve(given, dataset="digits", backend=backend)
+    trainer = loop.Trainer(chosen, digits(), tmp_path, loop_display())
+    trainer.run()
+    trainer.metrics.close()
+    assert trainer.compiled.cache_info()[:2] == (3 * STEPS - 2, 2)  # the last batch is smaller: another program
+    rates = [record["lr"] for record in lines(tmp_path)]
+    assert (len(set(rates)) > 1) == (schedule != "none")
 
 
 def png_size(path):
@@ -232,12 +294,12 @@ def test_digits_are_learnt(tmp_path, model, least):
     assert lines(tmp_path)[-1]["test_accuracy"] > least
 
 
-def test_steps_need_no_memory(tmp_path):
+@pytest.mark.parametrize("jit", [True, False])
+def test_steps_need_no_memory(tmp_path, backend, jit):
     """What a step allocates, it gives back."""
     import tracemalloc
 
-    chosen = options.resolve({"epochs": 3, "batch_size": 32}, dataset="digits", backend="numpy")
-    ge.set_cpu_backend("numpy")
+    chosen = options.resolve({"epochs": 3, "batch_size": 32, "jit": jit}, dataset="digits", backend=backend)
     trainer = loop.Trainer(chosen, digits(), tmp_path, loop_display())
     trainer.run()
     tracemalloc.start()

@@ -33,6 +33,7 @@ from ..errors import ArgumentError, DTypeError
 from ..hostwork import current
 from ..tensor import Tensor, constant, describe
 from . import tree
+from .graph import Names, show
 from .over import over
 from .program import Program, StaleError
 from .tracing import Trace
@@ -248,9 +249,10 @@ class Step:
         """
         _, arguments, leaves, structure = self.take_apart(args, kwargs)
         passes: dict[str, str] = {}
-        program = self.trace(arguments, leaves, structure, lambda name, graph: passes.update({name: str(graph)}))
-        executor = program.executor
-        return Lowered(passes, executor.show_groups(), executor.show_memory(), executor.source)
+        names = Names()
+        listen = lambda name, graph: passes.update({name: show(graph, names)})
+        executor = self.trace(arguments, leaves, structure, listen).executor
+        return Lowered(passes, executor.show_groups(names), executor.show_memory(names), executor.source)
 
     def cache_info(self) -> CacheInfo:
         """Calls that found a program, calls that had to compile one, how many are kept at most, and are kept now."""

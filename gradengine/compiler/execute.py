@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import CompileError, IndexRangeError
 from . import memory
 from .fuse import Fusion, KernelMaker, Unit, full
-from .graph import Equation, Graph, Var, names_of, show_right_side
+from .graph import Equation, Graph, Names, Var, show_right_side
 from .lower import CORE_PASSES, infer_core
 from .replay import kernel_of
 from .simplify import simplify
@@ -112,7 +112,7 @@ class Compiled:
         """Places in the arena for all results that kernels hand to kernels."""
         self.lives: dict[Var, memory.Lifetime] = {}
         own = {x for x in self.outputs if isinstance(x, Var)}
-        for root in sorted(self.stored, key=lambda v: self.fusion.place[v]):
+        for root in sorted(self.stored, key=lambda v: (self.fusion.place[v], v.number)):
             unit = self.fusion.place[root][0]
             if root in own or self.units[unit].call is not None:
                 continue
@@ -291,9 +291,8 @@ class Compiled:
 
     # -- showing ------------------------------------------------------------------------------------------------
 
-    def show_groups(self) -> str:
+    def show_groups(self, names: Names) -> str:
         """Which equations are one kernel, in the order in which they run."""
-        names = names_of(self.graph)
         makers = iter(self.makers)
         lines = []
         for i, unit in enumerate(self.units):
@@ -311,9 +310,8 @@ class Compiled:
             lines += [f"  check that {names[e.inputs[0]]} is 0: {e.params['message']}" for e in unit.checks]
         return "\n".join(lines)
 
-    def show_memory(self) -> str:
+    def show_memory(self, names: Names) -> str:
         """The memory plan."""
-        names = names_of(self.graph)
         own = [f"{names[new]} overwrites the input {names[old]}" for new, old in self.in_place.items()]
         return "\n".join([*own, memory.show(list(self.lives.values()), names, self.arena_size)])
 

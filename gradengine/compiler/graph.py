@@ -21,7 +21,7 @@ import numpy as np
 from ..errors import CompileError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
 KINDS = {"f": "f", "i": "i", "u": "u", "b": "b"}
 
@@ -146,23 +146,66 @@ def broken(after: str, what: str) -> CompileError:
 # -- printing -----------------------------------------------------------------------------------------------------
 
 
+WORDS = frozenset(
+    [
+        "am",
+        "an",
+        "as",
+        "at",
+        "be",
+        "by",
+        "do",
+        "go",
+        "he",
+        "if",
+        "in",
+        "is",
+        "it",
+        "me",
+        "my",
+        "no",
+        "of",
+        "on",
+        "or",
+        "so",
+        "to",
+        "up",
+        "us",
+        "we",
+        "and",
+        "let",
+    ]
+)
+
+
 def letters() -> Iterator[str]:
-    """a, b, ..., z, aa, ab, ..."""
+    """a, b, ..., z, aa, ab, ..., without the words among them."""
     for length in itertools.count(1):
         for chosen in itertools.product(string.ascii_lowercase, repeat=length):
-            yield "".join(chosen)
+            if (name := "".join(chosen)) not in WORDS:
+                yield name
 
 
-def names_of(graph: Graph) -> dict[Var, str]:
-    """A short name for each variable, in order of appearance."""
-    fresh = letters()
-    order: Iterable[Var] = (*graph.inputs, *graph.constants, *(e.out for e in graph.equations))
-    return {var: next(fresh) for var in order}
+class Names(dict[Var, str]):
+    """A short name for each variable, given when it is first asked for: the same one wherever it is shown."""
+
+    def __init__(self, graph: Graph | None = None) -> None:
+        super().__init__()
+        self.fresh = letters()
+        if graph is not None:
+            self.learn(graph)
+
+    def learn(self, graph: Graph) -> Names:
+        """Name the variables of a graph, in order of appearance."""
+        for var in (*graph.inputs, *graph.constants, *(e.out for e in graph.equations)):
+            if var not in self:
+                self[var] = next(self.fresh)
+        return self
 
 
-def show(graph: Graph, names: dict[Var, str] | None = None) -> str:
+def show(graph: Graph, names: Names | None = None) -> str:
     """The graph as text, a line per equation."""
-    names = names_of(graph) if names is None else names
+    names = Names(graph) if names is None else names.learn(graph)
     typed = lambda v: f"{names[v]}:{v.type}"
     lines = [f"{{ lambda {' '.join(typed(v) for v in graph.inputs)} ."]
     body = [f"{typed(v)} = constant {short(value)}" for v, value in graph.constants.items()]
@@ -181,7 +224,9 @@ def show_right_side(equation: Equation, names: dict[Var, str]) -> str:
 
 def show_param(value: Any) -> str:
     """A parameter, without the spaces that would make it look like two."""
-    return value.__name__ if callable(value) else str(value).replace(" ", "")
+    if callable(value):
+        return value.__name__
+    return repr(value) if isinstance(value, str) and " " in value else str(value).replace(" ", "")
 
 
 def name_of(x: Any, names: dict[Var, str]) -> str:

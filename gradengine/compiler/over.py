@@ -74,7 +74,7 @@ def checked(data: tuple[Any, ...], batch_size: int, order: Any) -> tuple[list[An
         raise DTypeError(
             f"over: order must be one axis of integers, got {order.dtype}{list(order.shape)}; try ge.randperm"
         )
-    order = np.ascontiguousarray(order, np.int64)
+    order = np.array(order, np.int64)
     if order.size and (order.min() < 0 or order.max() >= samples):
         raise IndexRangeError(f"over: order names sample {int(order.max())}, but there are {samples}")
     return arrays, order, len(order)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from . import memory
-from .graph import Equation, Graph, Var, names_of
+from .graph import Equation, Graph, Names, Var
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,13 +95,13 @@ class Replay:
             for x, shared in self.results
         ]
 
-    def show_groups(self) -> str:
+    def show_groups(self, names: Names) -> str:
         """Nothing: each equation runs by itself."""
         return ""
 
-    def show_memory(self) -> str:
+    def show_memory(self, names: Names) -> str:
         """The memory plan."""
-        return memory.show(self.lives, names_of(self.graph), self.arena_size)
+        return memory.show(self.lives, names, self.arena_size)
 
     def holds(self, var: Any, array: Any) -> bool:
         """False: nothing is bound beyond a call."""

@@ -115,7 +115,7 @@ def frozen(value: Any) -> Any:
 
 
 def apply_identities(graph: Graph) -> Graph:
-    """Without ops that change nothing: x * 1, x / 1, -(-x), casts to the own dtype, moves to the own shape."""
+    """Without ops that change nothing: x * 1, x / 1, -(-x), casts to the own dtype, moves to the own shape, copies."""
     definitions = graph.definitions()
 
     def scalar(x: Any) -> Any:
@@ -136,6 +136,8 @@ def apply_identities(graph: Graph) -> Graph:
             return inputs[0]
         if e.name in (*RESHAPES, "broadcast_to") and same(inputs[0]):
             return inputs[0]
+        if e.name == "overwrite" and same(inputs[1]):
+            return inputs[1]
         before = definitions.get(inputs[0]) if inputs and isinstance(inputs[0], Var) else None
         if e.name == "negative" and before is not None and before.name == "negative":
             return before.inputs[0]
