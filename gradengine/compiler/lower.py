@@ -492,6 +492,7 @@ LOWERINGS: dict[str, Callable[..., Node | None]] = {
     "broadcast_to": lower_broadcast,
     "getitem": lower_getitem,
     "astype": lower_cast,
+    "overwrite": lambda k, x, v: lower_broadcast(k, v, x.shape) if v.dtype == x.dtype else None,
     "clone": lambda k, x: copied(k, x, x.shape, 0, strides_of(x.shape)),
 }
 VIEWS = frozenset(("reshape", "expand_dims", "squeeze", "flatten"))

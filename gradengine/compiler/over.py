@@ -133,7 +133,8 @@ def run_batches(
         program, arguments = step.find(tuple(cut(arrays, order, done * batch, (done + 1) * batch)), kwargs)
         native = Native.of(program, arguments, len(arrays))
         if native is None:
-            pieces.append(one(step(*cut(arrays, order, done * batch, (done + 1) * batch), **kwargs)))
+            with uninterrupted():
+                pieces.append(one(step(*cut(arrays, order, done * batch, (done + 1) * batch), **kwargs)))
             done += 1
             continue
         count = min(length, steps - done)
@@ -148,14 +149,19 @@ def run_batches(
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
     """A block that an interrupt waits for: Ctrl-C is served when it is left, and all is as after a whole step."""
-    if not hasattr(signal, "pthread_sigmask") or threading.current_thread() is not threading.main_thread():
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    # Whichever thread the signal reaches, Python runs its handler in this one; so it is the handler that waits.
+    pending: list[Any] = []
+    signal.signal(signal.SIGINT, lambda *details: pending.append(details))
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGINT, before)
+        if pending:
+            before(*pending[-1])
 
 
 class Native:
