@@ -160,12 +160,15 @@ class Program:
         self.graph = simplify(self.traced, listen)
         if self.backend.program is None:
             self.executor: Any = Replay(self.graph, self.backend)
+            self.moving = self.states
             return self
         places = {id(source): i for i, source in enumerate(self.sources)}
         updates = [(place, places[id(source)]) for source, place in self.states if id(source) in places]
         self.executor = Compiled(self.graph, self.backend, updates, listen)
         writers = {old: new for new, old in self.executor.in_place.items()}
         self.written = {i: writers[var] for i, var in enumerate(self.graph.inputs) if var in writers}
+        kept = self.executor.in_place
+        self.moving = [(source, place) for source, place in self.states if self.executor.outputs[place] not in kept]
         return self
 
     # -- running ------------------------------------------------------------------------------------------------
@@ -192,6 +195,9 @@ class Program:
     def own(self, old: Var, new: Var, t: Tensor) -> None:
         """Give a Tensor that is to be written to an array that nobody else sees."""
         array = t.array
+        arrays = self.executor.arrays
+        if arrays.get(old) is array and arrays.get(new) is array and sys.getrefcount(array) == EXCLUSIVE + 2:
+            return  # as at the last call, which has looked at it more closely
         held = self.executor.holds(old, array) + self.executor.holds(new, array)
         alone = type(array) is np.ndarray and array.flags.carray and array.flags.owndata
         if not alone or sys.getrefcount(array) - held != EXCLUSIVE:
@@ -254,7 +260,7 @@ class Program:
             for k, (source, made) in enumerate(self.grads)
             if k not in again
         ]
-        targets = [(find(source, arguments), outputs[place]) for source, place in self.states]
+        targets = [(find(source, arguments), outputs[place]) for source, place in self.moving]
         for k, t, grad in new:
             t.grad = grad
             if grad is not None and self.grads[k][1][0] == "tensor":

@@ -180,7 +180,8 @@ class HostWork:
         """Do the work. Returns the inputs, or None when the rest of the result has changed since the trace."""
         result = self.work()
         for path, value in self.fixed:
-            if follow(result, path) != value:
+            found = follow(result, path)
+            if found is not value and found != value:
                 return None
         for path, other in self.same:
             if follow(result, path) is not follow(result, other):
