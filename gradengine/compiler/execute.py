@@ -53,6 +53,8 @@ class Compiled:
         self.memory = np.zeros(max(len(weak), 1), np.float64)
         self.count_reads()
         self.outputs = [fusion.root(x) if isinstance(x, Var) else x for x in graph.outputs]
+        checked = max([u for u, unit in enumerate(self.units) if unit.checks], default=-1)
+        self.certain = {x for x, (u, _) in fusion.place.items() if u > checked}  # written when no check can fail now
         self.in_place = self.find_in_place(updates)
         self.plan_memory()
         self.make_parts()
@@ -83,7 +85,7 @@ class Compiled:
         found: dict[Var, Var] = {}
         for output, number in updates:
             new, old = self.outputs[output], self.graph.inputs[number]
-            fits = isinstance(new, Var) and new in self.fusion.place and new not in self.fusion.late
+            fits = isinstance(new, Var) and new in self.certain and new not in self.fusion.late
             if not fits or new in found or self.outputs.count(new) > 1 or old in self.outputs or new.shape != old.shape:
                 continue
             if self.units[self.fusion.place[new][0]].call is None and self.may_overwrite(new, old):

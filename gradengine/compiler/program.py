@@ -219,6 +219,8 @@ class Program:
             if find(source, arguments).grad is not last:
                 continue
             array, place = last.array, made[1]
+            if self.executor.outputs[place] not in self.executor.certain:
+                continue
             held = self.executor.holds(self.executor.outputs[place], array)
             # The owner, the table of given ones, `last` and the question; the array is in `last` and `array`.
             if sys.getrefcount(last) == 4 and sys.getrefcount(array) - held == 3 and place not in found:

@@ -223,7 +223,7 @@ class Program:
 
     def run(self) -> int:
         """Run all kernels, on the threads that have been faster lately."""
-        if self.alone:
+        if self.alone or runtime._pool.threads < 2:  # which it is after a fork, too
             return self.go(self.plan, False)
         spread = self.pace.spread_pays()
         started = time.perf_counter_ns()
@@ -254,7 +254,8 @@ class Program:
             shifts += [(place, grows) for place in self.places.get(buffer, ())]
         width = numbers.shape[1] * 8
         copies = np.array([(numbers.ctypes.data, memory, width, width)], np.int64)
-        spread, started = not self.alone and self.pace.spread_pays(), time.perf_counter_ns()
+        several = not self.alone and runtime._pool.threads > 1
+        spread, started = several and self.pace.spread_pays(), time.perf_counter_ns()
         with runtime._pool.lock:
             finished = self.go_many(
                 self.plan,
@@ -267,7 +268,7 @@ class Program:
                 batch,
                 steps,
             )
-        if not self.alone and steps:
+        if several and steps:
             self.pace.note(spread, (time.perf_counter_ns() - started) / (self.cost * steps))
         return finished
 
