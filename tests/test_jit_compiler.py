@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import gradengine as ge
 from gradengine import nn, ops
-from gradengine.compiler import fuse, graph, lower, memory, simplify
+from gradengine.compiler import access, core, core_passes, graph, memory, simplify
 from gradengine.compiler.graph import Equation, Graph, Var, typecheck
 from gradengine.errors import CompileError
 
@@ -152,13 +152,13 @@ def test_a_broken_graph_is_found_and_the_pass_is_named(damage):
 def test_core_terms_are_typechecked_too():
     x = Var((2, 3), F64)
     for e in (
-        Equation(lower.REDUCE, (x,), {"how": "sum", "axes": (1,)}, Var((2, 3), F64)),
-        Equation(lower.DOT, (x, x), {"ta": False, "tb": False}, Var((2, 3), F64)),
-        Equation(lower.DOT, (x, x), {"ta": False, "tb": True}, Var((2, 3), F64)),
-        Equation(lower.RESHAPE, (x,), {"shape": (5,)}, Var((5,), F64)),
+        Equation(core.REDUCE, (x,), {"how": "sum", "axes": (1,)}, Var((2, 3), F64)),
+        Equation(core.DOT, (x, x), {"ta": False, "tb": False}, Var((2, 3), F64)),
+        Equation(core.DOT, (x, x), {"ta": False, "tb": True}, Var((2, 3), F64)),
+        Equation(core.RESHAPE, (x,), {"shape": (5,)}, Var((5,), F64)),
     ):
         with pytest.raises(CompileError, match="is to hold it"):
-            typecheck(Graph([x], {}, [e], [e.out]), lower.infer_core)
+            typecheck(Graph([x], {}, [e], [e.out]), core.infer_core)
 
 
 # -- passes -------------------------------------------------------------------------------------------------------
@@ -167,7 +167,7 @@ def test_core_terms_are_typechecked_too():
 def test_dead_code_goes_and_checks_stay():
     x, c = Var((2,), F64), Var((2,), F64)
     used, unused = equation("tanh", x), equation("add", x, c)
-    check = Equation(lower.CHECK, (x,), {"message": ""}, Var((), F64))
+    check = Equation(core.CHECK, (x,), {"message": ""}, Var((), F64))
     found = simplify.drop_dead_code(Graph([x], {c: np.ones(2)}, [unused, used, check], [used.out]))
     assert names(found) == ["tanh", "check"]
     assert found.constants == {}
@@ -289,9 +289,9 @@ def test_a_pass_may_look_behind_what_it_has_rewritten():
 def test_transposes_and_broadcasts_go_into_their_readers():
     x, y = ge.ones((2, 3)), ge.ones((2, 4))
     g = simplify.simplify(traced(lambda x, y: (x.mT @ y, x @ x.mT, ge.broadcast_to(x[0], (2, 3)) * x), x, y))
-    found = simplify.simplify(g, passes=lower.CORE_PASSES, types=lower.infer_core)
+    found = simplify.simplify(g, passes=core_passes.CORE_PASSES, types=core.infer_core)
     assert names(found).count("dot") == 2
-    assert [e.params for e in found.equations if e.op is lower.DOT] == [
+    assert [e.params for e in found.equations if e.op is core.DOT] == [
         {"ta": True, "tb": False},
         {"ta": False, "tb": True},
     ]
@@ -462,6 +462,6 @@ def test_where_elements_are_found():
         view = view[(..., *[0] * (5 - len(shape)))]
         view = np.broadcast_to(view[tuple(slice(0, 1) if rng.uniform() < 0.3 else slice(None) for _ in shape)], shape)
         steps = [s // 8 for s in view.strides]
-        rows, columns = fuse.canonical(shape)
-        found = np.array(places(fuse.strided(shape, steps, int(view.ravel()[0])), rows, columns))
+        rows, columns = access.canonical(shape)
+        found = np.array(places(access.strided(shape, steps, int(view.ravel()[0])), rows, columns))
         np.testing.assert_array_equal(found.reshape(shape), view)

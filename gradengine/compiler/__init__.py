@@ -5,8 +5,10 @@
     simplify  passes that leave out what need not be computed
     program   inputs found and outputs put back at each call
     watch     finds what the step changes in Python, which a compiled step cannot repeat
-    lower     the graph in terms of loops and matrix products
+    core      the few terms of loops and matrix products that kernels are made of
+    lower     the graph in those terms, and passes over it (core_passes)
     fuse      which equations become one kernel
+    emit      what each kernel does (access: where it finds its elements)
     memory    a fixed place in one arena for every intermediate result
     execute   compiled kernels, bound to memory and run
     over      many steps in one native call

@@ -1,7 +1,7 @@
 """A graph as compiled kernels: which variables need memory and where, and what is bound and run at each call.
 
 Equations that no kernel was made for are run by the backend's own kernels, between compiled programs. May import
-graph, fuse, lower, memory, simplify, replay and errors.
+graph, core, core_passes, fuse, emit, access, memory, simplify, replay and errors.
 """
 
 from __future__ import annotations
@@ -14,9 +14,12 @@ import numpy as np
 
 from ..errors import CompileError, IndexRangeError
 from . import memory
-from .fuse import Fusion, KernelMaker, Unit, full
+from .access import full
+from .core import infer_core
+from .core_passes import CORE_PASSES
+from .emit import KernelMaker
+from .fuse import Fusion, Unit
 from .graph import Equation, Graph, Names, Var, show_right_side
-from .lower import CORE_PASSES, infer_core
 from .replay import kernel_of
 from .simplify import simplify
 
@@ -269,6 +272,10 @@ class Compiled:
         with np.errstate(all="ignore"):
             value = kernel_of(self.backend, e.op)(*given, **e.params)
         value = np.asarray(value)
+        if (value.shape, value.dtype) != (e.out.shape, e.out.dtype):
+            raise CompileError(
+                f"jit: {e.name} has made {value.dtype}{list(value.shape)}, not {e.out!r}; please report it"
+            )
         if not value.flags.carray or not value.flags.owndata or any(value is x for x in given):
             value = np.array(value, order="C")
         self.bind(e.out, value)

@@ -6,7 +6,7 @@ another. Inside, equations over the same columns share a loop nest, and a produc
 while its rows are still in the cache. What reads all rows of a result (the product that makes a weight's gradient)
 goes to a later kernel.
 
-May import graph, lower, and gradengine_kernels (expr, render and loops, to say what a kernel does).
+May import access, core, graph and backend, and gradengine_kernels (expr and render, to see which ops are pointwise).
 """
 
 from __future__ import annotations
@@ -17,20 +17,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradengine_kernels import expr, loops, render
-from gradengine_kernels.loops import Access
+from gradengine_kernels import expr, render
+from gradengine_kernels.loops import DRAWN, Access
 
 from .. import backend as backends
+from .access import canonical, full, stretched, strided
+from .core import AT_COLUMN, BROADCAST, CHECK, COPY, DOT, DRAW, LABEL_IS, LABEL_OUTSIDE, REDUCE, RESHAPE
 from .graph import Equation, Graph, Var
-from .lower import AT_COLUMN, BROADCAST, CHECK, COPY, DOT, DRAW, LABEL_IS, LABEL_OUTSIDE, REDUCE, RESHAPE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    pass
 
 DTYPES = {np.dtype(name): name for name in ("float32", "float64", "bool", "int64")}
 LARGE_PRODUCT = 1 << 22  # multiplications that are worth a thread each
-SHORT = 32  # columns that do not fill SIMD registers, so that each takes longer
-TILE = 256  # rows of a kernel with products: enough for BLAS, few enough to stay in the cache
 
 
 @dataclasses.dataclass(eq=False)
@@ -78,13 +77,6 @@ class Form:
     def shared(self) -> tuple[int, int]:
         """What threads share out, and the rows that each goes over if that is columns."""
         return (self.columns, self.rows) if self.across else (self.rows, 0)
-
-
-def canonical(shape: tuple[int, ...]) -> tuple[int, int]:
-    """The rows and columns that an array of that shape is seen as."""
-    if len(shape) < 2:
-        return (shape[0] if shape else 1), 1
-    return math.prod(shape[:-1]), shape[-1]
 
 
 class Fusion:
@@ -269,7 +261,7 @@ class Fusion:
         if not e.out.size or any(not x.size for x in e.variables()):
             return None
         if e.op is DRAW:
-            return Form(-(-e.out.size // loops.DRAWN), loops.DRAWN)
+            return Form(-(-e.out.size // DRAWN), DRAWN)
         if e.op is DOT:
             return Form(e.out.shape[0], e.out.shape[-1], across=self.prefers_columns(e))
         if e.op is REDUCE:
@@ -341,45 +333,6 @@ class Fusion:
         return full(form.columns)
 
 
-def full(columns: int) -> Access:
-    """All elements in order."""
-    return Access(((1, 0, columns),), 0 if columns == 1 else 1)
-
-
-def stretched(shape: tuple[int, ...], wanted: tuple[int, ...]) -> Access:
-    """Where the elements of a contiguous array are that is broadcast to another shape."""
-    steps: list[int] = []
-    step = 1
-    for n in reversed(shape):
-        steps.insert(0, 0 if n == 1 else step)
-        step *= n
-    return strided(wanted, (*[0] * (len(wanted) - len(shape)), *steps), 0)
-
-
-def strided(shape: tuple[int, ...], steps: Sequence[int], start: int) -> Access:
-    """Where the elements of an output of that shape are found by steps along its axes."""
-    if not shape:
-        return Access((), 0, start)
-    if len(shape) == 1:
-        shape, steps = (*shape, 1), (*steps, 0)
-    column = steps[-1] if shape[-1] > 1 else 0
-    terms: list[tuple[int, int, int]] = []
-    over, merged = 1, None
-    for n, step in zip(reversed(shape[:-1]), reversed(steps[:-1])):
-        if merged is not None and step == merged[2] * merged[1] and n > 1:
-            merged = (merged[0], merged[1] * n, merged[2])  # one axis, as far as steps go
-        elif n > 1:
-            if merged is not None:
-                terms.append(merged)
-            merged = (over, n, step)
-        over *= n
-    if merged is not None:
-        terms.append(merged)
-    rows = math.prod(shape[:-1])
-    found = [(o, 0 if o * n >= rows else n, s) for o, n, s in terms if s]
-    return Access(tuple(found[::-1]), column, start)
-
-
 def template(e: Equation) -> Any:
     """A pointwise equation as a scalar expression; None where it has none, or its dtypes are not compiled for."""
     reals = {x.dtype for x in (e.out, *e.variables()) if not x.weak and x.dtype.kind != "b"}
@@ -407,139 +360,3 @@ def template(e: Equation) -> Any:
 def kind_of(x: Var) -> str:
     """What a variable is in a scalar expression."""
     return render.SCALAR if x.weak else render.MASK if x.dtype == np.bool_ else render.NUMBER
-
-
-# -- kernels ------------------------------------------------------------------------------------------------------
-
-
-class KernelMaker:
-    """A unit as a kernel: its stages, and the buffers in its table. `stored` are the variables that need memory.
-
-    Variables that are in one place go by the name that `places` gives: one slot for both shows the compiler that an
-    element is read before it is written, so that it need not fear to mix them up when it vectorises.
-    """
-
-    def __init__(
-        self, fusion: Fusion, unit: Unit, stored: set[Var], places: dict[Var, Var], numbers: dict[Var, int]
-    ) -> None:
-        self.fusion, self.unit, self.stored, self.places, self.numbers = fusion, unit, stored, places, numbers
-        self.table: list[Any] = ["numbers"]  # what each slot after BLAS's two is
-        self.slots: dict[Any, int] = {}
-        self.cost = 0.0
-        stages = [self.single(d.equations[0]) if d.alone else self.loop(d, i) for i, d in enumerate(unit.stages)]
-        several = any(d.alone for d in unit.stages) and len(stages) > 1
-        self.kernel = loops.Kernel(unit.rows, stages, TILE if several else 0)
-
-    def slot(self, buffer: Any) -> int:
-        """The place of a buffer in the kernel's table."""
-        buffer = self.places.get(buffer, buffer)
-        if buffer not in self.slots:
-            self.slots[buffer] = len(self.table) + 2
-            self.table.append(buffer)
-        return self.slots[buffer]
-
-    def scratch(self, size: int) -> int:
-        """A slot for memory of so many bytes that each thread has for itself."""
-        self.table.append(size)
-        return len(self.table) + 1
-
-    def single(self, e: Equation) -> loops.Dot | loops.Draw:
-        """A product, or a draw of random numbers."""
-        return self.draw(e) if e.op is DRAW else self.dot(e)
-
-    def draw(self, e: Equation) -> loops.Draw:
-        """A draw of what dropout multiplies with."""
-        state, out = (self.slot(self.fusion.root(x)) for x in (*e.variables(), e.out))
-        self.cost += 6.0 * e.out.size
-        return loops.Draw(DTYPES[e.out.dtype], state, out, e.out.size, e.params["p"])
-
-    def dot(self, e: Equation) -> loops.Dot:
-        """A product."""
-        a, b = e.inputs
-        m, k = a.shape[-2:][:: -1 if e.params["ta"] else 1]
-        n = e.out.shape[-1]
-        real, batch = DTYPES[e.out.dtype], len(e.out.shape) == 3
-        sa, sb, sc = (self.slot(self.fusion.root(x)) for x in (a, b, e.out))
-        self.cost += e.out.size * k * (0.02 if real == "float32" else 0.04)
-        return loops.Dot(real, sa, sb, sc, m, n, k, e.params["ta"], e.params["tb"], batch, bool(self.unit.across))
-
-    def loop(self, draft: Draft, stage: int) -> loops.Loop:
-        """A loop nest."""
-        fusion, made = self.fusion, loops.Loop(self.unit.real, draft.columns, across=self.unit.across)
-        names: dict[Any, str] = {}
-        here = {e.out for e in draft.equations}
-        streams = calls = 0
-
-        def value(e: Equation, x: Var, form: Form) -> str:
-            """The name of an operand as a value of this loop."""
-            nonlocal streams
-            if x.weak:
-                key: Any = x
-                if key not in names:
-                    names[key] = f"n{len(names)}"
-                    made.values.append(loops.Number(names[key], self.numbers[x]))
-                return names[key]
-            root = fusion.root(x)
-            if root in here:
-                return names[root]
-            operand = loops.Operand(self.slot(root), DTYPES[root.dtype], fusion.access(e, x, form))
-            if operand not in names:
-                names[operand] = f"v{len(names)}"
-                made.values.append(loops.Load(names[operand], operand))
-                streams += 1
-            return names[operand]
-
-        for e in draft.equations:
-            form = fusion.form(e)
-            given = [value(e, x, form) for x in e.variables()]  # type: ignore[arg-type]
-            name = f"v{len(names)}"
-            if e.op is REDUCE and form.along != "columns":  # type: ignore[union-attr]
-                width = draft.columns if form.along == "rows" else 1  # type: ignore[union-attr]
-                out = loops.Operand(self.slot(e.out), DTYPES[e.out.dtype], full(1))
-                scratch = self.scratch(8 * (width + 8))
-                made.totals.append(loops.Total(given[0], form.along == "rows", scratch, out))  # type: ignore[union-attr]
-                continue
-            names[e.out] = name
-            if e.op is REDUCE:
-                made.values.append(loops.Reduce(name, e.params["how"], given[0]))
-            else:
-                made.values.append(loops.Compute(name, self.expression(e, given)))
-                calls += sum(x.op in render.CALLS for x in expr.walk([made.values[-1].expr]))
-            if e.out in self.stored:
-                operand = loops.Operand(self.slot(e.out), DTYPES[e.out.dtype], fusion.out_access(e, form))  # type: ignore[arg-type]
-                made.stores.append(loops.Store(name, operand))
-                streams += 1
-        if any(isinstance(v, loops.Reduce) for v in made.values):
-            made.scratch = self.scratch(8 * draft.columns * len(made.values))
-        size = 1 if self.unit.real == "float32" else 2
-        short = 4 if 1 < draft.columns < SHORT else 1
-        self.cost += short * (self.unit.across or self.unit.rows) * draft.columns * (0.1 * streams + 0.4 * calls) * size
-        return made
-
-    def expression(self, e: Equation, given: list[str]) -> expr.Expr:
-        """An equation's scalar expression over the names of its operands."""
-        first = expr.Expr("input", given[0]) if given else None
-        if e.op in (COPY, BROADCAST):
-            return first  # type: ignore[return-value]
-        if e.op is AT_COLUMN:
-            return expr.Expr("at_column", first)
-        if e.op is LABEL_IS:
-            return expr.Expr("index_is", first, expr.Expr("constant", e.params["value"]))
-        if e.op is LABEL_OUTSIDE:
-            return expr.Expr("index_outside", first, expr.Expr("constant", e.params["classes"]))
-        found = self.fusion.template(e)
-        places = [i for i, x in enumerate(e.inputs) if isinstance(x, Var)]
-        return renamed(found, {f"x{i}": name for i, name in zip(places, given, strict=True)})
-
-
-def renamed(root: expr.Expr, names: dict[str, str]) -> expr.Expr:
-    """An expression with other names for its inputs; shared parts stay shared."""
-    done: dict[int, expr.Expr] = {}
-    for e in expr.walk([root]):
-        if e.op == "input":
-            done[id(e)] = expr.Expr("input", names[e.args[0]])
-        elif e.op == "constant":
-            done[id(e)] = e
-        else:
-            done[id(e)] = expr.Expr(e.op, *[done[id(x)] for x in e.args])
-    return done[id(root)]

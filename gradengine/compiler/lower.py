@@ -3,7 +3,7 @@
 Ops that neural networks are made of are written out here in those terms, so that fusion puts each into one kernel
 again, together with what surrounds it. An op that is not in the table stays as it is; its kernel is called.
 
-May import graph, simplify, tracing, backend and NumPy.
+May import core, graph and NumPy.
 """
 
 from __future__ import annotations
@@ -13,137 +13,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import backend as backends
-from ..tensor import Op
+from .core import (
+    BROADCAST,
+    CHECK,
+    COPY,
+    DRAW,
+    LABEL_IS,
+    LABEL_OUTSIDE,
+    Builder,
+    Node,
+    strides_of,
+)
 from .graph import Equation, Graph, Var
-from .simplify import apply_identities, drop_dead_code, infer, merge_common, merge_constants, rewrite
-from .tracing import attach_operators
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-REDUCERS = {
-    "sum": lambda x, axes: np.add.reduce(x, axes, keepdims=True),
-    "max": lambda x, axes: np.maximum.reduce(x, axes, keepdims=True),
-    "min": lambda x, axes: np.minimum.reduce(x, axes, keepdims=True),
-}
-# The core ops. A reduction leaves its axes with size 1.
-REDUCE = Op("reduce", kind="core", names=("how", "axes"), body=lambda k, x, how, axes: REDUCERS[how](x, axes))
-DOT = Op("dot", kind="core", names=("ta", "tb"))
-COPY = Op("copy", kind="core", names=("start", "steps"))  # element i of the output is the input's at start + i . steps
-BROADCAST = Op("broadcast", kind="core", names=("start", "steps"))  # a copy that repeats elements
-AT_COLUMN = Op("at_column", kind="core")  # whether an element's column is the one that its row names
-DRAW = Op("draw", kind="core", names=("p",))  # 0 with probability p, else 1 / (1 - p)
-CHECK = Op("check", kind="check", names=("message",))  # raises where the input is not 0
-RESHAPE = Op("view", kind="core", names=("shape",))
-
-
-class Node:
-    """A variable in the making: what the bodies below compute with."""
-
-    __slots__ = ("k", "var")
-
-    def __init__(self, k: Builder, var: Var) -> None:
-        self.k, self.var = k, var
-
-    shape = property(lambda self: self.var.shape)
-    dtype = property(lambda self: self.var.dtype)
-    ndim = property(lambda self: len(self.var.shape))
-    __hash__ = object.__hash__
-
-    if TYPE_CHECKING:
-        # What attach_operators gives it.
-        def __add__(self, other: Any) -> Node: ...
-        def __sub__(self, other: Any) -> Node: ...
-        def __mul__(self, other: Any) -> Node: ...
-        def __truediv__(self, other: Any) -> Node: ...
-        def __rtruediv__(self, other: Any) -> Node: ...
-
-
-attach_operators(Node)
-
-
-class Builder:
-    """Adds equations to a graph; every pointwise op is a method."""
-
-    def __init__(self, constants: dict[Var, Any]) -> None:
-        self.equations: list[Equation] = []
-        self.constants = constants
-        self.known: dict[tuple[Any, ...], Node] = {}
-
-    def __getattr__(self, name: str) -> Callable[..., Node]:
-        op = backends.ALL_OPS.get(name)
-        if op is None or op.kind != "pointwise":
-            raise AttributeError(name)
-        return lambda *inputs, **params: self.pointwise(op, inputs, {**op.defaults, **params})
-
-    def add(self, a: Any, b: Any) -> Node:
-        """The sum (a name that a list of equations has too)."""
-        return self.pointwise(backends.ALL_OPS["add"], (a, b), {})
-
-    def pointwise(self, op: Any, inputs: tuple[Any, ...], params: dict[str, Any]) -> Node:
-        """A pointwise op."""
-        nodes = [x for x in inputs if isinstance(x, Node)]
-        shape = np.broadcast_shapes(*[x.shape for x in nodes])
-        return self.emit(op, inputs, params, shape, result_dtype(op, nodes))
-
-    def emit(self, op: Any, inputs: Any, params: dict[str, Any], shape: Any, dtype: Any) -> Node:
-        """An equation."""
-        given = tuple([x.var if isinstance(x, Node) else x for x in inputs])
-        out = Var(shape, dtype)
-        self.equations.append(Equation(op, given, params, out))
-        return Node(self, out)
-
-    def reduce(self, how: str, x: Node, axes: tuple[int, ...]) -> Node:
-        """The sum, maximum or minimum over axes, which stay with size 1."""
-        shape = tuple([1 if i in axes else n for i, n in enumerate(x.shape)])
-        return self.emit(REDUCE, (x,), {"how": how, "axes": axes}, shape, x.dtype)
-
-    def total(self, x: Node, axes: tuple[int, ...]) -> Node:
-        """The sum over axes."""
-        return self.reduce("sum", x, axes)
-
-    def view(self, x: Node, shape: tuple[int, ...]) -> Node:
-        """The same elements in another shape."""
-        return x if x.shape == shape else self.emit(RESHAPE, (x,), {"shape": shape}, shape, x.dtype)
-
-    def cast(self, x: Node, dtype: Any) -> Node:
-        """0 or 1 for a truth value."""
-        return x if x.dtype == dtype else self.where(x, *self.numbers(dtype))
-
-    def numbers(self, dtype: Any) -> tuple[Node, Node]:
-        """1 and 0 in a dtype."""
-        return self.constant(1, dtype), self.constant(0, dtype)
-
-    def constant(self, value: float, dtype: Any) -> Node:
-        """A constant."""
-        key = (repr(value), np.dtype(dtype))
-        if key not in self.known:
-            var = Var((), dtype)
-            self.constants[var] = np.asarray(value, dtype)
-            self.known[key] = Node(self, var)
-        return self.known[key]
-
-    def dot(self, a: Node, b: Node, ta: bool = False, tb: bool = False) -> Node:
-        """The product of two matrices, or of two stacks of them, each of which may be stored transposed."""
-        m, n = a.shape[-1 if ta else -2], b.shape[-2 if tb else -1]
-        return self.emit(DOT, (a, b), {"ta": ta, "tb": tb}, (*a.shape[:-2], m, n), a.dtype)
-
-    def at_column(self, labels: Node, shape: tuple[int, ...]) -> Node:
-        """A mask of that shape: where the column is the row's label."""
-        return self.emit(AT_COLUMN, (labels,), {}, shape, np.bool_)
-
-
-def result_dtype(op: Any, nodes: list[Node]) -> Any:
-    """The dtype of a pointwise op's result: the floats', unless the op compares."""
-    if op.name in MASKS:
-        return np.dtype(np.bool_)
-    floats = [x.dtype for x in nodes if x.dtype.kind == "f" and not x.var.weak]
-    return np.result_type(*(floats or [x.dtype for x in nodes]))
-
-
-MASKS = {"less", "less_equal", "greater", "greater_equal", "equal", "not_equal", "isnan", "isinf", "isfinite"}
-MASKS |= {"logical_and", "logical_or", "logical_not", "logical_xor"}
 
 
 # -- the ops, in those terms --------------------------------------------------------------------------------------
@@ -299,10 +183,6 @@ class Labels:
         return self.k.view(1.0 / self.k.total(self.k.cast(self.counts, self.real), (0, 1)), ())
 
 
-LABEL_IS = Op("label_is", kind="core", names=("value",))
-LABEL_OUTSIDE = Op("label_outside", kind="core", names=("classes",))
-
-
 def label_message(classes: int, ignore_index: int) -> str:
     """What is said about a label out of range."""
     rest = f", or ignore_index={ignore_index}" if ignore_index < 0 else ""
@@ -381,16 +261,6 @@ def lower_linear(k: Builder, x: Node, weight: Node, *bias: Node) -> Node | None:
         return None
     product = product + bias[0] if bias else product
     return product if x.ndim > 1 else k.view(product, product.shape[1:])
-
-
-def strides_of(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Steps between elements of a contiguous array."""
-    steps: list[int] = []
-    step = 1
-    for n in reversed(shape):
-        steps.insert(0, step)
-        step *= n
-    return tuple(steps)
 
 
 def lower_permute(k: Builder, x: Node, axes: Any) -> Node | None:
@@ -518,97 +388,3 @@ def lower(graph: Graph) -> Graph:
             found[e.out] = made.var
     outputs = [found.get(x, x) if isinstance(x, Var) else x for x in graph.outputs]
     return Graph(graph.inputs, k.constants, k.equations, outputs)
-
-
-LARGE = 1 << 18  # multiplications of a product whose operands' layout matters
-
-# -- passes over core terms ---------------------------------------------------------------------------------------
-
-
-def fold_transposes(graph: Graph) -> Graph:
-    """Products that read a transposed operand where it lies."""
-    definitions = graph.definitions()
-
-    def source(x: Any) -> Var | None:
-        """What a variable is the transposed copy of."""
-        e = definitions.get(x)
-        if e is None or e.op is not COPY or e.params["start"] or len(x.shape) < 2:
-            return None
-        given = e.inputs[0]
-        stored = (*x.shape[:-2], x.shape[-1], x.shape[-2])
-        steps = strides_of(stored)
-        fits = given.shape == stored and e.params["steps"] == (*steps[:-2], steps[-1], steps[-2])
-        return given if fits else None
-
-    def change(e: Equation) -> Equation:
-        if e.op is not DOT:
-            return e
-        a, b = (source(x) for x in e.inputs)
-        params = {"ta": e.params["ta"] ^ (a is not None), "tb": e.params["tb"] ^ (b is not None)}
-        return Equation(DOT, (a or e.inputs[0], b or e.inputs[1]), params, e.out)
-
-    return rewrite(graph, change)
-
-
-def turn_products(graph: Graph) -> Graph:
-    """Products of few rows with a large matrix that is stored transposed, computed as their transpose.
-
-    BLAS lays out what it is given as transposed for its own use, slowly: it had better be the smaller operand.
-    """
-    equations = []
-    for e in graph.equations:
-        (m, n) = e.out.shape if e.op is DOT and len(e.out.shape) == 2 else (0, 0)
-        if 4 * m <= n and m > 1 and e.params["tb"] and not e.params["ta"] and m * n * e.inputs[0].shape[-1] >= LARGE:
-            turned = Var((n, m), e.out.dtype)
-            equations.append(Equation(DOT, (e.inputs[1], e.inputs[0]), e.params, turned))
-            e = Equation(COPY, (turned,), {"start": 0, "steps": (1, m)}, e.out)
-        equations.append(e)
-    return Graph(graph.inputs, graph.constants, equations, graph.outputs)
-
-
-def fold_broadcasts(graph: Graph) -> Graph:
-    """Pointwise ops that stretch an operand themselves."""
-    definitions = graph.definitions()
-
-    def change(e: Equation) -> Equation:
-        if e.op.kind != "pointwise":
-            return e
-        inputs = list(e.inputs)
-        for i, x in enumerate(inputs):
-            before = definitions.get(x) if isinstance(x, Var) else None
-            if before is not None and before.op is BROADCAST:
-                tried = [*inputs[:i], before.inputs[0], *inputs[i + 1 :]]
-                if np.broadcast_shapes(*[v.shape for v in tried if isinstance(v, Var)]) == e.out.shape:
-                    inputs = tried
-        return e if tuple(inputs) == e.inputs else Equation(e.op, tuple(inputs), e.params, e.out)
-
-    return rewrite(graph, change)
-
-
-def infer_core(equation: Equation) -> Var | None:
-    """What an equation in core terms makes."""
-    op, params, out = equation.op, equation.params, equation.out
-    if op is REDUCE:
-        (x,) = equation.variables()
-        return Var(tuple([1 if i in params["axes"] else n for i, n in enumerate(x.shape)]), x.dtype)
-    if op is DOT:
-        a, b = equation.variables()
-        m, k = a.shape[-2:][:: -1 if params["ta"] else 1]
-        k2, n = b.shape[-2:][:: -1 if params["tb"] else 1]
-        return Var((*a.shape[:-2], m, n), a.dtype) if k == k2 else Var((-1,), a.dtype)
-    if op is RESHAPE:
-        (x,) = equation.variables()
-        return Var(params["shape"], x.dtype) if x.size == out.size else Var((-1,), x.dtype)
-    return infer(equation)
-
-
-CORE_PASSES: dict[str, Callable[[Graph], Graph]] = {
-    "lower": lower,
-    "transposes into products": fold_transposes,
-    "products turned": turn_products,
-    "broadcasts into their readers": fold_broadcasts,
-    "constants of core terms": merge_constants,
-    "identities of core terms": apply_identities,
-    "common core terms": merge_common,
-    "dead core terms": drop_dead_code,
-}

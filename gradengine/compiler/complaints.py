@@ -1,0 +1,74 @@
+"""What is said about a step that cannot be traced: the user's own line, and what to do instead.
+
+May import errors and NumPy.
+"""
+
+from __future__ import annotations
+
+import linecache
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import TraceError
+
+if TYPE_CHECKING:
+    from ..tensor import Op
+
+PACKAGE, NUMPY = str(Path(__file__).parents[1]), str(Path(np.__file__).parent)
+ADVICE = {
+    "__bool__": (
+        "as a bool (by if, while, and, or, not, assert)",
+        "choose with ge.where(condition, a, b), or decide where you call the step",
+    ),
+    "__repr__": ("by print", "return the value from the step and print it where you call it"),
+}
+ADVICE |= dict.fromkeys(("__format__", "__str__"), ADVICE["__repr__"])
+ADVICE |= dict.fromkeys(
+    ("__int__", "__index__", "freeze"),
+    (
+        "as an int",
+        "index with ge.take or x[tensor]; a number that shapes or loops depend on belongs into "
+        "ge.jit(..., static_argnames=...)",
+    ),
+)
+OTHERWISE = (
+    "by {name}",
+    "return the value from the step and read it where you call it, compute with gradengine's own ops, or, for a "
+    "number that is given as an argument, use ge.jit(..., static_argnames=...)",
+)
+
+
+def user_frame() -> tuple[str, str]:
+    """The line of the user's own that is running, as text, and the engine's function that it has called."""
+    frame: Any = sys._getframe(1)
+    name = ""
+    while frame is not None and frame.f_code.co_filename.startswith((PACKAGE, NUMPY)):
+        name, frame = (frame.f_code.co_name if frame.f_code.co_filename.startswith(PACKAGE) else name), frame.f_back
+    if frame is None:
+        return "", name
+    file, line = frame.f_code.co_filename, frame.f_lineno
+    text = linecache.getline(file, line).strip()
+    return f"line {line} of {Path(file).name}" + (f":\n    {text}\n" if text else ": "), name
+
+
+def value_error() -> TraceError:
+    """The error for a value that is asked for while there is none yet."""
+    where, name = user_frame()
+    how, advice = ADVICE.get(name, OTHERWISE)
+    return TraceError(
+        f"jit: a value is used {how.format(name=name.strip('_'))} in {where}"
+        f"but a compiled step is recorded once and has values only when it runs; {advice}"
+    )
+
+
+def shape_error(op: Op) -> TraceError:
+    """The error for a result whose shape the data decides."""
+    where, _ = user_frame()
+    return TraceError(
+        f"jit: {op.shown} gives a result whose shape depends on the data, in {where}"
+        "but a compiled program has fixed shapes; use ge.where(mask, x, 0) with a sum, a fixed number of elements "
+        "(ge.topk), or do it where you call the step"
+    )

@@ -1,0 +1,93 @@
+"""Passes over a graph in core terms, and all that a graph goes through on the way to kernels.
+
+May import graph, simplify, core and lower.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .core import BROADCAST, COPY, DOT, strides_of
+from .graph import Equation, Graph, Var
+from .lower import lower
+from .simplify import apply_identities, drop_dead_code, merge_common, merge_constants, rewrite
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+LARGE = 1 << 18  # multiplications of a product whose operands' layout matters
+
+
+def fold_transposes(graph: Graph) -> Graph:
+    """Products that read a transposed operand where it lies."""
+    definitions = graph.definitions()
+
+    def source(x: Any) -> Var | None:
+        """What a variable is the transposed copy of."""
+        e = definitions.get(x)
+        if e is None or e.op is not COPY or e.params["start"] or len(x.shape) < 2:
+            return None
+        given = e.inputs[0]
+        stored = (*x.shape[:-2], x.shape[-1], x.shape[-2])
+        steps = strides_of(stored)
+        fits = given.shape == stored and e.params["steps"] == (*steps[:-2], steps[-1], steps[-2])
+        return given if fits else None
+
+    def change(e: Equation) -> Equation:
+        if e.op is not DOT:
+            return e
+        a, b = (source(x) for x in e.inputs)
+        params = {"ta": e.params["ta"] ^ (a is not None), "tb": e.params["tb"] ^ (b is not None)}
+        return Equation(DOT, (a or e.inputs[0], b or e.inputs[1]), params, e.out)
+
+    return rewrite(graph, change)
+
+
+def turn_products(graph: Graph) -> Graph:
+    """Products of few rows with a large matrix that is stored transposed, computed as their transpose.
+
+    BLAS lays out what it is given as transposed for its own use, slowly: it had better be the smaller operand.
+    """
+    equations = []
+    for e in graph.equations:
+        (m, n) = e.out.shape if e.op is DOT and len(e.out.shape) == 2 else (0, 0)
+        if 4 * m <= n and m > 1 and e.params["tb"] and not e.params["ta"] and m * n * e.inputs[0].shape[-1] >= LARGE:
+            turned = Var((n, m), e.out.dtype)
+            equations.append(Equation(DOT, (e.inputs[1], e.inputs[0]), e.params, turned))
+            e = Equation(COPY, (turned,), {"start": 0, "steps": (1, m)}, e.out)
+        equations.append(e)
+    return Graph(graph.inputs, graph.constants, equations, graph.outputs)
+
+
+def fold_broadcasts(graph: Graph) -> Graph:
+    """Pointwise ops that stretch an operand themselves."""
+    definitions = graph.definitions()
+
+    def change(e: Equation) -> Equation:
+        if e.op.kind != "pointwise":
+            return e
+        inputs = list(e.inputs)
+        for i, x in enumerate(inputs):
+            before = definitions.get(x) if isinstance(x, Var) else None
+            if before is not None and before.op is BROADCAST:
+                tried = [*inputs[:i], before.inputs[0], *inputs[i + 1 :]]
+                if np.broadcast_shapes(*[v.shape for v in tried if isinstance(v, Var)]) == e.out.shape:
+                    inputs = tried
+        return e if tuple(inputs) == e.inputs else Equation(e.op, tuple(inputs), e.params, e.out)
+
+    return rewrite(graph, change)
+
+
+CORE_PASSES: dict[str, Callable[[Graph], Graph]] = {
+    "lower": lower,
+    "transposes into products": fold_transposes,
+    "products turned": turn_products,
+    "broadcasts into their readers": fold_broadcasts,
+    "constants of core terms": merge_constants,
+    "identities of core terms": apply_identities,
+    "common core terms": merge_common,
+    "dead core terms": drop_dead_code,
+}
