@@ -38,6 +38,7 @@ from . import tree
 from .graph import Names, show
 from .over import over
 from .program import Program, StaleError
+from .simplify import frozen
 from .tracing import Trace
 from .watch import Watch
 
@@ -81,16 +82,19 @@ class Place:
 
 
 class Static:
-    """An argument that is built into the program; 1, 1.0 and True make three programs."""
+    """An argument that is built into the program; 1, 1.0 and True make three programs, in tuples as well."""
 
     def __init__(self, value: Any) -> None:
-        self.value = value
+        self.value, self.key = value, frozen(value)
+
+    def __repr__(self) -> str:
+        return repr(self.value)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Static) and type(self.value) is type(other.value) and self.value == other.value
+        return isinstance(other, Static) and self.key == other.key
 
     def __hash__(self) -> int:
-        return hash((type(self.value), self.value))
+        return hash(self.key)
 
 
 class Step:
@@ -206,8 +210,16 @@ class Step:
 
     def trace(self, arguments: list[Any], leaves: list[Any], structure: Any, listen: Any = None) -> Program:
         """The program for these arguments."""
+        program = self.traced(arguments, leaves, structure)
+        if same := program.guard.confuses(arguments):
+            program = self.traced(arguments, leaves, structure, exact=True)
+            program.guard.exact = same
+        return program.compile(listen)
+
+    def traced(self, arguments: list[Any], leaves: list[Any], structure: Any, exact: bool = False) -> Program:
+        """The step, traced; `exact` if it finds some of its arguments by itself as well, and changes them."""
         backend = backends.for_device(None)
-        trace = Trace(backend, arguments)
+        trace = Trace(backend, arguments, exact)
         with trace.running():
             values = [
                 trace.argument(leaf.number)
@@ -221,8 +233,7 @@ class Step:
             with Watch(self.function, args, kwargs) as watch:
                 result = self.function(*args, **kwargs)
             watch.check()
-            program = Program(trace, result, self.function, backend)
-        return program.compile(listen)
+            return Program(trace, result, self.function, backend)
 
     def over(self, *data: Any, batch_size: int, order: Any = None, drop_last: bool = False, **kwargs: Any) -> Any:
         """Call the step with one batch of `data` after the other; returns the results, stacked along a first axis.
@@ -299,6 +310,10 @@ def jit(
     if not callable(function):
         raise DTypeError(f"jit: takes a function, got {describe(function)}")
     names = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
-    if maxsize < 1:
-        raise ArgumentError(f"jit: maxsize must be at least 1, got {maxsize}")
+    if names:
+        known = inspect.signature(function).parameters
+        if missing := [name for name in names if name not in known]:
+            raise ArgumentError(f"jit: static_argnames has {missing[0]!r}, but the arguments are {', '.join(known)}")
+    if not isinstance(maxsize, int) or maxsize < 1:
+        raise ArgumentError(f"jit: maxsize must be an int of at least 1, got {describe(maxsize)}")
     return Step(function, names, maxsize)

@@ -111,6 +111,8 @@ class Builder:
 
     def reduce(self, how: str, x: Node, axes: tuple[int, ...]) -> Node:
         """The sum, maximum or minimum over axes, which stay with size 1."""
+        if all(x.shape[i] == 1 for i in axes):
+            return x
         shape = tuple([1 if i in axes else n for i, n in enumerate(x.shape)])
         return self.emit(REDUCE, (x,), {"how": how, "axes": axes}, shape, x.dtype)
 

@@ -1,6 +1,6 @@
 """Passes over a graph in core terms, and all that a graph goes through on the way to kernels.
 
-May import graph, simplify, core and lower.
+May import graph, simplify, core, lower and backend.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .core import BROADCAST, COPY, DOT, strides_of
+from .. import backend as backends
+from .core import BROADCAST, CHECK, COPY, DOT, strides_of
 from .graph import Equation, Graph, Var
 from .lower import lower
 from .simplify import apply_identities, drop_dead_code, merge_common, merge_constants, rewrite
@@ -81,6 +82,29 @@ def fold_broadcasts(graph: Graph) -> Graph:
     return rewrite(graph, change)
 
 
+def join_checks(graph: Graph) -> Graph:
+    """All checks of one dtype as one, at the place of the last: a kernel has one flag."""
+    checks: dict[Any, list[Equation]] = {}
+    for e in graph.equations:
+        if e.op is CHECK:
+            checks.setdefault(e.out.dtype, []).append(e)
+    last = {several[-1]: several for several in checks.values() if len(several) > 1}
+    joined = {e for several in last.values() for e in several}
+    equations: list[Equation] = []
+    for e in graph.equations:
+        if e in last:
+            total = last[e][0].inputs[0]
+            for other in last[e][1:]:
+                added = Var(total.shape, total.dtype)
+                equations.append(Equation(backends.ALL_OPS["add"], (total, other.inputs[0]), {}, added))
+                total = added
+            message = "; or ".join(dict.fromkeys(check.params["message"] for check in last[e]))
+            equations.append(Equation(CHECK, (total,), {"message": message}, e.out))
+        elif e not in joined:
+            equations.append(e)
+    return Graph(graph.inputs, graph.constants, equations, graph.outputs)
+
+
 CORE_PASSES: dict[str, Callable[[Graph], Graph]] = {
     "lower": lower,
     "transposes into products": fold_transposes,
@@ -89,5 +113,6 @@ CORE_PASSES: dict[str, Callable[[Graph], Graph]] = {
     "constants of core terms": merge_constants,
     "identities of core terms": apply_identities,
     "common core terms": merge_common,
+    "checks": join_checks,
     "dead core terms": drop_dead_code,
 }

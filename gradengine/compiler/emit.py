@@ -105,7 +105,7 @@ class KernelMaker:
                 width = draft.columns if form.along == "rows" else 1  # type: ignore[union-attr]
                 out = loops.Operand(self.slot(e.out), DTYPES[e.out.dtype], full(1))
                 scratch = self.scratch(8 * (width + 8))
-                made.totals.append(loops.Total(given[0], form.along == "rows", scratch, out))  # type: ignore[union-attr]
+                made.totals.append(loops.Total(given[0], form.columns, form.along == "rows", scratch, out))  # type: ignore[union-attr]
                 continue
             names[e.out] = name
             if e.op is REDUCE:

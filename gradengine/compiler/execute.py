@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import CompileError, IndexRangeError
+from ..tensor import EXCLUSIVE
 from . import memory
 from .access import full
 from .core import infer_core
@@ -178,6 +179,8 @@ class Compiled:
             if x in self.fusion.place and x not in self.calls and x not in self.in_place
         ]
         self.written = {*self.in_place, *(x for _, x in self.fresh)}
+        # The outputs that are handed out as they are written: not a view of something, nor one of several views.
+        self.own = {i for i, x in self.fresh if self.graph.outputs[i] is x}
         shapes = [getattr(x, "shape", None) for x in self.graph.outputs]
         self.handed = [
             (x, x in self.written and x.shape == shape) for x, shape in zip(self.outputs, shapes, strict=True)
@@ -222,6 +225,10 @@ class Compiled:
                 self.call(part)
             elif failed := part.run():
                 raise self.failure(part, failed - 1)
+        return self.results()
+
+    def results(self) -> list[Any]:
+        """The outputs of the last run."""
         arrays = self.arrays
         return [arrays[x] if direct else self.output(i) for i, (x, direct) in enumerate(self.handed)]
 
@@ -259,7 +266,7 @@ class Compiled:
         """An array for an output: one that was given before and that nobody holds any more, or a new one."""
         kept = self.pool.setdefault(i, [])
         for array in kept:
-            if sys.getrefcount(array) - self.holds(var, array) == 3:  # the pool, the loop and the question
+            if sys.getrefcount(array) - self.holds(var, array) == EXCLUSIVE:  # the pool alone has it
                 return array
         array = np.empty(var.shape, var.dtype)
         if len(kept) < KEPT and var.nbytes > memory.LINE:
@@ -293,10 +300,10 @@ class Compiled:
         own = self.outputs[i] in self.calls or self.outputs[i] in self.written
         return self.value(x) if own or x.weak else np.array(self.value(x))
 
-    def failure(self, program: Any, kernel: int) -> Exception:
+    def failure(self, program: Any, kernel: int) -> IndexRangeError:
         """The error that a raised flag stands for."""
         (check,) = program.checks[kernel]
-        return IndexRangeError(f"cross_entropy: {check.params['message']}")
+        return IndexRangeError(check.params["message"])
 
     # -- showing ------------------------------------------------------------------------------------------------
 

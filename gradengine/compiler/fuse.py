@@ -88,6 +88,7 @@ class Fusion:
         self.host: list[Equation] = []  # arithmetic of Python numbers, done before the program runs
         self.roots: dict[Var, Var] = {}  # of a view, what it is a view of
         self.place: dict[Var, tuple[int, int]] = {}  # of a variable: its unit and stage
+        self.drawn: set[Var] = set()
         self.late: set[Var] = set()  # sums over rows, which are known when a kernel has ended
         self.templates: dict[Any, Any] = {}
         floats = [v.dtype for v in self.variables() if v.dtype in DTYPES and v.dtype.kind == "f" and not v.weak]
@@ -197,7 +198,7 @@ class Fusion:
             for s in range(least, len(unit.stages)):
                 draft = unit.stages[s]
                 if (not draft.alone and form.columns == draft.columns) or (
-                    not draft.alone and form.columns == 1 and self.reads_from(e, index, s)
+                    not draft.alone and form.columns == 1 and form.along != "columns" and self.reads_from(e, index, s)
                 ):
                     return self.put(e, form, index, s, draft)
         unit.stages.append(Draft(form.columns, [], alone))
@@ -213,6 +214,8 @@ class Fusion:
         self.place[e.out] = index, stage
         if form.along in ("rows", "all"):
             self.late.add(e.out)
+        if e.op is DRAW:
+            self.drawn.add(e.out)
 
     def fits(self, e: Equation, form: Form, index: int, real: str, is_read: bool = False) -> bool:
         """Whether an equation may join a kernel, as far as rows and dtype go; `is_read` if it is read there."""
@@ -232,6 +235,8 @@ class Fusion:
         root = self.root(x)
         if root in self.late or form.across or not unit.rows:
             return False
+        if root in self.drawn and canonical(root.shape)[1] != DRAWN:
+            return False  # a draw's rows are blocks of so many numbers, whatever its shape is
         if unit.across:
             same = (form.columns, form.rows) == (unit.rows, unit.across) and form.along in ("", "rows")
             return same and e.op is not DOT and self.access(e, x, form) == full(form.columns)

@@ -23,8 +23,6 @@ from ..errors import CompileError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-KINDS = {"f": "f", "i": "i", "u": "u", "b": "b"}
-
 
 class Var:
     """A variable: an array of that shape and dtype; a `weak` one is a Python number, known when the program runs."""
@@ -59,11 +57,6 @@ class Var:
         return f"v{self.number}:{self.type}"
 
 
-def like(var: Var) -> Var:
-    """A new variable of the same type."""
-    return Var(var.shape, var.dtype, var.weak)
-
-
 @dataclasses.dataclass(eq=False, slots=True)
 class Equation:
     """`out = op(*inputs, **params)`; inputs are Vars and Python numbers. `name` tells ops apart."""
@@ -94,14 +87,6 @@ class Graph:
 
     def __str__(self) -> str:
         return show(self)
-
-    def uses(self) -> dict[Var, int]:
-        """How often each variable is read, as an input of equations or as an output."""
-        count: dict[Var, int] = {}
-        for x in itertools.chain(*(e.inputs for e in self.equations), self.outputs):
-            if isinstance(x, Var):
-                count[x] = count.get(x, 0) + 1
-        return count
 
     def definitions(self) -> dict[Var, Equation]:
         """The equation behind each variable that has one."""

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 
 def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
-    """Axes in order and from 0."""
-    if axis is None:
+    """Axes in order and from 0; none of an array that has none."""
+    if axis is None or not ndim:
         return tuple(range(ndim))
     return tuple(sorted({a % ndim for a in (axis if isinstance(axis, tuple) else (axis,))}))
 
@@ -164,7 +164,7 @@ def lower_mean_squared_error(k: Builder, a: Node, b: Node) -> Node | None:
 class Labels:
     """What cross-entropy and its like need of labels: masks, how many count, and a check of their range."""
 
-    def __init__(self, k: Builder, labels: Node, logits: Node, ignore_index: int) -> None:
+    def __init__(self, k: Builder, labels: Node, logits: Node, ignore_index: int, name: str = "cross_entropy") -> None:
         self.k, (rows, self.classes), self.real = k, logits.shape, logits.dtype
         column = k.view(labels, (rows, 1))
         self.hit = k.at_column(column, logits.shape)
@@ -174,7 +174,13 @@ class Labels:
             self.hit = k.logical_and(self.hit, self.counts)
         outside = k.emit(LABEL_OUTSIDE, (column,), {"classes": self.classes}, (rows, 1), np.bool_)
         bad = k.cast(k.logical_and(outside, self.counts), self.real)
-        k.emit(CHECK, (k.total(bad, (0, 1)),), {"message": label_message(self.classes, ignore_index)}, (), self.real)
+        k.emit(
+            CHECK,
+            (k.total(bad, (0, 1)),),
+            {"message": f"{name}: {label_message(self.classes, ignore_index)}"},
+            (),
+            self.real,
+        )
 
     def share(self, reduction: str) -> Any:
         """What each row counts: 1, or 1 / (rows that count) under a mean."""
@@ -226,14 +232,14 @@ def lower_cross_entropy_grad(
 def lower_pick_class(k: Builder, x: Node, labels: Node, ignore_index: int) -> Node | None:
     if not are_rows(x, labels):
         return None
-    row = Labels(k, labels, x, ignore_index)
+    row = Labels(k, labels, x, ignore_index, "nll_loss")
     return k.view(k.total(k.where(row.hit, x, 0.0), (1,)), x.shape[:1])
 
 
 def lower_place_class(k: Builder, g: Node, labels: Node, classes: int, ignore_index: int) -> Node | None:
     if not is_real(g) or g.ndim != 1 or labels.dtype != np.int64 or not g.var.size or not classes:
         return None
-    row = Labels(k, labels, Node(k, Var((g.shape[0], classes), g.dtype)), ignore_index)
+    row = Labels(k, labels, Node(k, Var((g.shape[0], classes), g.dtype)), ignore_index, "nll_loss")
     return k.where(row.hit, k.view(g, (g.shape[0], 1)), 0.0)
 
 

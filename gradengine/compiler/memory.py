@@ -41,7 +41,7 @@ def plan(lifetimes: list[Lifetime]) -> int:
         chains.setdefault(head, []).append(life)
     placed: list[tuple[int, int, int, int]] = []  # first, last, offset, end
     total = 0
-    for head, members in sorted(chains.items(), key=lambda item: (-max(m.size for m in item[1]), item[0].first)):
+    for members in sorted(chains.values(), key=lambda several: (-max(m.size for m in several), several[0].first)):
         first, last = min(m.first for m in members), max(m.last for m in members)
         size = max(m.size for m in members)
         offset = 0
@@ -53,7 +53,6 @@ def plan(lifetimes: list[Lifetime]) -> int:
             member.offset = offset
         placed.append((first, last, offset, offset + size))
         total = max(total, offset + size)
-        del head
     return total
 
 

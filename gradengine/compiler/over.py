@@ -62,21 +62,25 @@ def checked(data: tuple[Any, ...], batch_size: int, order: Any) -> tuple[list[An
             )
         if isinstance(x, Tensor) and x.op is not None:
             raise DTypeError("over: the data requires grad, which batches of it cannot pass on; give x.detach()")
-        arrays.append(np.ascontiguousarray(x.detach().numpy() if isinstance(x, Tensor) else x))
+        arrays.append(np.array(x.detach().numpy() if isinstance(x, Tensor) else x, order="C", copy=None))
     shapes = [x.shape for x in arrays]
     if any(not shape or shape[0] != shapes[0][0] for shape in shapes):
         raise ShapeError(f"over: the arrays must be equally long along their first axis, got shapes {shapes}")
     samples = shapes[0][0]
     if order is None:
         return arrays, None, samples
-    order = order.detach().numpy() if isinstance(order, Tensor) else np.asarray(order)
+    try:
+        order = order.detach().numpy() if isinstance(order, Tensor) else np.asarray(order)
+    except ValueError:
+        raise DTypeError(f"over: order must be one axis of integers, got {describe(order)}") from None
     if order.ndim != 1 or order.dtype.kind not in "iu":
         raise DTypeError(
             f"over: order must be one axis of integers, got {order.dtype}{list(order.shape)}; try ge.randperm"
         )
     order = np.array(order, np.int64)
     if order.size and (order.min() < 0 or order.max() >= samples):
-        raise IndexRangeError(f"over: order names sample {int(order.max())}, but there are {samples}")
+        wrong = int(order[(order < 0) | (order >= samples)][0])
+        raise IndexRangeError(f"over: order names sample {wrong}, but there are samples 0 to {samples - 1}")
     return arrays, order, len(order)
 
 
@@ -182,8 +186,10 @@ class Native:
         if any(kind not in ("tensor", "fixed") for kind, _ in program.results) or not set(results) <= fresh:
             return None
         grads = {made[1] for _, made in program.grads if made is not None and made[0] == "tensor"}
-        if grads & set(results) or any(place in fresh for _, place in program.states):
-            return None
+        states = {place for _, place in program.states}
+        stacked = {executor.outputs[place] for place in results}
+        if stacked & {executor.outputs[place] for place in grads | states} or states & fresh:
+            return None  # what is stacked is not what stays
         if any(source.kind == "grad" for source in program.sources) or any(made == "same" for _, made in program.grads):
             return None
         for source, absent in program.guard.grads:  # what the next step finds must be what this one found
@@ -232,10 +238,10 @@ class Native:
                 sources[var] = address_of(made[i]), var.nbytes
         positions = np.zeros(0, np.int64) if order is None else order[done * batch :]
         finished = native.run_many(numbers, sources, gathers, positions, batch, count, address_of(executor.memory))
-        outputs = [executor.arrays.get(x) if isinstance(x, Var) else x for x in executor.outputs]
+        if finished:
+            program.write(executor.results(), arguments, again)
         for var in sources:
             executor.arrays.pop(var, None)  # what is bound has moved on
-        program.write(outputs, arguments, again)
         if finished < count:
             for back in reversed(undo):
                 back()
@@ -274,5 +280,5 @@ class Native:
 
     def failure(self, step: int) -> Exception:
         """The error for a flag that was raised at that step."""
-        checks = [check for unit in self.executor.units for check in unit.checks]
-        return IndexRangeError(f"cross_entropy: {checks[0].params['message']} (in batch {step})")
+        messages = [check.params["message"] for unit in self.executor.units for check in unit.checks]
+        return IndexRangeError(f"{'; or '.join(messages)} (in batch {step})")

@@ -5,6 +5,7 @@ May import graph, simplify, tracing, tree, replay, and backend, errors, hostwork
 
 from __future__ import annotations
 
+import dis
 import functools
 import sys
 import threading
@@ -31,7 +32,7 @@ class StaleError(Exception):
     """What the host decides at each call has become of another kind than it was in the trace."""
 
 
-PLAIN = (bool, int, float, str, tuple)  # what is the same when it is equal
+PLAIN = (bool, int, float, str)  # what is the same when it is equal
 NOTHING = object()
 
 
@@ -45,8 +46,17 @@ def variables_of(function: Any) -> list[tuple[str, Callable[[], Any], Any]]:
     for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
         names.append((name, functools.partial(look_into, cell)))
     known = function.__globals__
-    names += [(name, functools.partial(known.get, name, NOTHING)) for name in code.co_names if name in known]
+    names += [(name, functools.partial(known.get, name, NOTHING)) for name in globals_read(code) if name in known]
     return [(name, look, look()) for name, look in names]
+
+
+def globals_read(code: Any) -> set[str]:
+    """The global variables that a function reads, and the functions that stand inside it."""
+    names = {i.argval for i in dis.get_instructions(code) if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
+    for part in code.co_consts:
+        if isinstance(part, type(code)):
+            names |= globals_read(part)
+    return names
 
 
 def look_into(cell: Any) -> Any:
@@ -61,22 +71,36 @@ class Guard:
     """What must be as it was in the trace for the program to be right."""
 
     def __init__(self, trace: Trace, outside: list[tuple[str, Callable[[], Any], Any]]) -> None:
-        self.outside = outside
+        self.outside = [*outside, *trace.looks]
         lifted = [(trace.origins[key], trace.tensors[key], symbol.var) for key, symbol in trace.lifted.items()]
         self.tensors = [
-            (source if source.kind == "grad" else None, t, t.op, var.shape, var.dtype)
+            (source if source.kind == "grad" else None, t, t.op, var.shape, var.dtype, len(t.hooks or ()))
             for source, t, var in lifted
             if source.kind != "argument"
         ]
         read = [(trace.source_of(trace.tensors[key]), grad is None) for key, grad in trace.grads_read.items()]
         self.grads = [(source, absent) for source, absent in read]
         self.modes = list(trace.modes.values())
+        # An argument may be one of the Tensors that the step finds by itself, as long as neither is changed.
+        self.captured = {key for key, t in trace.tensors.items() if trace.source_of(t).kind == "tensor"}
+        changed = any(array is not trace.lifted[key] for key, array in trace.arrays.items())
+        self.changes = changed or bool(trace.grads)
+        self.exact: dict[int, Any] = {}  # arguments that have to be these very Tensors
+
+    def confuses(self, arguments: list[Any]) -> dict[int, Any]:
+        """The arguments that the step finds by itself as well, if it changes any Tensor."""
+        return {i: t for i, t in enumerate(arguments) if id(t) in self.captured} if self.changes else {}
 
     def holds(self, arguments: list[Any]) -> bool:
         """Whether the program fits what is there now."""
-        for module, training in self.modes:
+        for module, training, hooks, parts in self.modes:
             if module.training is not training:
                 return False
+            if len(module._forward_hooks) + len(module._forward_pre_hooks) != hooks:
+                return False
+            for name, part in parts:
+                if module.__dict__.get(name) is not part:
+                    return False
         for _, look, value in self.outside:
             found = look()
             if found is not value and not (type(found) in PLAIN and type(found) is type(value) and found == value):
@@ -84,11 +108,16 @@ class Guard:
         for source, absent in self.grads:
             if (find(source, arguments).grad is None) is not absent:
                 return False
-        for grad, t, op, shape, dtype in self.tensors:
+        for i, t in self.exact.items():
+            if arguments[i] is not t:
+                return False
+        if self.changes and any([id(t) in self.captured for t in arguments]):
+            return False
+        for grad, t, op, shape, dtype, hooks in self.tensors:
             if grad is not None:
                 t = find(grad, arguments)
             array = t.array
-            if t.op is not op or array.shape != shape or array.dtype != dtype:
+            if t.op is not op or array.shape != shape or array.dtype != dtype or len(t.hooks or ()) != hooks:
                 return False
         return True
 
@@ -116,7 +145,7 @@ class Program:
         self.backend, self.lock = backend, threading.RLock()
         self.guard = Guard(trace, variables_of(function))
         self.host, self.sources = trace.host, trace.sources
-        self.keep = list(trace.tensors.values())
+        self.keep = [t for t in trace.tensors.values() if trace.source_of(t).kind != "argument"]
         self.written: dict[int, Var] = {}  # inputs that the program overwrites, and with what
         self.given: dict[int, Any] = {}  # the gradients of the last call
         self.undone: list[Callable[[], None]] = []  # what undoes the host's part of the last call
@@ -204,7 +233,7 @@ class Program:
             t.array = np.array(array, order="C")
 
     def targets(self, arguments: list[Any]) -> tuple[dict[int, Any], set[int]]:
-        """Arrays of gradients from the last call that can be written again, for only their owner still has them.
+        """Arrays of gradients from the last call that can be written again: nobody has them but the gradient's owner.
 
         Also returns which gradients those are: their owners keep them as they are.
         """
@@ -214,7 +243,7 @@ class Program:
             return found, again
         for k, (source, made) in enumerate(self.grads):
             last = self.given.get(k)  # not by items(), which would hold on to it as well
-            if last is None:
+            if last is None or made[1] not in self.executor.own:
                 continue
             if find(source, arguments).grad is not last:
                 continue
@@ -222,8 +251,9 @@ class Program:
             if self.executor.outputs[place] not in self.executor.certain:
                 continue
             held = self.executor.holds(self.executor.outputs[place], array)
-            # The owner, the table of given ones, `last` and the question; the array is in `last` and `array`.
-            if sys.getrefcount(last) == 4 and sys.getrefcount(array) - held == 3 and place not in found:
+            # Beside what every array has, a gradient is in its owner, as well as in the table of those given.
+            alone = sys.getrefcount(last) == EXCLUSIVE + 1 and sys.getrefcount(array) - held == EXCLUSIVE
+            if alone and array.base is None and place not in found:
                 found[place] = array
                 again.add(k)
         return found, again

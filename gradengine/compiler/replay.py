@@ -45,7 +45,7 @@ class Replay:
         last: dict[Var, int] = {}
         behind: dict[Var, set[Var]] = {}  # of a result, the variables in whose memory it may lie
         for i, (e, kernel) in enumerate(zip(self.graph.equations, self.kernels, strict=True)):
-            alone = has_place(e, kernel) or not e.out.shape  # a view has more than one element
+            alone = has_place(e, kernel)
             behind[e.out] = set() if alone else {y for x in e.variables() for y in (x, *behind.get(x, ()))}
             for x in e.variables():
                 for y in (x, *behind.get(x, ())):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     Listener = Callable[[str, Graph], None]
 
-RANDOM_READS = 1 << 12  # the largest constant, in bytes, that is compared with others
+COMPARED = 1 << 12  # the largest constant, in bytes, that is compared with others
 RESHAPES = ("reshape", "view", "expand_dims", "squeeze")  # the same elements in the same order
 
 
@@ -82,7 +82,7 @@ def merge_constants(graph: Graph) -> Graph:
     first: dict[Any, Var] = {}
     replaced: dict[Var, Var] = {}
     for var, value in graph.constants.items():
-        if var.nbytes <= RANDOM_READS:
+        if var.nbytes <= COMPARED:
             key = (var.shape, var.dtype, np.asarray(value).tobytes())
             replaced[var] = first.setdefault(key, var)
     known = {var: value for var, value in graph.constants.items() if replaced.get(var, var) is var}
@@ -97,7 +97,8 @@ def merge_common(graph: Graph) -> Graph:
 
     def change(e: Equation) -> Any:
         try:
-            key = (e.op, tuple([x if isinstance(x, Var) else (type(x), repr(x)) for x in e.inputs]), frozen(e.params))
+            inputs = tuple([x if isinstance(x, Var) else (type(x), repr(x)) for x in e.inputs])
+            key = (e.op, inputs, frozen(e.params), e.out.shape, e.out.dtype, e.out.weak)
             return seen[key] if key in seen else (seen.setdefault(key, e.out), e)[1]
         except TypeError:  # metadata that cannot be compared
             return e

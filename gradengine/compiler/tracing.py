@@ -20,7 +20,7 @@ import numpy as np
 from .. import backend as backends
 from ..errors import GraphError, TraceError
 from ..hostwork import current, outside
-from ..tensor import LEAF, Op, Tensor, constant
+from ..tensor import LEAF, DataOf, Op, Tensor, constant
 from .complaints import shape_error, user_frame, value_error
 from .graph import Equation, Graph, Var
 
@@ -201,7 +201,7 @@ class Trace:
     `grads` what Tensors from outside have been given.
     """
 
-    def __init__(self, real: backends.Backend, arguments: list[Any]) -> None:
+    def __init__(self, real: backends.Backend, arguments: list[Any], exact: bool = False) -> None:
         self.real = real
         self.backend: Any = TracingBackend(self, real)
         self.graph = Graph([], {}, [], [])
@@ -209,15 +209,21 @@ class Trace:
         self.sources: list[Source] = []
         self.host: list[HostWork] = []
         self.tensors: dict[int, Tensor] = {}  # all from outside that the step has met; they stay alive with it
-        self.arguments = arguments
+        # The step is given others in the place of its arguments, so that a Tensor which it finds by itself as well is
+        # told from the argument, which may be another one at the next call. Unless `exact`: then they are the same.
+        others = {id(t): t if exact else stand_in(t) for t in arguments if isinstance(t, Tensor)}
+        self.arguments = [others.get(id(t), t) for t in arguments]
         self.origins: dict[int, Source] = {
-            id(t): Source("argument", t, i) for i, t in reversed([*enumerate(arguments)]) if isinstance(t, Tensor)
+            id(t): Source("argument", place=i)
+            for i, t in reversed([*enumerate(self.arguments)])
+            if isinstance(t, Tensor)
         }
         self.lifted: dict[int, Traced] = {}
         self.arrays: dict[int, Traced] = {}
         self.grads: dict[int, Tensor | None] = {}
         self.grads_read: dict[int, Tensor | None] = {}
-        self.modes: dict[int, tuple[Any, bool]] = {}
+        self.modes: dict[int, tuple[Any, ...]] = {}
+        self.looks: list[tuple[str, Callable[[], Any], Any]] = []  # what has to be as it is for the trace to be true
 
     def argument(self, place: int) -> Tensor:
         """What the step is given as an argument: a Tensor as it is, a number as a Tensor that has none yet."""
@@ -392,8 +398,15 @@ class Trace:
         return self.origins.setdefault(id(t), Source("tensor", t))
 
     def note_mode(self, module: Any) -> None:
-        """Remember the mode that a module ran in: in another, another program is right."""
-        self.modes[id(module)] = (module, module.training)
+        """Remember how a module was when it ran: with another mode, or other parts, another program is right."""
+        held = [(name, module.__dict__.get(name)) for name in module._registered]
+        hooks = len(module._forward_hooks) + len(module._forward_pre_hooks)
+        self.modes[id(module)] = (module, module.training, hooks, held)
+
+    def note_look(self, name: str, look: Callable[[], Any]) -> None:
+        """Remember what `look()` gives: where it gives something else, another program is right."""
+        with outside():
+            self.looks.append((name, look, look()))
 
     # -- running ------------------------------------------------------------------------------------------------
 
@@ -410,6 +423,16 @@ class Trace:
                 uninstall()
                 for work in reversed(self.host):
                     work.undo()
+
+
+def stand_in(t: Tensor) -> Tensor:
+    """Another Tensor that is all that `t` is."""
+    kind = Tensor if isinstance(t, DataOf) else type(t)
+    made = kind.__new__(kind)
+    made.array, made.backend, made.op, made.grad, made.hooks = t.array, t.backend, t.op, t.grad, t.hooks
+    if t.op is LEAF:
+        made.inputs, made.saved, made.params, made.order = t.inputs, t.saved, t.params, t.order
+    return made
 
 
 def var_of(value: Any) -> Var:

@@ -1,15 +1,18 @@
-"""Cross-entropy and negative log-likelihood: how wrong logits are about labels. May import the ops and losses.
+"""Cross-entropy and negative log-likelihood: how wrong logits are about labels.
 
 The usual case, integer labels without weights or smoothing, is one node with a kernel of its own; every other
-option is a handful of ops.
+option is a handful of ops. May import the ops, losses, tensor, hostwork and errors.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from .. import ops as k
 from ..errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
+from ..hostwork import outside
 from ..tensor import Tensor
 from . import nn
 from .losses import check_reduction, quiet, tensor_like, tensors, unequal
@@ -92,7 +95,8 @@ def label_shapes(name: str, shape: tuple[int, ...], labels: tuple[int, ...]) -> 
 
 def label_error(name: str, target: Tensor, classes: int, ignore_index: int) -> IndexRangeError:
     """The error for a label out of range, which says where it stands."""
-    values = target.detach().numpy()
+    with outside():  # of a trace, in which there are no values to read
+        values = np.asarray(getattr(target.array, "value", target.array))
     bad = (values != ignore_index) & ((values < 0) | (values >= classes))
     position = tuple(int(i[0]) for i in bad.nonzero()) if values.ndim else ()
     place = f"target[{', '.join(map(str, position))}]" if position else "the target"

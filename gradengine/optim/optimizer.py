@@ -1,12 +1,13 @@
 """Optimizer: parameter groups, the state of each parameter, and the step that every optimizer here shares.
 
 A subclass says which slots a parameter has, which scalars its update needs, and which pointwise rule makes the new
-parameter and slots of the old ones and the gradient. May import tensor, hostwork,
-errors and ops.declare.
+parameter and slots of the old ones and the gradient. May import tensor, hostwork, errors
+and ops.declare.
 """
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ import numpy as np
 
 from ..dispatch import enable_grad
 from ..errors import ArgumentError, CheckpointError, DTypeError, GraphError, ShapeError
-from ..hostwork import each_time
+from ..hostwork import current, each_time
 from ..tensor import Tensor, constant, describe, to_array
 
 if TYPE_CHECKING:
@@ -102,10 +103,20 @@ class Optimizer:
         params = [p for p, _ in moving]
         rule, states, names = self.rule, self.state, self.slots(group)
         all_scalars = each_time(lambda: self.advance(group, params), lambda: self.standing(params))
+        if current.trace is not None:  # which holds as long as these Tensors are what the optimizer works on
+            current.trace.note_look("param_groups", lambda: self.param_groups)
+            current.trace.note_look("params", lambda: len(group["params"]))
+            for p in params:
+                for slot in names:
+                    current.trace.note_look(slot, functools.partial(self.slot_of, p, slot))
         for (p, g), scalars in zip(moving, all_scalars):
             if g.array.dtype is not p.array.dtype or g.array.shape != p.array.shape or g.backend is not p.backend:
                 g = self.fitting(p, g)
             rule((p, *[states[p][slot] for slot in names]) if names else (p,), (g,), **scalars)
+
+    def slot_of(self, p: Tensor, slot: str) -> Any:
+        """A slot of a parameter, None if it has none."""
+        return self.state[p].get(slot) if p in self.state else None
 
     def advance(self, group: Group, params: list[Tensor]) -> list[dict[str, Any]]:
         """The host's part of a step: make slots that are missing, count the step, and say the rule's scalars."""
@@ -234,7 +245,7 @@ class Optimizer:
         state = {
             numbers[p]: {key: value.detach() if isinstance(value, Tensor) else value for key, value in held.items()}
             for p, held in self.state.items()
-            if p in numbers and held
+            if p in numbers and held and p not in self.fresh
         }
         return {"state": state, "param_groups": groups}
 

@@ -86,9 +86,13 @@ class Store:
 
 @dataclass(frozen=True)
 class Total:
-    """A sum over rows, by columns or of everything, in the thread's own accumulators, then in `out`."""
+    """A sum over rows, by columns or of everything, in the thread's own accumulators, then in `out`.
+
+    It takes each value of a row so many times as there are `columns`.
+    """
 
     name: str
+    columns: int
     by_columns: bool
     accumulators: int  # their slot
     out: Operand

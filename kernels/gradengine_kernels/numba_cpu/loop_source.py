@@ -115,8 +115,8 @@ class DrawWriter:
         scale = f"{d.real}({constant(1.0 / (1.0 - d.p))})"
         return [
             f"for b in range({lo}, {hi}):",
-            "    words = philox(seed, offset, np.uint64(b))",
+            "    bits = philox(seed, offset, np.uint64(b))",
             f"    for h in range(min({DRAWN}, {d.size} - b * {DRAWN})):",
-            "        half = (words[h // 2] >> np.uint64(32 * (h % 2))) & np.uint64(0xFFFFFFFF)",
+            "        half = (bits[h // 2] >> np.uint64(32 * (h % 2))) & np.uint64(0xFFFFFFFF)",
             f"        d_out[b * {DRAWN} + h] = {d.real}(0.0) if half < np.uint64({limit}) else {scale}",
         ]

@@ -318,7 +318,7 @@ class LoopWriter:
         for t in self.loop.totals:
             if not t.by_columns and self.levels[t.name] != ELEMENT:
                 value = self.as_dtype(t.name, row, self.real)
-                lines.append(f"{sums[t.name]} += float64({value})")
+                lines.append(f"{sums[t.name]} += float64({value})" + (f" * {t.columns}" if t.columns > 1 else ""))
         return [f"for r in range({self.row_range}):", *indented(lines)]
 
     def write_pass(self, when: int, row: Scope, sums: dict[str, str]) -> list[str]:
