@@ -34,7 +34,8 @@ class Backend:
 
     `pointwise(name, function, arity, fallback, bodies)` generates a fused kernel where the backend can; arrays
     with fewer than `small` elements take the plain rules, whose dispatch costs less than a generated kernel's.
-    `program(kernels, ...)` compiles whole programs for `jit`, where the backend can.
+    `program(kernels, ...)` compiles whole programs for `jit`, where the backend can, of kernels that may consist of the
+    scalar `operations()`.
     """
 
     if TYPE_CHECKING:
@@ -50,9 +51,10 @@ class Backend:
         small: float = float("inf"),
         force: Callable[[], contextlib.AbstractContextManager[None]] | None = None,
         program: Callable[..., Any] | None = None,
+        operations: Callable[[], frozenset[str]] = frozenset,
     ) -> None:
         self.name, self.device, self.kernels, self.small = name, device, kernels, small
-        self.generate, self.force, self.program = pointwise, force, program
+        self.generate, self.force, self.program, self.operations = pointwise, force, program, operations
         self.table: dict[Any, Callable[..., Any]] = {}
         self.rules: dict[Any, tuple[Callable[..., Any] | None, ...]] = {}
         self.updates: dict[str, Callable[..., Any]] = {}
@@ -204,7 +206,14 @@ def _load_numba() -> Backend:
 
     kernels = {**numpy_cpu.KERNELS, **numba_cpu.kernels(numpy_cpu.KERNELS)}
     return Backend(
-        "numba", "cpu", kernels, numba_cpu.pointwise, numba_cpu.SMALL, numba_cpu.every_size, numba_cpu.program
+        "numba",
+        "cpu",
+        kernels,
+        numba_cpu.pointwise,
+        numba_cpu.SMALL,
+        force=numba_cpu.every_size,
+        program=numba_cpu.program,
+        operations=numba_cpu.operations,
     )
 
 

@@ -182,7 +182,7 @@ def test_equal_constants_become_one_but_not_those_that_only_look_equal():
     found = simplify.merge_constants(Graph([x], constants, equations, [e.out for e in equations]))
     assert len(found.constants) == 5
     assert found.equations[0].inputs[1] is found.equations[1].inputs[1]
-    large = np.zeros(simplify.RANDOM_READS)
+    large = np.zeros(simplify.COMPARED)
     constants = {Var(large.shape, large.dtype): large for _ in range(2)}
     assert len(simplify.merge_constants(Graph([], constants, [], list(constants))).constants) == 2
 

@@ -231,7 +231,7 @@ def test_bad_arguments_are_named(backend, data):
         step.over([1.0, 2.0], batch_size=2)
     with pytest.raises(ShapeError, match="equally long"):
         ge.jit(lambda x, y: x.sum()).over(x, x[1:], batch_size=2)
-    with pytest.raises(IndexRangeError, match="there are 103"):
+    with pytest.raises(IndexRangeError, match="there are samples 0 to 102"):
         step.over(x, batch_size=2, order=[0, 103])
     with pytest.raises(DTypeError, match="one axis of integers"):
         step.over(x, batch_size=2, order=np.zeros((2, 2), int))

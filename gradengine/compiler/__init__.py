@@ -1,6 +1,6 @@
 """`jit`: a step traced once, and run as one compiled program from then on.
 
-    tracing   runs the step with symbols for arrays and records every op
+    tracing   runs the step with symbols for arrays (recording) and notes every op
     graph     what was recorded: typed equations that print and typecheck
     simplify  passes that leave out what need not be computed
     program   inputs found and outputs put back at each call

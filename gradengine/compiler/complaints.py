@@ -1,6 +1,6 @@
 """What is said about a step that cannot be traced: the user's own line, and what to do instead.
 
-May import errors and NumPy.
+May import errors, tensor and NumPy.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Besides these, equations in core terms have pointwise ops, and ops whose own kernel is called.
 
-May import graph, simplify, tracing, backend, tensor and NumPy.
+May import graph, simplify, recording, backend, tensor and NumPy.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy as np
 from .. import backend as backends
 from ..tensor import Op
 from .graph import Equation, Var
+from .recording import attach_operators
 from .simplify import infer
-from .tracing import attach_operators
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,26 +30,12 @@ REDUCERS = {
 
 # The core ops. A reduction leaves its axes with size 1.
 REDUCE = Op("reduce", kind="core", names=("how", "axes"), body=lambda k, x, how, axes: REDUCERS[how](x, axes))
-
-
 DOT = Op("dot", kind="core", names=("ta", "tb"))
-
-
 COPY = Op("copy", kind="core", names=("start", "steps"))  # element i of the output is the input's at start + i . steps
-
-
 BROADCAST = Op("broadcast", kind="core", names=("start", "steps"))  # a copy that repeats elements
-
-
 AT_COLUMN = Op("at_column", kind="core")  # whether an element's column is the one that its row names
-
-
 DRAW = Op("draw", kind="core", names=("p",))  # 0 with probability p, else 1 / (1 - p)
-
-
 CHECK = Op("check", kind="check", names=("message",))  # raises where the input is not 0
-
-
 RESHAPE = Op("view", kind="core", names=("shape",))
 
 
@@ -164,8 +150,6 @@ MASKS |= {"logical_and", "logical_or", "logical_not", "logical_xor"}
 
 
 LABEL_IS = Op("label_is", kind="core", names=("value",))
-
-
 LABEL_OUTSIDE = Op("label_outside", kind="core", names=("classes",))
 
 

@@ -15,8 +15,6 @@ from .fuse import DTYPES, Draft, Form, Fusion, Unit
 from .graph import Equation, Var
 
 SHORT = 32  # columns that do not fill SIMD registers, so that each takes longer
-
-
 TILE = 256  # rows of a kernel with products: enough for BLAS, few enough to stay in the cache
 
 

@@ -49,7 +49,7 @@ class Compiled:
     ) -> None:
         self.backend = backend
         self.graph = graph = simplify(graph, listen, CORE_PASSES, infer_core)
-        self.fusion = fusion = Fusion(graph)
+        self.fusion = fusion = Fusion(graph, backend.operations())
         self.units = fusion.units
         self.inputs = list(graph.inputs)
         weak = [v for v in graph.inputs if v.weak] + [e.out for e in fusion.host]

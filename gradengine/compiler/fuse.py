@@ -6,7 +6,7 @@ another. Inside, equations over the same columns share a loop nest, and a produc
 while its rows are still in the cache. What reads all rows of a result (the product that makes a weight's gradient)
 goes to a later kernel.
 
-May import access, core, graph and backend, and gradengine_kernels (expr and render, to see which ops are pointwise).
+May import access, core, graph, backend, and gradengine_kernels (expr, kinds and loops: which ops are pointwise).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradengine_kernels import expr, render
+from gradengine_kernels import expr, kinds, loops
 from gradengine_kernels.loops import DRAWN, Access
 
 from .. import backend as backends
@@ -80,10 +80,13 @@ class Form:
 
 
 class Fusion:
-    """The units of a graph in core terms, in the order in which they run."""
+    """The units of a graph in core terms, in the order in which they run.
 
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
+    `operations` are the scalar operations that the backend's kernels may consist of.
+    """
+
+    def __init__(self, graph: Graph, operations: frozenset[str]) -> None:
+        self.graph, self.operations = graph, operations
         self.units: list[Unit] = []
         self.host: list[Equation] = []  # arithmetic of Python numbers, done before the program runs
         self.roots: dict[Var, Var] = {}  # of a view, what it is a view of
@@ -313,7 +316,7 @@ class Fusion:
         """A pointwise op as a scalar expression of inputs called x0, x1, ...; None where it has none."""
         key = (e.op, repr(e.params), tuple([(x.dtype, x.weak) if isinstance(x, Var) else repr(x) for x in e.inputs]))
         if key not in self.templates:
-            self.templates[key] = template(e)
+            self.templates[key] = template(e, self.operations)
         return self.templates[key]
 
     # -- memory -------------------------------------------------------------------------------------------------
@@ -338,7 +341,7 @@ class Fusion:
         return full(form.columns)
 
 
-def template(e: Equation) -> Any:
+def template(e: Equation, operations: frozenset[str]) -> Any:
     """A pointwise equation as a scalar expression; None where it has none, or its dtypes are not compiled for."""
     reals = {x.dtype for x in (e.out, *e.variables()) if not x.weak and x.dtype.kind != "b"}
     if len(reals) > 1 or not reals <= set(DTYPES) - {np.dtype(np.int64), np.dtype(np.bool_)}:
@@ -349,19 +352,19 @@ def template(e: Equation) -> Any:
     body = e.op.body or (lambda k, *inputs, **params: getattr(k, e.name)(*inputs, **params))
 
     def function(k: Any, *symbols: Any) -> Any:
-        given = iter(symbols)
-        return body(k, *[next(given) if isinstance(x, Var) else x for x in e.inputs], **e.params)
+        left = iter(symbols)
+        return body(k, *[next(left) if isinstance(x, Var) else x for x in e.inputs], **e.params)
 
     bodies = {op.name: op.body for op in backends.ALL_OPS.values() if op.body is not None and op.kind == "pointwise"}
-    kinds = {f"x{i}": kind_of(x) for i, x in enumerate(e.inputs) if isinstance(x, Var)}
+    given = {f"x{i}": kind_of(x) for i, x in enumerate(e.inputs) if isinstance(x, Var)}
     try:
-        (found,) = expr.trace(function, names, {}, bodies, render.NUMBA.known)
-        _, _, ((_, kind),) = render.statements([found], kinds, "float32")
+        (found,) = expr.trace(function, names, {}, bodies, operations)
+        kind = kinds.kind_of(found, given)
     except expr.NotPointwiseError:
         return None
-    return found if (kind == render.MASK) == (e.out.dtype == np.bool_) else None
+    return found if (kind == loops.MASK) == (e.out.dtype == np.bool_) else None
 
 
 def kind_of(x: Var) -> str:
     """What a variable is in a scalar expression."""
-    return render.SCALAR if x.weak else render.MASK if x.dtype == np.bool_ else render.NUMBER
+    return loops.SCALAR if x.weak else loops.MASK if x.dtype == np.bool_ else loops.NUMBER

@@ -4,7 +4,7 @@ A stretch of many steps is one native call. What the host decides at each of the
 the whole stretch, and a stretch is short enough that an interrupt is served within a fraction of a second, after a
 whole step. A step that native code alone cannot repeat is called from Python instead, with the same results.
 
-May import execute, program, tree, tensor and errors.
+May import execute, graph, program, tree, backend, tensor and errors.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..backend import for_device
 from ..errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
 from ..tensor import Tensor, constant, describe
 from . import tree
@@ -86,8 +87,6 @@ def checked(data: tuple[Any, ...], batch_size: int, order: Any) -> tuple[list[An
 
 def cut(arrays: list[Any], order: Any, start: int, stop: int) -> list[Tensor]:
     """The batch from start to stop."""
-    from ..backend import for_device
-
     index = slice(start, stop) if order is None else order[start:stop]
     return [constant(x[index], for_device(None)) for x in arrays]
 
@@ -108,8 +107,6 @@ class Fixed:
 
 def joined(pieces: list[tuple[Any, list[Any]]]) -> Any:
     """All pieces as one result, whose Tensors have an axis for the steps in front."""
-    from ..backend import for_device
-
     structure = pieces[0][0]
     leaves = []
     for column in zip(*[leaves for _, leaves in pieces], strict=True):

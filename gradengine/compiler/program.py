@@ -1,6 +1,6 @@
 """A traced step as a program: where its inputs are found at each call, and where its outputs go.
 
-May import graph, simplify, tracing, tree, replay, and backend, errors, hostwork and tensor.
+May import graph, simplify, recording, tracing, tree, execute, replay, backend, errors and tensor.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from ..tensor import EXCLUSIVE, Tensor, constant
 from . import tree
 from .execute import Compiled
 from .graph import Graph, Var, typecheck
+from .recording import Traced
 from .replay import Replay
 from .simplify import simplify
-from .tracing import ARRAY, Source, Trace, Traced
+from .tracing import ARRAY, Source, Trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -3,7 +3,7 @@
 A Dialect says how a language writes each operation; `NUMBA` is the one for Numba. `statements` writes expressions as
 straight-line code, each shared part once; `numba_loop` puts them into one fused loop over contiguous arrays.
 
-May import expr only.
+May import expr and kinds.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .expr import COMPARISONS, LOGIC, PREDICATES, Expr, NotPointwiseError, walk
+from .kinds import SCALAR_OPERATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -160,8 +161,6 @@ def local(e: Expr) -> str:
     """The variable that holds an input or a param; a param may be called what it likes."""
     return e.args[0] if e.op == "input" else f"given_{e.args[0]}"
 
-
-SCALAR_OPERATIONS = frozenset(("add", "subtract", "multiply", "divide", "negative", "abs"))
 
 CALLS = frozenset(("exp", "expm1", "log", "log1p", "tanh", "sigmoid", "erf"))
 

@@ -15,7 +15,7 @@ from .fused import SMALL, pointwise
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["SMALL", "every_size", "kernels", "pointwise", "program"]
+__all__ = ["SMALL", "every_size", "kernels", "operations", "pointwise", "program"]
 
 
 def kernels(numpy_kernels: Mapping[str, Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
@@ -29,6 +29,13 @@ def program(*parts: Any) -> Any:
     from .programs import Program
 
     return Program(*parts)
+
+
+def operations() -> frozenset[str]:
+    """The scalar operations that a program's kernels may consist of."""
+    from ..render import NUMBA
+
+    return NUMBA.known
 
 
 @contextlib.contextmanager

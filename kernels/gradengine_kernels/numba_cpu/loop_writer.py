@@ -1,14 +1,15 @@
 """A loop nest, written as Numba source. Sums may be added in any order within SUMMED elements, and in double precision
 beyond; everything else rounds as it does in an eager run.
 
-May import expr, render and loops.
+May import expr, kinds, render and loops.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..expr import COMPARISONS, LOGIC, PREDICATES, Expr, NotPointwiseError, walk
+from ..expr import LOGIC, Expr, NotPointwiseError, walk
+from ..kinds import OF_INDEX, combine, kind_of
 from ..loops import (
     ELEMENT,
     INDEX,
@@ -25,25 +26,21 @@ from ..loops import (
     Operand,
     Reduce,
 )
-from ..render import CALLS, NUMBA, SCALAR_OPERATIONS, constant
+from ..render import CALLS, NUMBA, constant
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
 SUMMED = 256  # elements that are summed in any order
-
-
 TABLES = {"float32": "f4", "float64": "f8", "bool": "u1", "int64": "i8"}
-
-
 KINDS = {"float32": NUMBER, "float64": NUMBER, "bool": MASK, "int64": INDEX}
-
-
-OF_INDEX = {"at_column": "{0} == j", "index_is": "{0} == {1}", "index_outside": "({0} < 0) | ({0} >= {1})"}
-
-
-DIALECT = {**NUMBA.operations, **OF_INDEX}
+DIALECT = {
+    **NUMBA.operations,
+    "at_column": "{0} == j",
+    "index_is": "{0} == {1}",
+    "index_outside": "({0} < 0) | ({0} >= {1})",
+}
 
 
 HEAVY = CALLS | {"divide", "sqrt"}
@@ -452,41 +449,3 @@ def uses_column(v: Any) -> bool:
 def inputs_of(expr: Expr) -> list[str]:
     """The values that an expression reads."""
     return [e.args[0] for e in walk([expr]) if e.op == "input"]
-
-
-def combine(op: str, given: Sequence[str]) -> str:
-    """The kind that an operation makes of its arguments' kinds. Raises NotPointwiseError where they do not fit."""
-    if op not in DIALECT:
-        raise NotPointwiseError(f"{op} cannot be written here")
-    if op in OF_INDEX:
-        return MASK
-    if INDEX in given:
-        raise NotPointwiseError("an index is no number")
-    if op in LOGIC or op in COMPARISONS or op in PREDICATES:
-        if op in LOGIC and set(given) != {MASK}:
-            raise NotPointwiseError(f"{op} of numbers")
-        if op in COMPARISONS and given == [MASK, MASK] and op not in ("equal", "not_equal"):
-            raise NotPointwiseError(f"{op} of two truth values")
-        return MASK
-    if op == "where":
-        if given[0] != MASK:
-            raise NotPointwiseError("where of a number")
-        return MASK if list(given[1:]) == [MASK, MASK] else NUMBER
-    if all(kind == SCALAR for kind in given) and op in SCALAR_OPERATIONS:
-        return SCALAR
-    if all(kind == MASK for kind in given):
-        raise NotPointwiseError(f"{op} of truth values only has an integer type")
-    return NUMBER
-
-
-def kind_of(expr: Expr, kinds: dict[str, str]) -> str:
-    """The kind of an expression. Raises NotPointwiseError where it cannot be written."""
-    found: dict[int, str] = {}
-    for e in walk([expr]):
-        if e.op == "input":
-            found[id(e)] = kinds[e.args[0]]
-        elif e.op == "constant":
-            found[id(e)] = MASK if isinstance(e.args[0], bool) else SCALAR
-        else:
-            found[id(e)] = combine(e.op, [found[id(x)] for x in e.args])
-    return found[id(expr)]

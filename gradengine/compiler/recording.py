@@ -1,0 +1,135 @@
+"""What stands for arrays and for the backend during a trace: symbols, and a backend that notes what is done to them.
+
+May import complaints, graph, backend and tensor; it is handed the trace.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import backend as backends
+from .complaints import value_error
+from .graph import Var
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..tensor import Op
+    from .tracing import Trace
+
+
+class Traced:
+    """What stands for an array during a trace: the variable, and the value that it has in this run."""
+
+    __slots__ = ("trace", "value", "var")
+
+    def __init__(self, trace: Trace, var: Var, value: Any) -> None:
+        self.trace, self.var, self.value = trace, var, value
+
+    shape = property(lambda self: self.var.shape)
+    dtype = property(lambda self: self.var.dtype)
+    size = property(lambda self: self.var.size)
+    nbytes = property(lambda self: self.var.nbytes)
+    ndim = property(lambda self: len(self.var.shape))
+    k = property(lambda self: self.trace.backend)
+    __hash__ = object.__hash__
+
+    def __repr__(self) -> str:
+        return f"<traced {self.var!r}>"
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if method == "__call__" and not kwargs and ufunc.__name__ in backends.ALL_OPS:
+            return getattr(self.trace.backend, ufunc.__name__)(*inputs)
+        return self.trace.call(getattr(ufunc, method), inputs, kwargs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        return self.trace.call(function, args, kwargs)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.trace.backend.getitem(self, index=index if type(index) is tuple else (index,))
+
+    def __bool__(self) -> bool:
+        return bool(self.trace.backend.to_numpy(self))
+
+    def __float__(self) -> float:
+        return float(self.trace.backend.to_numpy(self))
+
+
+def attach_operators(symbol: Any) -> None:
+    """Give a class of symbols Python's operators: each is the op of the symbol's interpreter `k`."""
+    binary = {"add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide", "pow": "pow", "mod": "remainder"}
+    binary |= {"floordiv": "floor_divide", "matmul": "matmul", "and": "bitwise_and", "or": "bitwise_or"}
+    compared = {"lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal", "eq": "equal"}
+    for dunder, name in (binary | compared | {"ne": "not_equal", "xor": "bitwise_xor"}).items():
+        setattr(symbol, f"__{dunder}__", lambda a, b, name=name: getattr(a.k, name)(a, b))
+        if dunder not in compared:
+            setattr(symbol, f"__r{dunder}__", lambda a, b, name=name: getattr(a.k, name)(b, a))
+    for dunder, name in {"neg": "negative", "abs": "abs", "invert": "bitwise_invert", "pos": "positive"}.items():
+        setattr(symbol, f"__{dunder}__", lambda a, name=name: getattr(a.k, name)(a))
+
+
+attach_operators(Traced)
+
+
+class Table(dict):
+    """op -> what records it, made when it is first asked for."""
+
+    def __init__(self, trace: Trace) -> None:
+        super().__init__()
+        self.trace = trace
+
+    def __missing__(self, op: Op) -> Callable[..., Any]:
+        trace = self.trace
+        if op.kind == "composite":
+            made = lambda *args, **params: op.body(trace.backend, *args, **params)  # type: ignore[misc]
+        else:
+            made = lambda *args, **params: trace.emit(op, args, params)
+        self[op] = made
+        return made
+
+
+class TracingBackend:
+    """The backend of every Tensor in a trace: its table records equations, and computes with the real one."""
+
+    small = float("inf")
+
+    def __init__(self, trace: Trace, real: backends.Backend) -> None:
+        self.trace, self.real = trace, real
+        self.name, self.device = real.name, real.device
+        self.table = Table(trace)
+        self.rules: dict[Any, Any] = {}
+        self.quiet, self.asarray, self.exportable = real.quiet, real.asarray, real.exportable
+
+    def __getattr__(self, name: str) -> Any:
+        op = backends.ALL_OPS.get(name)
+        if op is None:
+            raise AttributeError(name)
+        return self.table[op]
+
+    def new_ones(self, shape: tuple[int, ...], dtype: Any) -> Any:
+        """Ones, which are constants of the program."""
+        return self.real.new_ones(shape, dtype)
+
+    def cast(self, array: Any, dtype: Any) -> Any:
+        """The array in another dtype."""
+        if type(array) is not Traced:
+            return self.real.cast(array, dtype)
+        return array if array.dtype == dtype and not array.var.weak else self.astype(array, dtype=np.dtype(dtype))
+
+    def to_numpy(self, array: Any) -> Any:
+        """A value that the host asks for: there is one only if it is the same at every call."""
+        if type(array) is not Traced:
+            return self.real.to_numpy(array)
+        if array.var in self.trace.constants:
+            return self.real.to_numpy(array.value)
+        raise value_error()
+
+    def duplicate(self, array: Any) -> Any:
+        """A copy; symbols are values, so there is nothing to copy."""
+        return array if type(array) is Traced else self.real.duplicate(array)
+
+    def writable(self, array: Any) -> bool:
+        """False: every change makes a new symbol."""
+        return False
