@@ -310,7 +310,7 @@ def lifetimes(draw):
         dying = [x for x in found if x.last == first > x.first and x not in taken]
         if dying and draw(st.booleans()):
             life.instead = draw(st.sampled_from(dying))
-            life.var = graph.like(life.instead.var)
+            life.var = Var(life.instead.var.shape, F64)
             taken.add(life.instead)
         found.append(life)
     return found
