@@ -42,6 +42,10 @@ ALIKE = {
         lambda x: ge.broadcast_to(x.sum(axis=1, keepdims=True), (3, 5)).sum(),
         np.ones((3, 5), np.float32),
     ),
+    "two sums of one value": (
+        lambda x: ge.tanh(x).sum() + 2 * ge.tanh(x).sum(axis=1).sum(),
+        np.ones((2, 1, 3), np.float32),
+    ),
     "reductions of a scalar": (lambda x: x.sum(axis=0) + x.mean(axis=-1) + ge.logsumexp(x, axis=0), np.float32(3)),
     "an element of a result": (
         lambda a: a.exp()[0, ...] + 0 * ((a.exp() * 2.0).exp()).sum(),

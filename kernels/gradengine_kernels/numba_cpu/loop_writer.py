@@ -296,7 +296,7 @@ class LoopWriter:
                 self.emit(v, once, self.before, self.before)
         row = Scope(once)
         lines: list[str] = []
-        sums = {t.name: self.start_total(t, i) for i, t in enumerate(self.loop.totals) if not t.by_columns}
+        sums = {t.accumulators: self.start_total(t, i) for i, t in enumerate(self.loop.totals) if not t.by_columns}
         for i, t in enumerate(self.loop.totals):
             if t.by_columns:
                 self.before.append(f"c{i}_{t.accumulators} = f8[{t.accumulators}]")
@@ -315,10 +315,12 @@ class LoopWriter:
         for t in self.loop.totals:
             if not t.by_columns and self.levels[t.name] != ELEMENT:
                 value = self.as_dtype(t.name, row, self.real)
-                lines.append(f"{sums[t.name]} += float64({value})" + (f" * {t.columns}" if t.columns > 1 else ""))
+                lines.append(
+                    f"{sums[t.accumulators]} += float64({value})" + (f" * {t.columns}" if t.columns > 1 else "")
+                )
         return [f"for r in range({self.row_range}):", *indented(lines)]
 
-    def write_pass(self, when: int, row: Scope, sums: dict[str, str]) -> list[str]:
+    def write_pass(self, when: int, row: Scope, sums: dict[int, str]) -> list[str]:
         """One loop over the columns: what is known by now is stored and summed."""
         scope = Scope(row)
         inner: list[str] = []
@@ -354,7 +356,7 @@ class LoopWriter:
                 inner.append(f"{place} = {self.as_dtype(s.name, scope, s.operand.dtype)}")
         return lines + self.with_sums(when, row, scope, inner, sums)
 
-    def with_sums(self, when: int, row: Scope, scope: Scope, inner: list[str], sums: dict[str, str]) -> list[str]:
+    def with_sums(self, when: int, row: Scope, scope: Scope, inner: list[str], sums: dict[int, str]) -> list[str]:
         """The loop over the columns, with the sums and extremes that it takes."""
         columns = self.loop.columns
         start: list[str] = []
@@ -394,7 +396,7 @@ class LoopWriter:
             if t.by_columns and self.passes[t.name] == when:
                 inner.append(f"c{i}_{t.accumulators}[task * {padded(columns)} + j] += float64({as_real(t.name)})")
             elif not t.by_columns and self.levels[t.name] == ELEMENT and self.passes[t.name] == when:
-                sum_into(t.name, sums[t.name])
+                sum_into(t.name, sums[t.accumulators])
         if not block_start or columns <= SUMMED:
             loop = [*block_start, f"for j in range({self.column_range}):", *indented(inner), *block_end]
         else:
