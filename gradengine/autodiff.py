@@ -106,8 +106,9 @@ def start(root: Any, gradient: Any, what: str, create_graph: bool) -> Any:
     if root.op is None:
         raise GraphError(
             f"{what}: this Tensor (shape {root.shape}) has no graph: nothing it was computed from requires grad, "
-            "or it was computed under no_grad, or it is a gradient that no longer depends on anything (ge.grad gives "
-            "None for it with allow_unused=True); set requires_grad=True on the inputs"
+            "or it was computed under no_grad, or by a step that ge.jit has compiled (run backward inside it), or it "
+            "is a gradient that no longer depends on anything (ge.grad gives None for it with allow_unused=True); set "
+            "requires_grad=True on the inputs"
         )
     if gradient is None:
         if root.array.size != 1:

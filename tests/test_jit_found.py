@@ -6,7 +6,7 @@ import pytest
 
 import gradengine as ge
 from gradengine import nn
-from gradengine.errors import ArgumentError, DTypeError, IndexRangeError
+from gradengine.errors import ArgumentError, DTypeError, GraphError, IndexRangeError, TraceError
 from gradengine.nn import functional as F
 
 VECTOR = np.arange(1.0, 6.0, dtype=np.float32)
@@ -313,3 +313,95 @@ def test_mistaken_options_are_named():
         step.over(ge.ones(4), batch_size=2, order=[[1, 2], [3]])
     with pytest.raises(IndexRangeError, match="names sample -1, but there are samples 0 to 3"):
         step.over(ge.ones(4), batch_size=2, order=[-1, 0])
+
+
+# -- what a newcomer tries ----------------------------------------------------------------------------------------
+
+
+def test_a_caught_trace_error_is_raised_all_the_same(backend):
+    @ge.jit
+    def step(x):
+        try:
+            scale = float(x.sum())
+        except Exception:
+            scale = 0.0
+        return x * scale
+
+    with pytest.raises(TraceError, match="by float"):
+        step(ge.ones(2))
+
+
+def test_settings_of_modules_may_change(backend):
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.alpha = 1.0
+
+        def forward(self, x):
+            return x * self.alpha
+
+    model = nn.Sequential(Scaled(), nn.LeakyReLU(0.5))
+    step = ge.jit(lambda x: model(x))
+    x = ge.tensor([1.0, -1.0])
+    assert step(x).tolist() == [1.0, -0.5]
+    model[0].alpha = 3.0
+    assert step(x).tolist() == [3.0, -1.5]
+    model[1].negative_slope = 0.25
+    assert step(x).tolist() == [3.0, -0.75]
+    step(x)
+    assert step.cache_info().misses == 3
+
+
+def test_a_step_may_change_the_mode_itself(backend):
+    model = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5))
+
+    @ge.jit
+    def step(x):
+        model.eval()
+        found = model(x)
+        model.train()
+        return found
+
+    for _ in range(3):
+        step(ge.ones((1, 2)))
+    assert step.cache_info().misses == 1
+
+
+def test_a_jitted_method_has_all_that_a_step_has(backend):
+    class Trainer:
+        def __init__(self):
+            self.total = ge.zeros(())
+
+        @ge.jit
+        def step(self, x):
+            self.total.add_(x.sum())
+            return x.mean()
+
+    trainer = Trainer()
+    assert trainer.step.over(ge.ones(6), batch_size=2).tolist() == [1.0, 1.0, 1.0]
+    assert trainer.total.item() == 6.0
+    assert trainer.step(ge.ones(2)).item() == 1.0
+    assert "sum" in str(trainer.step.lower(ge.ones(2)))
+    assert trainer.step.cache_info().misses == 1
+
+
+def test_what_is_left_of_a_trace_says_so(backend):
+    kept = []
+
+    @ge.jit
+    def step(x):
+        kept.append(x * 2)
+        return x
+
+    with pytest.raises(TraceError, match="has another item"):
+        step(ge.ones(2))
+    for use in (lambda t: t + 1, repr, lambda t: t.numpy()):
+        with pytest.raises(GraphError, match="left over"):
+            use(kept[0])
+
+
+def test_backward_outside_names_the_compiled_step(backend):
+    w = ge.tensor([1.0, 2.0], requires_grad=True)
+    forward = ge.jit(lambda x: (w * x).sum())
+    with pytest.raises(GraphError, match=r"ge\.jit has compiled"):
+        forward(ge.ones(2)).backward()

@@ -36,6 +36,7 @@ from ..hostwork import current
 from ..tensor import Tensor, constant, describe
 from . import tree
 from .graph import Names, show
+from .interrupts import uninterrupted
 from .over import over
 from .program import Program, StaleError
 from .simplify import frozen
@@ -112,7 +113,7 @@ class Step:
         return f"<jit {getattr(self.function, '__qualname__', self.function)}>"
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
-        return self if instance is None else functools.partial(self, instance)
+        return self if instance is None else Method(self, instance)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if current.trace is not None:
@@ -214,7 +215,8 @@ class Step:
         if same := program.guard.confuses(arguments):
             program = self.traced(arguments, leaves, structure, exact=True)
             program.guard.exact = same
-        return program.compile(listen)
+        with uninterrupted():  # an interrupt in the middle of its imports would leave Numba unusable
+            return program.compile(listen)
 
     def traced(self, arguments: list[Any], leaves: list[Any], structure: Any, exact: bool = False) -> Program:
         """The step, traced; `exact` if it finds some of its arguments by itself as well, and changes them."""
@@ -232,6 +234,8 @@ class Step:
             args, kwargs = tree.unflatten(structure, iter(values))
             with Watch(self.function, args, kwargs) as watch:
                 result = self.function(*args, **kwargs)
+            if trace.failure is not None:
+                raise trace.failure  # which the step has caught, but then it has gone on with something else
             watch.check()
             return Program(trace, result, self.function, backend)
 
@@ -279,6 +283,33 @@ class Step:
             self.hits = self.misses = 0
 
 
+class Method:
+    """A jitted method of an object."""
+
+    def __init__(self, step: Step, instance: Any) -> None:
+        functools.update_wrapper(self, step.function, updated=())
+        self.step, self.instance = step, instance
+        self.cache_info, self.cache_clear = step.cache_info, step.cache_clear
+
+    def __repr__(self) -> str:
+        return f"<bound {self.step!r} of {self.instance!r}>"
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.step(self.instance, *args, **kwargs)
+
+    def find(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Program, list[Any]]:
+        """The program for these arguments, and the Tensors and numbers among them."""
+        return self.step.find((self.instance, *args), kwargs)
+
+    def over(self, *data: Any, batch_size: int, order: Any = None, drop_last: bool = False, **kwargs: Any) -> Any:
+        """As `Step.over`."""
+        return over(self, data, batch_size, order, drop_last, kwargs)
+
+    def lower(self, *args: Any, **kwargs: Any) -> Lowered:
+        """As `Step.lower`."""
+        return self.step.lower(self.instance, *args, **kwargs)
+
+
 def dict_of(program: Program) -> dict[str, Any]:
     """The variables from outside that a program was compiled for."""
     return {name: value for name, _, value in program.guard.outside}
@@ -290,7 +321,17 @@ def jit(
     static_argnames: str | Iterable[str] = (),
     maxsize: int = MOST_PROGRAMS,
 ) -> Any:
-    """Compile a step: forward, backward and update, as one program.
+    """Compile a step: forward, backward and update, as one program, traced at the first call.
+
+    The arguments and results of `function` are Tensors in tuples, lists, dicts and dataclasses; NumPy arrays and
+    numbers among the arguments are inputs too, and may change from call to call. Other arguments are built into the
+    program, and so are those that `static_argnames` names; another value makes another program. Other Tensors, modules
+    and optimizers are found by identity and changed as an eager step changes them. At most `maxsize` programs are
+    kept. What is returned is outside the graph. Also a decorator, with or without options, of functions and methods.
+
+    The result is called as the function is, and has `over` (many batches in one call), `lower` (how it is compiled),
+    `cache_info` and `cache_clear`. Raises TraceError for a step that needs a value while it is traced, or changes
+    Python objects from outside.
 
     >>> import gradengine as ge
     >>> weight = ge.tensor([1.0, 2.0], requires_grad=True)

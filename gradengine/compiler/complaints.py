@@ -21,7 +21,8 @@ PACKAGE, NUMPY = str(Path(__file__).parents[1]), str(Path(np.__file__).parent)
 ADVICE = {
     "__bool__": (
         "as a bool (by if, while, and, or, not, assert)",
-        "choose with ge.where(condition, a, b), or decide where you call the step",
+        "choose with ge.where(condition, a, b), or decide where you call the step; a number that is given as an "
+        "argument belongs into ge.jit(..., static_argnames=...)",
     ),
     "__repr__": ("by print", "return the value from the step and print it where you call it"),
 }
@@ -33,6 +34,10 @@ ADVICE |= dict.fromkeys(
         "index with ge.take or x[tensor]; a number that shapes or loops depend on belongs into "
         "ge.jit(..., static_argnames=...)",
     ),
+)
+ADVICE["call"] = (
+    "by an op that needs plain numbers",
+    "pass lists of numbers as a Tensor or a NumPy array, and settings of ops by ge.jit(..., static_argnames=...)",
 )
 OTHERWISE = (
     "by {name}",

@@ -4,16 +4,13 @@ A stretch of many steps is one native call. What the host decides at each of the
 the whole stretch, and a stretch is short enough that an interrupt is served within a fraction of a second, after a
 whole step. A step that native code alone cannot repeat is called from Python instead, with the same results.
 
-May import execute, graph, program, tree, backend, tensor and errors.
+May import execute, graph, interrupts, program, tree, backend, tensor and errors.
 """
 
 from __future__ import annotations
 
-import contextlib
-import signal
-import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -23,10 +20,8 @@ from ..tensor import Tensor, constant, describe
 from . import tree
 from .execute import Compiled, address_of
 from .graph import Var
+from .interrupts import uninterrupted
 from .program import Program, find
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 STRETCH = 0.1  # seconds that a native call may take, about
 FIRST = 16  # steps in the first stretch, from which the time of one is known
@@ -145,24 +140,6 @@ def run_batches(
         done += count
         length = max(1, int(STRETCH / max((time.perf_counter() - started) / count, 1e-9)))
     return pieces
-
-
-@contextlib.contextmanager
-def uninterrupted() -> Iterator[None]:
-    """A block that an interrupt waits for: Ctrl-C is served when it is left, and all is as after a whole step."""
-    before = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(before):
-        yield
-        return
-    # Whichever thread the signal reaches, Python runs its handler in this one; so it is the handler that waits.
-    pending: list[Any] = []
-    signal.signal(signal.SIGINT, lambda *details: pending.append(details))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-        if pending:
-            before(*pending[-1])
 
 
 class Native:

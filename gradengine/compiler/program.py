@@ -37,6 +37,11 @@ PLAIN = (bool, int, float, str)  # what is the same when it is equal
 NOTHING = object()
 
 
+def is_equal(a: Any, b: Any) -> bool:
+    """Whether two plain values are the same."""
+    return type(a) in PLAIN and type(a) is type(b) and a == b
+
+
 def variables_of(function: Any) -> list[tuple[str, Callable[[], Any], Any]]:
     """The variables from outside that a function reads: name, what looks it up, and its value now."""
     while hasattr(function, "__wrapped__") or isinstance(function, functools.partial) or hasattr(function, "__func__"):
@@ -81,7 +86,11 @@ class Guard:
         ]
         read = [(trace.source_of(trace.tensors[key]), grad is None) for key, grad in trace.grads_read.items()]
         self.grads = [(source, absent) for source, absent in read]
-        self.modes = list(trace.modes.values())
+        # What the step itself has changed since a module ran, such as its mode, is the step's own affair.
+        self.modes = [
+            (m, hooks, [(n, x) for n, x in held if m.__dict__.get(n) is x or is_equal(m.__dict__.get(n), x)])
+            for m, hooks, held in trace.modes.values()
+        ]
         # An argument may be one of the Tensors that the step finds by itself, as long as neither is changed.
         self.captured = {key for key, t in trace.tensors.items() if trace.source_of(t).kind == "tensor"}
         changed = any(array is not trace.lifted[key] for key, array in trace.arrays.items())
@@ -94,17 +103,17 @@ class Guard:
 
     def holds(self, arguments: list[Any]) -> bool:
         """Whether the program fits what is there now."""
-        for module, training, hooks, parts in self.modes:
-            if module.training is not training:
-                return False
+        for module, hooks, parts in self.modes:
             if len(module._forward_hooks) + len(module._forward_pre_hooks) != hooks:
                 return False
+            held = module.__dict__
             for name, part in parts:
-                if module.__dict__.get(name) is not part:
+                found = held.get(name, NOTHING)
+                if found is not part and not is_equal(found, part):
                     return False
         for _, look, value in self.outside:
             found = look()
-            if found is not value and not (type(found) in PLAIN and type(found) is type(value) and found == value):
+            if found is not value and not is_equal(found, value):
                 return False
         for source, absent in self.grads:
             if (find(source, arguments).grad is None) is not absent:

@@ -122,9 +122,11 @@ class TracingBackend:
         """A value that the host asks for: there is one only if it is the same at every call."""
         if type(array) is not Traced:
             return self.real.to_numpy(array)
+        self.trace.check_runs()
         if array.var in self.trace.constants:
             return self.real.to_numpy(array.value)
-        raise value_error()
+        self.trace.failure = value_error()
+        raise self.trace.failure
 
     def duplicate(self, array: Any) -> Any:
         """A copy; symbols are values, so there is nothing to copy."""

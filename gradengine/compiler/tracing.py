@@ -77,6 +77,13 @@ def follow(value: Any, path: tuple[Any, ...]) -> Any:
     return value
 
 
+LEFT_OVER = (
+    "jit: this Tensor is left over from a trace that is over, in which it had no value; return what is to be read "
+    "outside from the step"
+)
+SETTINGS = frozenset((bool, int, float, str, type(None)))  # attributes that a module's forward may depend on
+
+
 class Trace:
     """One run of a step. `arguments` are the Tensors and numbers among its arguments, in order.
 
@@ -106,6 +113,7 @@ class Trace:
         self.grads: dict[int, Tensor | None] = {}
         self.grads_read: dict[int, Tensor | None] = {}
         self.modes: dict[int, tuple[Any, ...]] = {}
+        self.failure: Exception | None = None  # what was raised for a value that is not there, be it caught or not
         self.looks: list[tuple[str, Callable[[], Any], Any]] = []  # what has to be as it is for the trace to be true
 
     def argument(self, place: int) -> Tensor:
@@ -119,14 +127,21 @@ class Trace:
 
     def emit(self, op: Op, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
         """Run an op and note it; one whose inputs are all constants is a constant itself."""
+        self.check_runs()
         if op.shaped_by_data is not None and op.shaped_by_data(params):
-            raise shape_error(op)
+            self.failure = shape_error(op)
+            raise self.failure
         kernel = self.real.table[op] if op in self.real.table or op.body is None else op.body
         values = [a.value if type(a) is Traced else a for a in args]
         value = kernel(*values, **params)
         if isinstance(value, np.generic) and all([type(v) in NUMBERS for v in values]) and values:
             value = value.item()  # arithmetic of Python numbers, which leaves the dtype to the arrays they meet
         return self.note(op, args, params, value)
+
+    def check_runs(self) -> None:
+        """Raise GraphError when this trace is over."""
+        if current.trace is not self:
+            raise GraphError(LEFT_OVER)
 
     def call(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """Run a NumPy function that a rule of the user's own calls on raw arrays, and note it as an op of its own."""
@@ -202,7 +217,7 @@ class Trace:
         array = ARRAY.__get__(t)
         if type(array) is Traced:
             if array.trace is not self:
-                raise GraphError("jit: this Tensor is left over from an earlier trace, in which it had no value")
+                raise GraphError(LEFT_OVER)
             return array
         if not isinstance(array, (np.ndarray, np.generic)) and not hasattr(array, "__array_interface__"):
             return array  # a Python number, or several arrays that belong to one node
@@ -281,10 +296,11 @@ class Trace:
         return self.origins.setdefault(id(t), Source("tensor", t))
 
     def note_mode(self, module: Any) -> None:
-        """Remember how a module was when it ran: with another mode, or other parts, another program is right."""
-        held = [(name, module.__dict__.get(name)) for name in module._registered]
+        """Remember how a module was when it ran: with another mode, setting or part, another program is right."""
+        registered = module._registered
+        held = [(name, x) for name, x in module.__dict__.items() if name in registered or type(x) in SETTINGS]
         hooks = len(module._forward_hooks) + len(module._forward_pre_hooks)
-        self.modes[id(module)] = (module, module.training, hooks, held)
+        self.modes[id(module)] = (module, hooks, held)
 
     def note_look(self, name: str, look: Callable[[], Any]) -> None:
         """Remember what `look()` gives: where it gives something else, another program is right."""
