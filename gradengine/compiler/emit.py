@@ -32,7 +32,7 @@ class KernelMaker:
         self.table: list[Any] = ["numbers"]  # what each slot after BLAS's two is
         self.slots: dict[Any, int] = {}
         self.cost = 0.0
-        stages = [self.single(d.equations[0]) if d.alone else self.loop(d, i) for i, d in enumerate(unit.stages)]
+        stages = [self.single(d.equations[0]) if d.alone else self.loop(d) for d in unit.stages]
         several = any(d.alone for d in unit.stages) and len(stages) > 1
         self.kernel = loops.Kernel(unit.rows, stages, TILE if several else 0)
 
@@ -69,7 +69,7 @@ class KernelMaker:
         self.cost += e.out.size * k * (0.02 if real == "float32" else 0.04)
         return loops.Dot(real, sa, sb, sc, m, n, k, e.params["ta"], e.params["tb"], batch, bool(self.unit.across))
 
-    def loop(self, draft: Draft, stage: int) -> loops.Loop:
+    def loop(self, draft: Draft) -> loops.Loop:
         """A loop nest."""
         fusion, made = self.fusion, loops.Loop(self.unit.real, draft.columns, across=self.unit.across)
         names: dict[Any, str] = {}
@@ -96,14 +96,14 @@ class KernelMaker:
             return names[operand]
 
         for e in draft.equations:
-            form = fusion.form(e)
-            given = [value(e, x, form) for x in e.variables()]  # type: ignore[arg-type]
+            form = fusion.form_of(e)
+            given = [value(e, x, form) for x in e.variables()]
             name = f"v{len(names)}"
-            if e.op is REDUCE and form.along != "columns":  # type: ignore[union-attr]
-                width = draft.columns if form.along == "rows" else 1  # type: ignore[union-attr]
+            if e.op is REDUCE and form.along != "columns":
+                width = draft.columns if form.along == "rows" else 1
                 out = loops.Operand(self.slot(e.out), DTYPES[e.out.dtype], full(1))
                 scratch = self.scratch(8 * (width + 8))
-                made.totals.append(loops.Total(given[0], form.columns, form.along == "rows", scratch, out))  # type: ignore[union-attr]
+                made.totals.append(loops.Total(given[0], form.columns, form.along == "rows", scratch, out))
                 continue
             names[e.out] = name
             if e.op is REDUCE:
@@ -112,7 +112,7 @@ class KernelMaker:
                 made.values.append(loops.Compute(name, self.expression(e, given)))
                 calls += sum(x.op in render.CALLS for x in expr.walk([made.values[-1].expr]))
             if e.out in self.stored:
-                operand = loops.Operand(self.slot(e.out), DTYPES[e.out.dtype], fusion.out_access(e, form))  # type: ignore[arg-type]
+                operand = loops.Operand(self.slot(e.out), DTYPES[e.out.dtype], fusion.out_access(form))
                 made.stores.append(loops.Store(name, operand))
                 streams += 1
         if any(isinstance(v, loops.Reduce) for v in made.values):
@@ -124,9 +124,9 @@ class KernelMaker:
 
     def expression(self, e: Equation, given: list[str]) -> expr.Expr:
         """An equation's scalar expression over the names of its operands."""
-        first = expr.Expr("input", given[0]) if given else None
+        first = expr.Expr("input", given[0])
         if e.op in (COPY, BROADCAST):
-            return first  # type: ignore[return-value]
+            return first
         if e.op is AT_COLUMN:
             return expr.Expr("at_column", first)
         if e.op is LABEL_IS:

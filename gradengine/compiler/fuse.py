@@ -6,7 +6,7 @@ another. Inside, equations over the same columns share a loop nest, and a produc
 while its rows are still in the cache. What reads all rows of a result (the product that makes a weight's gradient)
 goes to a later kernel.
 
-May import access, core, graph, backend, and gradengine_kernels (expr, kinds and loops: which ops are pointwise).
+May import access, core, graph, backend, errors, and gradengine_kernels (expr, kinds, loops: which ops are pointwise).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from gradengine_kernels import expr, kinds, loops
 from gradengine_kernels.loops import DRAWN, Access
 
 from .. import backend as backends
+from ..errors import CompileError
 from .access import canonical, full, stretched, strided
 from .core import AT_COLUMN, BROADCAST, CHECK, COPY, DOT, DRAW, LABEL_IS, LABEL_OUTSIDE, REDUCE, RESHAPE
 from .graph import Equation, Graph, Var
@@ -146,15 +147,15 @@ class Fusion:
         e = self.waiting.pop(x, None)
         if e is None:
             return
-        form = self.form(e)
+        form = self.form_of(e)
         for y in e.variables():
             self.place_waiting(self.root(y), unit)
-        least = self.least_unit(e, form)  # type: ignore[arg-type]
+        least = self.least_unit(e, form)
         real = self.real_of(e)
-        if least <= unit < len(self.units) and self.units[unit].rows and self.fits(e, form, unit, real, True):  # type: ignore[arg-type]
-            self.join(unit, e, form)  # type: ignore[arg-type]
+        if least <= unit < len(self.units) and self.units[unit].rows and self.fits(e, form, unit, real, True):
+            self.join(unit, e, form)
         else:
-            self.find_unit(e, form)  # type: ignore[arg-type]
+            self.find_unit(e, form)
 
     def least_unit(self, e: Equation, form: Form) -> int:
         """The first unit that an equation can be in, by what it reads."""
@@ -264,6 +265,13 @@ class Fusion:
                 return DTYPES[x.dtype]
         return ""
 
+    def form_of(self, e: Equation) -> Form:
+        """The form of an equation that is part of a kernel."""
+        form = self.form(e)
+        if form is None:
+            raise CompileError(f"jit: {e.name} is no loop; please report this with the step's code")
+        return form
+
     def form(self, e: Equation) -> Form | None:
         """An equation as a loop or a product; None where its own kernel has to be called."""
         if not e.out.size or any(not x.size for x in e.variables()):
@@ -334,7 +342,7 @@ class Fusion:
             return Access(((1, 0, canonical(x.shape)[1]),), found.column, found.offset)
         return found
 
-    def out_access(self, e: Equation, form: Form) -> Access:
+    def out_access(self, form: Form) -> Access:
         """Where an equation's results go."""
         if form.along == "columns":
             return full(1)
