@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     pass
 
 DTYPES = {np.dtype(name): name for name in ("float32", "float64", "bool", "int64")}
+LEAVES = ("input", "constant")  # of a scalar expression
 LARGE_PRODUCT = 1 << 22  # multiplications that are worth a thread each
 
 
@@ -367,6 +368,8 @@ def template(e: Equation, operations: frozenset[str]) -> Any:
     given = {f"x{i}": kind_of(x) for i, x in enumerate(e.inputs) if isinstance(x, Var)}
     try:
         (found,) = expr.trace(function, names, {}, bodies, operations)
+        if any(x.op not in operations for x in expr.walk([found]) if x.op not in LEAVES):
+            return None  # a power, say, which expressions write by themselves
         kind = kinds.kind_of(found, given)
     except expr.NotPointwiseError:
         return None
