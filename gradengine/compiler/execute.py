@@ -224,7 +224,7 @@ class Compiled:
             if isinstance(part, Equation):
                 self.call(part)
             elif failed := part.run():
-                raise self.failure(part, failed - 1)
+                raise failure(part.checks[failed - 1])
         return self.results()
 
     def results(self) -> list[Any]:
@@ -300,11 +300,6 @@ class Compiled:
         own = self.outputs[i] in self.calls or self.outputs[i] in self.written
         return self.value(x) if own or x.weak else np.array(self.value(x))
 
-    def failure(self, program: Any, kernel: int) -> IndexRangeError:
-        """The error that a raised flag stands for."""
-        (check,) = program.checks[kernel]
-        return IndexRangeError(check.params["message"])
-
     # -- showing ------------------------------------------------------------------------------------------------
 
     def show_groups(self, names: Names) -> str:
@@ -336,6 +331,11 @@ class Compiled:
         """The generated source of all kernels."""
         kernels = [source for program in self.programs for source in program.sources]
         return "\n\n".join(kernels)
+
+
+def failure(checks: Sequence[Equation], where: str = "") -> IndexRangeError:
+    """The error that a raised flag stands for: one of these checks has failed."""
+    return IndexRangeError("; or ".join(check.params["message"] for check in checks) + where)
 
 
 def describe(unit: Unit, makers: Any) -> str:

@@ -18,7 +18,7 @@ from ..backend import for_device
 from ..errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
 from ..tensor import Tensor, constant, describe
 from . import tree
-from .execute import Compiled, address_of
+from .execute import Compiled, address_of, failure
 from .graph import Var
 from .interrupts import uninterrupted
 from .program import Program, find
@@ -220,7 +220,8 @@ class Native:
             for back in reversed(undo):
                 back()
             self.numbers(finished)
-            raise self.failure(done + finished)
+            checks = [check for unit in executor.units for check in unit.checks]
+            raise failure(checks, f" (in batch {done + finished})")
         leaves = [
             made[what].reshape(count, *executor.graph.outputs[what].shape) if kind == "tensor" else Fixed(what)
             for kind, what in program.results
@@ -251,8 +252,3 @@ class Native:
             for var, value in known.items():
                 row[executor.numbers[var]] = value
         return table, {var: np.stack(values) for var, values in states.items()}
-
-    def failure(self, step: int) -> Exception:
-        """The error for a flag that was raised at that step."""
-        messages = [check.params["message"] for unit in self.executor.units for check in unit.checks]
-        return IndexRangeError(f"{'; or '.join(messages)} (in batch {step})")
