@@ -1,7 +1,7 @@
 """gradengine: a tensor autograd engine. One graph, run by NumPy, Numba or CUDA kernels.
 
 Array functions follow the Python array API standard, autograd, layers and optimizers follow PyTorch. This file only
-gives names; `nn`, `optim`, `data`, `io`, `autograd` and `inspect` load when they are first used.
+gives names; `nn`, `optim`, `data`, `io`, `cuda`, `autograd` and `inspect` load when they are first used.
 
 >>> import gradengine as ge
 >>> x = ge.tensor([1.0, 2.0], requires_grad=True)
@@ -18,7 +18,7 @@ from typing import Any as _Any
 from . import errors, ops
 from ._version import __version__
 from .autodiff import grad
-from .backend import backends, get_cpu_backend, set_cpu_backend
+from .backend import backends, get_cpu_backend, get_default_device, set_cpu_backend, set_default_device
 from .constants import *
 from .dispatch import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .dtypes import *
@@ -205,18 +205,21 @@ from .ops import (
 )
 from .ops.declare import composite, elementwise, primitive
 from .tensor import Tensor
+from .tensor import bfloat16_dtype as _bfloat16_dtype
 
-SUBMODULES = ("autograd", "cases", "data", "inspect", "io", "nn", "optim")
+SUBMODULES = ("autograd", "cases", "cuda", "data", "inspect", "io", "nn", "optim")
 LAZY = {"save": "io", "load": "io", "jit": "compiler"}  # names that load with their file, when they are first used
 
 
 def __getattr__(name: str) -> _Any:
     if name in SUBMODULES:
         return _importlib.import_module(f".{name}", __name__)
+    if name == "bfloat16":
+        return _bfloat16_dtype()
     if name in LAZY:
         return getattr(_importlib.import_module(f".{LAZY[name]}", __name__), name)
     raise AttributeError(f"module 'gradengine' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *SUBMODULES, *LAZY})
+    return sorted({*globals(), *SUBMODULES, *LAZY, "bfloat16"})

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +28,9 @@ BUILT_IN: set[str] = set()  # the names of those that come with the engine, once
 UPDATES: dict[str, Callable[..., Any]] = {}  # the optimizers' pointwise update rules
 _loaded: dict[str, Backend] = {}
 _chosen_cpu: str | None = None
+_default = "cpu"  # the device of Tensors that are made without one
+IN_HOST_MEMORY = frozenset({np.ndarray, list, tuple, int, float, bool, *np.sctypeDict.values()})
+_halves = False  # whether anything in this process is in half precision
 
 
 class Backend:
@@ -52,20 +56,30 @@ class Backend:
         force: Callable[[], contextlib.AbstractContextManager[None]] | None = None,
         program: Callable[..., Any] | None = None,
         operations: Callable[[], frozenset[str]] = frozenset,
+        halves: Any = None,
     ) -> None:
         self.name, self.device, self.kernels, self.small = name, device, kernels, small
         self.generate, self.force, self.program, self.operations = pointwise, force, program, operations
         self.table: dict[Any, Callable[..., Any]] = {}
         self.rules: dict[Any, tuple[Callable[..., Any] | None, ...]] = {}
         self.updates: dict[str, Callable[..., Any]] = {}
+        self.halves, self.low = halves, False
+        self.rules_in_halves: dict[Any, Any] = {}
+        self.updates_in_halves: dict[str, Callable[..., Any]] = {}
         self.bodies: dict[str, Callable[..., Any]] = {}
+        self.resolve_all()
+        if _halves:
+            self.widen()
+
+    def __repr__(self) -> str:
+        return f"<backend {self.name} on {self.device}>"
+
+    def resolve_all(self) -> None:
+        """Resolve every op and every optimizer update that there is."""
         for op in ALL_OPS.values():
             self.resolve(op)
         for update, function in UPDATES.items():
             self.resolve_update(update, function)
-
-    def __repr__(self) -> str:
-        return f"<backend {self.name} on {self.device}>"
 
     def resolve(self, op: Any) -> None:
         """Resolve one op."""
@@ -79,9 +93,23 @@ class Backend:
         rules = op.rules
         if op.kind == "pointwise" and self.generate is not None:
             kernel, rules = self.fuse(op, kernel)
+        if self.low:
+            kernel = self.halves.widened(kernel, op.name)
+            self.rules_in_halves[op] = WidenedRules(self, op, rules)
         self.table[op] = kernel
         self.rules[op] = rules
         setattr(self, op.name, kernel)
+
+    def widen(self) -> None:
+        """Compute half precision in float32 from now on. Kernels ask for it only in processes that have any."""
+        if self.halves is not None and not self.low:
+            self.low = True
+            for op, kernel in list(self.table.items()):
+                kernel = self.table[op] = self.halves.widened(kernel, op.name)
+                setattr(self, op.name, kernel)
+                self.rules_in_halves[op] = WidenedRules(self, op, self.rules[op])
+            for name, function in UPDATES.items():
+                self.updates_in_halves[name] = self.halves.widened_update(self.quietly(function))
 
     def fuse(self, op: Any, kernel: Callable[..., Any]) -> tuple[Any, Any]:
         """Generated kernels for a pointwise op and each of its rules, from the one declaration."""
@@ -105,6 +133,8 @@ class Backend:
             self.updates[name] = lambda *arrays, out=None, **scalars: plain(*arrays, **scalars)
         else:
             self.updates[name] = self.generate(name, function, None, plain, self.bodies)
+        if self.low:
+            self.updates_in_halves[name] = self.halves.widened_update(plain)
 
     def quietly(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """`function` with this backend as its interpreter, without NumPy's warnings about the branch not taken."""
@@ -131,10 +161,20 @@ class Backend:
         """A context in which floating-point events do not warn."""
         return np.errstate(all="ignore")
 
+    def typed(self, what: str, error: Exception) -> Exception | None:
+        """The typed error for one that the device raised while `what` ran; None for an error that is not its own."""
+        return None
+
     # -- arrays; a device backend overrides these ---------------------------------------------------------------
+
+    arrays: Any = np  # whose functions make new arrays here
 
     def asarray(self, value: Any, dtype: Any = None, copy: bool = False) -> Any:
         """`value` as an array of this device."""
+        home = home_of(value)
+        if home is not None:
+            there = for_device(home)
+            return self.cast(there.to_numpy(there.asarray(value)), dtype)
         if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
             value = np.from_dlpack(value)
         if copy and isinstance(value, np.ndarray):
@@ -149,6 +189,14 @@ class Backend:
     def cast(self, array: Any, dtype: Any) -> Any:
         """The array in another dtype, itself when it has that dtype already."""
         return np.asarray(array).astype(dtype, copy=False)
+
+    def receive(self, array: Any, origin: Backend) -> Any:
+        """An array of another backend's device as one of this device."""
+        return self.asarray(origin.to_numpy(array))
+
+    def shares(self, value: Any, array: Any) -> bool:
+        """True when `value`, of any library, is in the memory of `array`."""
+        return isinstance(value, np.ndarray) and np.may_share_memory(value, array)
 
     def to_numpy(self, array: Any) -> np.ndarray[Any, Any]:
         """The array in host memory, as NumPy's."""
@@ -166,6 +214,17 @@ class Backend:
         """The array in a form whose memory DLPack can describe."""
         array = np.asarray(array)
         return array if array.flags.writeable else array.copy()
+
+
+class WidenedRules:
+    """An op's rules for raw arrays in a process that has half precision: the plain ones or the backend's, by size."""
+
+    def __init__(self, backend: Backend, op: Any, rules: Any) -> None:
+        self.backend, self.plain, self.fused = backend, op.rules, rules
+
+    def __getitem__(self, i: int) -> Callable[..., Any] | None:
+        plain = self.plain[i]
+        return None if plain is None else self.backend.halves.widened_rule(plain, self.fused[i], self.backend.small)
 
 
 def primitive_call(name: str) -> Callable[..., Any]:
@@ -198,7 +257,7 @@ def register_update(name: str, function: Callable[..., Any]) -> None:
 def _load_numpy() -> Backend:
     from gradengine_kernels import numpy_cpu
 
-    return Backend("numpy", "cpu", numpy_cpu.KERNELS)
+    return Backend("numpy", "cpu", numpy_cpu.KERNELS, halves=numpy_cpu.halves)
 
 
 def _load_numba() -> Backend:
@@ -214,23 +273,37 @@ def _load_numba() -> Backend:
         force=numba_cpu.every_size,
         program=numba_cpu.program,
         operations=numba_cpu.operations,
+        halves=numpy_cpu.halves,
     )
 
 
-LOADERS: dict[str, Callable[[], Backend]] = {"numpy": _load_numpy, "numba": _load_numba}
+def _load_cupy(ordinal: int = 0) -> Backend:
+    from . import gpu
+
+    return gpu.load(ordinal, "cupy")
 
 
-def _why_not(name: str) -> str:
-    """Why a backend cannot be used here, or "" when it can."""
+LOADERS: dict[str, Callable[[], Backend]] = {"numpy": _load_numpy, "numba": _load_numba, "cupy": _load_cupy}
+
+
+def _installed(package: str) -> bool:
     from importlib.util import find_spec  # not at the top: it costs a millisecond of every start
 
+    return sys.modules.get(package) is not None or find_spec(package) is not None
+
+
+def why_not(name: str) -> str:
+    """Why a backend cannot be used here, or "" when it can."""
     if name == "numba":
         for package in ("numba", "scipy"):
-            if find_spec(package) is None:
+            if not _installed(package):
                 return f"{package} is not installed; pip install 'gradengine[numba]'"
-        return ""
     if name == "cupy":
-        return "the CUDA backend is not part of this version yet"
+        if not _installed("cupy"):
+            return "CuPy is not installed; pip install 'gradengine[cuda13]' (or [cuda12], by the version of the driver)"
+        from gradengine_kernels.cupy_cuda import diagnosis
+
+        return diagnosis.why_not()
     return ""
 
 
@@ -240,24 +313,102 @@ def load(name: str) -> Backend:
     if backend is None:
         if name not in LOADERS:
             raise DeviceError(f"backend: there is no {name!r}; known are {', '.join(LOADERS)}")
-        reason = _why_not(name)
+        reason = why_not(name)
         if reason:
             raise DeviceError(f"backend {name!r}: {reason}")
         backend = _loaded[name] = LOADERS[name]()
     return backend
 
 
+def use_halves() -> None:
+    """Make every backend ready for half precision, which some have to treat in a way that costs all others a little."""
+    global _halves
+    if not _halves:
+        _halves = True
+        for backend in list(_loaded.values()):
+            backend.widen()
+
+
 def for_device(device: Any) -> Backend:
-    """The backend that serves a device; None means the CPU. Raises DeviceError for one that is unknown or absent."""
-    if device is None or device == "cpu":
+    """The backend that serves a device; None means the default. Raises DeviceError for what is unknown or absent."""
+    if device is None:
+        device = _default
+    if device == "cpu":
         return _loaded[_chosen_cpu] if _chosen_cpu in _loaded else load(get_cpu_backend())
-    for backend in _loaded.values():
-        if backend.device == device:
-            return backend
     text = str(device)
-    if text == "cuda" or (text.startswith("cuda:") and text[5:].isdigit()):
-        raise DeviceError(f"device {text!r}: {_why_not('cupy')}; use device='cpu'")
-    raise DeviceError(f"device: there is no {text!r}; use 'cpu', 'cuda' or 'cuda:<number>'")
+    if text == "cpu":
+        return for_device("cpu")
+    wanted = "cuda:0" if text == "cuda" else text
+    for backend in _loaded.values():
+        if backend.device == wanted:
+            return backend
+    number = wanted.removeprefix("cuda:")
+    if number == wanted or not number.isdecimal():
+        raise DeviceError(f"device: there is no {text!r}; use 'cpu', 'cuda' or 'cuda:<number>'")
+    return _load_gpu(int(number), text)
+
+
+def _load_gpu(ordinal: int, device: str) -> Backend:
+    """The backend of the GPU called `device`. Raises DeviceError when there is none, or none of that number."""
+    reason = why_not("cupy")
+    if reason:
+        raise DeviceError(f"device {device!r}: {reason}; or use device='cpu'")
+    from gradengine_kernels.cupy_cuda import memory
+
+    count = memory.device_count()
+    if ordinal >= count:
+        there = "there is one GPU, 'cuda:0'" if count == 1 else f"the {count} GPUs are 'cuda:0' to 'cuda:{count - 1}'"
+        raise DeviceError(f"device {device!r}: {there}")
+    name = f"cupy:{ordinal}" if ordinal else "cupy"
+    if name not in _loaded:
+        _loaded[name] = _load_cupy(ordinal)
+    return _loaded[name]
+
+
+def loaded_gpus() -> list[Any]:
+    """The backends of the GPUs that were used so far."""
+    return [backend for backend in _loaded.values() if backend.device != "cpu"]
+
+
+def home_of(value: Any) -> str | None:
+    """The device of another library's array, when it is in a GPU's memory; None for everything else.
+
+    Raises DeviceError when the engine cannot use GPUs here.
+    """
+    kind = type(value)
+    if kind in IN_HOST_MEMORY or not (hasattr(kind, "__dlpack_device__") or hasattr(value, "__cuda_array_interface__")):
+        return None
+    try:
+        from gradengine_kernels.cupy_cuda import memory
+
+        ordinal = memory.home(value)
+    except (RuntimeError, TypeError, ValueError, BufferError, AttributeError, ImportError):
+        return None  # what it is, the attempt to take it will say
+    return None if ordinal is None else f"cuda:{ordinal}"
+
+
+def set_default_device(device: Any) -> None:
+    """Choose where Tensors are made when no `device` is given: "cpu", which is the default, "cuda" or "cuda:1".
+
+    Raises DeviceError for a device that is unknown or cannot be used here.
+
+    >>> import gradengine as ge
+    >>> ge.set_default_device("cpu")
+    >>> ge.zeros(2).device
+    'cpu'
+    """
+    global _default
+    _default = "cpu" if device is None else for_device(device).device
+
+
+def get_default_device() -> str:
+    """Where Tensors are made when no `device` is given.
+
+    >>> import gradengine as ge
+    >>> ge.get_default_device()
+    'cpu'
+    """
+    return _default
 
 
 def get_cpu_backend() -> str:
@@ -276,7 +427,7 @@ def get_cpu_backend() -> str:
         if wanted:
             set_cpu_backend(wanted)
         else:
-            _chosen_cpu = next(name for name in CPU_BACKENDS if not _why_not(name))
+            _chosen_cpu = next(name for name in CPU_BACKENDS if not why_not(name))
     return _chosen_cpu  # type: ignore[return-value]
 
 
@@ -304,4 +455,4 @@ def backends() -> dict[str, str]:
     >>> ge.backends()["numpy"]
     'available'
     """
-    return {name: _why_not(name) or "available" for name in ("numpy", "numba", "cupy")}
+    return {name: why_not(name) or "available" for name in ("numpy", "numba", "cupy")}

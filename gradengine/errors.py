@@ -9,12 +9,14 @@ __all__ = [
     "ArgumentError",
     "CheckpointError",
     "CompileError",
+    "CudaFaultError",
     "DTypeError",
     "DataError",
     "DeviceError",
     "GradengineError",
     "GraphError",
     "IndexRangeError",
+    "OutOfMemoryError",
     "ShapeError",
     "TraceError",
     "TrainingError",
@@ -62,6 +64,14 @@ class DeviceError(GradengineError, RuntimeError):
     """A device or backend that is unknown or not usable here, or operands on two devices."""
 
 
+class OutOfMemoryError(GradengineError, MemoryError):
+    """A device without memory for one more array, after everything unused was given back to it."""
+
+
+class CudaFaultError(DeviceError):
+    """A kernel that failed while it ran; the process can use that GPU no more."""
+
+
 class GraphError(GradengineError, RuntimeError):
     """A graph that was freed, has no gradient to give, or whose saved value was changed in place."""
 
@@ -87,4 +97,7 @@ class TraceError(GradengineError, TypeError):
 
 
 class CompileError(GradengineError, RuntimeError):
-    """A step that could not be compiled, through no fault of who wrote it."""
+    """A step or a kernel that could not be compiled, through no fault of who wrote it."""
+
+    source = ""  # of the kernel, where it is one
+    log = ""  # what the compiler said about it

@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from . import backend as backends
-from .errors import DTypeError, GradengineError, GraphError, ShapeError
+from .errors import DeviceError, DTypeError, GradengineError, GraphError, ShapeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 EMPTY: dict[str, Any] = {}
 PYTHON_SCALARS = (bool, int, float)
+FLOATS = "fV"  # the kinds of floating-point dtypes; to NumPy, bfloat16 is a "V"
 RETAIN = -1  # the key of the hook that keeps a result's gradient; it sees what all others have made of it
 
 
@@ -148,7 +149,10 @@ class Tensor:
         def __ge__(self, other: Any) -> Tensor: ...
 
     def __init__(self, data: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> None:
-        self.backend = backends.for_device(device) if device or not isinstance(data, Tensor) else data.backend
+        if device or not isinstance(data, Tensor):
+            self.backend = backends.for_device(device or backends.home_of(data))
+        else:
+            self.backend = data.backend
         self.array = to_array(data, dtype, self.backend, copy=True)
         self.op, self.grad, self.hooks = None, None, None
         if requires_grad:
@@ -215,7 +219,7 @@ class Tensor:
 
     def become_leaf(self, requires_grad: bool = True) -> Tensor:
         """`requires_grad_` for a Tensor that is new, so that no op can have read it."""
-        if requires_grad and self.dtype.kind != "f":
+        if requires_grad and self.dtype.kind not in FLOATS:
             raise DTypeError(
                 f"requires_grad: only floating-point Tensors have gradients, this one is {self.dtype}; "
                 "convert it first, for example with .to(ge.float32)"
@@ -235,7 +239,7 @@ class Tensor:
     @data.setter
     def data(self, value: Any) -> None:
         array = to_array(value, None, self.backend, copy=not isinstance(value, Tensor))
-        if self.op is LEAF and array.dtype.kind != "f":
+        if self.op is LEAF and array.dtype.kind not in FLOATS:
             raise DTypeError(f"data: this Tensor requires grad, so its value must be floating-point, got {array.dtype}")
         if self.op is not None and self.op is not LEAF:
             raise GraphError(f"data: cannot replace the value of a recorded result of {self.op.name}; use .detach()")
@@ -324,6 +328,8 @@ class Tensor:
         return self.backend.to_numpy(self.array).tolist()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        if copy is False and self.device != "cpu":
+            raise DeviceError(f"array: cannot take memory of {self.device!r} without a copy; leave out copy=False")
         view = self.numpy()
         if dtype is not None and np.dtype(dtype) != view.dtype:
             return view.astype(dtype)
@@ -359,6 +365,15 @@ class Tensor:
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return self.backend.exportable(self.array).__dlpack_device__()
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        """Where the array is on its GPU, for CuPy, Numba, PyTorch and JAX; on the CPU there is no such attribute."""
+        if self.device == "cpu":
+            raise AttributeError("__cuda_array_interface__: this Tensor is on the CPU")
+        if self.op is not None:
+            raise GraphError("__cuda_array_interface__: this Tensor requires grad; export .detach() instead")
+        return self.backend.interface(self)
 
     def __float__(self) -> float:
         return float(self.item())
@@ -403,11 +418,14 @@ class Tensor:
 
     def __repr__(self) -> str:
         array = self.backend.to_numpy(self.array)
+        dtype = array.dtype
+        if dtype.kind == "V":  # which NumPy prints as what it does not know
+            array = array.astype(np.float32)
         large = bool(array.size) and array.dtype.kind == "f" and bool(np.any(np.abs(array) >= 1e-3))
         text = np.array2string(array, separator=", ", prefix="tensor(", precision=4, suppress_small=large)
         notes = [text if array.size or array.shape == (0,) else f"{text}, shape={array.shape}"]
-        if array.dtype not in (np.float32, np.int64, np.bool_):
-            notes.append(f"dtype={array.dtype}")
+        if dtype not in (np.float32, np.int64, np.bool_):
+            notes.append(f"dtype={dtype}")
         if self.device != "cpu":
             notes.append(f"device={self.device!r}")
         if self.op is LEAF:
@@ -478,7 +496,7 @@ class Tensor:
         if new.shape != self.shape:
             raise ShapeError(f"{what}: the result has shape {new.shape}, but a change in place must keep {self.shape}")
         if new.dtype != self.dtype:
-            if not np.can_cast(new.dtype, self.dtype, "same_kind"):
+            if not fits(new.dtype, self.dtype):
                 raise DTypeError(f"{what}: the result is {new.dtype} and does not fit into {self.dtype}; use .to(...)")
             new = new.to(self.dtype)
         self.array = new.array
@@ -541,7 +559,7 @@ def to_array(data: Any, dtype: Any, backend: backends.Backend, copy: bool = Fals
     """`data` as a raw array of `backend`: Python floats become float32, arrays keep their dtype."""
     if isinstance(data, Tensor):
         if data.device != backend.device:
-            array = backend.asarray(data.backend.to_numpy(data.array))
+            array = backend.receive(data.array, data.backend)
         else:
             array = backend.duplicate(data.array) if copy else data.array
         return array if dtype is None else backend.cast(array, check_dtype(dtype))
@@ -552,7 +570,7 @@ def to_array(data: Any, dtype: Any, backend: backends.Backend, copy: bool = Fals
         raise
     except (ValueError, TypeError, OverflowError, RuntimeError) as error:
         raise ShapeError(f"tensor: cannot make an array of {describe(data)}: {error}") from None
-    if array.dtype.kind not in "fiub":
+    if array.dtype.kind not in "fiub" and not is_half(array.dtype):
         raise DTypeError(f"tensor: {describe(data)} is no array of numbers; give numbers, bools or an array of them")
     if not given and array.dtype == np.float64 and not holds_arrays(data):
         array = backend.cast(array, np.dtype(np.float32))
@@ -578,10 +596,55 @@ def check_dtype(dtype: Any) -> np.dtype[Any]:
     try:
         found = np.dtype(dtype)
     except TypeError:
-        raise DTypeError(f"dtype: {describe(dtype)} is none; use ge.float32, ge.int64, ge.bool, ...") from None
-    if found.kind not in "fiub" or found.itemsize > 8:
-        raise DTypeError(f"dtype: {found} is not supported; use float16/32/64, an integer type or bool")
+        if isinstance(dtype, str) and dtype == "bfloat16":
+            found = bfloat16_dtype()
+        else:
+            raise DTypeError(f"dtype: {describe(dtype)} is none; use ge.float32, ge.int64, ge.bool, ...") from None
+    if is_half(found):
+        backends.use_halves()
+    elif found.kind not in "fiub" or found.itemsize > 8:
+        raise DTypeError(f"dtype: {found} is not supported; use float16/32/64, bfloat16, an integer type or bool")
     return found
+
+
+def is_floating(dtype: Any) -> bool:
+    """True for a floating-point dtype."""
+    return dtype.kind in FLOATS
+
+
+def is_half(dtype: Any) -> bool:
+    """True for float16 and bfloat16."""
+    return dtype.itemsize == 2 and (dtype.kind == "f" or (dtype.kind == "V" and dtype.name == "bfloat16"))
+
+
+def bfloat16_dtype() -> np.dtype[Any]:
+    """The dtype bfloat16, of the package ml_dtypes. Raises DTypeError where that is not installed."""
+    try:
+        from ml_dtypes import bfloat16
+    except ImportError:
+        raise DTypeError("bfloat16: ml_dtypes is not installed; pip install 'gradengine[bfloat16]'") from None
+    return np.dtype(bfloat16)
+
+
+def promoted(*values: Any) -> np.dtype[Any]:
+    """The dtype of an op on these dtypes and Python numbers. NumPy's rules; bfloat16 is among them what float16 is.
+
+    With float16 it makes float32, with numbers of less than 32 bits it stays what it is.
+    """
+    given = [v for v in values if isinstance(v, np.dtype)]
+    if not any([d.kind == "V" for d in given]):
+        return np.result_type(*values)
+    others = [v for v in values if not (isinstance(v, np.dtype) and v.kind == "V")]
+    found = np.result_type(np.float32, *others)
+    stays = found == np.float32 and not any([d.kind == "f" for d in given])
+    return next(d for d in given if d.kind == "V") if stays else found
+
+
+def fits(source: Any, target: Any) -> bool:
+    """Whether a value may be stored in another dtype: in one of the same kind or a wider kind."""
+    if source.kind == "V" or target.kind == "V":
+        return target.kind in FLOATS
+    return np.can_cast(source, target, "same_kind")
 
 
 def wrap(value: Any, like: Any = None) -> Tensor:
@@ -595,6 +658,8 @@ def wrap(value: Any, like: Any = None) -> Tensor:
     if isinstance(like, Tensor):
         if kind is float or kind is int or kind is bool:
             return constant(value, like.backend)
-        return constant(to_array(value, None, like.backend, copy=True), like.backend)
-    backend = backends.for_device(None)
+        home = backends.home_of(value)
+        backend = like.backend if home is None or home == like.device else backends.for_device(home)
+        return constant(to_array(value, None, backend, copy=True), backend)
+    backend = backends.for_device(backends.home_of(value))
     return constant(to_array(value, None, backend, copy=True), backend)

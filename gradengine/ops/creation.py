@@ -27,9 +27,10 @@ __all__ = [
 
 
 def tensor(data: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
-    """A new Tensor with a copy of `data`: nested lists, numbers, NumPy arrays, Tensors.
+    """A new Tensor with a copy of `data`: nested lists, numbers, Tensors, arrays of NumPy and other libraries.
 
-    An array keeps its dtype, Python floats become float32, integers int64. Raises ShapeError for ragged lists,
+    Without `device`, Tensors and arrays on a GPU are copied there, all else to the default device. An array keeps its
+    dtype, Python floats become float32, integers int64. Raises ShapeError for ragged lists,
     DTypeError for what holds no numbers or when gradients are asked of integers.
 
     >>> import gradengine as ge
@@ -43,10 +44,12 @@ def tensor(data: Any, dtype: Any = None, device: str | None = None, requires_gra
 def asarray(
     data: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False, copy: bool | None = None
 ) -> Tensor:
-    """`data` as a Tensor that shares a NumPy array's memory where it can; a Tensor is returned as it is.
+    """`data` as a Tensor that shares an array's memory where it can; a Tensor is returned as it is.
 
-    `copy=True` always copies, `copy=False` raises ArgumentError where a copy would be needed. The array must not be
-    written to as long as the Tensor is used. Raises as `tensor` does.
+    An array on a GPU, of CuPy, PyTorch, JAX or any library with DLPack or `__cuda_array_interface__`, stays there
+    unless `device` says otherwise; what is in host memory goes to the default device. `copy=True` always copies,
+    `copy=False` raises ArgumentError where a copy would be needed. The array must not be written to as long as the
+    Tensor is used. Raises as `tensor` does.
 
     >>> import numpy as np
     >>> import gradengine as ge
@@ -60,9 +63,9 @@ def asarray(
         if requires_grad and not out.requires_grad:
             out = constant(out.array, out.backend)
     else:
-        backend = backends.for_device(device)
+        backend = backends.for_device(device or backends.home_of(data))
         out = constant(to_array(data, dtype, backend, copy=bool(copy)), backend)
-        shared = isinstance(data, np.ndarray) and np.may_share_memory(data, backend.to_numpy(out.array))
+        shared = copy is False and backend.shares(data, out.array)
     if copy is False and not shared:
         raise ArgumentError(f"asarray: cannot take {describe(data)} without a copy; leave out copy=False")
     return out.become_leaf() if requires_grad else out
@@ -70,6 +73,9 @@ def asarray(
 
 def from_dlpack(x: Any, /, device: str | None = None, copy: bool | None = None) -> Tensor:
     """A Tensor around the memory of any object with `__dlpack__`, such as a PyTorch tensor, without a copy.
+
+    It stays on the device where it is, unless `device` names another. On a GPU, what is queued on CuPy's current
+    stream sees what the other library has queued on its own, as DLPack asks of both.
 
     Raises DTypeError for an object without DLPack, for one that requires grad elsewhere and for a dtype that the
     engine does not know, DeviceError for memory that it cannot reach.
@@ -84,6 +90,9 @@ def from_dlpack(x: Any, /, device: str | None = None, copy: bool | None = None) 
         return asarray(x.detach(), device=device, copy=copy)
     if not hasattr(x, "__dlpack__"):
         raise DTypeError(f"from_dlpack: {describe(x)} has no __dlpack__; use ge.asarray")
+    home = backends.home_of(x)
+    if home is not None:
+        return asarray(x, device=device, copy=copy)
     try:
         array = np.from_dlpack(x, copy=copy)
     except (BufferError, RuntimeError, TypeError, ValueError) as error:
@@ -91,11 +100,11 @@ def from_dlpack(x: Any, /, device: str | None = None, copy: bool | None = None) 
         if where[0] != 1:
             raise DeviceError(f"from_dlpack: cannot reach the memory of DLPack device {where}: {error}") from None
         raise DTypeError(f"from_dlpack: cannot take this {type(x).__name__}: {error}") from None
-    return finish(array, check_dtype(array.dtype), device, False)
+    return finish(array, check_dtype(array.dtype), device or "cpu", False)
 
 
 def finish(array: Any, dtype: Any, device: str | None, requires_grad: bool) -> Tensor:
-    """A new array as a Tensor of the device."""
+    """A new array, of the device or in host memory, as a Tensor of the device."""
     backend = backends.for_device(device)
     out = constant(backend.asarray(array, None if dtype is None else check_dtype(dtype)), backend)
     return out.become_leaf() if requires_grad else out
@@ -113,14 +122,22 @@ def sizes(name: str, shape: tuple[Any, ...]) -> tuple[int, ...]:
 def filled(
     name: str, make: Callable[..., Any], shape: tuple[Any, ...], dtype: Any, device: str | None, requires_grad: bool
 ) -> Tensor:
-    """`make(shape, dtype)` with the errors that a user can act upon."""
+    """`make(arrays, shape, dtype)`, `arrays` being NumPy or CuPy, with errors that a user can act upon."""
     wanted = float32 if dtype is None else check_dtype(dtype)
     found = sizes(name, shape)
+    backend = backends.for_device(device)
     try:
-        array = make(found, wanted)
+        with backend.quiet():
+            array = make(backend.arrays, found, wanted)
     except ValueError as error:
         raise ShapeError(f"{name}: cannot make an array of shape {found}: {error}") from None
-    return finish(array, None, device, requires_grad)
+    except Exception as error:
+        typed = backend.typed(name, error)
+        if typed is None:
+            raise
+        raise typed from None
+    out = constant(array, backend)
+    return out.become_leaf() if requires_grad else out
 
 
 def zeros(*shape: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
@@ -131,7 +148,7 @@ def zeros(*shape: Any, dtype: Any = None, device: str | None = None, requires_gr
     tensor([[0., 0., 0.],
             [0., 0., 0.]])
     """
-    return filled("zeros", np.zeros, shape, dtype, device, requires_grad)
+    return filled("zeros", lambda xp, s, t: xp.zeros(s, t), shape, dtype, device, requires_grad)
 
 
 def ones(*shape: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
@@ -141,7 +158,7 @@ def ones(*shape: Any, dtype: Any = None, device: str | None = None, requires_gra
     >>> ge.ones((2,), dtype=ge.int64)
     tensor([1, 1])
     """
-    return filled("ones", np.ones, shape, dtype, device, requires_grad)
+    return filled("ones", lambda xp, s, t: xp.ones(s, t), shape, dtype, device, requires_grad)
 
 
 def empty(*shape: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
@@ -151,7 +168,7 @@ def empty(*shape: Any, dtype: Any = None, device: str | None = None, requires_gr
     >>> ge.empty(2, 3).shape
     (2, 3)
     """
-    return filled("empty", np.empty, shape, dtype, device, requires_grad)
+    return filled("empty", lambda xp, s, t: xp.empty(s, t), shape, dtype, device, requires_grad)
 
 
 def full(
@@ -166,10 +183,11 @@ def full(
     tensor([[7, 7],
             [7, 7]])
     """
-    value = to_array(fill_value, dtype, backends.for_device(None))
+    value = to_array(fill_value, dtype, backends.for_device("cpu"))
     if value.shape != ():
         raise ShapeError(f"full: fill_value must be one number, got shape {value.shape}; use broadcast_to")
-    return filled("full", lambda s, t: np.full(s, value, t), (shape,), value.dtype, device, requires_grad)
+    make = lambda xp, s, t: xp.full(s, value[()], t)
+    return filled("full", make, (shape,), value.dtype, device, requires_grad)
 
 
 def like(name: str, x: Any, make: Callable[..., Any], dtype: Any, device: str | None, requires_grad: bool) -> Tensor:
@@ -186,7 +204,7 @@ def zeros_like(x: Any, /, dtype: Any = None, device: str | None = None, requires
     >>> ge.zeros_like(ge.tensor([1, 2]))
     tensor([0, 0])
     """
-    return like("zeros_like", x, np.zeros, dtype, device, requires_grad)
+    return like("zeros_like", x, lambda xp, s, t: xp.zeros(s, t), dtype, device, requires_grad)
 
 
 def ones_like(x: Any, /, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
@@ -196,7 +214,7 @@ def ones_like(x: Any, /, dtype: Any = None, device: str | None = None, requires_
     >>> ge.ones_like(ge.tensor([1.5, 2.5]))
     tensor([1., 1.])
     """
-    return like("ones_like", x, np.ones, dtype, device, requires_grad)
+    return like("ones_like", x, lambda xp, s, t: xp.ones(s, t), dtype, device, requires_grad)
 
 
 def empty_like(x: Any, /, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
@@ -206,7 +224,7 @@ def empty_like(x: Any, /, dtype: Any = None, device: str | None = None, requires
     >>> ge.empty_like(ge.tensor([1.5, 2.5])).shape
     (2,)
     """
-    return like("empty_like", x, np.empty, dtype, device, requires_grad)
+    return like("empty_like", x, lambda xp, s, t: xp.empty(s, t), dtype, device, requires_grad)
 
 
 def full_like(
@@ -301,7 +319,7 @@ def eye(
             [0., 0., 1.]])
     """
     columns = n_rows if n_cols is None else n_cols
-    return filled("eye", lambda s, t: np.eye(s[0], s[1], k, t), (n_rows, columns), dtype, device, requires_grad)
+    return filled("eye", lambda xp, s, t: xp.eye(s[0], s[1], k, t), (n_rows, columns), dtype, device, requires_grad)
 
 
 def tri(
@@ -316,7 +334,7 @@ def tri(
             [1., 1., 0.]])
     """
     columns = n_rows if n_cols is None else n_cols
-    return filled("tri", lambda s, t: np.tri(s[0], s[1], k, t), (n_rows, columns), dtype, device, requires_grad)
+    return filled("tri", lambda xp, s, t: xp.tri(s[0], s[1], k, t), (n_rows, columns), dtype, device, requires_grad)
 
 
 def meshgrid(*arrays: Any, indexing: str = "xy") -> list[Tensor]:

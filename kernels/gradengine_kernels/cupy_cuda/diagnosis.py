@@ -1,0 +1,102 @@
+"""Why there is no GPU to be had, and what an error of CUDA's means. Imports CuPy where it has to ask it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import Any
+
+from . import driver
+
+# By the names that CUDA has for them, in its runtime (cudaErrorLaunchTimeout) and its driver (CUDA_ERROR_...).
+FAULTS = (
+    "IllegalAddress", "LaunchFailure", "LaunchTimeout", "Assert", "HardwareStackError", "IllegalInstruction",
+    "MisalignedAddress", "InvalidAddressSpace", "InvalidPc", "ECCUncorrectable", "ContextIsDestroyed", "Unknown",
+    "StreamDetached", "TensorMemoryLeak",
+)  # fmt: skip
+FAULT_NAMES = frozenset(name.lower() for name in (*FAULTS, "LaunchFailed"))
+
+
+def why_not() -> str:
+    """Why CuPy, which is installed, cannot compute here, and what to do about it; "" when it can."""
+    try:
+        import cupy
+    except Exception as error:  # a library that is missing raises all kinds
+        return f"CuPy is installed, but cannot be imported: {first_line(error)}"
+    runtime = cupy.cuda.runtime
+    try:
+        count = runtime.getDeviceCount()
+    except Exception as error:
+        return why_no_devices(runtime, error)
+    if not count:
+        return no_device()
+    try:
+        cupy.cuda.nvrtc.getVersion()
+    except Exception as error:
+        major = runtime.runtimeGetVersion() // 1000
+        return (
+            f"CuPy does not find NVRTC, which compiles kernels ({first_line(error)}); "
+            f"pip install 'cupy-cuda{major}x[ctk]', or set CUDA_PATH to a CUDA {major} toolkit"
+        )
+    return ""
+
+
+def why_no_devices(runtime: Any, error: Exception) -> str:
+    """What it means that CUDA cannot even count its devices."""
+    said, supported, built = first_line(error), 0, 0
+    with contextlib.suppress(Exception):
+        supported, built = runtime.driverGetVersion(), runtime.runtimeGetVersion()
+    if "NoDevice" in said:
+        return no_device()
+    if not supported:
+        return (
+            f"no CUDA driver on this machine (CUDA says {said}); install NVIDIA's driver, or give the container its "
+            "GPUs (docker run --gpus all)"
+        )
+    if supported // 1000 < built // 1000:
+        return (
+            f"this CuPy is built for CUDA {built // 1000}, the driver supports CUDA {version(supported)}; install "
+            f"cupy-cuda{supported // 1000}x in its place, or a newer driver"
+        )
+    return f"CUDA does not start: {said} (driver for CUDA {version(supported)}, CuPy for CUDA {version(built)})"
+
+
+def no_device() -> str:
+    """What to say where there is a driver, but nothing for it to drive."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    hint = "" if visible is None else f" (CUDA_VISIBLE_DEVICES is {visible!r})"
+    return f"CUDA sees no GPU{hint}"
+
+
+def version(number: int) -> str:
+    """CUDA's 12080 is version 12.8."""
+    return f"{number // 1000}.{number % 1000 // 10}"
+
+
+def first_line(error: Exception) -> str:
+    """The beginning of an error's message, which may be pages long."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def kind(error: BaseException) -> str:
+    """What went wrong on the device: "memory", "fault", "compile", "cuda" for anything else there, or ""."""
+    if isinstance(error, (driver.OutOfMemoryError, MemoryError)):
+        return "memory"
+    if isinstance(error, driver.FaultError):
+        return "fault"
+    name = type(error).__name__
+    if isinstance(error, driver.CompileError) or name in ("CompileException", "NVRTCError"):
+        return "compile"
+    if name in ("CUDARuntimeError", "CUDADriverError"):
+        code = str(error).split(":")[0].strip().replace("CUDA_ERROR_", "").replace("cudaError", "")
+        code = code.replace("_", "").lower()
+        if code in ("memoryallocation", "outofmemory"):
+            return "memory"
+        return "fault" if code in FAULT_NAMES else "cuda"
+    return "cuda" if isinstance(error, driver.CudaError) or name.startswith("CUBLAS") else ""
+
+
+def source_and_log(error: BaseException) -> tuple[str, str]:
+    """The CUDA C that did not compile, and what the compiler said."""
+    log = getattr(error, "log", None)
+    return str(getattr(error, "source", "")), str(error) if log is None else str(log)
