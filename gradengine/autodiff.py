@@ -244,7 +244,7 @@ def walk_arrays(
     over two operands costs as much as what it does. There `nbytes` stands for shape and dtype: a cotangent as large
     as its operand has at most leading axes of size 1 too many, which go where a shape matters.
     """
-    small, fused = backend.small, backend.rules
+    small, fused = (0, backend.rules_in_halves) if backend.low else (backend.small, backend.rules)
     while ready:
         t = heappop(ready)[1]
         g = cotangents.pop(t)

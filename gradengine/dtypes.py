@@ -1,4 +1,8 @@
-"""The dtypes, which are NumPy's own objects, and what can be asked about them. May import tensor and errors."""
+"""The dtypes, which are NumPy's own objects, and what can be asked about them. May import tensor and errors.
+
+`ge.bfloat16` is the NumPy dtype of the package ml_dtypes, which is imported when it is first asked for. NumPy's kind of
+it is "V", so what asks whether a dtype is a floating-point one asks `tensor.is_floating`.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .errors import DTypeError
-from .tensor import PYTHON_SCALARS, Tensor, check_dtype, describe
+from .tensor import PYTHON_SCALARS, Tensor, check_dtype, describe, is_floating, promoted
 
 __all__ = [
     "float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool",
@@ -33,8 +37,12 @@ def finfo(dtype: Any, /) -> np.finfo[Any]:
     3.4028234663852886e+38
     """
     found = dtype_of(dtype)
-    if found.kind != "f":
+    if not is_floating(found):
         raise DTypeError(f"finfo: {found} is not a floating-point dtype; use iinfo for integers")
+    if found.kind == "V":
+        from ml_dtypes import finfo
+
+        return finfo(found)
     return np.finfo(found)
 
 
@@ -54,6 +62,7 @@ def iinfo(dtype: Any, /) -> np.iinfo[Any]:
 def result_type(*values: Any) -> np.dtype[Any]:
     """The dtype that an op on these Tensors, dtypes and Python numbers gives; Python numbers are weak.
 
+    The rules are NumPy's. bfloat16 and float16 make float32; bfloat16 and integers of 8 or 16 bits stay bfloat16.
     Raises DTypeError for what has no dtype, or for nothing at all.
 
     >>> import gradengine as ge
@@ -64,7 +73,7 @@ def result_type(*values: Any) -> np.dtype[Any]:
     """
     if not values:
         raise DTypeError("result_type: give at least one Tensor, dtype or number")
-    return np.result_type(*[value if type(value) in PYTHON_SCALARS else dtype_of(value) for value in values])
+    return promoted(*[value if type(value) in PYTHON_SCALARS else dtype_of(value) for value in values])
 
 
 def can_cast(source: Any, target: Any, /) -> Any:
@@ -74,7 +83,10 @@ def can_cast(source: Any, target: Any, /) -> Any:
     >>> ge.can_cast(ge.float32, ge.float64), ge.can_cast(ge.float32, ge.int64)
     (True, False)
     """
-    return np.can_cast(dtype_of(source), dtype_of(target))
+    given, wanted = dtype_of(source), dtype_of(target)
+    if "V" in (given.kind, wanted.kind):
+        return given == wanted or promoted(given, wanted) == wanted
+    return np.can_cast(given, wanted)
 
 
 def isdtype(dtype: Any, kind: Any) -> Any:
@@ -86,13 +98,17 @@ def isdtype(dtype: Any, kind: Any) -> Any:
     >>> ge.isdtype(ge.float32, "real floating")
     True
     """
+    found = dtype_of(dtype)
+    if found.kind == "V":  # it is of those kinds of which float32 is, and the dtype that it is
+        kinds = kind if isinstance(kind, tuple) else (kind,)
+        return any([isdtype(float32, k) if isinstance(k, str) else dtype_of(k) == found for k in kinds])
     try:
-        return np.isdtype(dtype_of(dtype), kind)
+        return np.isdtype(found, kind)
     except (TypeError, ValueError):
         raise DTypeError(f"isdtype: {describe(kind)} is no kind of dtype") from None
 
 
 def default_dtype(values: tuple[Any, ...]) -> np.dtype[Any]:
     """What Python numbers become when nothing else says: float32, int64 or bool."""
-    kind = np.result_type(*[v.dtype if isinstance(v, Tensor) else v for v in values])
+    kind = promoted(*[v.dtype if isinstance(v, Tensor) else v for v in values])
     return float32 if kind == float64 and not [v for v in values if hasattr(v, "dtype")] else kind

@@ -17,7 +17,7 @@ import numpy as np
 from .dispatch import no_grad, set_grad_enabled
 from .errors import ArgumentError, DTypeError, GradengineError, GraphError, ShapeError
 from .shapes import broadcast
-from .tensor import EMPTY, Op, Tensor, constant, describe, mode, order
+from .tensor import EMPTY, Op, Tensor, constant, describe, is_floating, mode, order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -178,7 +178,7 @@ def record(
 ) -> list[Any]:
     """The outputs as Tensors of the graph."""
     differentiable = tuple(
-        isinstance(y, Tensor) and y.dtype.kind == "f" and id(y) not in ctx._constant for y in outputs
+        isinstance(y, Tensor) and is_floating(y.dtype) and id(y) not in ctx._constant for y in outputs
     )
     if not any(differentiable):
         return [fresh(y) for y in outputs]

@@ -50,7 +50,7 @@ def same(a, b):
 
 
 ARRAYS = hnp.arrays(
-    dtype=st.sampled_from(sorted(STORABLE)).map(np.dtype), shape=hnp.array_shapes(min_dims=0, max_dims=3, min_side=0)
+    dtype=st.sampled_from(sorted(STORABLE - {"bfloat16"})).map(np.dtype), shape=hnp.array_shapes(min_dims=0, max_dims=3, min_side=0)
 )
 SCALARS = st.one_of(
     st.none(),
@@ -337,10 +337,10 @@ def test_a_file_of_another_program(tmp_path):
 
 
 def test_a_dtype_that_numpy_has_not(tmp_path):
-    header = json.dumps({"w": {"dtype": "BF16", "shape": [1], "data_offsets": [0, 2]}}).encode()
-    path = tmp_path / "bf16.safetensors"
-    path.write_bytes(struct.pack("<Q", len(header)) + header + b"\0\0")
-    with pytest.raises(CheckpointError, match=r"bf16\.safetensors.*save it as float32 first"):
+    header = json.dumps({"w": {"dtype": "F8_E4M3", "shape": [1], "data_offsets": [0, 1]}}).encode()
+    path = tmp_path / "f8.safetensors"
+    path.write_bytes(struct.pack("<Q", len(header)) + header + b"\0")
+    with pytest.raises(CheckpointError, match=r"f8\.safetensors.*(save it as float32 first|float8)"):
         load(path)
 
 

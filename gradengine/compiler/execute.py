@@ -253,7 +253,7 @@ class Compiled:
         """Do the arithmetic of Python numbers."""
         for e in self.fusion.host:
             given = [known[x] if isinstance(x, Var) else x for x in e.inputs]
-            value = kernel_of(self.backend, e.op)(*given, **e.params)
+            value = kernel_of(self.backend, e)(*given, **e.params)
             known[e.out] = value.item() if isinstance(value, np.generic) else value
 
     def bind_outputs(self, targets: dict[int, Any]) -> None:
@@ -277,7 +277,7 @@ class Compiled:
         """Run the backend's own kernel of an op."""
         given = [self.value(x) if isinstance(x, Var) else x for x in e.inputs]
         with np.errstate(all="ignore"):
-            value = kernel_of(self.backend, e.op)(*given, **e.params)
+            value = kernel_of(self.backend, e)(*given, **e.params)
         value = np.asarray(value)
         if (value.shape, value.dtype) != (e.out.shape, e.out.dtype):
             raise CompileError(

@@ -50,7 +50,8 @@ class Var:
     @property
     def type(self) -> str:
         """The type as it is printed: `f32[4,3]`; a weak one has no brackets."""
-        name = "bool" if self.dtype.kind == "b" else f"{self.dtype.kind}{8 * self.dtype.itemsize}"
+        kind = {"b": "bool", "V": "bf16"}.get(self.dtype.kind)
+        name = kind or f"{self.dtype.kind}{8 * self.dtype.itemsize}"
         return name if self.weak else f"{name}[{','.join(map(str, self.shape))}]"
 
     def __repr__(self) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..tensor import is_floating
 from .core import (
     BROADCAST,
     CHECK,
@@ -61,7 +62,7 @@ def lower_sum(k: Builder, x: Node, axis: Any = None, keepdims: bool = False, dty
     if dtype is not None and np.dtype(dtype) != x.dtype and x.dtype != np.bool_:
         return None
     if x.dtype == np.bool_:
-        if dtype is None or np.dtype(dtype).kind != "f":
+        if dtype is None or not is_floating(np.dtype(dtype)):
             return None
         x = k.cast(x, np.dtype(dtype))
     axes = axes_of(axis, x.ndim)

@@ -94,6 +94,7 @@ class TracingBackend:
     """The backend of every Tensor in a trace: its table records equations, and computes with the real one."""
 
     small = float("inf")
+    low = False  # the kernels that it records see to half precision
 
     def __init__(self, trace: Trace, real: backends.Backend) -> None:
         self.trace, self.real = trace, real

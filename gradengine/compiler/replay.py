@@ -1,7 +1,7 @@
 """A graph run equation by equation, with the kernels of a backend: what `jit` does where nothing is compiled.
 
 Results of NumPy's own functions are written to fixed places in one arena, so that nothing large is allocated in a loop.
-May import graph and memory.
+May import graph, memory and tensor.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from ..tensor import is_half
 from . import memory
 from .graph import Equation, Graph, Names, Var
 
@@ -28,7 +29,7 @@ class Replay:
     def __init__(self, graph: Graph, backend: Any) -> None:
         self.graph, self.backend, self.outputs = graph, backend, graph.outputs
         self.kernels = [
-            of_numbers(kernel_of(backend, e.op)) if e.out.weak else kernel_of(backend, e.op) for e in graph.equations
+            of_numbers(kernel_of(backend, e)) if e.out.weak else kernel_of(backend, e) for e in graph.equations
         ]
         self.places: dict[Var, int] = {}
         for var in (*graph.inputs, *graph.constants, *(e.out for e in graph.equations)):
@@ -132,8 +133,13 @@ def of_numbers(kernel: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-def kernel_of(backend: Any, op: Any) -> Callable[..., Any]:
+def kernel_of(backend: Any, e: Equation) -> Callable[..., Any]:
     """The kernel that runs an op on raw arrays; what a rule has called of NumPy's is run as it was."""
+    op = e.op
     if op.kind == "call":
         return op.body
-    return backend.table[op] if op in backend.table else lambda *arrays, **params: op.body(backend, *arrays, **params)
+    if op not in backend.table:
+        return lambda *arrays, **params: op.body(backend, *arrays, **params)
+    kernel = backend.table[op]
+    plain = not any([is_half(x.dtype) for x in (e.out, *e.variables())])
+    return getattr(kernel, "plain", kernel) if plain else kernel

@@ -18,7 +18,7 @@ import numpy as np
 from .. import backend as backends
 from ..autodiff import grad
 from ..cases import table
-from ..tensor import Tensor
+from ..tensor import Tensor, is_floating
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -64,7 +64,7 @@ def sample(case: Case, seed: int = 0) -> list[Any]:
 
 def is_float(array: Any) -> bool:
     """Whether an input is one to differentiate with respect to."""
-    return isinstance(array, np.ndarray) and array.dtype.kind == "f"
+    return isinstance(array, np.ndarray) and is_floating(array.dtype)
 
 
 def in_dtype(arrays: Sequence[Any], dtype: Any) -> list[Any]:
@@ -112,7 +112,7 @@ def ulp_distance(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> int:
     """The largest number of representable floats between corresponding elements; 0 for equal NaNs and zeros."""
     if a.dtype != b.dtype or a.shape != b.shape:
         return np.iinfo(np.int64).max
-    if a.dtype.kind != "f":
+    if not is_floating(a.dtype):
         return 0 if np.array_equal(a, b) else np.iinfo(np.int64).max
     width = np.dtype(f"i{a.dtype.itemsize}")
 

@@ -13,7 +13,7 @@ import numpy as np
 from ..autodiff import grad
 from ..dispatch import enable_grad, no_grad
 from ..errors import ArgumentError, DTypeError, GradengineError
-from ..tensor import Tensor, constant, describe
+from ..tensor import Tensor, constant, describe, is_floating
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -120,7 +120,7 @@ def gradgradcheck(
 def floating_outputs(result: Any) -> list[Tensor]:
     """The floating-point Tensors that a function returned. Raises DTypeError when there is none."""
     values = result if isinstance(result, (tuple, list)) else (result,)
-    found = [y for y in values if isinstance(y, Tensor) and y.dtype.kind == "f"]
+    found = [y for y in values if isinstance(y, Tensor) and is_floating(y.dtype)]
     if not found:
         raise DTypeError(f"gradcheck: the function must return a floating-point Tensor, got {describe(result)}")
     return found

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import CheckpointError
-from ..tensor import Tensor
+from ..errors import CheckpointError, DTypeError
+from ..tensor import Tensor, bfloat16_dtype
 from .files import atomic_writer
 from .state import encode, unflatten_state
 
@@ -186,12 +186,16 @@ def _read(path: StrPath) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
     try:
         with safetensors.safe_open(text, framework="numpy") as file:
             metadata = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
+            if any(file.get_slice(name).get_dtype() == "BF16" for name in file.keys()):  # noqa: SIM118 - it is no dict
+                bfloat16_dtype()  # now NumPy knows it by its name
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
         raise CheckpointError(f"cannot read the checkpoint {text}: there is no such file") from None
     except safetensors.SafetensorError as error:
         raise CheckpointError(f"cannot read the checkpoint {text}: {_diagnose(path, error)}. {REMEDY}") from error
     except OSError as error:
+        raise CheckpointError(f"cannot read the checkpoint {text}: {error}") from error
+    except DTypeError as error:
         raise CheckpointError(f"cannot read the checkpoint {text}: {error}") from error
     except (TypeError, AttributeError) as error:  # a dtype that NumPy does not have
         raise CheckpointError(f"cannot read the checkpoint {text}: {error}; save it as float32 first") from error
@@ -226,7 +230,8 @@ def _digest(arrays: Mapping[str, np.ndarray], tree: Any) -> str:
     for name in sorted(arrays):
         array = arrays[name]
         digest.update(_to_json([name, array.dtype.name, array.shape]).encode())
-        digest.update(np.require(array, array.dtype.newbyteorder("<"), "C").data)
+        plain = np.require(array, array.dtype.newbyteorder("<"), "C")
+        digest.update((plain.view(np.uint16) if plain.dtype.kind == "V" else plain).data)
     return digest.hexdigest()
 
 

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 # What both safetensors and NumPy have. Anything else is refused when it is saved, not when it is needed again.
 STORABLE = frozenset(
-    ["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64"]
+    ["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
+    + ["float16", "bfloat16", "float32", "float64"]
 )
 
 

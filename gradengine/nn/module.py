@@ -20,7 +20,7 @@ import numpy as np
 
 from ..errors import ArgumentError, DTypeError, GradengineError
 from ..hostwork import current
-from ..tensor import HookHandle, Tensor, check_dtype, describe
+from ..tensor import HookHandle, Tensor, check_dtype, describe, is_floating
 from .parameter import Parameter
 from .state import IncompatibleKeys, load_values
 
@@ -394,14 +394,14 @@ class Module:
                 dtype = target
             elif target is not None:
                 device = target
-        if dtype is not None and check_dtype(dtype).kind != "f":
+        if dtype is not None and not is_floating(check_dtype(dtype)):
             raise DTypeError(f"to: a module can only become floating-point, not {np.dtype(dtype)}")
 
         def move(tensor: Tensor) -> Tensor:
             value = tensor.detach()
             if device is not None:
                 value = value.to(device)
-            return value.to(dtype) if dtype is not None and value.dtype.kind == "f" else value
+            return value.to(dtype) if dtype is not None and is_floating(value.dtype) else value
 
         return self._change_tensors(move)
 
@@ -426,6 +426,10 @@ class Module:
     def half(self: M) -> M:
         """Cast floating-point parameters and buffers to float16."""
         return self.to(dtype=np.dtype(np.float16))
+
+    def bfloat16(self: M) -> M:
+        """Cast floating-point parameters and buffers to bfloat16. Raises DTypeError where ml_dtypes is missing."""
+        return self.to(dtype="bfloat16")
 
     def cpu(self: M) -> M:
         """Move to the CPU."""

@@ -13,7 +13,7 @@ import numpy as np
 from .. import ops as k
 from ..errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
 from ..hostwork import outside
-from ..tensor import Tensor
+from ..tensor import Tensor, is_floating
 from . import nn
 from .losses import check_reduction, quiet, tensor_like, tensors, unequal
 
@@ -48,7 +48,7 @@ def cross_entropy(
     """
     input, target = tensors(input, target)
     check_reduction("cross_entropy", reduction)
-    if target.dtype.kind == "f":
+    if is_floating(target.dtype):
         return probable_cross_entropy(input, target, weight, reduction, label_smoothing)
     logits, labels, shape = rows("cross_entropy", input, target)
     try:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from .. import backend as backends
 from ..dispatch import binary, nary, unary
 from ..errors import ArgumentError
-from ..tensor import EMPTY, Op, Tensor
+from ..tensor import EMPTY, Op, Tensor, is_half
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -180,7 +180,9 @@ def update(name: str, function: Callable[..., Any]) -> Callable[..., None]:
 
     def apply(targets: tuple[Tensor, ...], inputs: tuple[Tensor, ...], **scalars: Any) -> None:
         backend = targets[0].backend
-        if targets[0].array.size < backend.small:
+        if backend.low and is_half(targets[0].dtype):
+            results = backend.updates_in_halves[name](*[t.array for t in targets + inputs], **scalars)
+        elif targets[0].array.size < backend.small:
             arrays = [t.array for t in targets + inputs]
             results = function(backend, *arrays, **scalars)
         else:

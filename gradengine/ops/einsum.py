@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, ShapeError
-from ..tensor import Tensor, wrap
+from ..tensor import Tensor, is_floating, wrap
 from .elementwise import multiply
 from .linalg import matmul, vecdot
 from .reduce import sum as sum_over
@@ -78,7 +78,7 @@ def total(x: Tensor, term: str, kept: str) -> tuple[Tensor, str]:
     rest = "".join([c for c in term if c in kept])
     if all(x.shape[i] == 1 for i in axes):
         return reshape(x, shape=tuple([n for i, n in enumerate(x.shape) if i not in axes])), rest
-    return sum_over(x, axis=axes, dtype=None if x.dtype.kind == "f" else x.dtype), rest
+    return sum_over(x, axis=axes, dtype=None if is_floating(x.dtype) else x.dtype), rest
 
 
 def contract(a: Tensor, left: str, b: Tensor, right: str, others: str) -> tuple[Tensor, str]:

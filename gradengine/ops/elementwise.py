@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..tensor import Tensor, check_dtype
+from ..tensor import Tensor, check_dtype, is_floating
 from .declare import elementwise, primitive
 
 __all__ = [
@@ -354,7 +354,7 @@ def astype(x: Any, /, dtype: Any) -> Tensor:
     tensor([ 1, -1])
     """
     wanted = check_dtype(dtype)
-    return cast_array(x.detach() if wanted.kind != "f" and isinstance(x, Tensor) else x, dtype=wanted)
+    return cast_array(x.detach() if not is_floating(wanted) and isinstance(x, Tensor) else x, dtype=wanted)
 
 
 # What NumPy's functions of other names do on Tensors: np.absolute(t).

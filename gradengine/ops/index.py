@@ -15,7 +15,7 @@ import numpy as np
 from .. import shapes
 from ..dispatch import explain
 from ..errors import DTypeError, ShapeError
-from ..tensor import LEAF, Tensor, check_dtype, describe, mode, order, wrap
+from ..tensor import LEAF, Tensor, check_dtype, describe, fits, mode, order, wrap
 from .arguments import checked
 from .declare import primitive
 from .elementwise import where
@@ -193,10 +193,10 @@ def setitem(x: Tensor, index: Any, v: Any) -> None:
 def storable(v: Tensor, dtype: Any) -> bool:
     """Whether elements of `v` may be written into an array of `dtype`: a Python number may, if its kind fits."""
     if hasattr(v.array, "dtype"):
-        return np.can_cast(v.dtype, dtype, "same_kind")
+        return fits(v.dtype, dtype)
     if dtype == np.bool_:
         return v.array in (0, 1)
-    return "biuf".index(v.dtype.kind) <= ("biuf".index(dtype.kind) if dtype.kind != "i" else 2)
+    return "biufV".index(v.dtype.kind) <= ("biufV".index(dtype.kind) if dtype.kind != "i" else 2)
 
 
 # -- along one axis ---------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import shapes
 from ..errors import ArgumentError, DTypeError, ShapeError
-from ..tensor import Tensor, describe, wrap
+from ..tensor import Tensor, describe, is_floating, promoted, wrap
 from .arguments import IN_A_LIST, checked
 from .declare import primitive
 from .shape import broadcast_to, reshape
@@ -23,7 +23,7 @@ __all__ = [
     "concat", "concat_arrays", "stack", "stack_arrays", "broadcast_arrays", "narrow", "split", "chunk", "unstack",
 ]  # fmt: skip
 
-WEAK = {"b": False, "i": 0, "f": 0.0}  # a Python number of each kind, as which NumPy promotes weakly
+WEAK = {"b": False, "i": 0, "f": 0.0, "V": 0.0}  # a Python number of each kind, as which NumPy promotes weakly
 
 
 def as_tensors(name: str, arrays: Any, axis: Any = 0) -> list[Tensor]:
@@ -43,8 +43,8 @@ def as_tensors(name: str, arrays: Any, axis: Any = 0) -> list[Tensor]:
     weak = [t for x, t in zip(arrays, tensors, strict=True) if not hasattr(x, "dtype")]
     if weak:
         given = [t.dtype for x, t in zip(arrays, tensors, strict=True) if hasattr(x, "dtype")]
-        common = np.result_type(*given, *[WEAK[t.dtype.kind] for t in weak])
-        common = common if given or common.kind != "f" else np.dtype(np.float32)
+        common = promoted(*given, *[WEAK[t.dtype.kind] for t in weak])
+        common = common if given or not is_floating(common) else np.dtype(np.float32)
         tensors = [t.to(common) if not hasattr(x, "dtype") else t for x, t in zip(arrays, tensors, strict=True)]
     return tensors
 

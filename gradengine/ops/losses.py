@@ -15,7 +15,7 @@ from .. import ops as k
 from .. import shapes
 from ..errors import ArgumentError, ShapeError
 from ..hostwork import current
-from ..tensor import Tensor, describe, wrap
+from ..tensor import Tensor, describe, is_floating, wrap
 from . import nn
 from .declare import elementwise
 
@@ -57,7 +57,7 @@ def operands(name: str, input: Any, target: Any) -> tuple[Tensor, Tensor]:
     input, target = tensors(input, target)
     if input.shape != target.shape:
         raise ShapeError(unequal(name, input.shape, target.shape))
-    if target.dtype.kind != "f" and input.dtype.kind == "f":
+    if not is_floating(target.dtype) and is_floating(input.dtype):
         target = k.astype(target, input.dtype)
     return input, target
 

@@ -289,7 +289,11 @@ def to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None) -> Tenso
 
 def is_dtype_name(name: str) -> bool:
     """Whether `name` is that of a dtype, such as "float32"."""
-    return name in ("bool", "float", "int", "half", "double") or name.rstrip("0123456789") in ("float", "int", "uint")
+    return name in ("bool", "float", "int", "half", "double", "bfloat16") or name.rstrip("0123456789") in (
+        "float",
+        "int",
+        "uint",
+    )
 
 
 def assign(self: Tensor, value: Any, what: str) -> Tensor:
@@ -326,6 +330,7 @@ def attach_methods() -> None:
         "float": lambda self: to(self, "float32"),
         "double": lambda self: to(self, "float64"),
         "half": lambda self: to(self, "float16"),
+        "bfloat16": lambda self: to(self, "bfloat16"),
         "long": lambda self: to(self, "int64"),
         "int": lambda self: to(self, "int32"),
         "bool": lambda self: to(self, "bool"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import DTypeError
-from ..tensor import Tensor
+from ..tensor import Tensor, is_floating
 from .declare import elementwise
 from .elementwise import flat
 
@@ -115,8 +115,7 @@ def pow(x1: Any, x2: Any, /) -> Tensor:
     if (type(x2) is int or type(x2) is float) and isinstance(x1, Tensor):
         if x2 == 2:
             return square(x1)
-        kind = x1.dtype.kind
-        if kind == "f":
+        if is_floating(x1.dtype):
             # A whole exponent is known to be one when rules run on symbols, and becomes products there.
             return power_by_scalar(x1, exponent=int(x2) if type(x2) is float and x2.is_integer() else x2)
         if x2 < 0 and type(x2) is int:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..tensor import PYTHON_SCALARS, Tensor, wrap
+from ..tensor import PYTHON_SCALARS, Tensor, is_floating, wrap
 from .declare import elementwise
 from .elementwise import abs, add, multiply, subtract
 
@@ -281,7 +281,7 @@ def isclose(x1: Any, x2: Any, /, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: 
     x1, x2 = [np.asarray(x) if type(x) in PYTHON_SCALARS else x for x in (x1, x2)]  # exact, in any company
     x1 = wrap(x1, x2).detach()
     x2 = wrap(x2, x1).detach()
-    if x2.dtype.kind != "f":
+    if not is_floating(x2.dtype):
         x2 = multiply(x2, 1.0)  # integers would overflow, and bools know no difference
     with np.errstate(all="ignore"):  # inf - inf
         near = less_equal(abs(subtract(x1, x2)), add(multiply(abs(x2), rtol), atol))

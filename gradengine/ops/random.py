@@ -18,7 +18,7 @@ import numpy as np
 from .. import backend as backends
 from ..errors import ArgumentError, CheckpointError, DTypeError, ShapeError
 from ..hostwork import current, each_time
-from ..tensor import Tensor, check_dtype, constant, describe
+from ..tensor import Tensor, check_dtype, constant, describe, is_floating
 from .declare import primitive
 
 if TYPE_CHECKING:
@@ -226,7 +226,7 @@ def shape_of(name: str, shape: Any) -> tuple[int, ...]:
 def float_dtype(name: str, dtype: Any) -> np.dtype[Any]:
     """A floating-point dtype, float32 unless given."""
     found = np.dtype(np.float32) if dtype is None else check_dtype(dtype)
-    if found.kind != "f":
+    if not is_floating(found):
         raise DTypeError(f"{name}: draws floating-point numbers, not {found}; use randint or bernoulli")
     return found
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import shapes
+from ..tensor import is_floating
 from .declare import composite, primitive
 
 __all__ = [
@@ -37,7 +38,7 @@ def reduced_size(shape: tuple[int, ...], axis: Any) -> int:
 
 def sum_rule(k: Any, g: Any, y: Any, x: Any, axis: Any, keepdims: bool, dtype: Any) -> Any:
     """g for every element; nothing flows through a sum that was rounded to integers."""
-    if dtype is not None and np.dtype(dtype).kind != "f":
+    if dtype is not None and not is_floating(np.dtype(dtype)):
         g = g * 0.0
     return k.broadcast_to(regrow(k, g, x.shape, axis, keepdims), shape=x.shape)
 
@@ -75,7 +76,7 @@ def mean(x, /, axis=None, keepdims=False):
 
 def prod_rule(k: Any, g: Any, y: Any, x: Any, axis: Any, keepdims: bool, dtype: Any) -> Any:
     """g times the product of all other elements, which no division finds when there are zeros."""
-    if dtype is not None and np.dtype(dtype).kind != "f":
+    if dtype is not None and not is_floating(np.dtype(dtype)):
         g = g * 0.0
     g = regrow(k, g, x.shape, axis, keepdims)
     return g * k.product_of_others(x, axis=axis) if x.shape and axis != () else g

@@ -7,7 +7,7 @@ from typing import Any
 
 from .. import shapes
 from ..errors import ArgumentError, ShapeError
-from ..tensor import Tensor, wrap
+from ..tensor import FLOATS, Tensor, wrap
 from .declare import composite, primitive
 
 __all__ = ["sort", "argsort", "inverse_permutation", "topk", "top_indices", "searchsorted", "median", "quantile"]
@@ -130,7 +130,7 @@ def quantile_of(k: Any, name: str, x: Any, q: Any, axis: Any, keepdims: bool) ->
     if length == 0:
         raise ShapeError(f"{name}: shape {x.shape} has no elements along axis {axis}")
     rows = k.reshape(k.permute_dims(x, axes=kept + axes), shape=(*[x.shape[i] for i in kept], length))
-    ordered = k.sort(rows if x.dtype.kind == "f" else rows * 1.0, axis=-1)
+    ordered = k.sort(rows if x.dtype.kind in FLOATS else rows * 1.0, axis=-1)
     at = lambda i: k.reshape(k.narrow(ordered, axis=-1, start=i, length=1), shape=out)
     largest = at(length - 1)
     found = []

@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import shapes
 from ..errors import ShapeError
-from ..tensor import Tensor, wrap
+from ..tensor import Tensor, is_floating, wrap
 from .declare import composite, primitive
 from .reduce import product_of_those_before, shifted
 from .shape import pad
@@ -21,7 +21,7 @@ __all__ = ["cumsum", "cumprod", "cumprod_gradient", "cumulative_sum", "cumulativ
 
 def cumsum_rule(k: Any, g: Any, y: Any, x: Any, axis: Any, dtype: Any) -> Any:
     """The running sum of g from the end."""
-    if dtype is not None and np.dtype(dtype).kind != "f":
+    if dtype is not None and not is_floating(np.dtype(dtype)):
         g = g * 0.0
     place = 0 if axis is None else axis
     return k.reshape(k.flip(k.cumsum(k.flip(g, axis=place), axis=place), axis=place), shape=x.shape)
@@ -42,7 +42,7 @@ def cumsum(x, /, axis=None, dtype=None):
 
 def cumprod_rule(k: Any, g: Any, y: Any, x: Any, axis: Any, dtype: Any) -> Any:
     """The cotangent along the axis, or of the flattened array."""
-    if dtype is not None and np.dtype(dtype).kind != "f":
+    if dtype is not None and not is_floating(np.dtype(dtype)):
         g = g * 0.0
     if axis is not None:
         return k.cumprod_gradient(g, x, y, axis=axis)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from . import halves as halves
 from . import index, linalg, nn, pointwise, random, reduce, shape, sorting
 
 if TYPE_CHECKING:

@@ -52,12 +52,12 @@ def halves(state: Any, count: int) -> Any:
 
 
 def random_uniform(state: Any, shape: tuple[int, ...], low: float, high: float, dtype: Any) -> Any:
-    """Uniform in [low, high): multiples of 2^-53 (float64), 2^-24 (float32) or 2^-11 (float16), scaled and shifted."""
+    """Uniform in [low, high): multiples of 2^-53, 2^-24 (float32), 2^-11 (float16), 2^-8 (bfloat16); scaled, moved."""
     count = math.prod(shape)
     if dtype == np.float64:
         u = (random_bits(state, count) >> np.uint64(11)).view(np.int64) * 2.0**-53
     else:
-        kept = 24 if dtype == np.float32 else 11
+        kept = 24 if dtype == np.float32 else 11 if dtype == np.float16 else 8
         u = (halves(state, count) >> np.uint32(32 - kept)).view(np.int32).astype(dtype)
         u *= dtype.type(2.0**-kept)
     if low != 0 or high != 1:
