@@ -18,14 +18,18 @@ if TYPE_CHECKING:
 
 NUMBER, MASK, SCALAR, INDEX = "number", "mask", "scalar", "index"
 ONCE, ROW, ELEMENT = 0, 1, 2
+Size = int | str
 
 
 @dataclass(frozen=True)
 class Access:
-    """Where element (r, j) is: `offset + sum((r // over % count) * step) + j * column`; a count of 0 is no limit."""
+    """Where element (r, j) is: `offset + sum((r // over % count) * step) + j * column`; a count of 0 is no limit.
 
-    terms: tuple[tuple[int, int, int], ...] = ()  # (over, count, step)
-    column: int = 0
+    Where a size is known at run time alone, there is a variable's name in its place.
+    """
+
+    terms: tuple[tuple[Size, Size, Size], ...] = ()  # (over, count, step)
+    column: Size = 0
     offset: int = 0
 
     @property

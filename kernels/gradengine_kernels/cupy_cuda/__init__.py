@@ -1,0 +1,58 @@
+"""Device "cuda", backend "cupy": arrays are CuPy's, kernels are CUDA C that is generated, products are cuBLASLt's.
+
+    lib           CuPy, imported when it is first used
+    driver        compiling, launching, capturing graphs; memory: arrays; diagnosis: what an error means
+    prelude       the CUDA C that all kernels start with; dialect: scalar expressions in CUDA C
+    loop_source   loops as kernels: flat_source without sums, row_source with sums
+    pointwise     eager kernels of pointwise functions; rows: reductions, softmax and what else goes by rows
+    products      matrix products through cuBLASLt
+    arrays        the other kernels, and those for dtypes that nothing is generated for, over CuPy's functions
+    programs      compiled programs as CUDA graphs
+
+Importing this costs nothing: CuPy loads with the first kernel.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["every_size", "kernels", "operations", "pointwise", "program"]
+
+
+def kernels() -> dict[str, Callable[..., Any]]:
+    """The kernel of each op that has one of its own."""
+    from . import arrays, products, rows
+
+    found = {**arrays.KERNELS, **products.KERNELS}
+    return {**found, **rows.kernels(found)}
+
+
+def pointwise(*parts: Any) -> Callable[..., Any]:
+    """A fused kernel of a pointwise function; see pointwise.pointwise."""
+    from .pointwise import pointwise as make
+
+    return make(*parts)
+
+
+def program(*parts: Any) -> Any:
+    """A program of kernels, compiled; see programs.Program."""
+    from .programs import Program
+
+    return Program(*parts)
+
+
+def operations() -> frozenset[str]:
+    """The scalar operations that a program's kernels may consist of."""
+    from .dialect import OPERATIONS
+
+    return OPERATIONS
+
+
+@contextlib.contextmanager
+def every_size() -> Iterator[None]:
+    """Nothing: kernels are generated for arrays of every size."""
+    yield

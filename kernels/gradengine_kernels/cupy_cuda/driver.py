@@ -1,0 +1,147 @@
+"""The CUDA driver, as far as kernels need it: compile CUDA C, launch it, capture many launches as one graph.
+
+The only file that does so. Work goes to CuPy's current stream and nobody waits for it, unless `synchronous` is set.
+What a program finds out while it runs (a label out of range, say) it leaves in memory; `settle` looks at it whenever
+the host waits for the device anyway. May import lib and prelude.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import gc
+import hashlib
+import os
+from typing import TYPE_CHECKING, Any
+
+from .lib import cp
+from .prelude import PRELUDE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+OPTIONS = ("-std=c++17",)
+synchronous = os.environ.get("GRADENGINE_CUDA_SYNC", "") not in ("", "0")
+pending: list[Callable[[], None]] = []  # what is to be looked at once the device has caught up
+
+
+class CudaError(RuntimeError):
+    """The CUDA driver, or a library on top of it, has refused."""
+
+
+class CompileError(CudaError):
+    """A kernel that NVRTC does not take: its `source`, and the compiler's `log`."""
+
+    def __init__(self, message: str, source: str, log: str) -> None:
+        super().__init__(message)
+        self.source, self.log = source, log
+
+
+class OutOfMemoryError(CudaError):
+    """The device has no memory left for an array."""
+
+
+class FaultError(CudaError):
+    """A kernel that ran earlier has gone wrong; the device is of no use to this process any more."""
+
+
+# -- compiling and launching --------------------------------------------------------------------------------------
+
+
+def named(name: str, code: str) -> str:
+    """A kernel's name with a hash of its code, so that no two kernels share one."""
+    return f"{name}_{hashlib.sha256(code.encode()).hexdigest()[:12]}"
+
+
+@functools.cache
+def function(name: str, code: str, options: tuple[str, ...] = OPTIONS) -> Any:
+    """The kernel `name` in `code`, which comes without the prelude. Compiled once; CuPy keeps machine code on disk."""
+    source = f"{PRELUDE}\n{code}"
+    kernel = cp.RawKernel(source, name, options=options)
+    try:
+        kernel.compile()
+    except Exception as error:
+        log = compiler_log(error)
+        if log is None:
+            raise
+        message = f"CUDA kernel {name} does not compile:\n{log}\n-- source --\n{code}"
+        raise CompileError(message, source, log) from None
+    return kernel
+
+
+def compiler_log(error: Exception) -> str | None:
+    """What NVRTC has said, if that is what the error is about."""
+    if type(error).__name__ == "CompileException":
+        get = getattr(error, "get_message", None)
+        return str(get()) if get is not None else str(error)
+    return None
+
+
+def launch(kernel: Any, grid: int, block: int, args: Sequence[Any], shared: int = 0) -> None:
+    """Run a kernel on the current stream."""
+    kernel((grid,), (block,), args, shared_mem=shared)
+    if synchronous:
+        wait()
+
+
+def wait() -> None:
+    """Let the device catch up, unless this is being captured."""
+    stream = cp.cuda.get_current_stream()
+    if not stream.is_capturing():
+        stream.synchronize()
+        settle()
+
+
+def settle() -> None:
+    """Look at what programs have found out; the host must have waited for them."""
+    while pending:
+        pending.pop()()
+
+
+def set_synchronous(on: bool) -> None:
+    """Wait after every launch, or not: a fault is then raised by what has caused it."""
+    global synchronous
+    synchronous = bool(on)
+
+
+@functools.cache
+def multiprocessors(device: int) -> int:
+    """How many multiprocessors a device has."""
+    return int(cp.cuda.runtime.getDeviceProperties(device)["multiProcessorCount"])
+
+
+def here() -> int:
+    """The number of the current device."""
+    return int(cp.cuda.runtime.getDevice())
+
+
+# -- graphs -------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def no_collection() -> Iterator[None]:
+    """No garbage collection inside: it could free memory of another graph, which a capture must not see."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def capture(work: Callable[[], None]) -> Any:
+    """What `work` launches, as a graph: `graph.launch()` repeats it on the current stream.
+
+    All memory must have its place, and all kernels be compiled, before.
+    """
+    stream = cp.cuda.Stream(non_blocking=True)
+    with no_collection(), stream:
+        stream.begin_capture()
+        try:
+            work()
+        except BaseException:
+            with contextlib.suppress(Exception):  # a capture that went wrong has no graph to give
+                stream.end_capture()
+            raise
+        return stream.end_capture()

@@ -1,0 +1,317 @@
+"""A loop nest as a CUDA C kernel; see loops for what it is.
+
+A loop without sums is `Flat`: each thread takes elements, as many at once as one access of 16 bytes holds. One with
+sums is `Rows`: a team of threads, be it some lanes of a warp or a whole block, takes a row, and keeps what it has
+read of it in registers, so that memory is read once. Sums over rows are added up by the block that ends last.
+
+A kernel takes the addresses of `slots`, then the number of rows, then sizes, then scalars. May import driver,
+dialect, loops, kinds and expr.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import TYPE_CHECKING, Any
+
+from ..expr import walk
+from ..kinds import kind_of
+from ..loops import (
+    ELEMENT,
+    INDEX,
+    MASK,
+    NUMBER,
+    ONCE,
+    ROW,
+    SCALAR,
+    Access,
+    Compute,
+    Load,
+    Loop,
+    Number,
+    Operand,
+    Reduce,
+)
+from . import driver
+from .dialect import COMPUTED, HEAVY, KINDS, STORED, expression
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..loops import Size
+
+BLOCK = 256
+MOST_BLOCKS = 1 << 20
+WIDE = 1 << 30  # elements from which indices need 64 bits
+MOST_RESIDENT = 64  # registers of a thread for elements that several passes read
+NUMBERS = 2  # the slot of the numbers that are given at each run
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A kernel as source. A block of `block` threads takes `per_block` rows at a time; `scale` elements are a row.
+
+    `several` is the code that does the same for several sets of arrays in one launch, if there is one.
+    """
+
+    name: str
+    code: str
+    block: int
+    per_block: int
+    slots: tuple[int, ...]
+    sizes: tuple[str, ...] = ()
+    scale: int = 1
+    width: int = 1  # elements that a thread takes at once
+    totals: tuple[tuple[int, int], ...] = ()  # the slots of accumulators, and how many each block has
+    several: tuple[str, str] = ("", "")
+
+    @classmethod
+    def of(cls, name: str, parameters: Sequence[tuple[str, str]], text: str, guarded: bool, **found: Any) -> Source:
+        """A kernel of that body, with parameters by name and type."""
+        start = f'extern "C" __global__ void __launch_bounds__({found["block"]}) '
+        stop, guard = ("const i64* __restrict__ stop, ", "  if (*stop) return;\n") if guarded else ("", "")
+        listed = ", ".join(kind + variable for variable, kind in parameters)
+        own = text.replace("BLOCK_AT", "blockIdx.x").replace("BLOCKS", "gridDim.x")
+        code = f"({stop}{listed}) {{\n{guard}{own}\n}}\n"
+        full = driver.named(name, start + code)
+        several = ("", "")
+        if "BLOCK_AT" in text and all("*" in kind for variable, kind in parameters if variable != "rows_"):
+            # A row of `table` is a set of arguments; block b belongs to the row whose `starts` is the last up to b.
+            lines = ["int at = 0;", "while (at + 1 < count && starts[at + 1] <= (i64)blockIdx.x) ++at;"]
+            lines += [f"const i64* row = table + (i64)at * {len(parameters)};"]
+            for i, (variable, kind) in enumerate(parameters):
+                cast = kind.replace("__restrict__ ", "").strip()
+                cast = cast if "*" in cast else "i64"
+                lines.append(f"{kind}{variable} = ({cast})row[{i}];")
+            lines += ["const i64 BLOCK_AT = blockIdx.x - starts[at], BLOCKS = starts[at + 1] - starts[at];"]
+            head = "".join(f"  {line}\n" for line in lines)
+            table = "const i64* __restrict__ table, const i64* __restrict__ starts, const int count"
+            many = f"({stop}{table}) {{\n{guard}{head}{text}\n}}\n"
+            many = many.replace("BLOCK_AT", "block_at").replace("BLOCKS", "blocks")
+            several = driver.named(f"{name}s", start + many), many
+            several = several[0], f"{start}{several[0]}{many}"
+        return cls(full, f"{start}{full}{code}", several=several, **found)
+
+    def grid(self, rows: int, multiprocessors: int) -> int:
+        """How many blocks are to be launched."""
+        blocks = -(-rows * self.scale // self.per_block)
+        if self.totals:  # few, for one block adds up what all leave, yet enough for all multiprocessors
+            blocks = min(-(-blocks // 8), 2 * multiprocessors)
+        return max(1, min(blocks, MOST_BLOCKS))
+
+
+def vector_of(real_bytes: int, columns: Size, divisor: int) -> int:
+    """How many elements one access of 16 bytes holds, if rows consist of whole such accesses."""
+    most = max(1, 16 // real_bytes)
+    length = divisor if isinstance(columns, str) else columns
+    return math.gcd(most, length)
+
+
+class Scope:
+    """Variables by the names of values; what is not found here is looked for outside."""
+
+    def __init__(self, outer: Scope | None = None) -> None:
+        self.names: dict[str, str] = {}
+        self.rows: dict[Access, str] = {}
+        self.outer = outer
+
+    def find(self, name: str) -> str:
+        """The variable that holds a value."""
+        if name in self.names:
+            return self.names[name]
+        if self.outer is None:
+            raise KeyError(name)
+        return self.outer.find(name)
+
+
+class Writer:
+    """What both forms share: where values are computed, and how each is written."""
+
+    def __init__(self, loop: Loop, given: Given) -> None:
+        self.loop, self.real, self.given = loop, loop.real, given
+        self.ctype = COMPUTED[loop.real]
+        self.values = {v.name: v for v in loop.values}
+        self.kinds: dict[str, str] = {}
+        self.levels: dict[str, int] = {}
+        self.passes: dict[str, int] = {}
+        self.count = 0
+        self.pointers: dict[int, str] = {}  # slot: dtype
+        self.once: list[str] = []
+        for v in loop.values:
+            self.place(v)
+        written = {s.operand.slot for s in loop.stores} | {t.out.slot for t in loop.totals}
+        self.written = written | {t.accumulators for t in loop.totals}
+
+    def place(self, v: Any) -> None:
+        """Find a value's kind, its level, and the pass over the columns in which it is known."""
+        if isinstance(v, Load):
+            kind, level, when = KINDS[v.operand.dtype], v.operand.access.level, 0
+        elif isinstance(v, Number):
+            kind, level, when = SCALAR, ONCE, 0
+        elif isinstance(v, Reduce):
+            kind, level, when = NUMBER, ROW, self.passes[v.source] + 1
+        else:
+            names = inputs_of(v)
+            kind = kind_of(v.expr, self.kinds)
+            level = max([self.levels[n] for n in names], default=ONCE)
+            when = max([self.passes[n] for n in names], default=0)
+            level = ELEMENT if uses_column(v) else level
+        if self.loop.columns == 1:
+            level = min(level, ROW)
+        self.kinds[v.name], self.levels[v.name], self.passes[v.name] = kind, level, when
+
+    def fresh(self) -> str:
+        self.count += 1
+        return f"t{self.count}"
+
+    def pointer(self, slot: int, dtype: str) -> str:
+        """The parameter that holds an array's address."""
+        self.pointers[slot] = dtype
+        return f"p{slot}"
+
+    def type_of(self, name: str) -> str:
+        """The C type of a value."""
+        kind = self.kinds[name]
+        return {MASK: "bool", INDEX: "i64", SCALAR: "double"}.get(kind, self.ctype)
+
+    def row_part(self, access: Access, scope: Scope, lines: list[str]) -> str:
+        """Where a row of an operand starts."""
+        key = Access(access.terms, 0, access.offset)
+        if key not in scope.rows:
+            parts = [term(*t) for t in access.terms] + ([str(access.offset)] if access.offset else [])
+            scope.rows[key] = self.fresh()
+            lines.append(f"const idx {scope.rows[key]} = {' + '.join(parts) or '0'};")
+        return scope.rows[key]
+
+    def element(self, operand: Operand, scope: Scope, lines: list[str], j: str = "j") -> str:
+        """The element of an operand."""
+        a = operand.access
+        pointer = self.pointer(operand.slot, operand.dtype)
+        if a.level == ONCE:
+            return f"{pointer}[{a.offset}]"
+        row = self.row_part(a, scope, lines)
+        column = "" if a.column == 0 else f" + {j}" if a.column == 1 else f" + {j} * (idx){a.column}"
+        return f"{pointer}[{row}{column}]"
+
+    def emit(self, v: Any, scope: Scope, lines: list[str], row_lines: list[str], rows: Scope | None = None) -> None:
+        """Add the code of a value to `lines`."""
+        if isinstance(v, Load):
+            place = self.element(v.operand, rows or scope, row_lines)
+            scope.names[v.name] = self.fresh()
+            lines.append(f"const {self.type_of(v.name)} {scope.names[v.name]} = get({place});")
+        elif isinstance(v, Number) and v.name in self.given.scalars:
+            scope.names[v.name] = v.name
+        elif isinstance(v, Number):
+            scope.names[v.name] = self.fresh()
+            lines.append(f"const double {scope.names[v.name]} = {self.pointer(NUMBERS, 'float64')}[{v.place}];")
+        else:
+            find = lambda name: (scope.find(name), self.kinds[name])
+            scope.names[v.name] = expression(v.expr, self.real, find, self.fresh, lines)[0]
+
+    def once_scope(self) -> Scope:
+        """What is the same for all elements."""
+        scope = Scope()
+        for v in self.loop.values:
+            if self.levels[v.name] == ONCE and not isinstance(v, Reduce):
+                self.emit(v, scope, self.once, self.once)
+        return scope
+
+    def as_stored(self, name: str, variable: str, dtype: str) -> str:
+        """A value as it is put into an array of that dtype."""
+        if dtype == "bool":
+            return f"(bool)({variable})"
+        kind = self.kinds[name]
+        to = COMPUTED.get(dtype, "i64")
+        return f"(({variable}) ? ({to})1 : ({to})0)" if kind == MASK else f"({to})({variable})"
+
+    def as_real(self, name: str, variable: str) -> str:
+        """A value as a number to be summed."""
+        return f"(({variable}) ? ({self.ctype})1 : ({self.ctype})0)" if self.kinds[name] == MASK else variable
+
+    def finished(self, name: str, block: int, body: list[str], **found: Any) -> Source:
+        """The kernel around `body`."""
+        given, slots = self.given, tuple(sorted(self.pointers))
+        parameters = []
+        for slot in slots:
+            kind = STORED.get(self.pointers[slot], self.pointers[slot])
+            alone = slot not in self.written
+            parameters.append((f"p{slot}", f"{'const ' if alone else ''}{kind}* {'__restrict__ ' if alone else ''}"))
+        parameters.append(("rows_", "const i64 "))
+        parameters += [(f"{size}_", "const i64 ") for size in given.sizes]
+        parameters += [(scalar, "const double ") for scalar in given.scalars]
+        head = [f"typedef {'i64' if given.wide else 'int'} idx;", "const idx rows = (idx)rows_;"]
+        head += [f"const idx {size} = (idx){size}_;" for size in given.sizes]
+        text = "\n".join(f"  {line}" for line in [*head, *self.once, *body])
+        return Source.of(name, parameters, text, given.guarded, block=block, slots=slots, sizes=given.sizes, **found)
+
+
+@dataclasses.dataclass(frozen=True)
+class Given:
+    """What a kernel is given besides arrays, and what is known of them.
+
+    `sizes` and `scalars` are parameters by name. Where the columns are one of `sizes`, there are `most` of them at
+    most, and `divisor` divides their number. `aligned` if all arrays start at a multiple of 16 bytes, `wide` if indices
+    need 64 bits. With `guarded`, the first parameter is a word that must be 0, or nothing is done.
+    """
+
+    rows: int
+    sizes: tuple[str, ...] = ()
+    scalars: tuple[str, ...] = ()
+    most: int = 1
+    divisor: int = 1
+    aligned: bool = True
+    wide: bool = False
+    guarded: bool = False
+
+
+def source_of(loop: Loop, given: Given, name: str = "loop") -> Source:
+    """A loop as a kernel."""
+    from .flat_source import Flat
+    from .row_source import Rows
+
+    sums = loop.totals or any(isinstance(v, Reduce) for v in loop.values)
+    return Rows(loop, given).source(name) if sums else Flat(loop, given).source(name)
+
+
+def known(loop: Loop, rows: int, guarded: bool = False) -> Given:
+    """What is given to a loop whose sizes are all known."""
+    columns = int(loop.columns)
+    return Given(rows, most=columns, divisor=columns, wide=rows * columns >= WIDE, guarded=guarded)
+
+
+def term(over: Size, count: Size, step: Size) -> str:
+    """One part of a row's place."""
+    index = "r" if over == 1 else f"(r / (idx){over})"
+    if count:
+        index = f"({index} % (idx){count})"
+    return index if step == 1 else f"{index} * (idx){step}"
+
+
+def uses_column(v: Any) -> bool:
+    """Whether a value asks which column it is in."""
+    return isinstance(v, Compute) and any(e.op == "at_column" for e in walk([v.expr]))
+
+
+def inputs_of(v: Any) -> list[str]:
+    """The values that a computed value reads."""
+    return [e.args[0] for e in walk([v.expr]) if e.op == "input"]
+
+
+def is_heavy(v: Any) -> bool:
+    """Whether a value is better kept than computed again."""
+    return isinstance(v, Compute) and any(e.op in HEAVY for e in walk([v.expr]))
+
+
+def is_vector(operand: Operand, width: int, flat: bool) -> bool:
+    """Whether `width` elements that follow each other can be had in one access."""
+    a = operand.access
+    if width == 1:
+        return False
+    if flat:
+        return a == Access(((1, 0, 1),))
+    steps = [step for _, _, step in a.terms]
+    return a.column == 1 and a.offset % width == 0 and all(isinstance(s, str) or s % width == 0 for s in steps)
+
+
+def indented(lines: Sequence[str], levels: int = 1) -> list[str]:
+    return ["  " * levels + line for line in lines]

@@ -1,0 +1,358 @@
+"""Fused kernels for pointwise functions: `pointwise` makes a kernel of the function's one declaration.
+
+A kernel is made for each kind of operands: their dtypes, and how they are laid out. Arrays that are contiguous are
+read 16 bytes at a time; others by strides, which the kernel is given, so that a new shape needs no new kernel.
+What no kernel can be made for (integers, say) goes to `fallback`. May import driver, loop_source, expr, loops and lib.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import expr
+from ..loops import Access, Compute, Load, Loop, Number, Operand, Store
+from . import driver
+from .dialect import COMPUTED, OPERATIONS
+from .lib import cp
+from .loop_source import WIDE, Given, Source, source_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+MOST_PLANS = 256  # kernels of a function; a parameter that never comes twice must not compile for ever
+LINE = Access(((1, 0, 1),))
+BOOL = np.dtype(np.bool_)
+MISSING = object()
+
+
+class Plan:
+    """A kernel and what it is given: outputs are new arrays, or those offered."""
+
+    __slots__ = ("kernel", "kinds", "per_block", "source")
+
+    def __init__(self, source: Source, kinds: list[bool]) -> None:
+        self.source, self.kinds = source, kinds  # of each output, whether it is a mask
+        self.kernel = driver.function(source.name, source.code)
+        self.per_block = source.per_block
+
+
+class Fused:
+    """The kernels of one pointwise function, made when they are first needed."""
+
+    def __init__(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        fallback: Callable[..., Any],
+        bodies: Mapping[str, Callable[..., Any]] | None,
+    ) -> None:
+        self.name, self.function, self.fallback, self.bodies = name, function, fallback, bodies
+        self.plans: dict[Any, Plan | None] = {}
+        self.alike: dict[Any, Plan] = {}  # for contiguous arrays of one shape and dtype, and no more to know
+
+    def __call__(self, arrays: Sequence[Any], params: Mapping[str, Any], out: Sequence[Any] | None = None) -> Any:
+        """Run the kernel that fits the operands, or the fallback where none does."""
+        x = arrays[0]
+        if not params and out is None and type(x) is cp.ndarray:
+            plan = self.alike.get(x.dtype)
+            if plan is not None:
+                shape, dtype = x.shape, x.dtype
+                for x in arrays:
+                    alike = type(x) is cp.ndarray and x.shape == shape and x.dtype is dtype
+                    if not alike or not x._c_contiguous or x.data.ptr & 15:
+                        break
+                else:
+                    size = x.size
+                    if 0 < size < WIDE:
+                        result = cp.empty(shape, BOOL if plan.kinds[0] else dtype)
+                        blocks = -(-size // plan.per_block)
+                        driver.launch(plan.kernel, blocks, plan.source.block, (*arrays, result, size))
+                        return result
+        return self.laid_out(arrays, params, out)
+
+    def laid_out(self, arrays: Sequence[Any], params: Mapping[str, Any], out: Sequence[Any] | None) -> Any:
+        """The same for operands of any kind."""
+        found = [x for x in arrays if type(x) is cp.ndarray]
+        reals = {x.dtype for x in found if x.dtype != BOOL}
+        real = next(iter(reals)).name if len(reals) == 1 else ""
+        if real not in COMPUTED or any(not is_number(x) for x in arrays if type(x) is not cp.ndarray):
+            return self.fallback(*arrays, **params)
+        shape = found[0].shape if len(found) == 1 else np.broadcast_shapes(*[x.shape for x in found])
+        size = math.prod(shape)
+        params = {k: v.item() if isinstance(v, np.generic) else v for k, v in params.items()}
+        if not size or (out is not None and not fits(out, found, shape, real)):
+            return self.fallback(*arrays, **params)
+        places = [next((i for i, x in enumerate(arrays) if x is target), None) for target in out or ()]
+        sizes, strides = collapsed(shape, found)
+        aligned = not any([x.data.ptr & 15 for x in (*found, *(out or ()))])
+        layouts = tuple([pattern(s) for s in strides])
+        divisor = widest(sizes, strides) if len(sizes) > 1 else 1
+        kinds = tuple([x.dtype == BOOL if type(x) is cp.ndarray else None for x in arrays])
+        static = tuple([(k, None) if isinstance(v, float) else (k, v, type(v)) for k, v in params.items()])
+        key = (real, kinds, layouts, len(sizes), divisor, aligned, size >= WIDE, static, tuple(places))
+        try:
+            plan: Any = self.plans.get(key, MISSING)
+        except TypeError:  # a parameter that cannot be part of a key
+            return self.fallback(*arrays, **params)
+        if plan is MISSING:
+            plan = self.make(key, arrays, params, places, out)
+        if plan is None:
+            return self.fallback(*arrays, **params)
+        plain = layouts == (("1",),) * len(arrays) and not params and out is None and not any(kinds)
+        if plain and aligned and len(plan.kinds) == 1:
+            self.alike[found[0].dtype] = plan
+        return self.run(plan, arrays, found, params, out, shape, sizes, strides)
+
+    def make(
+        self, key: Any, arrays: Sequence[Any], params: Mapping[str, Any], places: list[int | None], out: Any
+    ) -> Plan | None:
+        """Generate the kernel for a key; None, remembered, where there is none."""
+        with _lock:
+            if key not in self.plans:
+                if len(self.plans) >= MOST_PLANS:
+                    return None
+                try:
+                    self.plans[key] = self.build(key, arrays, params, places, out)
+                except expr.NotPointwiseError:
+                    self.plans[key] = None
+            return self.plans[key]
+
+    def build(self, key: Any, arrays: Sequence[Any], params: Mapping[str, Any], places: Any, out: Any) -> Plan | None:
+        """The kernel for operands of that kind. Raises NotPointwiseError where it cannot be written."""
+        real, masks, layouts, rank, divisor, aligned, wide, _, _ = key
+        names = [f"x{i}" for i in range(len(arrays))]
+        outputs = expr.trace(self.function, names, params, self.bodies, OPERATIONS)
+        if out is None and any(e.op in ("input", "param", "constant") for e in outputs):
+            return None  # what is there already is not to be copied
+        if out is not None and len(out) != len(outputs):
+            return None
+        if any(not self.is_whole(e, names, arrays) for e in outputs):
+            return None
+        sizes = [f"n{d}" for d in range(rank)]
+        overs = [f"o{d}" for d in range(rank - 2)]
+        values: list[Any] = []
+        slots: dict[str, int] = {}
+        strides: list[str] = []
+        laid = iter(layouts)
+        scalars = []
+        for i, (name, mask) in enumerate(zip(names, masks)):
+            if mask is None:
+                scalars.append(name)
+                values.append(Number(name, -1))
+                continue
+            slots[name] = i
+            access = access_of(next(laid), i, rank, strides)
+            values.append(Load(name, Operand(i, "bool" if mask else real, access)))
+        given = [name for name, value in params.items() if isinstance(value, float)]
+        scalars += [f"given_{name}" for name in given]
+        values += [Number(f"given_{name}", -1) for name in given]
+        whole = LINE if rank < 2 else Access(((1, 0, sizes[-1]),), 1)
+        stores = []
+        kinds = []
+        for i, e in enumerate(outputs):
+            values.append(Compute(f"y{i}", as_inputs(e)))
+            place = places[i] if places else None
+            slot = len(arrays) + i if place is None else place
+            kind = kind_of(values, f"y{i}")
+            kinds.append(kind)
+            stores.append(Store(f"y{i}", Operand(slot, "bool" if kind else real, whole)))
+        if out is not None and any(kinds):
+            return None
+        columns: Any = 1 if rank < 2 else sizes[-1]
+        loop = Loop(real, columns, values, stores)
+        names_given = (*(sizes if rank > 1 else ()), *overs, *strides)
+        about = Given(1, names_given, tuple(scalars), 1, divisor, aligned, wide)
+        return Plan(source_of(loop, about, self.name), kinds)
+
+    def is_whole(self, e: expr.Expr, names: list[str], arrays: Sequence[Any]) -> bool:
+        """Whether an output is as large as all operands together: not all of them need be in it."""
+        used = {x.args[0] for x in expr.walk([e]) if x.op == "input"}
+        found = [x.shape for name, x in zip(names, arrays) if type(x) is cp.ndarray and name in used]
+        whole = np.broadcast_shapes(*[x.shape for x in arrays if type(x) is cp.ndarray])
+        return bool(found) and np.broadcast_shapes(*found) == whole
+
+    def run(
+        self,
+        plan: Plan,
+        arrays: Sequence[Any],
+        found: list[Any],
+        params: Mapping[str, Any],
+        out: Sequence[Any] | None,
+        shape: tuple[int, ...],
+        sizes: list[int],
+        strides: list[list[int]],
+    ) -> Any:
+        """The outputs, in new arrays or in those offered."""
+        if out is None:
+            results = [cp.empty(shape, BOOL if mask else real_of(found)) for mask in plan.kinds]
+        else:
+            results = list(out)
+        source = plan.source
+        table = [*arrays, *results]
+        args: list[Any] = [table[slot] for slot in source.slots]
+        rank = len(sizes)
+        size = math.prod(sizes)
+        rows = size // sizes[-1] if rank > 1 else size
+        args.append(rows)
+        if rank > 1:
+            args += sizes
+            args += [math.prod(sizes[d + 1 : -1]) for d in range(rank - 2)]
+        args += [s for own in strides for d, s in enumerate(own) if pattern(own)[d] == "s"]
+        args += [float(x) for x in arrays if type(x) is not cp.ndarray]
+        args += [v for v in params.values() if isinstance(v, float)]
+        blocks = -(-size // (source.block * source.width)) if rank > 1 else source.grid(rows, 0)
+        driver.launch(plan.kernel, min(blocks, 1 << 20), source.block, args)
+        return results[0] if len(results) == 1 else tuple(results)
+
+
+def real_of(found: list[Any]) -> Any:
+    """The floating-point dtype among arrays."""
+    return next(x.dtype for x in found if x.dtype != BOOL)
+
+
+def is_number(x: Any) -> bool:
+    """Whether an operand is a Python number that a kernel can be given."""
+    return type(x) is float or type(x) is int
+
+
+def fits(out: Sequence[Any], found: list[Any], shape: tuple[int, ...], real: str) -> bool:
+    """Whether results can be written to the arrays offered."""
+    for target in out:
+        if type(target) is not cp.ndarray or target.shape != shape or target.dtype.name != real:
+            return False
+        if not target._c_contiguous:
+            return False
+        if any(x is not target and overlap(x, target) for x in (*found, *out)):
+            return False
+        if any(x is target and x.shape != shape for x in found):
+            return False
+    return len({id(target) for target in out}) == len(out)
+
+
+def overlap(a: Any, b: Any) -> bool:
+    """Whether two arrays may share memory."""
+    return bool(cp.may_share_memory(a, b))
+
+
+def collapsed(shape: tuple[int, ...], arrays: list[Any]) -> tuple[list[int], list[list[int]]]:
+    """The axes that are left when those are merged that all arrays go through alike, and the strides of each array.
+
+    Strides are of elements, and 0 along what an array is stretched over.
+    """
+    strides = []
+    for x in arrays:
+        own = [0 if n == 1 else s // x.itemsize for n, s in zip(x.shape, x.strides)]
+        strides.append([0] * (len(shape) - len(own)) + own)
+    sizes: list[int] = []
+    kept: list[list[int]] = [[] for _ in arrays]
+    for d, n in enumerate(shape):
+        if n == 1:
+            continue
+        if sizes and all(k[-1] == s[d] * n for k, s in zip(kept, strides)):
+            sizes[-1] *= n
+            for k, s in zip(kept, strides):
+                k[-1] = s[d]
+        else:
+            sizes.append(n)
+            for k, s in zip(kept, strides):
+                k.append(s[d])
+    return (sizes, kept) if sizes else ([1], [[0] for _ in arrays])
+
+
+def pattern(strides: list[int]) -> tuple[str, ...]:
+    """What a kernel is made for: along each axis "" (stretched), "1" (the last, in order) or "s" (by a stride)."""
+    last = len(strides) - 1
+    return tuple(["" if s == 0 else "1" if s == 1 and d == last else "s" for d, s in enumerate(strides)])
+
+
+def access_of(layout: tuple[str, ...], i: int, rank: int, strides: list[str]) -> Access:
+    """Where the elements of operand i are; names of its strides are added to `strides`."""
+    terms: list[tuple[Any, Any, Any]] = []
+    column: Any = 0
+    for d, kind in enumerate(layout):
+        if not kind:
+            continue
+        step: Any = 1
+        if kind == "s":
+            step = f"s{i}_{d}"
+            strides.append(step)
+        if rank > 1 and d == rank - 1:
+            column = step
+        else:
+            over: Any = 1 if d >= rank - 2 else f"o{d}"
+            terms.append((over, 0 if d == 0 else f"n{d}", step))
+    return Access(tuple(terms), column)
+
+
+def widest(sizes: list[int], strides: list[list[int]]) -> int:
+    """What divides the columns, and all steps from row to row of arrays that are read in order, up to 16."""
+    found = math.gcd(sizes[-1], 16)
+    for own in strides:
+        if own[-1] == 1:
+            for s in own[:-1]:
+                found = math.gcd(found, s)
+    return found
+
+
+def as_inputs(e: expr.Expr) -> expr.Expr:
+    """An expression whose parameters are inputs called given_NAME."""
+    done: dict[int, expr.Expr] = {}
+    for x in expr.walk([e]):
+        if x.op == "param":
+            done[id(x)] = expr.Expr("input", f"given_{x.args[0]}")
+        elif x.op in ("input", "constant"):
+            done[id(x)] = x
+        else:
+            done[id(x)] = expr.Expr(x.op, *[done[id(y)] for y in x.args])
+    return done[id(e)]
+
+
+def kind_of(values: list[Any], name: str) -> bool:
+    """Whether a value is a truth value."""
+    from ..kinds import kind_of as kind_of_expression
+    from ..loops import MASK, SCALAR
+    from .dialect import KINDS
+
+    kinds: dict[str, str] = {}
+    for v in values:
+        if isinstance(v, Load):
+            kinds[v.name] = KINDS[v.operand.dtype]
+        else:
+            kinds[v.name] = SCALAR if isinstance(v, Number) else kind_of_expression(v.expr, kinds)
+    return kinds[name] == MASK
+
+
+_lock = threading.RLock()
+
+
+def pointwise(
+    name: str,
+    function: Callable[..., Any],
+    arity: int | None,
+    fallback: Callable[..., Any],
+    bodies: Mapping[str, Callable[..., Any]] | None = None,
+) -> Callable[..., Any]:
+    """A kernel made of `function(k, *inputs, **params)`, or `fallback` where none can be made for the operands.
+
+    The result takes `(*arrays, **params)`. With arity None it takes any number of arrays and `out`, a sequence of
+    arrays of the output's shape that offers memory which the outputs may be written to, be it that of inputs; what is
+    returned counts, not what stands there. One output comes bare, several as a tuple.
+    """
+    fused = Fused(name, function, fallback, bodies)
+    if arity is None:
+
+        def wrapper(*arrays: Any, out: Sequence[Any] | None = None, **params: Any) -> Any:
+            return fused(arrays, params, out)
+
+    else:
+
+        def wrapper(*arrays: Any, **params: Any) -> Any:  # type: ignore[misc]
+            return fused(arrays, params)
+
+    wrapper.__name__ = wrapper.__qualname__ = name
+    wrapper.fused = fused  # type: ignore[attr-defined]
+    return wrapper

@@ -1,0 +1,420 @@
+"""A loop with sums as a CUDA C kernel: a team of threads takes a row.
+
+What a row's elements need in several passes stays in registers where there are enough, and is read again where there
+are not. Sums over rows are kept by each thread, then by each block, and added up by the block that ends last.
+
+May import loop_source, flat_source, dialect and loops.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..loops import ELEMENT, ONCE, ROW, Load, Loop, Reduce
+from .dialect import BYTES, COMPUTED
+from .flat_source import stored_type
+from .loop_source import (
+    BLOCK,
+    MOST_RESIDENT,
+    Given,
+    Scope,
+    Source,
+    Writer,
+    indented,
+    inputs_of,
+    is_heavy,
+    is_vector,
+    vector_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+HOW = {"sum": "Sum", "max": "Max", "min": "Min"}
+SHARED = 40 << 10  # bytes of a block for the sums of its columns
+OWN = 16  # elements that a thread of a team should have, at most, before the team grows
+
+
+class Rows(Writer):
+    """A loop nest over rows, each of which is summed or adds to sums."""
+
+    def __init__(self, loop: Loop, given: Given) -> None:
+        super().__init__(loop, given)
+        operands = [v.operand for v in loop.values if isinstance(v, Load)] + [s.operand for s in loop.stores]
+        columned = [BYTES[o.dtype] for o in operands if o.access.level == ELEMENT]
+        self.width = 1
+        if given.aligned and columned:
+            self.width = vector_of(max(columned), loop.columns, given.divisor)
+        self.by_columns = [t for t in loop.totals if t.by_columns]
+        self.most = max(given.most, 1)
+        self.choose_team(self.most, given.rows)
+        self.place_resident()
+
+    # -- how threads share the work -----------------------------------------------------------------------------
+
+    def choose_team(self, most: int, rows: int) -> None:
+        """How many threads take a row, and how many elements each has."""
+        accesses = -(-most // self.width)
+        if most == 1:
+            self.team = 1
+        elif accesses <= 32 * max(1, OWN // self.width // 2) and not (rows < 64 and accesses > 64):
+            self.team = min(32, power_of_two(accesses))
+        else:
+            self.team = min(1024, max(64, power_of_two(-(-accesses // max(1, OWN // self.width // 2)))))
+        self.block = self.team if self.team > 32 else BLOCK if rows * self.team >= BLOCK * 64 else 128
+        item = len(self.by_columns) * most * (8 if self.ctype == "double" else 4)
+        self.shared = item * self.block // self.team <= SHARED
+        if not self.shared:
+            self.team = self.block = max(32, self.team)
+            self.shared = item <= SHARED
+        self.teams = self.block // self.team
+        self.own = -(-accesses // self.team)  # accesses of a thread for each row
+
+    def place_resident(self) -> None:
+        """Which values each thread keeps for all of its elements of a row: what is read, and what is costly."""
+        needed = self.needed_later()
+        elements = [v for v in self.loop.values if self.levels[v.name] == ELEMENT]
+        kept = [v.name for v in elements if isinstance(v, Load) or (v.name in needed and is_heavy(v))]
+        words = sum(2 if self.type_of(n) in ("double", "i64") else 1 for n in kept)
+        self.is_resident = words * self.own * self.width <= MOST_RESIDENT
+        self.kept = {name: f"k{i}" for i, name in enumerate(kept)} if self.is_resident else {}
+
+    def roots(self, when: int) -> list[str]:
+        """The values of elements that a pass has to compute for themselves: to be stored or summed."""
+        found = [s.name for s in self.loop.stores if s.operand.access.level == ELEMENT]
+        found += [t.name for t in self.loop.totals if t.by_columns or self.levels[t.name] == ELEMENT]
+        found += [v.source for v in self.loop.values if isinstance(v, Reduce)]
+        return [name for name in dict.fromkeys(found) if self.passes[name] == when]
+
+    def needed_later(self) -> set[str]:
+        """Values of elements that a later pass reads again."""
+        found: set[str] = set()
+
+        def need(name: str, when: int) -> None:
+            v = self.values[name]
+            if self.levels[name] != ELEMENT or isinstance(v, Reduce):
+                return
+            if self.passes[name] < when:
+                found.add(name)
+            if not isinstance(v, Load):
+                for n in inputs_of(v):
+                    need(n, when)
+
+        for when in range(1 + max(self.passes.values(), default=0)):
+            for name in self.roots(when):
+                need(name, when)
+        return found
+
+    # -- code ---------------------------------------------------------------------------------------------------
+
+    def source(self, name: str) -> Source:
+        """The kernel."""
+        once = self.once_scope()
+        self.accumulators: list[str] = []
+        for i, t in enumerate(self.loop.totals):
+            if not t.by_columns:
+                self.accumulators.append(f"double total{i} = 0.0;")
+        inner = self.row_body(once)
+        body = [
+            *self.accumulators,
+            *self.column_sums(),
+            f"const int lane = threadIdx.x % {self.team}, team = threadIdx.x / {self.team};",
+            f"for (idx first = (idx)blockIdx.x * {self.teams}; first < rows; "
+            f"first += (idx)gridDim.x * {self.teams}) {{",
+            "  const bool live = first + team < rows;",
+            "  const idx r = live ? first + team : rows - 1;",
+            *indented(inner),
+            "}",
+            *self.closing(),
+        ]
+        totals = tuple(
+            (t.accumulators, self.loop.columns if t.by_columns and isinstance(self.loop.columns, int) else 1)
+            for t in self.loop.totals
+        )
+        return self.finished(name, self.block, body, per_block=self.teams, totals=totals)
+
+    def row_body(self, once: Scope) -> list[str]:
+        """What a team does with a row."""
+        row, lines = Scope(once), []
+        if self.kept:
+            lines += self.declarations()
+        last = 1 + max(self.passes.values(), default=0)
+        if self.loop.columns == 1:
+            self.single(row, lines)
+        else:
+            for v in self.loop.values:  # rows' own values first, so that all reads are under way at once
+                if self.levels[v.name] == ROW and isinstance(v, Load):
+                    self.emit(v, row, lines, lines)
+            if self.is_resident:
+                lines += self.read_all(row, lines)
+            for when in range(last):
+                for v in self.loop.values:
+                    at_row = self.levels[v.name] == ROW and self.passes[v.name] == when
+                    if at_row and not isinstance(v, (Reduce, Load)):
+                        self.emit(v, row, lines, lines)
+                lines += self.write_pass(when, row)
+        for s in self.loop.stores:
+            if s.operand.access.level == ELEMENT:
+                continue
+            value = self.as_stored(s.name, row.find(s.name), s.operand.dtype)
+            alone = "live && lane == 0" if s.operand.access.level == ROW else "live && lane == 0 && r == 0"
+            lines.append(f"if ({alone}) put({self.element(s.operand, row, lines)}, {value});")
+        for i, t in enumerate(self.loop.totals):
+            if not t.by_columns and self.levels[t.name] != ELEMENT:
+                value = f"(double){self.as_real(t.name, row.find(t.name))}"
+                times = f" * {t.columns}" if t.columns > 1 else ""
+                lines.append(f"if (live && lane == 0) total{i} += {value}{times};")
+        return lines
+
+    def single(self, row: Scope, lines: list[str]) -> None:
+        """The values of a row of one element."""
+        if any(v for v in self.loop.values if not isinstance(v, Reduce)):
+            lines.append("[[maybe_unused]] const idx j = 0;")
+        for v in self.loop.values:
+            if isinstance(v, Reduce):
+                row.names[v.name] = self.as_real(v.source, row.find(v.source))
+            elif self.levels[v.name] != ONCE:
+                self.emit(v, row, lines, lines)
+        for t in self.by_columns:
+            lines.append(f"if (live) {self.column_place(t)} += {self.as_real(t.name, row.find(t.name))};")
+
+    def declarations(self) -> list[str]:
+        """The registers of what stays."""
+        length = self.own * self.width
+        return [f"{self.type_of(name)} {array}[{length}];" for name, array in self.kept.items()]
+
+    def columns_loop(self, inner: list[str]) -> list[str]:
+        """Code for each access of a thread, `j0` being its first column."""
+        columns = f"(idx){self.loop.columns}"
+        step = self.team * self.width
+        if self.is_resident:
+            return [
+                "#pragma unroll",
+                f"for (int k = 0; k < {self.own}; ++k) {{",
+                f"  const idx j0 = (idx)(k * {self.team} + lane) * {self.width};",
+                f"  if (j0 < {columns}) {{",
+                *indented(inner, 2),
+                "  }",
+                "}",
+            ]
+        return [
+            f"for (idx j0 = (idx)lane * {self.width}; j0 < {columns}; j0 += {step}) {{",
+            *indented(inner),
+            "}",
+        ]
+
+    def each(self, inner: list[str]) -> list[str]:
+        """Code for each element of an access."""
+        if self.width == 1:
+            return ["[[maybe_unused]] const idx j = j0;", *inner]
+        inner = ["[[maybe_unused]] const idx j = j0 + u;", *inner]
+        return ["#pragma unroll", f"for (int u = 0; u < {self.width}; ++u) {{", *indented(inner), "}"]
+
+    def at(self, array: str) -> str:
+        """An element of what stays."""
+        index = f"k * {self.width}" + (" + u" if self.width > 1 else "")
+        return f"{array}[{index}]" if self.own * self.width > 1 else f"{array}[0]"
+
+    def read_all(self, row: Scope, row_lines: list[str]) -> list[str]:
+        """Read all that stays, before anything is computed."""
+        inner: list[str] = []
+        single: list[str] = []
+        for v in self.loop.values:
+            if v.name not in self.kept or not isinstance(v, Load):
+                continue
+            array = self.kept[v.name]
+            if is_vector(v.operand, self.width, False):
+                start = self.row_part(v.operand.access, row, row_lines)
+                pointer = self.pointer(v.operand.slot, v.operand.dtype)
+                inner.append(f"load<{self.width}>({pointer} + {start} + j0, {array} + k * {self.width});")
+            else:
+                single.append(f"{self.at(array)} = get({self.element(v.operand, row, row_lines)});")
+        if single:
+            inner += self.each(single)
+        return self.columns_loop(inner) if inner else []
+
+    def write_pass(self, when: int, row: Scope) -> list[str]:
+        """One pass over the columns: what is known by now is stored and summed."""
+        roots = self.roots(when)
+        keep_now = [
+            n
+            for n in self.kept
+            if not isinstance(self.values[n], Load) and self.passes[n] == when and n in self.needed_later()
+        ]
+        reduces = [v for v in self.loop.values if isinstance(v, Reduce) and self.passes[v.source] == when]
+        if not roots and not keep_now:
+            return self.reduce_rows(reduces, row)
+        scope, inner, vectors, after, row_lines = Scope(row), [], [], [], []  # type: ignore[var-annotated]
+        before: list[str] = []
+
+        def compute(name: str) -> None:
+            if name in scope.names or name in row.names or self.levels[name] != ELEMENT:
+                return
+            v = self.values[name]
+            if name in self.kept and (isinstance(v, Load) or self.passes[name] < when):
+                scope.names[name] = self.at(self.kept[name])
+                return
+            if isinstance(v, Load):
+                if is_vector(v.operand, self.width, False):
+                    array = f"x{self.fresh()}"
+                    start = self.row_part(v.operand.access, row, row_lines)
+                    vectors.append(f"{self.type_of(name)} {array}[{self.width}];")
+                    pointer = self.pointer(v.operand.slot, v.operand.dtype)
+                    vectors.append(f"load<{self.width}>({pointer} + {start} + j0, {array});")
+                    scope.names[name] = f"{array}[u]"
+                else:
+                    self.emit(v, scope, inner, row_lines, row)
+                return
+            for n in inputs_of(v):
+                compute(n)
+            self.emit(v, scope, inner, row_lines)
+            if name in keep_now:
+                inner.append(f"{self.at(self.kept[name])} = {scope.names[name]};")
+
+        for name in (*roots, *keep_now):
+            compute(name)
+        for v in reduces:
+            if self.levels[v.source] == ELEMENT:
+                start = {"sum": "0", "max": f"-INF{self.bits}", "min": f"INF{self.bits}"}[v.kind]
+                before.append(f"{self.ctype} a_{v.name} = {start};")
+                value = self.as_real(v.source, scope.find(v.source))
+                inner.append(f"a_{v.name} = {HOW[v.kind]}::of(a_{v.name}, {value});")
+        for i, t in enumerate(self.loop.totals):
+            if t.name not in roots:
+                continue
+            value = self.as_real(t.name, scope.find(t.name))
+            if t.by_columns:
+                inner.append(f"if (live) {self.column_place(t)} += {value};")
+            elif self.levels[t.name] == ELEMENT:
+                before.append(f"{self.ctype} b{i} = 0;")
+                inner.append(f"b{i} += {value};")
+        for s in self.loop.stores:
+            if s.operand.access.level == ELEMENT and self.passes[s.name] == when:
+                self.store(s, scope, row, inner, vectors, after, row_lines)
+        lines = [*row_lines, *before, *self.columns_loop([*vectors, *self.each(inner), *after])]
+        lines += [
+            f"if (live) total{i} += (double)b{i};"
+            for i, t in enumerate(self.loop.totals)
+            if t.name in roots and not t.by_columns and self.levels[t.name] == ELEMENT
+        ]
+        return lines + self.reduce_rows(reduces, row)
+
+    def store(
+        self,
+        s: Any,
+        scope: Scope,
+        row: Scope,
+        inner: list[str],
+        vectors: list[str],
+        after: list[str],
+        row_lines: list[str],
+    ) -> None:
+        """Write a value of elements."""
+        value = self.as_stored(s.name, scope.find(s.name), s.operand.dtype)
+        if is_vector(s.operand, self.width, False):
+            array = f"y{self.fresh()}"
+            start = self.row_part(s.operand.access, row, row_lines)
+            vectors.append(f"{stored_type(s.operand.dtype)} {array}[{self.width}];")
+            inner.append(f"{array}[u] = {value};")
+            pointer = self.pointer(s.operand.slot, s.operand.dtype)
+            after.append(f"if (live) store<{self.width}>({pointer} + {start} + j0, {array});")
+        else:
+            inner.append(f"if (live) put({self.element(s.operand, row, row_lines)}, {value});")
+
+    @property
+    def bits(self) -> int:
+        return 64 if self.ctype == "double" else 32
+
+    def reduce_rows(self, reduces: Sequence[Reduce], row: Scope) -> list[str]:
+        """Bring together what the threads of a team have summed."""
+        lines: list[str] = []
+        for v in reduces:
+            name = self.fresh()
+            if self.levels[v.source] == ELEMENT:
+                nothing = {"sum": "0", "max": f"-INF{self.bits}", "min": f"INF{self.bits}"}[v.kind]
+                call = f"reduce<{HOW[v.kind]}, {self.team}>(a_{v.name}, ({self.ctype}){nothing})"
+            else:  # the same for all columns
+                value = self.as_real(v.source, row.find(v.source))
+                call = f"{value} * ({self.ctype}){self.loop.columns}" if v.kind == "sum" else value
+            lines.append(f"const {self.ctype} {name} = {call};")
+            row.names[v.name] = name
+        return lines
+
+    # -- sums over rows -----------------------------------------------------------------------------------------
+
+    def column_sums(self) -> list[str]:
+        """Where threads sum their columns: in shared memory where there is room, else in the block's partial sums."""
+        lines = []
+        columns = self.loop.columns
+        for i, t in enumerate(self.by_columns):
+            if self.shared:
+                lines.append(f"__shared__ {self.ctype} columns{i}[{self.teams * self.most}];")
+                lines.append(f"for (int j = threadIdx.x; j < {self.teams * self.most}; j += {self.block}) ")
+                lines[-1] += f"columns{i}[j] = 0;"
+            else:
+                partial = self.partial(t)
+                lines.append(f"for (idx j = threadIdx.x; j < (idx){columns}; j += {self.block}) {partial}[j] = 0.0;")
+        return [*lines, "__syncthreads();"] if lines else []
+
+    def partial(self, t: Any) -> str:
+        """The block's own place among the accumulators: after the counter, a row of doubles for each block."""
+        pointer = self.pointer(t.accumulators, "double")
+        width = f"(i64){self.loop.columns}" if t.by_columns else "1"
+        return f"({pointer} + 1 + (i64)blockIdx.x * {width})"
+
+    def column_place(self, t: Any) -> str:
+        """Where a thread sums column j."""
+        i = self.by_columns.index(t)
+        if self.shared:
+            return f"columns{i}[team * {self.most} + j]"
+        return f"{self.partial(t)}[j]"
+
+    def closing(self) -> list[str]:
+        """Add up what all threads of all blocks have summed."""
+        if not self.loop.totals:
+            return []
+        lines: list[str] = []
+        for i, t in enumerate(self.loop.totals):
+            if t.by_columns:
+                continue
+            lines.append(f"total{i} = reduce<Sum, {self.block}>(total{i}, 0.0);")
+            lines.append(f"if (threadIdx.x == 0) *{self.partial(t)} = total{i};")
+        columns = self.loop.columns
+        if self.shared and self.by_columns:
+            lines.append("__syncthreads();")
+            lines.append(f"for (int j = threadIdx.x; j < (int){columns}; j += {self.block}) {{")
+            for i, t in enumerate(self.by_columns):
+                lines.append(f"  double c{i} = 0.0;")
+                part = f"columns{i}[m * {self.most} + j]"
+                lines.append(f"  for (int m = 0; m < {self.teams}; ++m) c{i} += (double){part};")
+                lines.append(f"  {self.partial(t)}[j] = c{i};")
+            lines.append("}")
+        counter = self.pointer(self.loop.totals[0].accumulators, "double")
+        lines.append(f"if (!is_last_block((unsigned int*){counter})) return;")
+        for i, t in enumerate(self.loop.totals):
+            pointer = self.pointer(t.accumulators, "double")
+            out = self.pointer(t.out.slot, t.out.dtype)
+            if t.by_columns:
+                width = f"(i64){columns}"
+                lines += [
+                    f"for (idx j = threadIdx.x; j < (idx){columns}; j += {self.block}) {{",
+                    "  double sum = 0.0;",
+                    "  #pragma unroll 8",
+                    f"  for (int b = 0; b < (int)gridDim.x; ++b) sum += __ldcg({pointer} + 1 + b * {width} + j);",
+                    f"  put({out}[j], ({COMPUTED[t.out.dtype]})sum);",
+                    "}",
+                ]
+            else:
+                lines += [
+                    f"double sum{i} = 0.0;",
+                    f"for (int b = threadIdx.x; b < (int)gridDim.x; b += {self.block}) "
+                    f"sum{i} += __ldcg({pointer} + 1 + b);",
+                    f"sum{i} = reduce<Sum, {self.block}>(sum{i}, 0.0);",
+                    f"if (threadIdx.x == 0) put({out}[0], ({COMPUTED[t.out.dtype]})sum{i});",
+                ]
+        return lines
+
+
+def power_of_two(n: int) -> int:
+    """The smallest power of two that is no smaller."""
+    return 1 << max(0, n - 1).bit_length()
