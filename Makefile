@@ -9,7 +9,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 TORCH  := torch==2.13.0
 
-.PHONY: help train test slow-test check bench docs lint format clean
+.PHONY: help train test slow-test check bench gpu-check docs lint format clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -19,6 +19,7 @@ help:
 	@echo "make slow-test  the tests that take minutes"
 	@echo "make check      check every op's values and gradients on this machine, on every backend"
 	@echo "make bench      benchmarks beside PyTorch and JAX"
+	@echo "make gpu-check  tests and benchmarks on this machine's GPU, by PYTHON as it is: nothing is installed"
 	@echo "make docs       bring docs/ up to date, and build its pages in build/site"
 	@echo "make lint       ruff and mypy;  make format  lets ruff rewrite"
 	@echo "make clean      remove .venv, caches and build results"
@@ -38,6 +39,10 @@ slow-test: $(VENV)/.torch $(VENV)/.test
 bench: $(VENV)/.torch $(VENV)/.bench
 	$(BIN)/python -m bench $(ARGS)
 	$(BIN)/python -m bench readme
+
+# Runs where nothing can be installed, so it takes the Python that there is, with CuPy and what else it has.
+gpu-check:
+	$(PYTHON) -m bench.gpu_check $(ARGS)
 
 docs: $(VENV)/.docs
 	$(BIN)/python docs/make_jit.py

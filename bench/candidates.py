@@ -249,7 +249,7 @@ def torch_update(work: Kernel, options: dict[str, Any]) -> Runner:
     return calls(optimizer.step, lambda: p.detach().abs().mean().item())
 
 
-def jax_training(work: Training, scan: bool) -> Runner:
+def jax_training(work: Training, scan: bool, unroll: int = 1) -> Runner:
     """JAX: a jitted step with donated state that cuts its batch out itself, or a scan over all batches."""
     try:
         import jax
@@ -292,7 +292,7 @@ def jax_training(work: Training, scan: bool) -> Runner:
 
     def whole(state: Any, X: Any, Y: Any) -> Any:
         cut = lambda a: a.reshape(work.unit, work.batch, *a.shape[1:])
-        return lax.scan(lambda s, batch: update(s, *batch), state, (cut(X), cut(Y)))
+        return lax.scan(lambda s, batch: update(s, *batch), state, (cut(X), cut(Y)), unroll=unroll)
 
     compiled = jax.jit(whole if scan else one, donate_argnums=0)
     last: Any = None

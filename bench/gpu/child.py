@@ -1,0 +1,29 @@
+"""One part's process: `python -m bench.gpu.child NAME RESULT LIMIT SETTINGS`, where the settings are JSON."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+from .parts import PARTS, Settings
+from .report import Report
+
+
+def main() -> None:
+    """Run the part. What it raises goes to standard error, and the status says so."""
+    name, path, limit, settings = sys.argv[1:]
+    part = next(part for part in PARTS if part.name == name)
+    report = Report(Path(path), float(limit))
+    report.save()
+    try:
+        getattr(importlib.import_module(f"bench.gpu.{part.module}"), part.function)(
+            report, Settings(**json.loads(settings))
+        )
+    finally:
+        report.save()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""Which parts the check has, in order of importance, how long each may take, and how it is to run."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """One part: `function` of `bench.gpu.<module>` gets the report and the settings, and may take `seconds`."""
+
+    name: str
+    module: str
+    function: str
+    seconds: float
+    title: str
+
+
+PARTS = (
+    Part("smoke", "smoke", "run", 40, "an op of each kind, a jitted step, gradients as on the CPU"),
+    Part("cases", "suite", "cases", 60, "the case table, eager, first and second order"),
+    Part("jit-cases", "suite", "jit_cases", 60, "the case table, jitted"),
+    Part("training", "suite", "training", 35, "the tests of training, layers and optimizers"),
+    Part("steps", "steps", "run", 80, "MLP 784-128-10: a training step beside PyTorch and JAX"),
+    Part("overhead", "overhead", "run", 15, "chain of 40 small ops, forward and backward, eager"),
+    Part("bandwidth", "bandwidth", "run", 45, "kernels over 1e8 numbers, beside a copy"),
+    Part("matmul", "matmul", "run", 25, "matrix products of 8192 beside PyTorch"),
+    Part("mnist", "mnist", "run", 30, "MNIST, mlp, to 97.5 % test accuracy"),
+    Part("sanitizer", "sanitizer", "run", 40, "memcheck and racecheck of a small script"),
+    Part("errors", "faults", "run", 25, "errors that only a real device can raise"),
+    Part("seeds", "seeds", "run", 15, "the same seed on every backend"),
+)
+TOTAL = sum(part.seconds for part in PARTS)  # under 8 minutes
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How the parts run. `emulate`: on the tests' emulator; `device`: "cpu" is for debugging this script."""
+
+    device: str = "cuda"
+    emulate: bool = False
+    quick: bool = False
+    data: str = ""
+
+    @property
+    def tiny(self) -> bool:
+        """Whether sizes are small: only that everything runs is of interest."""
+        return self.emulate or self.device == "cpu"
+
+    @property
+    def peers(self) -> bool:
+        """Whether PyTorch and JAX are measured beside."""
+        return not self.emulate
+
+    @property
+    def rounds(self) -> int:
+        """Turns of each candidate."""
+        return 2 if self.tiny else 5 if self.quick else 9
+
+    @property
+    def target(self) -> float:
+        """Seconds of one candidate's turn."""
+        return 0.002 if self.tiny else 0.05
+
+    def text(self) -> str:
+        """For the command line of a part's process."""
+        return json.dumps(dataclasses.asdict(self))
+
+    def prepare(self) -> None:
+        """Make "cuda" (or what is asked for) the default device of this process."""
+        if self.emulate:
+            from tests.cuda import emulate
+
+            emulate.install()
+        import gradengine as ge
+
+        if self.device != "cpu":
+            ge.set_default_device(self.device)
+
+    def synchronize(self) -> None:
+        """Wait for the device."""
+        if self.device != "cpu":
+            import gradengine as ge
+
+            ge.cuda.synchronize()
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The environment of every process of the check."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST_", "NVIDIA_TF32_"))}
+    paths = [str(ROOT), str(ROOT / "kernels"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    found = {
+        **kept,
+        "PYTHONPATH": os.pathsep.join(paths),
+        "PYTHONFAULTHANDLER": "1",
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # the memory is shared with the others in the process
+        "TF_CPP_MIN_LOG_LEVEL": "2",
+        "TORCHINDUCTOR_COMPILE_THREADS": "4",
+        "MPLBACKEND": "Agg",
+    }
+    if settings.tiny:
+        found["JAX_PLATFORMS"] = "cpu"
+    if settings.data:
+        found["GRADENGINE_DATA"] = settings.data
+    return found

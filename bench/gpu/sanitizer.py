@@ -1,0 +1,64 @@
+"""compute-sanitizer over a small script: reads and writes out of bounds (memcheck), races (racecheck)."""
+
+from __future__ import annotations
+
+import shutil
+import site
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from . import sanitized
+
+if TYPE_CHECKING:
+    from .parts import Settings
+    from .report import Report
+
+TOOLS = ("memcheck", "racecheck")
+FOUND = 86  # the exit status that says that the tool has found something
+REFUSED = ("Device not supported", "not supported on this", "Unable to find")  # what it says where it cannot work
+FOLDERS = ("/usr/local/cuda*/bin", "/usr/local/cuda*/compute-sanitizer", "/opt/nvidia/*", "/opt/nvidia/*/*")
+
+
+def run(report: Report, settings: Settings) -> None:
+    """The script by itself, then under each tool."""
+    if not report.check("the script by itself", lambda: sanitized.main(settings)) or settings.tiny:
+        return
+    program = find()
+    if program is None:
+        report.fact("left out", "there is no compute-sanitizer here")
+        return
+    for tool in TOOLS:
+        report.check(tool, lambda tool=tool: under(report, program, tool, settings))
+
+
+def find() -> str | None:
+    """Where compute-sanitizer is."""
+    name = "compute-sanitizer"
+    if found := shutil.which(name):
+        return found
+    packages = [Path(folder) / "nvidia" for folder in site.getsitepackages()]
+    places = [*(Path("/").glob(pattern[1:]) for pattern in FOLDERS), *(p.glob("*/bin") for p in packages)]
+    return next((str(folder / name) for place in places for folder in place if (folder / name).is_file()), None)
+
+
+def under(report: Report, program: str, tool: str, settings: Settings) -> str:
+    """What the tool says. Raises when it has found something, or did not end well."""
+    # The libraries' own kernels are theirs to check, and take most of the time.
+    ours = [program, "--tool", tool, "--error-exitcode", str(FOUND), "--print-limit", "20"]
+    command = [*ours, sys.executable, "-m", "bench.gpu.sanitized", settings.text()]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=max(5.0, report.left() - 3))
+    except subprocess.TimeoutExpired as error:
+        raise TimeoutError(f"not done after {error.timeout:.0f} s") from None
+    said = done.stdout + done.stderr
+    print(said)
+    if any(text in said for text in REFUSED):
+        report.note(f"{tool} cannot work here: {next(text for text in REFUSED if text in said)}")
+        return "not possible here"
+    summary = [line.strip("= ") for line in said.splitlines() if "SUMMARY" in line]
+    if done.returncode or not summary:
+        first = [line.strip("= ") for line in said.splitlines() if "=====" in line and line.strip("= \n")][:6]
+        raise RuntimeError(f"status {done.returncode}: {'; '.join(summary + first)}"[:600])
+    return summary[-1]
