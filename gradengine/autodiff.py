@@ -14,7 +14,7 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 
 from .dispatch import set_grad_enabled
-from .errors import ArgumentError, DTypeError, GraphError, ShapeError
+from .errors import ArgumentError, DeviceError, DTypeError, GraphError, ShapeError
 from .tensor import LEAF, RETAIN, Tensor, constant, describe, wrap
 
 if TYPE_CHECKING:
@@ -209,22 +209,29 @@ def walk(
                 heappush(ready, (root.order, root))
     kept: dict[Tensor, Any] = {}
     wanted = {id(x) for x in targets or ()}
-    with backend.quiet():
-        if create_graph:
-            with set_grad_enabled(True):
-                walk_tensors(ready, cotangents, kept, wanted, needed)
-        else:
-            try:
+    if create_graph:
+        with backend.quiet(), set_grad_enabled(True):
+            walk_tensors(ready, cotangents, kept, wanted, needed)
+    while ready:
+        if ready[0][1].device != backend.device:  # the graph comes from another device
+            backend = ready[0][1].backend
+        try:
+            with backend.quiet():
                 walk_arrays(ready, cotangents, kept, wanted, needed, backend, keep)
-            except AttributeError as error:
-                if "'nbytes'" not in str(error):
-                    raise
-                raise DTypeError(
-                    "backward: a gradient rule returned something that is no array; return one, such as g * 0"
-                ) from None
+        except AttributeError as error:
+            if "'nbytes'" not in str(error):
+                raise
+            raise DTypeError(
+                "backward: a gradient rule returned something that is no array; return one, such as g * 0"
+            ) from None
+        except Exception as error:
+            typed = backend.typed("backward", error)
+            if typed is None:
+                raise
+            raise typed from error
     for leaf, g in cotangents.items():
         if g.shape != leaf.shape:
-            g = backend.reshape(g, shape=leaf.shape)
+            g = (backend if leaf.device == backend.device else leaf.backend).reshape(g, shape=leaf.shape)
         kept[leaf] = run_hooks(leaf, g) if leaf.hooks else g
     return kept
 
@@ -238,15 +245,19 @@ def walk_arrays(
     backend: Any,
     keep: bool,
 ) -> None:
-    """Run the rules on raw arrays, releasing each node behind the walk unless `keep`.
+    """Run the rules on raw arrays, releasing each node behind the walk unless `keep`; stop at another device's node.
 
     The case of two arrays and no metadata is written out: small graphs spend their time in this loop, and a loop
     over two operands costs as much as what it does. There `nbytes` stands for shape and dtype: a cotangent as large
     as its operand has at most leading axes of size 1 too many, which go where a shape matters.
     """
     small, fused = (0, backend.rules_in_halves) if backend.low else (backend.small, backend.rules)
+    plus = backend.plus
     while ready:
-        t = heappop(ready)[1]
+        t = ready[0][1]
+        if t.backend is not backend and t.backend.device != backend.device:
+            return
+        heappop(ready)
         g = cotangents.pop(t)
         op, inputs, saved, y = t.op, t.inputs, t.saved, t.array
         if inputs is None:
@@ -260,7 +271,7 @@ def walk_arrays(
                 if not d.nbytes == a.nbytes > 0:
                     d = fit(d, a, t)
                 if x in cotangents:
-                    cotangents[x] = cotangents[x] + d
+                    cotangents[x] = plus(cotangents[x], d)
                 else:
                     cotangents[x] = d
                     if x.op is not LEAF:
@@ -270,7 +281,7 @@ def walk_arrays(
                 if not d.nbytes == b.nbytes > 0:
                     d = fit(d, b, t)
                 if z in cotangents:
-                    cotangents[z] = cotangents[z] + d
+                    cotangents[z] = plus(cotangents[z], d)
                 else:
                     cotangents[z] = d
                     if z.op is not LEAF:
@@ -292,7 +303,8 @@ def walk_arrays(
                     continue
                 d = fit(rule(backend, g, y, *saved, **params), saved[i], t)  # type: ignore[misc, index]
                 if x in cotangents:
-                    cotangents[x] = cotangents[x] + d
+                    here = x.backend is backend or x.backend.device == backend.device
+                    cotangents[x] = (plus if here else x.backend.plus)(cotangents[x], d)
                 else:
                     cotangents[x] = d
                     if x.op is not LEAF:
@@ -400,7 +412,12 @@ def add_to_grad(leaf: Tensor, g: Any, create_graph: bool) -> None:
             f"backward: a leaf of shape {leaf.shape} has {describe(leaf.grad)} as its grad; "
             "set grad to None or to a Tensor of the leaf's shape"
         )
+    elif leaf.grad.backend is not leaf.backend and leaf.grad.device != leaf.device:
+        raise DeviceError(
+            f"backward: a leaf of shape {leaf.shape} is on {leaf.device!r}, its grad on {leaf.grad.device!r}; set "
+            f"grad to None or move it with .to({leaf.device!r})"
+        )
     elif create_graph:
         leaf.grad = leaf.grad + g
     else:
-        leaf.grad = constant(leaf.grad.array + g.array, leaf.backend)
+        leaf.grad = constant(leaf.backend.plus(leaf.grad.array, g.array), leaf.backend)

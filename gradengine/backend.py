@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import operator
 import os
 import sys
 from typing import TYPE_CHECKING, Any
@@ -168,6 +169,7 @@ class Backend:
     # -- arrays; a device backend overrides these ---------------------------------------------------------------
 
     arrays: Any = np  # whose functions make new arrays here
+    plus: Callable[[Any, Any], Any] = staticmethod(operator.add)  # how cotangents add up
 
     def asarray(self, value: Any, dtype: Any = None, copy: bool = False) -> Any:
         """`value` as an array of this device."""
@@ -367,7 +369,7 @@ def _load_gpu(ordinal: int, device: str) -> Backend:
 
 def loaded_gpus() -> list[Any]:
     """The backends of the GPUs that were used so far."""
-    return [backend for backend in _loaded.values() if backend.device != "cpu"]
+    return [backend for backend in _loaded.values() if hasattr(backend, "memory")]
 
 
 def home_of(value: Any) -> str | None:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 silent = 0  # how many threads have switched recording off: while none has, nobody need ask `mode`
 silence = threading.Lock()
+casting = 0  # in how many regions of `autocast` threads are: while in none, nobody need ask what to cast
+prepare: Callable[..., Any] = lambda op, args, params: args  # `amp` puts its own here
 SETTLED = frozenset({int, float, bool, str, type(None)})  # kinds of metadata that nobody can change afterwards
 
 
@@ -41,8 +43,11 @@ def common_backend(op: Op, tensors: tuple[Tensor, ...]) -> backends.Backend:
 
 def explain(op: Op, error: Exception, tensors: tuple[Tensor, ...], params: dict[str, Any]) -> Exception:
     """The typed error for a kernel's failure. Shape rules run here, after the fact: the good path pays nothing."""
-    if isinstance(error, (GradengineError, MemoryError, Warning)):
+    if isinstance(error, (GradengineError, Warning)):
         return error
+    devices_own = tensors[0].backend.typed(op.shown, error) if tensors else None
+    if devices_own is not None or isinstance(error, MemoryError):
+        return devices_own or error
     if isinstance(error, KeyError) and error.args and error.args[0] is op:
         device = common_backend(op, tensors)
         return GradengineError(
@@ -75,6 +80,8 @@ def unary(op: Op) -> Callable[..., Tensor]:
     def call(x: Any, /) -> Tensor:
         if type(x) is not Tensor and not isinstance(x, Tensor):
             x = wrap(x)
+        if casting:
+            (x,) = prepare(op, (x,), EMPTY)
         backend = x.backend
         array = x.array
         out = new(Tensor)
@@ -102,6 +109,8 @@ def binary(op: Op) -> Callable[..., Tensor]:
             b = wrap(b, a)
         if type(a) is not Tensor and not isinstance(a, Tensor):
             a = wrap(a, b)
+        if casting:
+            a, b = prepare(op, (a, b), EMPTY)
         backend = a.backend
         if b.backend is not backend:
             backend = common_backend(op, (a, b))
@@ -145,6 +154,8 @@ def nary(op: Op, count: int | None) -> Callable[..., Tensor]:
                 like = next((t for t in args if isinstance(t, Tensor)), None)
                 args = tuple([t if isinstance(t, Tensor) else wrap(t, like) for t in args])
                 break
+        if casting:
+            args = prepare(op, args, merged)
         backend = args[0].backend if args else backends.for_device(None)
         for x in args:
             if x.backend is not backend:

@@ -87,6 +87,10 @@ class GpuBackend(Backend):
         """`function` with this backend as its interpreter; a GPU gives no warnings."""
         return functools.wraps(function)(functools.partial(function, self))
 
+    def plus(self, a: Any, b: Any) -> Any:
+        """The sum of two cotangents, by this GPU's own kernel."""
+        return self.add(a, b)
+
     def quiet(self) -> contextlib.AbstractContextManager[Any]:
         """A context in which this GPU is the current one."""
         return self.memory.here()
@@ -147,6 +151,8 @@ class GpuBackend(Backend):
         """`function(*arguments)`, with an error of the device's as one that a user can act upon."""
         try:
             return function(*arguments)
+        except IndexError as error:  # found by a kernel that ran some time ago
+            raise IndexRangeError(str(error)) from None
         except Exception as error:
             typed = self.typed(what, error)
             if typed is None:
@@ -157,8 +163,6 @@ class GpuBackend(Backend):
         """The typed error for one of CUDA's that came while `what` ran; None for an error that is not the device's."""
         if isinstance(error, GradengineError):
             return error
-        if isinstance(error, IndexError):  # found by a kernel some time ago
-            return IndexRangeError(str(error))
         kind = diagnosis.kind(error)
         if kind == "memory":
             return OutOfMemoryError(f"{what}: {error}; {self.occupancy()}")

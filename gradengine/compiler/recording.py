@@ -5,6 +5,7 @@ May import complaints, graph, backend and tensor; it is handed the trace.
 
 from __future__ import annotations
 
+import operator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -102,6 +103,8 @@ class TracingBackend:
         self.table = Table(trace)
         self.rules: dict[Any, Any] = {}
         self.quiet, self.asarray, self.exportable = real.quiet, real.asarray, real.exportable
+        self.arrays, self.receive, self.typed = real.arrays, real.receive, real.typed
+        self.plus = operator.add
 
     def __getattr__(self, name: str) -> Any:
         op = backends.ALL_OPS.get(name)

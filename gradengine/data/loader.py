@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from ..backend import for_device
+from ..backend import for_device, home_of
 from ..dispatch import no_grad
 from ..errors import ArgumentError, CheckpointError, DataError, ShapeError
 from ..ops import random
@@ -69,7 +69,7 @@ class TensorDataset:
     def __len__(self) -> int:
         return self.tensors[0].shape[0]
 
-    def __getitem__(self, index: Index | Sequence[int]) -> tuple[Tensor, ...]:
+    def __getitem__(self, index: Index | Tensor | Sequence[int]) -> tuple[Tensor, ...]:
         with no_grad():
             return tuple([tensor[index] for tensor in self.tensors])
 
@@ -237,7 +237,11 @@ class _Epoch:
 
     def __init__(self, loader: DataLoader, start: Any, source: random.Generator, position: int = 0) -> None:
         self.loader, self.start, self.position = loader, start, position
-        self.order = np.asarray(random.randperm(len(loader.dataset), generator=source)) if loader.shuffle else None
+        self.order: Any = None
+        if loader.shuffle:  # drawn on the CPU, and once for all batches where the data is
+            order = random.randperm(len(loader.dataset), generator=source, device="cpu")
+            homes = {t.device for t in loader.dataset.tensors} if isinstance(loader.dataset, TensorDataset) else set()
+            self.order = order.numpy() if homes <= {"cpu"} or len(homes) > 1 else order.to(device=homes.pop())
 
     def __iter__(self) -> _Epoch:
         return self
@@ -288,10 +292,10 @@ def _stacked(samples: Sequence[tuple[Any, ...]]) -> list[Tensor]:
 
 
 def shared(array: Any) -> Tensor:
-    """A Tensor on the very memory of an array; only what is no array yet is copied."""
+    """A Tensor on the very memory of an array; only what is no array yet, or is on another device, is copied."""
     if isinstance(array, Tensor):
         return array
-    backend = for_device(None)
+    backend = for_device(home_of(array))
     return constant(to_array(array, None, backend), backend)
 
 

@@ -64,8 +64,8 @@ def save(state: Any, path: StrPath) -> None:
 def load(path: StrPath) -> Any:
     """Read what `save` has written, exactly as it was.
 
-    Tensors come back as Tensors on the CPU that need no gradient, arrays as arrays. A safetensors file of another
-    program gives a dict of Tensors by name; there is no checksum in it, so its content is not checked.
+    Tensors come back as Tensors on the default device that need no gradient, arrays as arrays. A safetensors file of
+    another program gives a dict of Tensors by name; there is no checksum in it, so its content is not checked.
 
     Raises
     ------

@@ -62,7 +62,7 @@ def flatten_state(state: object) -> tuple[dict[str, np.ndarray], Any]:
 def unflatten_state(arrays: Mapping[str, np.ndarray], tree: object) -> Any:
     """Put together again what `flatten_state` took apart.
 
-    A Tensor comes back as a Tensor on the CPU that needs no gradient, an array as an array.
+    A Tensor comes back as a Tensor on the default device that needs no gradient, an array as an array.
 
     Raises
     ------

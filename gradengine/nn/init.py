@@ -78,7 +78,8 @@ def trunc_normal_(
     """
     low, high = (math.erf((bound - mean) / (std * math.sqrt(2))) for bound in (a, b))
     # float64: near the ends, float32 would round the distribution function to 1 and its inverse to infinity.
-    u = random.rand(tensor.shape, dtype=np.float64, generator=generator, device=tensor.device)
+    # On the CPU, for the inverse is not the same to the last bit on every device.
+    u = random.rand(tensor.shape, dtype=np.float64, generator=generator, device="cpu")
     x = mean + std * math.sqrt(2) * (low + (high - low) * u).erfinv()
     return fill(tensor, x.clip(a, b))
 
@@ -153,7 +154,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None) -> Tenso
         return tensor
     rows, columns = tensor.shape[0], tensor.size // tensor.shape[0]
     tall = (max(rows, columns), min(rows, columns))
-    normal = random.randn(tall, dtype=np.float64, generator=generator).numpy()
+    normal = random.randn(tall, dtype=np.float64, generator=generator, device="cpu").numpy()
     q, r = np.linalg.qr(normal)
     q = q * np.sign(np.diag(r))  # without it, the QR's own choice of signs would not be uniform
     return fill(tensor, gain * (q if rows >= columns else q.T).reshape(tensor.shape))

@@ -436,7 +436,7 @@ class Module:
         return self.to("cpu")
 
     def cuda(self: M, device: int | None = None) -> M:
-        """Move to a CUDA device. Raises DeviceError where there is none."""
+        """Move to a GPU, the first one unless told its number. Raises DeviceError where there is none."""
         return self.to("cuda" if device is None else f"cuda:{device}")
 
     # -- printing -----------------------------------------------------------------------------------------------

@@ -37,7 +37,7 @@ def clip_grad_norm_(
     owners = with_grad(parameters)
     if not owners:
         return ops.zeros(())
-    norms = [norm_of(p.grad, order) for p in owners]
+    norms = [norm_of(p.grad, order).to(device=owners[0].grad.device) for p in owners]
     total = norm_of(ops.stack(norms), order) if len(norms) > 1 else norms[0]
     if error_if_nonfinite and not math.isfinite(total.item()):
         raise TrainingError(
@@ -46,7 +46,7 @@ def clip_grad_norm_(
         )
     scale = ops.minimum(max_norm / (total + 1e-6), 1.0)
     for p in owners:
-        p.grad = ops.astype(p.grad.detach() * scale, dtype=p.grad.dtype)
+        p.grad = ops.astype(p.grad.detach() * scale.to(device=p.grad.device), dtype=p.grad.dtype)
     return total
 
 

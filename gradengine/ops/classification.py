@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from .. import ops as k
 from ..errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
 from ..hostwork import outside
@@ -96,7 +94,7 @@ def label_shapes(name: str, shape: tuple[int, ...], labels: tuple[int, ...]) -> 
 def label_error(name: str, target: Tensor, classes: int, ignore_index: int) -> IndexRangeError:
     """The error for a label out of range, which says where it stands."""
     with outside():  # of a trace, in which there are no values to read
-        values = np.asarray(getattr(target.array, "value", target.array))
+        values = target.backend.to_numpy(getattr(target.array, "value", target.array))
     bad = (values != ignore_index) & ((values < 0) | (values >= classes))
     position = tuple(int(i[0]) for i in bad.nonzero()) if values.ndim else ()
     place = f"target[{', '.join(map(str, position))}]" if position else "the target"

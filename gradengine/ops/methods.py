@@ -10,8 +10,7 @@ from typing import Any
 
 from .. import backend as backends
 from .. import ops
-from ..errors import DeviceError
-from ..tensor import Tensor, check_dtype, constant, mode, to_array, wrap
+from ..tensor import Op, Tensor, check_dtype, constant, mode, order, to_array, wrap
 
 OPERATORS = {
     "add": "add",
@@ -278,13 +277,30 @@ def to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None) -> Tenso
     if device is not None and device != self.device:
         target = backends.for_device(device)
         if target.device != self.device:
-            if out.op is not None and mode.recording:
-                raise DeviceError(
-                    f"to: cannot move a Tensor that requires grad from {self.device!r} to {device!r} inside a graph; "
-                    "move the leaves before the computation"
-                )
-            out = constant(to_array(out, None, target), target)
+            out = moved(out, target)
     return out
+
+
+def moved(x: Tensor, target: Any) -> Tensor:
+    """`x` on another device, recorded where it requires grad."""
+    out = constant(to_array(x, None, target), target)
+    if x.op is not None and mode.recording:
+        out.op, out.inputs, out.saved, out.order = MOVE, (x,), (x.array,), next(order)
+        out.params = {"origin": x.device}
+    return out
+
+
+def move_back(k: Any, g: Any, y: Any, x: Any, origin: str) -> Any:
+    """The gradient of a move: the cotangent moved the other way."""
+    return g.to(device=origin) if isinstance(g, Tensor) else backends.for_device(origin).receive(g, k)
+
+
+MOVE = Op("to", rules=(move_back,), names=("origin",), shown="to")
+
+
+def cuda_name(device: Any) -> str:
+    """The GPU that `.cuda(device)` means: its number, its name, or None for the first."""
+    return "cuda" if device is None else f"cuda:{device}" if isinstance(device, int) else str(device)
 
 
 def is_dtype_name(name: str) -> bool:
@@ -335,6 +351,7 @@ def attach_methods() -> None:
         "int": lambda self: to(self, "int32"),
         "bool": lambda self: to(self, "bool"),
         "cpu": lambda self: to(self, "cpu"),
+        "cuda": lambda self, device=None: to(self, device=cuda_name(device)),
         "numel": lambda self: self.size,
         "dim": lambda self: self.ndim,
     }.items():

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..dispatch import enable_grad
-from ..errors import ArgumentError, CheckpointError, DTypeError, GraphError, ShapeError
+from ..errors import ArgumentError, CheckpointError, DeviceError, DTypeError, GraphError, ShapeError
 from ..hostwork import current, each_time
 from ..tensor import Tensor, constant, describe, to_array
 
@@ -136,6 +136,8 @@ class Optimizer:
                     if slot not in state:
                         state[slot] = filled_like(p, self.initial(group, slot))
                         first = True
+                    elif state[slot].backend is not p.backend and state[slot].device != p.device:
+                        state[slot] = state[slot].to(p.device)  # where its parameter has gone in the meantime
                 if counts:
                     step = state["step"] = state.get("step", 0) + 1
             if scalars_of != (step, first):  # the same for all parameters, as a rule
@@ -164,6 +166,11 @@ class Optimizer:
         """A gradient in its parameter's dtype. Raises ShapeError when their shapes differ."""
         if g.shape != p.shape:
             raise ShapeError(f"{self._name}: a parameter has shape {p.shape}, but its grad {g.shape}")
+        if g.device != p.device:
+            raise DeviceError(
+                f"{self._name}: a parameter of shape {p.shape} is on {p.device!r}, its grad on {g.device!r}; move the "
+                f"grad with .to({p.device!r})"
+            )
         return constant(to_array(g, p.dtype, p.backend), p.backend)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -319,4 +326,5 @@ class Optimizer:
 
 def filled_like(x: Tensor, value: float) -> Tensor:
     """A Tensor of the same shape, dtype and backend, filled with `value`."""
-    return constant(to_array(np.full(x.shape, value, x.dtype), None, x.backend), x.backend)
+    with x.backend.quiet():
+        return constant(x.backend.arrays.full(x.shape, value, x.dtype), x.backend)
