@@ -13,6 +13,8 @@ class Lazy:
         self._name = name
 
     def __getattr__(self, attribute: str) -> Any:
+        if attribute.startswith("__"):
+            raise AttributeError(attribute)  # doctest and inspect ask every object for such
         found = getattr(importlib.import_module(self._name), attribute)
         setattr(self, attribute, found)
         return found
