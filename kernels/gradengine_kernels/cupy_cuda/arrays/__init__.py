@@ -1,0 +1,21 @@
+"""Kernels on CuPy's arrays, by the names, signatures and meaning of `numpy_cpu`: the fallback of generated kernels.
+
+What CuPy does right is left to CuPy. Random numbers, gather, scatter-add and assignment are CUDA C of our own, in
+philox and moves. Half precision is computed in float32 and rounded once. Products are in `products`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ...numpy_cpu.halves import widened
+from . import index, nn, pointwise, random, reduce, shape, sorting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FAMILIES: list[Any] = [pointwise, reduce, sorting, shape, index, nn, random]
+
+KERNELS: dict[str, Callable[..., Any]] = {
+    name: widened(run, name) for family in FAMILIES for name, run in family.KERNELS.items()
+}

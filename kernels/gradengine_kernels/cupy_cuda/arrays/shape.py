@@ -1,0 +1,262 @@
+"""Kernels that change an array's shape, or the order of its elements; views wherever CuPy can give one.
+
+Where elements come from in a border, or in copies of different numbers, NumPy works out on the host. May import moves,
+reduce, common and lib.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..lib import cp
+from . import moves
+from .common import as_array
+from .reduce import reduced
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+numpy_pad: Callable[..., Any] = np.pad  # its type has a literal for each mode
+
+
+def broadcast_to(x: Any, shape: Any) -> Any:
+    """x repeated to `shape`."""
+    return cp.broadcast_to(as_array(x), shape)
+
+
+def sum_to(x: Any, shape: tuple[int, ...]) -> Any:
+    """The sums over all that `broadcast_to` repeats."""
+    x = as_array(x)
+    lead = x.ndim - len(shape)
+    kept = x.shape[lead:]
+    axes = (*range(lead), *[i + lead for i, n in enumerate(shape) if n == 1 and kept[i] != 1])
+    if x.dtype.itemsize == 2 and x.dtype.kind in "fV":
+        return reduced("sum", x.astype(np.float32), axes, False, np.dtype(np.float32)).astype(x.dtype).reshape(shape)
+    dtype = x.dtype
+    if dtype.kind in "biu":
+        dtype = np.dtype(np.uint64 if dtype.kind == "u" else np.int64)
+    return reduced("sum", x, axes, False, dtype).reshape(shape)
+
+
+def reshape(x: Any, shape: Any) -> Any:
+    """The same elements in another shape."""
+    return as_array(x).reshape(shape)
+
+
+def permute_dims(x: Any, axes: tuple[int, ...]) -> Any:
+    """The axes in another order."""
+    return as_array(x).transpose(axes)
+
+
+def swapaxes(x: Any, axis1: int = -1, axis2: int = -2) -> Any:
+    """Two axes swapped."""
+    return x.swapaxes(axis1, axis2)
+
+
+def matrix_transpose(x: Any) -> Any:
+    """The last two axes swapped."""
+    return x.swapaxes(-1, -2)
+
+
+def moveaxis(x: Any, source: Any, destination: Any) -> Any:
+    """Axes moved to new places."""
+    return cp.moveaxis(x, source, destination)
+
+
+def expand_dims(x: Any, axis: Any = 0) -> Any:
+    """A new axis of size 1."""
+    return cp.expand_dims(as_array(x), axis)
+
+
+def squeeze(x: Any, axis: Any = None) -> Any:
+    """Axes of size 1 taken away."""
+    return as_array(x).squeeze(axis)
+
+
+def concat_arrays(*arrays: Any, axis: int | None = 0) -> Any:
+    """Arrays joined along an axis."""
+    return cp.concatenate([as_array(x) for x in arrays], axis)
+
+
+def stack_arrays(*arrays: Any, axis: int = 0) -> Any:
+    """Arrays joined along a new axis."""
+    arrays = tuple([as_array(x) for x in arrays])
+    shape = arrays[0].shape
+    place = axis if axis >= 0 else axis + len(shape) + 1
+    if not 0 <= place <= len(shape) or any([x.shape != shape for x in arrays]):
+        raise ValueError("out of range, or not of one shape")
+    widened = shape[:place] + (1,) + shape[place:]
+    return cp.concatenate([x.reshape(widened) for x in arrays], place)
+
+
+def narrow(x: Any, axis: int, start: int, length: int) -> Any:
+    """The slice [start, start + length) of one axis."""
+    ndim = x.ndim
+    if not (-ndim <= axis < ndim and 0 <= start <= start + length <= x.shape[axis]):
+        raise ValueError("out of range")
+    return x[(slice(None),) * (axis % ndim) + (slice(start, start + length),)]
+
+
+def flip(x: Any, axis: Any = None) -> Any:
+    """The elements in reverse order along axes."""
+    return cp.flip(x, axis)
+
+
+def roll(x: Any, shift: Any, axis: Any = None) -> Any:
+    """The elements moved round."""
+    return cp.roll(x, shift if isinstance(shift, tuple) else operator.index(shift), axis)
+
+
+def widths(pad_width: Any, ndim: int) -> Any:
+    """A pair (before, after) for each axis, from any of the forms that `np.pad` takes."""
+    given = np.asarray(pad_width)
+    if given.dtype.kind != "i":
+        raise TypeError("`pad_width` must be of integral type.")
+    if given.size and given.min() < 0:
+        raise ValueError("index can't contain negative values")
+    return np.broadcast_to(given, (ndim, 2)).tolist()
+
+
+def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = 0) -> Any:
+    """x with a border."""
+    pairs = widths(pad_width, x.ndim)
+    if mode != "constant":
+        for axis, (before, after) in enumerate(pairs):
+            if before or after:
+                x = moves.gather(x, cp.asarray(numpy_pad(np.arange(x.shape[axis]), (before, after), mode)), axis)
+        return x
+    if not isinstance(constant_values, (int, float)):
+        return cp.pad(x, pairs, constant_values=constant_values)
+    shape = [n + before + after for n, (before, after) in zip(x.shape, pairs)]
+    out = cp.full(shape, constant_values, x.dtype) if constant_values != 0 else cp.zeros(shape, x.dtype)
+    out[tuple([slice(before, before + n) for n, (before, _) in zip(x.shape, pairs)])] = x
+    return out
+
+
+def unpad(x: Any, pad_width: tuple[tuple[int, int], ...], mode: str) -> Any:
+    """The adjoint of `pad` in the modes that repeat elements: what was copied from an element is added to it."""
+    for axis, (before, after) in enumerate(pad_width):
+        if before or after:
+            length = x.shape[axis] - before - after
+            x = add_groups(x, numpy_pad(np.arange(length), (before, after), mode), length, axis)
+    return x
+
+
+def add_groups(x: Any, group: Any, count: int, axis: int) -> Any:
+    """The sums of the elements of each of `count` groups along an axis; `group` says where each belongs."""
+    shape = (*x.shape[:axis], count, *x.shape[axis + 1 :])
+    return moves.scatter_add(x, cp.asarray(group), axis, shape, checked=False)
+
+
+def tile(x: Any, repetitions: Any) -> Any:
+    """Copies of x side by side."""
+    return cp.tile(as_array(x), repetitions)
+
+
+def repeat(x: Any, repeats: Any, axis: int | None = None) -> Any:
+    """Each element several times."""
+    x = as_array(x)
+    if axis is None:
+        x, axis = x.reshape(-1), 0
+    if type(repeats) is int:
+        return cp.repeat(x, repeats, axis)
+    repeats = np.asarray(repeats)
+    if repeats.dtype.kind not in "iub" and repeats.size:
+        raise TypeError("repeats must be integers")
+    return moves.gather(x, cp.asarray(np.repeat(np.arange(x.shape[axis]), repeats.astype(np.int64))), axis % x.ndim)
+
+
+def unrepeat(x: Any, repeats: Any, axis: int, length: int) -> Any:
+    """The adjoint of `repeat`: the copies of each element added up."""
+    if isinstance(repeats, int):
+        copies = x.reshape((*x.shape[:axis], length, repeats, *x.shape[axis + 1 :]))
+        return reduced("sum", copies, axis + 1, False, x.dtype)
+    return add_groups(x, np.repeat(np.arange(length), repeats), length, axis)
+
+
+def matrices(x: Any) -> Any:
+    """x, when it has two dimensions."""
+    if x.ndim < 2:
+        raise ValueError("not a matrix")
+    return x
+
+
+def tril(x: Any, k: int = 0) -> Any:
+    """x with zeros above diagonal k."""
+    return triangle(x, operator.index(k), "less_equal")
+
+
+def triu(x: Any, k: int = 0) -> Any:
+    """x with zeros below diagonal k."""
+    return triangle(x, operator.index(k), "greater_equal")
+
+
+def triangle(x: Any, k: int, relation: str) -> Any:
+    """x where column - row has a relation to k, else 0."""
+    rows, columns = matrices(x).shape[-2:]
+    difference = cp.arange(columns) - cp.arange(rows)[:, None]
+    return cp.where(getattr(cp, relation)(difference, k), x, cp.zeros((), x.dtype))
+
+
+def diagonal(x: Any, offset: int = 0, axis1: int = -2, axis2: int = -1) -> Any:
+    """A diagonal of two axes, as the last one."""
+    return x.diagonal(offset, axis1, axis2)
+
+
+def fill_diagonal(x: Any, shape: tuple[int, ...], offset: int = 0, axis1: int = -2, axis2: int = -1) -> Any:
+    """Zeros of `shape` with x on a diagonal: the adjoint of `diagonal`."""
+    out = cp.zeros(shape, x.dtype)
+    view = cp.moveaxis(out, (axis1, axis2), (-2, -1))
+    places = cp.arange(max(min(view.shape[-2] + min(offset, 0), view.shape[-1] - max(offset, 0)), 0))
+    if places.size:
+        view[..., places + max(-offset, 0), places + max(offset, 0)] = x
+    return out
+
+
+def diag(x: Any, offset: int = 0) -> Any:
+    """A vector as a diagonal matrix, a matrix' diagonal as a vector."""
+    if x.ndim == 1:
+        size = len(x) + abs(offset)
+        return fill_diagonal(x, (size, size), offset)
+    if x.ndim != 2:
+        raise ValueError("Input must be 1- or 2-d.")
+    return x.diagonal(offset)
+
+
+def overwrite(old: Any, value: Any) -> Any:
+    """A new array of `old`'s shape and dtype, filled with `value`."""
+    out = cp.empty(np.shape(old), old.dtype)
+    out[...] = value
+    return out
+
+
+KERNELS: dict[str, Callable[..., Any]] = {
+    "overwrite": overwrite,
+    "broadcast_to": broadcast_to,
+    "sum_to": sum_to,
+    "reshape": reshape,
+    "permute_dims": permute_dims,
+    "swapaxes": swapaxes,
+    "matrix_transpose": matrix_transpose,
+    "moveaxis": moveaxis,
+    "expand_dims": expand_dims,
+    "squeeze": squeeze,
+    "concat_arrays": concat_arrays,
+    "stack_arrays": stack_arrays,
+    "narrow": narrow,
+    "flip": flip,
+    "roll": roll,
+    "pad": pad,
+    "unpad": unpad,
+    "tile": tile,
+    "repeat": repeat,
+    "unrepeat": unrepeat,
+    "tril": tril,
+    "triu": triu,
+    "diagonal": diagonal,
+    "fill_diagonal": fill_diagonal,
+    "diag": diag,
+}
