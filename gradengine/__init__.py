@@ -15,8 +15,9 @@ from __future__ import annotations
 import importlib as _importlib
 from typing import Any as _Any
 
-from . import errors, ops
+from . import amp, errors, ops
 from ._version import __version__
+from .amp import autocast, get_autocast_dtype, is_autocast_enabled
 from .autodiff import grad
 from .backend import backends, get_cpu_backend, get_default_device, set_cpu_backend, set_default_device
 from .constants import *

@@ -13,7 +13,7 @@ from __future__ import annotations
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 
-from .dispatch import set_grad_enabled
+from .dispatch import set_grad_enabled, uncast
 from .errors import ArgumentError, DeviceError, DTypeError, GraphError, ShapeError
 from .tensor import LEAF, RETAIN, Tensor, constant, describe, wrap
 
@@ -210,7 +210,7 @@ def walk(
     kept: dict[Tensor, Any] = {}
     wanted = {id(x) for x in targets or ()}
     if create_graph:
-        with backend.quiet(), set_grad_enabled(True):
+        with backend.quiet(), set_grad_enabled(True), uncast():
             walk_tensors(ready, cotangents, kept, wanted, needed)
     while ready:
         if ready[0][1].device != backend.device:  # the graph comes from another device

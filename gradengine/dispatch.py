@@ -8,6 +8,7 @@ May import tensor, backend and errors.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import threading
@@ -20,7 +21,7 @@ from .errors import DeviceError, DTypeError, GradengineError, IndexRangeError, S
 from .tensor import EMPTY, Op, Tensor, mode, order, wrap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 silent = 0  # how many threads have switched recording off: while none has, nobody need ask `mode`
 silence = threading.Lock()
@@ -224,6 +225,16 @@ def switch(enabled: bool) -> None:
         with silence:
             silent += -1 if enabled else 1
         mode.recording = enabled
+
+
+@contextlib.contextmanager
+def uncast() -> Iterator[None]:
+    """A block in which `autocast` casts nothing: rules compute in what the ops that they are of have computed in."""
+    before, mode.casting = mode.casting, {}
+    try:
+        yield
+    finally:
+        mode.casting = before
 
 
 class Recording:

@@ -32,12 +32,15 @@ RETAIN = -1  # the key of the hook that keeps a result's gradient; it sees what 
 
 
 class GradMode(threading.local):
-    """Whether ops are recorded; each thread has its own switch, and the settings to go back to."""
+    """Whether ops are recorded, and what they are cast to; each thread has its own, and the settings to go back to."""
 
     recording = True
 
     def __init__(self) -> None:
         self.before: list[bool] = []
+        self.casting: dict[str, Any] = {}  # by kind of device, the dtype that `autocast` casts to
+        self.casts: dict[Any, Any] | None = None  # what has been cast in the region
+        self.outer: list[Any] = []
 
 
 mode = GradMode()

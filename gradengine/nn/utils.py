@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from .. import ops
 from ..dispatch import no_grad
 from ..errors import ArgumentError, ShapeError, TrainingError
@@ -15,6 +17,7 @@ __all__ = ["clip_grad_norm_", "clip_grad_value_", "parameters_to_vector", "vecto
 
 
 @no_grad()
+@np.errstate(all="ignore")  # gradients may be infinite, which whoever scales losses expects now and then
 def clip_grad_norm_(
     parameters: Tensor | Iterable[Tensor], max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False
 ) -> Tensor:

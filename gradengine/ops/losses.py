@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from .. import dispatch, shapes
 from .. import ops as k
-from .. import shapes
 from ..errors import ArgumentError, ShapeError
 from ..hostwork import current
-from ..tensor import Tensor, describe, is_floating, wrap
+from ..tensor import EMPTY, Tensor, describe, is_floating, wrap
 from . import nn
 from .declare import elementwise
 
@@ -49,7 +49,10 @@ def tensors(input: Any, target: Any) -> tuple[Tensor, Tensor]:
     """Both as Tensors; a Python number takes the other's dtype."""
     if not isinstance(input, Tensor):
         input = wrap(input, target)
-    return input, target if isinstance(target, Tensor) else wrap(target, input)
+    target = target if isinstance(target, Tensor) else wrap(target, input)
+    if dispatch.casting:  # every loss is computed in the precision of this one
+        return dispatch.prepare(nn.mean_squared_error.op, (input, target), EMPTY)  # type: ignore[attr-defined]
+    return input, target
 
 
 def operands(name: str, input: Any, target: Any) -> tuple[Tensor, Tensor]:

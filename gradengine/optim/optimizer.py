@@ -145,6 +145,15 @@ class Optimizer:
             all_scalars.append(scalars)
         return all_scalars
 
+    def make_slots(self, group: Group, p: Tensor) -> None:
+        """Give a parameter the slots that it lacks, before its first step."""
+        state = self.state[p]
+        missing = [slot for slot in self.slots(group) if slot not in state]
+        for slot in missing:
+            state[slot] = filled_like(p, self.initial(group, slot))
+        if missing:
+            self.fresh.add(p)
+
     def standing(self, params: list[Tensor]) -> Callable[[], None]:
         """What undoes an `advance`: the counts go back; slots that it has made stay, but are as good as new."""
         counts = {p: self.state[p].get("step") for p in params if p in self.state}

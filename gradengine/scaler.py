@@ -1,0 +1,256 @@
+"""GradScaler: losses scaled up, so that their gradients in float16 do not vanish, and gradients scaled down again.
+
+May import dispatch, tensor, hostwork, errors and ops.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from . import backend as backends
+from . import ops
+from .dispatch import no_grad
+from .errors import ArgumentError, CheckpointError, DTypeError, GraphError, TraceError
+from .hostwork import current, outside
+from .tensor import Tensor, constant, describe
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FLOAT32, INT32, FLOAT16 = "float32", "int32", "float16"
+OPTIONS = ("growth_factor", "backoff_factor", "growth_interval")
+
+
+class GradScaler:
+    """Scales losses by a number that grows until gradients overflow, and skips the steps in which they do.
+
+    As `torch.amp.GradScaler`: call `scale(loss).backward()`, maybe `unscale_(optimizer)` and then clip, `step` for
+    each optimizer, and `update()` at the end. The scale starts at `init_scale`, is multiplied by `growth_factor` after
+    `growth_interval` steps without an infinite or NaN gradient, and by `backoff_factor` after one with. With
+    `enabled=False` all of it does nothing but step.
+
+    Works within `ge.jit`, where a skipped step computes the new parameters and keeps the old ones; the count of steps
+    of Adam and its like, which the host keeps, goes on there. Raises ArgumentError for factors out of their range.
+
+    >>> import gradengine as ge
+    >>> weight = ge.tensor([1.0, 2.0], requires_grad=True)
+    >>> optimizer = ge.optim.SGD([weight], lr=0.5)
+    >>> scaler = ge.amp.GradScaler(init_scale=1024.0)
+    >>> scaler.scale((weight * weight).sum()).backward()
+    >>> scaler.step(optimizer)
+    >>> scaler.update()
+    >>> weight.tolist(), scaler.get_scale()
+    ([0.0, 0.0], 1024.0)
+    """
+
+    def __init__(
+        self,
+        device: str | None = None,
+        init_scale: float = 2.0**16,
+        growth_factor: float = 2.0,
+        backoff_factor: float = 0.5,
+        growth_interval: int = 2000,
+        enabled: bool = True,
+    ) -> None:
+        if not growth_factor > 1:
+            raise ArgumentError(f"GradScaler: growth_factor must be above 1, got {growth_factor!r}")
+        if not 0 < backoff_factor < 1:
+            raise ArgumentError(f"GradScaler: backoff_factor must be between 0 and 1, got {backoff_factor!r}")
+        if not init_scale > 0 or not math.isfinite(init_scale):
+            raise ArgumentError(f"GradScaler: init_scale must be a positive number, got {init_scale!r}")
+        self.enabled = enabled
+        self.growth_factor, self.backoff_factor = float(growth_factor), float(backoff_factor)
+        self.growth_interval = growth_interval
+        # Of each optimizer that was unscaled or stepped since the last update: 1 where a gradient was not finite.
+        self.found: dict[int, Tensor] = {}
+        self.stepped: set[int] = set()
+        if enabled:
+            backend = backends.for_device(device)
+            self.factor = ops.full((), init_scale, dtype=FLOAT32, device=backend.device)
+            self.good = ops.zeros((), dtype=INT32, device=backend.device)  # steps since the scale has changed
+
+    # -- a step ---------------------------------------------------------------------------------------------------
+
+    def scale(self, outputs: Any) -> Any:
+        """A Tensor times the scale, or each of several in a list or tuple."""
+        if not self.enabled:
+            return outputs
+        if isinstance(outputs, Tensor):
+            self.follow(outputs)
+            return outputs * self.factor
+        if isinstance(outputs, (list, tuple)):
+            return type(outputs)(self.scale(x) for x in outputs)
+        raise DTypeError(f"GradScaler.scale: takes a Tensor, or a list or tuple of them, got {describe(outputs)}")
+
+    def follow(self, x: Tensor) -> None:
+        """Keep the state where the losses are."""
+        if x.device != self.factor.device:
+            with outside():
+                self.factor, self.good = self.factor.to(x.device), self.good.to(x.device)
+
+    @no_grad()
+    def unscale_(self, optimizer: Any) -> None:
+        """Divide the gradients of an optimizer's parameters by the scale, once before its step; then one may clip.
+
+        Raises GraphError when that was done since the last `update`, or no parameter has a gradient, and DTypeError
+        for float16 gradients: their parameters belong in float32, cast by `autocast`.
+        """
+        if not self.enabled:
+            return
+        if id(optimizer) in self.found:
+            when = "step" if id(optimizer) in self.stepped else "unscale_"
+            raise GraphError(
+                f"GradScaler.unscale_: {when} was called for this {type(optimizer).__name__} already; call it once, "
+                "before step, and update() at the end"
+            )
+        inverse = ops.reciprocal(self.factor)
+        finite: list[Tensor] = []
+        for p in self.moving(optimizer):
+            g: Any = p.grad
+            if g.dtype == FLOAT16:
+                raise DTypeError(
+                    "GradScaler.unscale_: a gradient is float16, which small ones cannot be unscaled in; keep "
+                    "parameters in float32 and let ge.autocast cast them"
+                )
+            p.grad = new = ops.astype(g.detach() * inverse, g.dtype)
+            finite.append(ops.all(ops.isfinite(new)))
+        if not finite:
+            raise GraphError(
+                f"GradScaler: no parameter of this {type(optimizer).__name__} has a gradient; call backward first"
+            )
+        every = ops.all(ops.stack(finite)) if len(finite) > 1 else finite[0]
+        self.found[id(optimizer)] = ops.logical_not(every)
+
+    def moving(self, optimizer: Any) -> list[Tensor]:
+        """The parameters that have a gradient."""
+        return [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+
+    def step(self, optimizer: Any, *args: Any, **kwargs: Any) -> Any:
+        """`optimizer.step(*args, **kwargs)` unless a gradient is infinite or NaN; unscales them unless that was done.
+
+        Returns what that returns, None for a skipped step. Raises GraphError for a second call before `update`,
+        ArgumentError for a closure, which would compute other gradients.
+        """
+        if not self.enabled:
+            return optimizer.step(*args, **kwargs)
+        if "closure" in kwargs or args:
+            raise ArgumentError("GradScaler.step: takes no closure: its gradients would be neither scaled nor checked")
+        if id(optimizer) in self.stepped:
+            raise GraphError("GradScaler.step: called a second time since the last update(); call update() in between")
+        if id(optimizer) not in self.found:
+            self.unscale_(optimizer)
+        self.stepped.add(id(optimizer))
+        found = self.found[id(optimizer)]
+        if current.trace is not None:
+            return self.step_traced(optimizer, found, kwargs)
+        return None if bool(found.item()) else optimizer.step(**kwargs)
+
+    @no_grad()
+    def step_traced(self, optimizer: Any, found: Tensor, kwargs: dict[str, Any]) -> Any:
+        """A step where the host cannot know whether it is one: what it has changed gets its old value or the new one."""
+        from .optim import Optimizer
+
+        if type(optimizer).step is not Optimizer.step:
+            raise TraceError(
+                f"jit: GradScaler cannot tell what a step of {type(optimizer).__name__} changes; scale and step "
+                "outside the jitted function, or use an optimizer of ge.optim"
+            )
+        held = []
+        for group in optimizer.param_groups:
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                held.append(p)
+                with outside():
+                    optimizer.make_slots(group, p)
+                held += [optimizer.state[p][slot] for slot in optimizer.slots(group)]
+        before = [constant(t.array, t.backend) for t in held]
+        result = optimizer.step(**kwargs)
+        for t, old in zip(held, before, strict=True):
+            t.array = ops.where(found, old, t.detach()).array
+        return result
+
+    @no_grad()
+    def update(self, new_scale: Any = None) -> None:
+        """Make the scale larger or smaller by what the steps since the last `update` have met, or `new_scale`.
+
+        Raises GraphError when no optimizer was unscaled or stepped since.
+        """
+        if not self.enabled:
+            return
+        if new_scale is not None:
+            scale = new_scale if isinstance(new_scale, Tensor) else ops.full((), float(new_scale), dtype=FLOAT32)
+            self.factor.copy_(scale.detach().reshape(()))
+        else:
+            if not self.found:
+                raise GraphError("GradScaler.update: nothing was unscaled or stepped since the last update()")
+            flags = list(self.found.values())
+            bad = ops.any(ops.stack([f.to(self.factor.device) for f in flags])) if len(flags) > 1 else flags[0]
+            grown = self.factor * self.growth_factor
+            due = ops.greater_equal(self.good + 1, self.growth_interval)
+            kept = ops.where(ops.logical_and(due, ops.isfinite(grown)), grown, self.factor)
+            self.factor.copy_(ops.where(bad, self.factor * self.backoff_factor, kept))
+            self.good.copy_(ops.where(ops.logical_or(bad, due), 0, self.good + 1))
+        self.found, self.stepped = {}, set()
+
+    # -- settings and state ---------------------------------------------------------------------------------------
+
+    def get_scale(self) -> float:
+        """The scale as a number, which waits for the device; 1.0 when not enabled."""
+        return float(self.factor.item()) if self.enabled else 1.0
+
+    def is_enabled(self) -> bool:
+        """Whether it does anything."""
+        return self.enabled
+
+    def state_dict(self) -> dict[str, Any]:
+        """The scale, its settings and how many steps it has stood: numbers, under PyTorch's names; {} if not enabled.
+
+        >>> import gradengine as ge
+        >>> ge.amp.GradScaler(init_scale=4.0).state_dict()["scale"]
+        4.0
+        """
+        if not self.enabled:
+            return {}
+        settings = {name: getattr(self, name) for name in OPTIONS}
+        return {"scale": self.get_scale(), **settings, "_growth_tracker": int(self.good.item())}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Continue from a `state_dict()`. Raises CheckpointError for one that lacks something."""
+        if not self.enabled:
+            return
+        missing = [name for name in ("scale", *OPTIONS, "_growth_tracker") if name not in state_dict]
+        if missing:
+            raise CheckpointError(
+                f"GradScaler.load_state_dict: the state has no {', '.join(missing)}; was it saved by one that was not "
+                "enabled?"
+            )
+        for name in OPTIONS:
+            setattr(self, name, state_dict[name])
+        self.factor.fill_(float(state_dict["scale"]))
+        self.good.fill_(int(state_dict["_growth_tracker"]))
+
+    def get_growth_factor(self) -> float:
+        """By what the scale grows."""
+        return self.growth_factor
+
+    def set_growth_factor(self, new_factor: float) -> None:
+        """Set by what the scale grows."""
+        self.growth_factor = new_factor
+
+    def get_backoff_factor(self) -> float:
+        """By what the scale shrinks."""
+        return self.backoff_factor
+
+    def set_backoff_factor(self, new_factor: float) -> None:
+        """Set by what the scale shrinks."""
+        self.backoff_factor = new_factor
+
+    def get_growth_interval(self) -> int:
+        """After how many steps the scale grows."""
+        return self.growth_interval
+
+    def set_growth_interval(self, new_interval: int) -> None:
+        """Set after how many steps the scale grows."""
+        self.growth_interval = new_interval
