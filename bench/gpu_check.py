@@ -45,9 +45,10 @@ def main(argv: list[str] | None = None) -> int:
             stored["parts"][part.name] = run(part, settings, deadline - time.monotonic() - later, *folders)
             stored["environment"]["after"] = machine.state()
             save(stored, args.out)
-    print(tables.report(stored))
-    if args.out:
-        print(f"\nwritten to {args.out}/gpu.json and {args.out}/gpu.md")
+    if args.out is None:
+        print(tables.report(stored))
+    else:
+        print(tables.summary(stored), f"written to {args.out}/gpu.json and {args.out}/gpu.md", sep="\n\n")
     return int(any(part["status"] != "passed" for part in stored["parts"].values() if part["status"] != "left out"))
 
 

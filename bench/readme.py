@@ -90,7 +90,7 @@ def on_gpu() -> str:
     if stored is None:
         return "No results yet: run `make gpu-check` where there is a GPU."
     where = "\n".join(textwrap.wrap(tables.measured_on(stored["environment"]), 120))
-    return f"{tables.targets_lines(stored['parts'])}\n\n{where} `bench/results/gpu.md` has all numbers."
+    return f"{tables.targets_table(stored['parts'])}\n\n{where} `bench/results/gpu.md` has all numbers."
 
 
 def update() -> None:

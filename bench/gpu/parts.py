@@ -22,18 +22,18 @@ class Part:
 
 
 PARTS = (
-    Part("smoke", "smoke", "run", 40, "an op of each kind, a jitted step, gradients as on the CPU"),
-    Part("cases", "suite", "cases", 60, "the case table, eager, first and second order"),
-    Part("jit-cases", "suite", "jit_cases", 60, "the case table, jitted"),
-    Part("training", "suite", "training", 35, "the tests of training, layers and optimizers"),
+    Part("smoke", "smoke", "run", 35, "an op of each kind, a jitted step, gradients as on the CPU"),
+    Part("cases", "suite", "cases", 90, "the case table, eager, first and second order"),
+    Part("jit-cases", "suite", "jit_cases", 80, "the case table, jitted"),
+    Part("training", "suite", "training", 30, "the tests of training, layers and optimizers"),
     Part("steps", "steps", "run", 80, "MLP 784-128-10: a training step beside PyTorch and JAX"),
-    Part("overhead", "overhead", "run", 15, "chain of 40 small ops, forward and backward, eager"),
-    Part("bandwidth", "bandwidth", "run", 45, "kernels over 1e8 numbers, beside a copy"),
-    Part("matmul", "matmul", "run", 25, "matrix products of 8192 beside PyTorch"),
-    Part("mnist", "mnist", "run", 30, "MNIST, mlp, to 97.5 % test accuracy"),
-    Part("sanitizer", "sanitizer", "run", 40, "memcheck and racecheck of a small script"),
-    Part("errors", "faults", "run", 25, "errors that only a real device can raise"),
-    Part("seeds", "seeds", "run", 15, "the same seed on every backend"),
+    Part("overhead", "overhead", "run", 12, "chain of 40 small ops, forward and backward, eager"),
+    Part("bandwidth", "bandwidth", "run", 40, "kernels over 1e8 numbers, beside a copy"),
+    Part("matmul", "matmul", "run", 20, "matrix products of 8192 beside PyTorch"),
+    Part("mnist", "mnist", "run", 25, "MNIST, mlp, to 97.5 % test accuracy"),
+    Part("sanitizer", "sanitizer", "run", 30, "memcheck and racecheck of a small script"),
+    Part("errors", "faults", "run", 15, "errors that only a real device can raise"),
+    Part("seeds", "seeds", "run", 10, "the same seed on every backend"),
 )
 TOTAL = sum(part.seconds for part in PARTS)  # under 8 minutes
 

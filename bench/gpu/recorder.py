@@ -79,6 +79,7 @@ class Outcome:
             self.report.note(f"also failed: {' '.join(self.failed[LISTED:])[:4000]}")
         for outcome, count in self.counts.items():
             self.report.fact(outcome, count)
+        self.report.save()
 
 
 def ending(report: Any) -> str:

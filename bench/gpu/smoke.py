@@ -20,18 +20,19 @@ TOLERANCE = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 2e-5}
 
 def run(report: Report, settings: Settings) -> None:
     """All checks."""
-    report.check("import and device", lambda: device(report, settings))
+    if not report.check("import and device", lambda: device(report, settings)):
+        return
     import gradengine as ge
 
     where = "cpu" if settings.device == "cpu" else "cuda:0"
-    for name, function in {**OPS, **GRADIENTS}.items():
-        for dtype in (np.float32, np.float64):
-            report.check(f"{name}, {np.dtype(dtype)}", lambda f=function, t=dtype: beside_cpu(ge, f, where, t))
-    for name, function in STEPS.items():
-        report.check(name, lambda f=function: f(ge, where))
+    checks = {f"{name}, float32": lambda f=f: beside_cpu(ge, f, where, np.float32) for name, f in COMPARED.items()}
+    checks |= {name: lambda f=f: f(ge, where) for name, f in STEPS.items()}
+    checks["half precision"] = lambda: half_precision(ge, where)
     if settings.device != "cpu":
-        report.check("exchange with PyTorch without a copy", lambda: exchange(ge, settings))
-    report.check("half precision", lambda: half_precision(ge, where))
+        checks["exchange without a copy"] = lambda: exchange(ge, settings)
+    checks |= {f"{name}, float64": lambda f=f: beside_cpu(ge, f, where, np.float64) for name, f in COMPARED.items()}
+    for name, function in checks.items():
+        report.check(name, function)
 
 
 def device(report: Report, settings: Settings) -> str:
@@ -141,6 +142,8 @@ GRADIENTS = {
     ),
     "gradient of softmax": gradients_of(lambda ge, x, b, **_: (ge.softmax(x, axis=-1) * b).sum(), "x"),
 }
+
+COMPARED = {**OPS, **GRADIENTS}
 
 
 def trained(ge: Any, where: str, how: str, optimizer: str = "SGD") -> list[Any]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .parts import Settings
     from .report import Report
 
-WORKERS = 8
+WORKERS = 16  # most of a test's time is the compiler's
 MODE = "GRADENGINE_TEST_CUDA"  # tells the tests where "cuda" is: on the device, or emulated
 
 

@@ -11,15 +11,15 @@ FAILURES = 12  # that are listed of one part
 
 def report(stored: dict[str, Any]) -> str:
     """Everything."""
-    parts = stored["parts"]
-    pieces = [
-        "# What the GPU showed",
-        "\n".join(textwrap.wrap(measured_on(stored["environment"]), 120)),
-        parts_table(parts),
-        targets_section(parts),
-        *[section(name, part) for name, part in parts.items()],
-    ]
-    return "\n\n".join(piece for piece in pieces if piece)
+    sections = [section(name, part) for name, part in stored["parts"].items()]
+    return "\n\n".join(["# What the GPU showed", summary(stored), *filter(None, sections)])
+
+
+def summary(stored: dict[str, Any]) -> str:
+    """The machine, the parts and the targets."""
+    place = "\n".join(textwrap.wrap(measured_on(stored["environment"]), 120))
+    targets = targets_table(stored["parts"])
+    return "\n\n".join([place, parts_table(stored["parts"]), *([f"## Targets\n\n{targets}"] if targets else [])])
 
 
 def measured_on(place: dict[str, Any]) -> str:
@@ -63,13 +63,7 @@ def shown(part: dict[str, Any]) -> str:
     return "; ".join(words)
 
 
-def targets_section(parts: dict[str, Any]) -> str:
-    """All targets, if there are any."""
-    lines = targets_lines(parts)
-    return f"## Targets\n\n{lines}" if lines else ""
-
-
-def targets_lines(parts: dict[str, Any]) -> str:
+def targets_table(parts: dict[str, Any]) -> str:
     """The table of all targets."""
     found = [target for part in parts.values() for target in part.get("targets", [])]
     lines = ["| target | measured | needed | |", "| --- | ---: | --- | --- |"]
