@@ -10,6 +10,7 @@
     fuse      which equations become one kernel
     emit      what each kernel does (access: where it finds its elements)
     memory    a fixed place in one arena for every intermediate result
+    buffers   arrays on the host and on a GPU
     execute   compiled kernels, bound to memory and run
     over      many steps in one native call
     replay    the graph run kernel by kernel, where nothing is compiled
@@ -29,9 +30,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import amp
 from .. import backend as backends
 from ..dispatch import mode
-from ..errors import ArgumentError, DTypeError
+from ..errors import ArgumentError, DeviceError, DTypeError
 from ..hostwork import current
 from ..tensor import Tensor, constant, describe
 from . import tree
@@ -40,7 +42,7 @@ from .interrupts import uninterrupted
 from .over import over
 from .program import Program, StaleError
 from .simplify import frozen
-from .tracing import Trace
+from .tracing import OtherDeviceError, Trace
 from .watch import Watch
 
 if TYPE_CHECKING:
@@ -147,12 +149,13 @@ class Step:
             args, kwargs = self.mark_static(args, kwargs)
         leaves: list[Any] = []
         structure = tree.flatten((args, kwargs), leaves)
+        backend = backend_of(leaves)
         kinds: list[Any] = []
         arguments: list[Any] = []
         places: dict[int, int] = {}
         for i, leaf in enumerate(leaves):
             if isinstance(leaf, np.ndarray):
-                leaf = constant(leaf, backends.for_device(None))
+                leaf = constant(backend.asarray(leaf), backend)
             if isinstance(leaf, Tensor):
                 array, place = leaf.array, places.setdefault(id(leaf), len(arguments))
                 kinds.append((array.shape, array.dtype, leaf.op, place) if hasattr(array, "shape") else leaf.dtype)
@@ -170,7 +173,7 @@ class Step:
                 continue
             leaves[i] = Place(len(arguments))
             arguments.append(leaf)
-        key = (structure, tuple(kinds), mode.recording, backends.for_device(None).name)
+        key = (structure, tuple(kinds), mode.recording, backends.for_device(None).name, amp.state())
         return key, arguments, leaves, structure
 
     def mark_static(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -220,7 +223,22 @@ class Step:
 
     def traced(self, arguments: list[Any], leaves: list[Any], structure: Any, exact: bool = False) -> Program:
         """The step, traced; `exact` if it finds some of its arguments by itself as well, and changes them."""
-        backend = backends.for_device(None)
+        backend = backend_of(arguments)
+        try:
+            return self.traced_on(backend, arguments, leaves, structure, exact)
+        except OtherDeviceError as other:
+            if any(isinstance(leaf, Tensor) for leaf in arguments):
+                raise two_devices(backend, other.backend) from None
+            found = other.backend
+        try:
+            return self.traced_on(found, arguments, leaves, structure, exact)
+        except OtherDeviceError as other:
+            raise two_devices(found, other.backend) from None
+
+    def traced_on(
+        self, backend: backends.Backend, arguments: list[Any], leaves: list[Any], structure: Any, exact: bool
+    ) -> Program:
+        """The step, traced for a device. Raises OtherDeviceError where it computes on another one."""
         trace = Trace(backend, arguments, exact)
         with trace.running():
             values = [
@@ -308,6 +326,22 @@ class Method:
     def lower(self, *args: Any, **kwargs: Any) -> Lowered:
         """As `Step.lower`."""
         return self.step.lower(self.instance, *args, **kwargs)
+
+
+def backend_of(leaves: list[Any]) -> backends.Backend:
+    """The backend of the first Tensor, else that of the default device."""
+    for leaf in leaves:
+        if isinstance(leaf, Tensor):
+            return leaf.backend
+    return backends.for_device(None)
+
+
+def two_devices(one: backends.Backend, other: backends.Backend) -> DeviceError:
+    """The error for a step that computes on two devices."""
+    return DeviceError(
+        f"jit: the step computes on {one.device!r} and on {other.device!r}, but a compiled step runs on one; move what "
+        f"it reads with .to({one.device!r}) or .to({other.device!r}) before"
+    )
 
 
 def dict_of(program: Program) -> dict[str, Any]:

@@ -1,12 +1,11 @@
 """A graph as compiled kernels: which variables need memory and where, and what is bound and run at each call.
 
 Equations that no kernel was made for are run by the backend's own kernels, between compiled programs. May import
-graph, core, core_passes, fuse, emit, access, memory, simplify, replay and errors.
+graph, core, core_passes, fuse, emit, access, buffers, memory, simplify, replay and errors.
 """
 
 from __future__ import annotations
 
-import ctypes
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from ..errors import CompileError, IndexRangeError
 from ..tensor import EXCLUSIVE
 from . import memory
 from .access import full
+from .buffers import buffers_of
 from .core import infer_core
 from .core_passes import CORE_PASSES
 from .emit import KernelMaker
@@ -27,29 +27,28 @@ from .simplify import simplify
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-HEAD = object.__basicsize__  # NumPy's C interface fixes that an array's address comes right after the object's head
-word_at = ctypes.c_ssize_t.from_address
 KEPT = 2  # arrays of one result that are kept to be given again, once nobody holds them
-
-
-def address_of(array: np.ndarray[Any, Any]) -> int:
-    """Where the elements of an array are; its own attribute for it takes a microsecond."""
-    return word_at(id(array) + HEAD).value
 
 
 class Compiled:
     """A graph, compiled. `updates` has pairs of outputs and inputs: what the output replaces, so it may overwrite it.
 
     `run(values, targets)` gives the outputs for the values of the inputs; `targets` may offer arrays for outputs.
-    The inputs in `in_place` are written to, and must be arrays that nobody else sees.
+    The inputs in `in_place` are written to, and must be arrays that nobody else sees. Those at `passing` are other
+    arrays at each call.
     """
 
     def __init__(
-        self, graph: Graph, backend: Any, updates: Sequence[tuple[int, int]], listen: Callable[..., None] | None = None
+        self,
+        graph: Graph,
+        backend: Any,
+        updates: Sequence[tuple[int, int]],
+        passing: Sequence[int] = (),
+        listen: Callable[..., None] | None = None,
     ) -> None:
-        self.backend = backend
+        self.backend, self.buffers = backend, buffers_of(backend)
         self.graph = graph = simplify(graph, listen, CORE_PASSES, infer_core)
-        self.fusion = fusion = Fusion(graph, backend.operations())
+        self.fusion = fusion = Fusion(graph, backend.operations(), rows_only=self.buffers.fixed)
         self.units = fusion.units
         self.inputs = list(graph.inputs)
         weak = [v for v in graph.inputs if v.weak] + [e.out for e in fusion.host]
@@ -60,6 +59,8 @@ class Compiled:
         checked = max([u for u, unit in enumerate(self.units) if unit.checks], default=-1)
         self.certain = {x for x, (u, _) in fusion.place.items() if u > checked}  # written when no check can fail now
         self.in_place = self.find_in_place(updates)
+        passing_here = {graph.inputs[i] for i in passing} if self.buffers.fixed else set()
+        self.copied = passing_here - {*self.in_place.values()} - set(weak)  # inputs with a place of their own
         self.plan_memory()
         self.make_parts()
 
@@ -127,8 +128,8 @@ class Compiled:
             life.instead = self.dying(root, unit)
             self.lives[root] = life
         self.arena_size = memory.plan(list(self.lives.values()))
-        self.arena = np.empty(self.arena_size + memory.LINE, np.uint8)
-        self.arena_start = -(-address_of(self.arena) // memory.LINE) * memory.LINE
+        self.arena = self.buffers.empty((self.arena_size + memory.LINE,), np.uint8)
+        self.arena_start = -(-self.buffers.address(self.arena) // memory.LINE) * memory.LINE
 
     def dying(self, root: Var, unit: int) -> memory.Lifetime | None:
         """An operand that is read for the last time by what writes `root`, and whose place it may take."""
@@ -162,11 +163,15 @@ class Compiled:
         self.arrays: dict[Var, Any] = {}  # what each variable in memory is, or was at the last call
         self.programs = [part for part in self.parts if not isinstance(part, Equation)]
         self.calls = {e.out for e in self.parts if isinstance(e, Equation)}
+        self.given_numbers = self.memory if not self.buffers.fixed else self.buffers.copy(self.memory)
+        self.last_numbers = self.memory.tobytes()
         for program in self.programs:
-            program.bind("numbers", address_of(self.memory))
+            program.bind("numbers", self.buffers.handle(self.given_numbers))
         for var, value in self.graph.constants.items():
-            self.bind(var, np.array(value, order="C"))
-        start = self.arena_start - address_of(self.arena)
+            self.bind(var, self.buffers.copy(value))
+        for var in self.copied:
+            self.bind(var, self.buffers.empty(var.shape, var.dtype))
+        start = self.arena_start - self.buffers.address(self.arena)
         for var, life in self.lives.items():
             begin = start + life.offset
             self.bind(var, self.arena[begin : begin + var.nbytes].view(var.dtype).reshape(var.shape))
@@ -206,9 +211,9 @@ class Compiled:
         """Say where a variable's elements are, unless they are where they were."""
         if self.arrays.get(var) is not array:
             self.arrays[var] = array
-            address = address_of(array)
+            handle = self.buffers.handle(array)
             for program in self.programs:
-                program.bind(var, address)
+                program.bind(var, handle)
 
     def holds(self, var: Var, array: Any) -> bool:
         """Whether an array is still bound from the last call, which counts as one that refers to it."""
@@ -238,9 +243,11 @@ class Compiled:
         for var, value in zip(self.inputs, values):
             if var.weak:
                 memory[numbers[var]] = arrays[var] = value
+            elif var in self.copied:
+                self.buffers.fill(arrays[var], value)
             elif arrays.get(var) is not value:
-                if type(value) is not np.ndarray or not value.flags.carray:
-                    value = np.array(value, var.dtype, order="C")
+                if not self.buffers.fits(value):
+                    value = self.buffers.copy(value, var.dtype)
                 self.bind(var, value)
                 if var in self.replaced:
                     self.bind(self.replaced[var], value)
@@ -248,6 +255,9 @@ class Compiled:
             self.compute_numbers(arrays)
             for e in self.fusion.host:
                 memory[numbers[e.out]] = arrays[e.out]
+        if self.buffers.fixed and memory.tobytes() != self.last_numbers:
+            self.buffers.fill(self.given_numbers, memory)
+            self.last_numbers = memory.tobytes()
 
     def compute_numbers(self, known: dict[Var, Any]) -> None:
         """Do the arithmetic of Python numbers."""
@@ -268,7 +278,7 @@ class Compiled:
         for array in kept:
             if sys.getrefcount(array) - self.holds(var, array) == EXCLUSIVE:  # the pool alone has it
                 return array
-        array = np.empty(var.shape, var.dtype)
+        array = self.buffers.empty(var.shape, var.dtype)
         if len(kept) < KEPT and var.nbytes > memory.LINE:
             kept.append(array)
         return array
@@ -278,13 +288,13 @@ class Compiled:
         given = [self.value(x) if isinstance(x, Var) else x for x in e.inputs]
         with np.errstate(all="ignore"):
             value = kernel_of(self.backend, e)(*given, **e.params)
-        value = np.asarray(value)
+        value = self.buffers.array(value)
         if (value.shape, value.dtype) != (e.out.shape, e.out.dtype):
             raise CompileError(
                 f"jit: {e.name} has made {value.dtype}{list(value.shape)}, not {e.out!r}; please report it"
             )
-        if not value.flags.carray or not value.flags.owndata or any(value is x for x in given):
-            value = np.array(value, order="C")
+        if not self.buffers.alone(value) or any(value is x for x in given):
+            value = self.buffers.copy(value)
         self.bind(e.out, value)
 
     def value(self, x: Var) -> Any:
@@ -298,7 +308,7 @@ class Compiled:
         if not isinstance(x, Var):
             return x
         own = self.outputs[i] in self.calls or self.outputs[i] in self.written
-        return self.value(x) if own or x.weak else np.array(self.value(x))
+        return self.value(x) if own or x.weak else self.buffers.copy(self.value(x))
 
     # -- showing ------------------------------------------------------------------------------------------------
 

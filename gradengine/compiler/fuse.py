@@ -84,11 +84,12 @@ class Form:
 class Fusion:
     """The units of a graph in core terms, in the order in which they run.
 
-    `operations` are the scalar operations that the backend's kernels may consist of.
+    `operations` are the scalar operations that the backend's kernels may consist of. With `rows_only`, kernels never
+    share out columns.
     """
 
-    def __init__(self, graph: Graph, operations: frozenset[str]) -> None:
-        self.graph, self.operations = graph, operations
+    def __init__(self, graph: Graph, operations: frozenset[str], rows_only: bool = False) -> None:
+        self.graph, self.operations, self.rows_only = graph, operations, rows_only
         self.units: list[Unit] = []
         self.host: list[Equation] = []  # arithmetic of Python numbers, done before the program runs
         self.roots: dict[Var, Var] = {}  # of a view, what it is a view of
@@ -297,7 +298,7 @@ class Fusion:
         weight is shared out by rows, as the weight itself is where it is stored transposed.
         """
         a, b = e.inputs
-        if len(e.out.shape) != 2 or a is b or e.params["ta"]:
+        if self.rows_only or len(e.out.shape) != 2 or a is b or e.params["ta"]:
             return False
         (m, n), k = e.out.shape, a.shape[-1]
         return n >= 64 and m * n * k >= LARGE_PRODUCT and n * (2 if e.params["tb"] else 1) > m

@@ -4,7 +4,10 @@ A stretch of many steps is one native call. What the host decides at each of the
 the whole stretch, and a stretch is short enough that an interrupt is served within a fraction of a second, after a
 whole step. A step that native code alone cannot repeat is called from Python instead, with the same results.
 
-May import execute, graph, interrupts, program, tree, backend, tensor and errors.
+On a GPU the samples stay where they are; numbers for a stretch go there together, and batches are gathered, steps run
+and results stacked by graphs of several steps each.
+
+May import buffers, execute, graph, interrupts, program, tree, backend, tensor and errors.
 """
 
 from __future__ import annotations
@@ -15,10 +18,11 @@ from typing import Any
 import numpy as np
 
 from ..backend import for_device
-from ..errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
+from ..errors import ArgumentError, DeviceError, DTypeError, IndexRangeError, ShapeError
 from ..tensor import Tensor, constant, describe
 from . import tree
-from .execute import Compiled, address_of, failure
+from .buffers import address_of, buffers_of
+from .execute import Compiled, failure
 from .graph import Var
 from .interrupts import uninterrupted
 from .program import Program, find
@@ -29,22 +33,23 @@ FIRST = 16  # steps in the first stretch, from which the time of one is known
 
 def over(step: Any, data: tuple[Any, ...], batch_size: int, order: Any, drop_last: bool, kwargs: dict[str, Any]) -> Any:
     """The results of `step(*batch, **kwargs)` for all batches, stacked."""
-    arrays, order, count = checked(data, batch_size, order)
+    backend = next((x.backend for x in data if isinstance(x, Tensor)), None) or for_device(None)
+    arrays, order, count = checked(data, batch_size, order, backend)
     full, rest = divmod(count, batch_size)
     pieces = []
     if full:
-        pieces += run_batches(step, arrays, order, batch_size, full, kwargs)
+        pieces += run_batches(step, arrays, order, batch_size, full, kwargs, backend)
     if rest and not drop_last:
-        batch = cut(arrays, order, full * batch_size, count)
-        pieces.append(one(step(*batch, **kwargs)))
+        batch = cut(arrays, order, full * batch_size, count, backend)
+        pieces.append(one(step(*batch, **kwargs), backend))
     if not pieces:
         raise ArgumentError(
             f"over: {count} samples make no batch of {batch_size}" + ("; drop_last leaves nothing" if drop_last else "")
         )
-    return joined(pieces)
+    return joined(pieces, backend)
 
 
-def checked(data: tuple[Any, ...], batch_size: int, order: Any) -> tuple[list[Any], Any, int]:
+def checked(data: tuple[Any, ...], batch_size: int, order: Any, backend: Any) -> tuple[list[Any], Any, int]:
     """The data as arrays, the order as int64 positions or None, and how many samples there are."""
     if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
         raise ArgumentError(f"over: batch_size must be a positive int, got {describe(batch_size)}")
@@ -58,7 +63,11 @@ def checked(data: tuple[Any, ...], batch_size: int, order: Any) -> tuple[list[An
             )
         if isinstance(x, Tensor) and x.op is not None:
             raise DTypeError("over: the data requires grad, which batches of it cannot pass on; give x.detach()")
-        arrays.append(np.array(x.detach().numpy() if isinstance(x, Tensor) else x, order="C", copy=None))
+        if isinstance(x, Tensor) and x.backend.device != backend.device:
+            raise DeviceError(
+                f"over: the data live on {backend.device!r} and {x.device!r}; move them with .to({backend.device!r})"
+            )
+        arrays.append(buffers_of(backend).contiguous(x.array if isinstance(x, Tensor) else backend.asarray(x)))
     shapes = [x.shape for x in arrays]
     if any(not shape or shape[0] != shapes[0][0] for shape in shapes):
         raise ShapeError(f"over: the arrays must be equally long along their first axis, got shapes {shapes}")
@@ -80,17 +89,18 @@ def checked(data: tuple[Any, ...], batch_size: int, order: Any) -> tuple[list[An
     return arrays, order, len(order)
 
 
-def cut(arrays: list[Any], order: Any, start: int, stop: int) -> list[Tensor]:
+def cut(arrays: list[Any], order: Any, start: int, stop: int, backend: Any) -> list[Tensor]:
     """The batch from start to stop."""
-    index = slice(start, stop) if order is None else order[start:stop]
-    return [constant(x[index], for_device(None)) for x in arrays]
+    index = slice(start, stop) if order is None else backend.asarray(order[start:stop])
+    return [constant(x[index], backend) for x in arrays]
 
 
-def one(result: Any) -> tuple[Any, list[Any]]:
+def one(result: Any, backend: Any) -> tuple[Any, list[Any]]:
     """A result of one step, as a piece: its structure, and its leaves with an axis for steps."""
     leaves: list[Any] = []
     structure = tree.flatten(result, leaves)
-    return structure, [leaf.detach().numpy()[None] if isinstance(leaf, Tensor) else Fixed(leaf) for leaf in leaves]
+    array = buffers_of(backend).array
+    return structure, [array(leaf.array)[None] if isinstance(leaf, Tensor) else Fixed(leaf) for leaf in leaves]
 
 
 class Fixed:
@@ -100,7 +110,7 @@ class Fixed:
         self.value = value
 
 
-def joined(pieces: list[tuple[Any, list[Any]]]) -> Any:
+def joined(pieces: list[tuple[Any, list[Any]]], backend: Any) -> Any:
     """All pieces as one result, whose Tensors have an axis for the steps in front."""
     structure = pieces[0][0]
     leaves = []
@@ -114,23 +124,24 @@ def joined(pieces: list[tuple[Any, list[Any]]]) -> Any:
                 f"over: the last, smaller batch gives a result of another shape than the others ({sorted(shapes)}), so "
                 "they cannot be stacked; pass drop_last=True, or return a mean"
             )
-        leaves.append(constant(column[0] if len(column) == 1 else np.concatenate(column), for_device(None)))
+        leaves.append(constant(column[0] if len(column) == 1 else buffers_of(backend).joined(column), backend))
     return tree.unflatten(structure, iter(leaves))
 
 
 def run_batches(
-    step: Any, arrays: list[Any], order: Any, batch: int, steps: int, kwargs: dict[str, Any]
+    step: Any, arrays: list[Any], order: Any, batch: int, steps: int, kwargs: dict[str, Any], backend: Any
 ) -> list[tuple[Any, list[Any]]]:
     """The pieces for `steps` whole batches."""
     pieces = []
     done = 0
     length = FIRST
     while done < steps:
-        program, arguments = step.find(tuple(cut(arrays, order, done * batch, (done + 1) * batch)), kwargs)
+        program, arguments = step.find(tuple(cut(arrays, order, done * batch, (done + 1) * batch, backend)), kwargs)
         native = Native.of(program, arguments, len(arrays))
         if native is None:
             with uninterrupted():
-                pieces.append(one(step(*cut(arrays, order, done * batch, (done + 1) * batch), **kwargs)))
+                piece = step(*cut(arrays, order, done * batch, (done + 1) * batch, backend), **kwargs)
+            pieces.append(one(piece, backend))
             done += 1
             continue
         count = min(length, steps - done)
@@ -176,12 +187,12 @@ class Native:
     def run(self, arrays: list[Any], order: Any, batch: int, done: int, count: int) -> tuple[Any, list[Any]]:
         """A stretch of `count` steps after `done` others."""
         program, executor = self.program, self.executor
-        native = executor.parts[0]
+        self.moved: list[Var] = []
         undo = [work.restore() for work in program.host]
         numbers, states = self.numbers(count)
         for i, var in program.written.items():
             program.own(program.graph.inputs[i], var, find(program.sources[i], self.arguments))
-        first = cut(arrays, order, done * batch, (done + 1) * batch)
+        first = cut(arrays, order, done * batch, (done + 1) * batch, program.backend)
         arguments = [*first, *self.arguments[self.data :]]
         given = {var: table[0] for var, table in states.items()}
         values = [
@@ -195,26 +206,13 @@ class Native:
         targets, again = program.targets(arguments)
         executor.bind_inputs(values)
         executor.bind_outputs(targets)
-        sources = {var: (address_of(table), table[0].nbytes) for var, table in states.items()}
-        gathers = []
-        for var, source in zip(executor.inputs, program.sources, strict=True):
-            if source.kind == "argument" and source.place < self.data:
-                x = arrays[source.place]
-                row = x.nbytes // max(len(x), 1)
-                if order is None:
-                    sources[var] = address_of(x) + done * batch * row, batch * row
-                else:
-                    gathers.append((address_of(x), address_of(executor.arrays[var]), row))
-        made = {}
-        for i, var in executor.fresh:
-            if ("tensor", i) in program.results:
-                made[i] = np.empty((count, *var.shape), var.dtype)
-                sources[var] = address_of(made[i]), var.nbytes
-        positions = np.zeros(0, np.int64) if order is None else order[done * batch :]
-        finished = native.run_many(numbers, sources, gathers, positions, batch, count, address_of(executor.memory))
+        results = [(i, var) for i, var in executor.fresh if ("tensor", i) in program.results]
+        made = {i: executor.buffers.empty((count, *var.shape), var.dtype) for i, var in results}
+        repeat = self.on_device if executor.buffers.fixed else self.on_host
+        finished = repeat(arrays, order, batch, done, count, numbers, states, made)
         if finished:
             program.write(executor.results(), arguments, again)
-        for var in sources:
+        for var in self.moved:
             executor.arrays.pop(var, None)  # what is bound has moved on
         if finished < count:
             for back in reversed(undo):
@@ -227,6 +225,69 @@ class Native:
             for kind, what in program.results
         ]
         return program.structure, leaves
+
+    def data_inputs(self) -> list[tuple[Var, int]]:
+        """The inputs that are batches, and of which data."""
+        pairs = zip(self.executor.inputs, self.program.sources, strict=True)
+        return [(var, s.place) for var, s in pairs if s.kind == "argument" and s.place < self.data]
+
+    def on_host(
+        self,
+        arrays: list[Any],
+        order: Any,
+        batch: int,
+        done: int,
+        count: int,
+        numbers: Any,
+        states: dict[Var, Any],
+        made: dict[int, Any],
+    ) -> int:
+        """Run a stretch by one native call; returns how many steps were finished."""
+        executor = self.executor
+        sources = {var: (address_of(table), table[0].nbytes) for var, table in states.items()}
+        gathers = []
+        for var, place in self.data_inputs():
+            x = arrays[place]
+            row = x.nbytes // max(len(x), 1)
+            if order is None:
+                sources[var] = address_of(x) + done * batch * row, batch * row
+            else:
+                gathers.append((address_of(x), address_of(executor.arrays[var]), row))
+        fresh = dict(executor.fresh)
+        for i, stack in made.items():
+            sources[fresh[i]] = address_of(stack), fresh[i].nbytes
+        self.moved = list(sources)
+        positions = np.zeros(0, np.int64) if order is None else order[done * batch :]
+        memory = address_of(executor.memory)
+        return executor.parts[0].run_many(numbers, sources, gathers, positions, batch, count, memory)
+
+    def on_device(
+        self,
+        arrays: list[Any],
+        order: Any,
+        batch: int,
+        done: int,
+        count: int,
+        numbers: Any,
+        states: dict[Var, Any],
+        made: dict[int, Any],
+    ) -> int:
+        """Run a stretch by graphs, from stacks on the device to stacks there; returns how many steps were finished."""
+        executor, fresh = self.executor, dict(self.executor.fresh)
+        asarray = executor.buffers.array
+        tables = [(asarray(numbers), executor.given_numbers, 1)]
+        tables += [(asarray(table), executor.arrays[var], 1) for var, table in states.items()]
+        start = done * batch
+        positions = np.arange(start, start + count * batch) if order is None else order[start : start + count * batch]
+        named = None if order is None else asarray(positions.astype(np.int64))
+        batches = []
+        for var, place in self.data_inputs():
+            x = arrays[place]
+            batches.append((x if order is not None else x[start:], executor.arrays[var], batch))
+        stacks = [(executor.arrays[fresh[i]], stack) for i, stack in made.items()]
+        finished = executor.parts[0].run_many(tables, batches, named, stacks, count)
+        executor.last_numbers = b""  # the device has had others since
+        return finished
 
     def numbers(self, count: int) -> tuple[Any, dict[Var, Any]]:
         """What the host decides for `count` steps: numbers, and arithmetic with them; and arrays; a row for each."""

@@ -188,7 +188,7 @@ class Program:
         array = ARRAY.__get__(leaf)
         if type(array) is Traced:
             return "tensor", self.output(trace, array)
-        if isinstance(array, (np.ndarray, np.generic)):
+        if isinstance(array, trace.kinds):
             return "same", trace.source_of(leaf)
         return "tensor", self.output(trace, array)
 
@@ -203,7 +203,8 @@ class Program:
             return self
         places = {id(source): i for i, source in enumerate(self.sources)}
         updates = [(place, places[id(source)]) for source, place in self.states if id(source) in places]
-        self.executor = Compiled(self.graph, self.backend, updates, listen)
+        passing = [i for i, source in enumerate(self.sources) if source.kind in ("argument", "host")]
+        self.executor = Compiled(self.graph, self.backend, updates, passing, listen)
         writers = {old: new for new, old in self.executor.in_place.items()}
         self.written = {i: writers[var] for i, var in enumerate(self.graph.inputs) if var in writers}
         kept = self.executor.in_place
@@ -238,9 +239,9 @@ class Program:
         if arrays.get(old) is array and arrays.get(new) is array and sys.getrefcount(array) == EXCLUSIVE + 2:
             return  # as at the last call, which has looked at it more closely
         held = self.executor.holds(old, array) + self.executor.holds(new, array)
-        alone = type(array) is np.ndarray and array.flags.carray and array.flags.owndata
-        if not alone or sys.getrefcount(array) - held != EXCLUSIVE:
-            t.array = np.array(array, order="C")
+        buffers = self.executor.buffers
+        if not buffers.alone(array) or sys.getrefcount(array) - held != EXCLUSIVE:
+            t.array = buffers.copy(array)
 
     def targets(self, arguments: list[Any]) -> tuple[dict[int, Any], set[int]]:
         """Arrays of gradients from the last call that can be written again: nobody has them but the gradient's owner.

@@ -21,6 +21,7 @@ from .. import backend as backends
 from ..errors import GraphError, TraceError
 from ..hostwork import current, outside
 from ..tensor import LEAF, DataOf, Op, Tensor, constant
+from .buffers import buffers_of
 from .complaints import shape_error, user_frame
 from .graph import Equation, Graph, Var
 from .recording import Traced, TracingBackend
@@ -43,6 +44,14 @@ class Source:
     tensor: Tensor | None = None
     place: int = 0
     owner: Source | None = None
+
+
+class OtherDeviceError(Exception):
+    """The step computes on a device for which it is not being traced."""
+
+    def __init__(self, backend: backends.Backend) -> None:
+        super().__init__(f"the step computes on {backend.device}")
+        self.backend = backend
 
 
 class HostWork:
@@ -93,6 +102,7 @@ class Trace:
 
     def __init__(self, real: backends.Backend, arguments: list[Any], exact: bool = False) -> None:
         self.real = real
+        self.kinds: tuple[Any, ...] = (np.ndarray, np.generic, buffers_of(real).kind)  # what is an array
         self.backend: Any = TracingBackend(self, real)
         self.graph = Graph([], {}, [], [])
         self.constants = self.graph.constants
@@ -134,9 +144,15 @@ class Trace:
         kernel = self.real.table[op] if op in self.real.table or op.body is None else op.body
         values = [a.value if type(a) is Traced else a for a in args]
         value = kernel(*values, **params)
-        if isinstance(value, np.generic) and all([type(v) in NUMBERS for v in values]) and values:
+        if values and all([type(v) in NUMBERS for v in values]) and isinstance(value, self.kinds):
             value = value.item()  # arithmetic of Python numbers, which leaves the dtype to the arrays they meet
         return self.note(op, args, params, value)
+
+    def meet(self, backend: backends.Backend) -> Any:
+        """Give up: the step computes on another device, for which it is to be traced instead."""
+        if self.failure is None:
+            self.failure = OtherDeviceError(backend)
+        raise self.failure
 
     def check_runs(self) -> None:
         """Raise GraphError when this trace is over."""
@@ -171,9 +187,9 @@ class Trace:
         """The symbol for an array that is the same at each call; a Python number stays what it is."""
         if type(value) in NUMBERS:
             return value
-        value = np.asarray(value)
+        value = value if isinstance(value, self.kinds) else np.asarray(value)
         var = Var(value.shape, value.dtype)
-        self.constants[var] = value
+        self.constants[var] = np.asarray(self.real.to_numpy(value))
         return Traced(self, var, value)
 
     def input(self, source: Source, value: Any) -> Traced:
@@ -219,7 +235,7 @@ class Trace:
             if array.trace is not self:
                 raise GraphError(LEFT_OVER)
             return array
-        if not isinstance(array, (np.ndarray, np.generic)) and not hasattr(array, "__array_interface__"):
+        if not isinstance(array, self.kinds) and not hasattr(array, "__array_interface__"):
             return array  # a Python number, or several arrays that belong to one node
         found = self.arrays.get(id(t))
         return self.lift(t, array) if found is None else found
@@ -239,7 +255,7 @@ class Trace:
 
     def give_array(self, t: Tensor, array: Any) -> None:
         """`t.array = array`."""
-        if isinstance(array, (np.ndarray, np.generic)):
+        if isinstance(array, self.kinds):
             array = self.constant(array)
         if self.is_from_outside(t):
             if id(t) not in self.arrays:
@@ -254,7 +270,7 @@ class Trace:
             array = ARRAY.__get__(t)
         except AttributeError:
             return False
-        return isinstance(array, (np.ndarray, np.generic))
+        return isinstance(array, self.kinds)
 
     def grad_of(self, t: Tensor) -> Any:
         """What `t.grad` is."""
@@ -391,7 +407,9 @@ def set_array(t: Tensor, array: Any) -> None:
 
 def get_backend(t: Tensor) -> Any:
     backend, trace = BACKEND.__get__(t), current.trace
-    return backend if trace is None or backend.device != trace.real.device else trace.backend
+    if trace is None:
+        return backend
+    return trace.backend if backend.device == trace.real.device else trace.meet(backend)
 
 
 def get_grad(t: Tensor) -> Any:

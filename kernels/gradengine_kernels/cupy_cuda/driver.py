@@ -130,13 +130,21 @@ def no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def capture(work: Callable[[], None]) -> Any:
+@functools.cache
+def capture_stream(device: int) -> Any:
+    """The stream that captures go through."""
+    return cp.cuda.Stream(non_blocking=True)
+
+
+def capture(work: Callable[[], None], prepare: Callable[[], None]) -> Any:
     """What `work` launches, as a graph: `graph.launch()` repeats it on the current stream.
 
-    All memory must have its place, and all kernels be compiled, before.
+    All memory must have its place, and all kernels be loaded, before; `prepare` does so on the stream of the capture.
     """
-    stream = cp.cuda.Stream(non_blocking=True)
+    stream = capture_stream(here())
     with no_collection(), stream:
+        prepare()
+        stream.synchronize()
         stream.begin_capture()
         try:
             work()

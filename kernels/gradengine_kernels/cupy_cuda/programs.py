@@ -1,0 +1,294 @@
+"""Compiled programs: kernels that run one after the other as one CUDA graph.
+
+A graph has the addresses of its arrays built in. So there is one graph for each set of arrays that the program has met
+lately, captured when it is first needed; whoever runs it keeps arrays where they are. A kernel's stages are launches:
+a loop is a generated kernel, a product is cuBLASLt's. Launches of one kernel for several sets of arrays, such as the
+updates of all parameters, are one launch.
+
+May import driver, loop_source, products, service, loops and lib.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..loops import Dot, Draw, Load, Loop
+from . import driver, products, service
+from .lib import cp
+from .loop_source import Source, known, source_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ..loops import Kernel
+
+MOST_GRAPHS = 8  # that a program keeps
+UNROLLED = 8  # steps in a graph of several
+SCRATCH = 1  # the first of a place among the accumulators: before them is a counter
+
+
+@dataclasses.dataclass(eq=False)
+class Launch:
+    """One kernel of a graph: what it reads and writes, by the names of buffers, and how it is run."""
+
+    source: Source | None
+    plan: Any
+    buffers: list[Any]  # in the order of the kernel's arguments
+    reads: set[Any]
+    writes: set[Any]
+    rows: int = 0
+    function: Any = None
+    sums: dict[int, Any] = dataclasses.field(default_factory=dict)  # accumulators by slot
+
+
+class Program:
+    """A program of kernels. `tables[i]` has for each slot of kernel i a buffer, or anything for accumulators.
+
+    `bind(buffer, array)` says which array a buffer is; `run()` runs all kernels and returns 0, or 1 + the number of the
+    kernel whose flag was raised: `flags[i]` is the buffer (of a float) that must hold 0 after kernel i, or None. Where
+    there are flags, the host waits for them; no kernel runs after one that has raised its flag.
+    """
+
+    def __init__(
+        self,
+        kernels: Sequence[Kernel],
+        tables: Sequence[Sequence[Any]],
+        costs: Sequence[float],
+        flags: Sequence[Any],
+    ) -> None:
+        self.device = driver.here()
+        self.guarded = any(flag is not None for flag in flags)
+        self.arrays: dict[Any, Any] = {}
+        self.launches: list[Launch] = []
+        self.stop, self.step = cp.zeros(1, np.int64), cp.zeros(1, np.int64)
+        for i, (kernel, table) in enumerate(zip(kernels, tables)):
+            for stage in kernel.stages:
+                self.launches.append(self.launch_of(stage, kernel, table))
+            if flags[i] is not None:
+                real = next(stage.real for stage in kernel.stages)
+                look = Launch(None, None, [flags[i]], {flags[i]}, set(), rows=i + 1)
+                look.function = service.note_failure(real)
+                self.launches.append(look)
+        self.sources = list(dict.fromkeys(launch.source.code for launch in self.launches if launch.source))
+        self.graphs: collections.OrderedDict[Any, Any] = collections.OrderedDict()
+        self.changed = True
+        self.current: Any = None
+        self.moving: Moving | None = None
+
+    # -- what is launched ---------------------------------------------------------------------------------------
+
+    def launch_of(self, stage: Any, kernel: Kernel, table: Sequence[Any]) -> Launch:
+        """A stage as a launch. Slots 0 and 1 of a table are not used here."""
+        name = lambda slot: table[slot - 2]
+        if isinstance(stage, Dot):
+            batch = kernel.rows if stage.batch else 1
+            product = products.Product(stage.real, stage.m, stage.n, stage.k, batch, stage.ta, stage.tb)
+            operands = [name(stage.a), name(stage.b), name(stage.c)]
+            return Launch(None, products.plan(product), operands, set(operands[:2]), {operands[2]})
+        if isinstance(stage, Draw):
+            source = service.draw_source(stage, self.guarded)
+            made = Launch(source, None, [name(s) for s in source.slots], {name(stage.state)}, {name(stage.out)})
+            made.rows = kernel.rows
+        else:
+            made = self.loop(stage, stage.across or kernel.rows, table)
+        made.function = driver.function(made.source.name, made.source.code)  # type: ignore[union-attr]
+        return made
+
+    def loop(self, loop: Loop, rows: int, table: Sequence[Any]) -> Launch:
+        """A loop as a launch."""
+        source = source_of(loop, known(loop, rows, self.guarded))
+        sums = {}
+        blocks = source.grid(rows, driver.multiprocessors(self.device))
+        for slot, width in source.totals:
+            sums[slot] = cp.zeros(SCRATCH + blocks * width, np.float64)
+        reads = {table[v.operand.slot - 2] for v in loop.values if isinstance(v, Load)}
+        writes = {table[s.operand.slot - 2] for s in loop.stores} | {table[t.out.slot - 2] for t in loop.totals}
+        buffers = [sums[slot] if slot in sums else table[slot - 2] for slot in source.slots]
+        return Launch(source, None, buffers, reads, writes, rows, sums=sums)
+
+    # -- running ------------------------------------------------------------------------------------------------
+
+    def bind(self, buffer: Any, array: Any) -> None:
+        """Say which array a buffer is."""
+        self.arrays[buffer] = array
+        self.changed = True
+
+    def run(self) -> int:
+        """Run all kernels."""
+        if self.changed:
+            self.current, self.changed = self.graph(1, None), False
+        self.current.launch()
+        if driver.synchronous:
+            driver.wait()
+        return self.failed() if self.guarded else 0
+
+    def failed(self) -> int:
+        """What has stopped the program, once the device has got so far: 1 + the kernel's number, or 0."""
+        code = int(self.stop.get()[0])
+        if code:
+            self.stop.fill(0)
+        return code
+
+    def graph(self, steps: int, moving: Moving | None) -> Any:
+        """The graph for the arrays that are bound now."""
+        moved = None if moving is None else moving.shape
+        key = (steps, moved, *[(b, a.data.ptr) for b, a in self.arrays.items()])
+        found = self.graphs.get(key)
+        if found is None:
+            found = self.graphs[key] = self.capture(steps, moving)
+            if len(self.graphs) > MOST_GRAPHS:
+                self.graphs.popitem(last=False)
+        self.graphs.move_to_end(key)
+        return found
+
+    def capture(self, steps: int, moving: Moving | None) -> Graph:
+        """A new graph: all that it needs is compiled, loaded and placed before it is captured."""
+        groups = joined(self.launches, self.arrays)
+        runs = [self.several(group) if len(group) > 1 else self.one(group[0]) for group in groups]
+        plans = [launch.plan for launch in self.launches if launch.plan is not None]
+
+        def prepare() -> None:
+            for plan in plans:
+                plan.warm()
+
+        def work() -> None:
+            for _ in range(steps):
+                if moving is not None:
+                    moving.before.launch(self.stop, self.step)
+                for run in runs:
+                    run()
+                if moving is not None:
+                    moving.after.launch(self.stop, self.step)
+                    driver.launch(service.next_step(), 1, 1, (self.stop, self.step))
+
+        if moving is not None:
+            service.move_rows(), service.next_step()
+        kept = (dict(self.arrays), groups, runs, moving)
+        return Graph(driver.capture(work, prepare), kept)
+
+    def one(self, launch: Launch) -> Callable[[], None]:
+        """What runs a launch."""
+        if launch.plan is not None:
+            a, b, c = [self.arrays[x].data.ptr for x in launch.buffers]
+            return lambda: launch.plan.run(a, b, c)
+        if launch.source is None:
+            flag = self.arrays[launch.buffers[0]]
+            return lambda: driver.launch(launch.function, 1, 1, (flag, self.stop, launch.rows))
+        arrays = [x if isinstance(x, cp.ndarray) else self.arrays[x] for x in launch.buffers]
+        args = [*([self.stop] if self.guarded else []), *arrays, launch.rows]
+        blocks = launch.source.grid(launch.rows, driver.multiprocessors(self.device))
+        block = launch.source.block
+        return lambda: driver.launch(launch.function, blocks, block, args)
+
+    def several(self, group: list[Launch]) -> Callable[[], None]:
+        """What runs one kernel for several sets of arrays."""
+        source: Any = group[0].source
+        name, code = source.several
+        function = driver.function(name, code)
+        processors = driver.multiprocessors(self.device)
+        table, starts = [], [0]
+        for launch in group:
+            table.append([*[self.arrays[x].data.ptr for x in launch.buffers], launch.rows])
+            starts.append(starts[-1] + source.grid(launch.rows, processors))
+        rows, begins = cp.asarray(np.array(table, np.int64)), cp.asarray(np.array(starts, np.int64))
+        args = [*([self.stop] if self.guarded else []), rows, begins, np.int32(len(group))]
+        return lambda: driver.launch(function, starts[-1], source.block, args)
+
+    # -- many steps ---------------------------------------------------------------------------------------------
+
+    def run_many(self, tables: Any, batches: Any, order: Any, stacks: Any, steps: int) -> int:
+        """Run all kernels `steps` times; returns how many times that was before a flag was raised.
+
+        Before each time, the next row of each of `tables`, (stack, array, 1), and the next so many rows of each of
+        `batches`, (stack, array, rows), go to the array; of batches, those rows that `order` names, where it is not
+        None. After it, each of `stacks`, (array, stack), gets a row.
+        """
+        moving = self.moving = self.moving or Moving()
+        moving.aim(tables, batches, order, stacks)
+        self.step.fill(0)
+        many, rest = divmod(steps, UNROLLED)
+        for length, times in ((UNROLLED, many), (1, rest)):
+            if times:
+                graph = self.graph(length, moving)
+                for _ in range(times):
+                    graph.launch()
+        done = int(self.step.get()[0])
+        if done < steps:
+            self.failed()
+        self.changed = True
+        return done
+
+
+class Moving:
+    """What comes from stacks before each step, and goes to stacks after it. Graphs read where from at each run."""
+
+    def __init__(self) -> None:
+        self.before, self.after = service.Segments(), service.Segments()
+        self.kept: list[Any] = []
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        """What graphs have built in."""
+        return self.before.shape, self.after.shape
+
+    def aim(self, tables: Any, batches: Any, order: Any, stacks: Any) -> None:
+        """Say what is moved from now on."""
+        self.before.clear()
+        self.after.clear()
+        for stack, array, rows in (*tables, *batches):
+            named = order.data.ptr if order is not None and rows > 1 else 0
+            self.before.add(stack.data.ptr, array.data.ptr, array.nbytes // rows, rows, False, named)
+        for array, stack in stacks:
+            self.after.add(array.data.ptr, stack.data.ptr, array.nbytes, 1, True)
+        self.before.upload()
+        self.after.upload()
+        self.kept = [tables, batches, order, stacks]
+
+
+class Graph:
+    """A captured graph, and all that it refers to."""
+
+    def __init__(self, graph: Any, kept: Any) -> None:
+        self.launch, self.kept = graph.launch, (graph, kept)
+
+
+# -- one launch for several ---------------------------------------------------------------------------------------
+
+
+def joined(launches: list[Launch], arrays: dict[Any, Any]) -> list[list[Launch]]:
+    """The launches, those of one kernel together where what lies between has nothing to do with them."""
+    spans = {buffer: (a.data.ptr, a.data.ptr + max(a.nbytes, 1)) for buffer, a in arrays.items()}
+
+    def touches(one: set[Any], other: set[Any]) -> bool:
+        return any(
+            spans[x][0] < spans[y][1] and spans[y][0] < spans[x][1]
+            for x in one
+            for y in other
+            if x in spans and y in spans
+        )
+
+    def conflict(a: Launch, b: Launch) -> bool:
+        return touches(a.writes, b.reads | b.writes) or touches(a.reads, b.writes)
+
+    groups: list[list[Launch]] = []
+    for launch in launches:
+        source = launch.source
+        if source is not None and source.several[0] and not source.totals:
+            for i in range(len(groups) - 1, -1, -1):
+                group = groups[i]
+                same = group[0].source is not None and group[0].source.name == source.name
+                if same and not any(conflict(member, launch) for member in group):
+                    # The group moves here: nothing after it may depend on it, or be what it depends on.
+                    later = [x for g in groups[i + 1 :] for x in g]
+                    if not any(conflict(member, x) for member in group for x in later):
+                        groups.append([*groups.pop(i), launch])
+                        break
+            else:
+                groups.append([launch])
+            continue
+        groups.append([launch])
+    return groups
