@@ -49,7 +49,7 @@ def train(report: Report, settings: Settings, ge: Any, train_set: Any, test_set:
     chosen = options.resolve({"model": "mlp", "device": settings.device}, dataset="mnist", backend="numpy")
     recipe = models.RECIPES["mlp"]
     ge.manual_seed(chosen.seed)
-    model = models.build(recipe, 784, 10)
+    model = models.build(recipe, 784, 10).to(settings.device)
     optimizer = models.make_optimizer(chosen, model)
     schedule = models.make_schedule(chosen, optimizer, -(-len(train_set[0]) // chosen.batch_size)).scheduler
     images, labels, test_images = (ge.asarray(a) for a in (*train_set, test_set[0]))
