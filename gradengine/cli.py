@@ -124,11 +124,11 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         choices=options.MODELS,
     )
     add(what, "--backend", "kernels of the CPU: numba or numpy (default: numba where installed)", metavar="NAME")
-    add(what, "--device", "cpu, cuda or cuda:<number> (default: cpu)", metavar="NAME")
+    add(what, "--device", "cpu, cuda or cuda:<number>; a run may go on with another (default: cpu)", metavar="NAME")
     add(
         what,
         "--jit",
-        "compile the training step as a whole, or run it op by op (default: --jit on the CPU)",
+        "compile the training step as a whole, or run it op by op (default: --jit)",
         action=argparse.BooleanOptionalAction,
     )
     add(how, "--epochs", "how often to go through the training data", type=int, metavar="N")
@@ -194,11 +194,14 @@ def run_bench(args: argparse.Namespace) -> int:
 
 def run_backends(args: argparse.Namespace) -> int:
     """`gradengine backends`."""
+    from . import cuda
     from .backend import backends, get_cpu_backend
 
     chosen = get_cpu_backend()
     for name, status in backends().items():
         print(f"{name:<8}{status}{' (chosen for the CPU)' if name == chosen else ''}")
+    for number, name in enumerate(cuda.names()):
+        print(f"cuda:{number}  {name}")
     return 0
 
 

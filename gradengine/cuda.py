@@ -72,6 +72,11 @@ def get_device_name(device: Any = None) -> str:
     return gpu(device).memory.name()
 
 
+def names() -> list[str]:
+    """The names of all GPUs, in the order of their numbers; none where CUDA cannot be used."""
+    return [get_device_name(i) for i in range(device_count())]
+
+
 def synchronize(device: Any = None) -> None:
     """Wait until a GPU has done all that it was given. What went wrong there since is raised here."""
     gpu(device).synchronize()

@@ -198,7 +198,7 @@ def test_options_follow_the_model_unless_they_are_given():
     assert (plain.model, plain.epochs, plain.optimizer, plain.momentum, plain.seed) == ("mlp", 5, "adam", None, 0)
     assert plain.jit
     assert not options.resolve({"jit": False}, dataset="mnist", backend="numpy").jit
-    assert not options.resolve({"device": "cuda"}, dataset="mnist", backend="numpy").jit
+    assert options.resolve({"device": "cuda"}, dataset="mnist", backend="numpy").jit
     nielsen = options.resolve({"model": "nielsen"}, dataset="mnist", backend="numpy")
     assert (nielsen.optimizer, nielsen.lr, nielsen.batch_size, nielsen.epochs) == ("sgd", 3.0, 10, 30)
     assert (nielsen.momentum, nielsen.schedule, nielsen.gamma) == (0.0, "none", None)

@@ -46,15 +46,20 @@ class Result:
 
 @contextlib.contextmanager
 def on_backend(name: str, every_size: bool = True) -> Iterator[None]:
-    """Run on CPU backend `name`; with `every_size`, generated kernels run for small arrays too."""
-    before = backends.get_cpu_backend()
-    backends.set_cpu_backend(name)
-    backend = backends.load(name)
+    """Run on backend `name`; with `every_size`, generated kernels run for small arrays too.
+
+    A backend of the CPU is chosen for it; that of a GPU runs as its device becomes the default one.
+    """
+    backend, chosen, device = backends.load(name), backends.get_cpu_backend(), backends.get_default_device()
     try:
+        if backend.device == "cpu":
+            backends.set_cpu_backend(name)
+        backends.set_default_device(backend.device)
         with backend.every_size() if every_size else contextlib.nullcontext():
             yield
     finally:
-        backends.set_cpu_backend(before)
+        backends.set_cpu_backend(chosen)
+        backends.set_default_device(device)
 
 
 def sample(case: Case, seed: int = 0) -> list[Any]:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import backend as backends
+from .. import cuda
 from .._version import __version__
 from ..cases import table
 from ..errors import ArgumentError
@@ -133,6 +134,7 @@ def write_json(path: Path, results: Sequence[Result]) -> None:
         "numpy": np.__version__,
         "machine": f"{platform.machine()} {platform.system()}",
         "backends": backends.backends(),
+        "gpus": cuda.names(),
         "results": [
             {
                 "row": r.case,

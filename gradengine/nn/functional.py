@@ -128,7 +128,7 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, *, generator: Any
         return x
     if p == 1:
         return x * 0
-    return x * ops.dropout_mask(x.shape, p, dtype=x.dtype, generator=generator)
+    return x * ops.dropout_mask(x.shape, p, dtype=x.dtype, generator=generator, device=x.device)
 
 
 def embedding(input: Any, weight: Tensor, padding_idx: int | None = None) -> Tensor:

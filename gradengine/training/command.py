@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import backend as backends
+from .. import cuda
 from .._version import __version__
 from ..data import load
 from ..errors import ArgumentError, DeviceError, GradengineError
@@ -179,7 +180,9 @@ def introduction(trainer: Trainer, folder: Path) -> list[str]:
         gamma = "" if chosen.gamma is None else f" (gamma {chosen.gamma:g})"
         details.append(f"{chosen.schedule} schedule{gamma}")
     details += [f"batch size {chosen.batch_size}", f"seed {chosen.seed}"]
-    where = f"{chosen.backend if chosen.device == 'cpu' else chosen.device}{', compiled' * chosen.jit}"
+    device = next(trainer.model.parameters()).device
+    where = chosen.backend if device == "cpu" else f"{device} ({cuda.get_device_name(device)})"
+    where += ", compiled" * chosen.jit
     return [
         f"gradengine {__version__} with {where}: {chosen.model} ({models.describe(trainer.model)}) on {data.name} "
         f"({len(data.train_labels):,} pictures, {len(data.test_labels):,} to test)",

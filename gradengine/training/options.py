@@ -46,7 +46,7 @@ SUITED: dict[str, dict[str, dict[str, Any]]] = {
     },
 }
 GENERAL: dict[str, Any] = dict(weight_decay=0.0, seed=0, device="cpu", log_every=50)
-CHANGEABLE = ("epochs", "jit")  # when a run goes on
+CHANGEABLE = ("epochs", "jit", "device")  # when a run goes on
 ADDED: dict[str, Any] = {"jit": False}  # options that checkpoints may lack, and what the runs that wrote them did
 
 
@@ -136,7 +136,7 @@ def resolve(given: Mapping[str, Any], *, dataset: str, backend: str) -> Options:
     model = given.get("model", "mlp")
     suited = SUITED[model][dataset]
     found = {**GENERAL, **suited, **given, "model": model, "dataset": dataset, "backend": backend}
-    found["jit"] = given.get("jit", found["device"] == "cpu")
+    found["jit"] = given.get("jit", True)
     optimizer, schedule = found["optimizer"], found["schedule"]
     if optimizer != suited["optimizer"]:
         found["lr"] = given.get("lr", OPTIMIZERS[optimizer])
@@ -158,7 +158,8 @@ def resolve(given: Mapping[str, Any], *, dataset: str, backend: str) -> Options:
 
 
 def resume(stored: Options, given: Mapping[str, Any], *, done: int, source: str) -> Options:
-    """The options of a run that goes on: those that it was started with, but for the number of epochs and `jit`.
+    """The options of a run that goes on: those that it was started with, but for the number of epochs and for `jit`
+    and `device`, which change no more than the last bits of a result.
 
     `done` is the number of epochs that are finished, `source` names the checkpoint. Raises CheckpointError when
     another model is given than the checkpoint's, ArgumentError for any other option that contradicts it.
@@ -186,7 +187,8 @@ def resume(stored: Options, given: Mapping[str, Any], *, done: int, source: str)
             f"--epochs {epochs}: the {stored.schedule} schedule of {source} was laid out for {stored.epochs} epochs, "
             "and a run of another length would be another run; start a new one without --resume"
         )
-    return dataclasses.replace(stored, epochs=epochs, jit=given.get("jit", stored.jit))
+    free = {name: given.get(name, getattr(stored, name)) for name in CHANGEABLE}
+    return dataclasses.replace(stored, **free)
 
 
 def restore(values: Any, source: str) -> Options:
