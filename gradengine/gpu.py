@@ -168,7 +168,10 @@ class GpuBackend(Backend):
             return OutOfMemoryError(f"{what}: {error}; {self.occupancy()}")
         if kind == "compile":
             source, log = diagnosis.source_and_log(error)
-            typed = CompileError(f"{what}: the CUDA compiler refuses a kernel; `source` of this error has it.\n{log}")
+            typed = CompileError(
+                f"{what}: the CUDA compiler refuses a kernel, through no fault of yours; this error has all of its "
+                f"`source` and `log`.\n{log}\n{diagnosis.excerpt(source, log)}"
+            )
             typed.source, typed.log = source, log
             return typed
         if kind == "fault":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from typing import Any
 
 from . import driver
@@ -100,3 +101,12 @@ def source_and_log(error: BaseException) -> tuple[str, str]:
     """The CUDA C that did not compile, and what the compiler said."""
     log = getattr(error, "log", None)
     return str(getattr(error, "source", "")), str(error) if log is None else str(log)
+
+
+def excerpt(source: str, log: str, around: int = 3, most: int = 40) -> str:
+    """The numbered lines of the source that the log complains of, `kernel.cu(12): error`; its end if of none."""
+    lines = source.splitlines()
+    named = sorted({int(number) for number in re.findall(r"\((\d+)\)\s*:", log) if int(number) <= len(lines)})
+    shown = {n for number in named for n in range(number - around, number + around + 1) if 0 < n <= len(lines)}
+    chosen = sorted(shown)[:most] or range(max(1, len(lines) - most + 1), len(lines) + 1)
+    return "\n".join(f"{n:5} {lines[n - 1]}" for n in chosen)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 DLPACK_CUDA, DLPACK_MANAGED = 2, 13  # the kinds of DLPack device whose memory a GPU can reach
+BORROWED = ("UnownedMemory", "DLPackMemory")  # what CuPy calls memory that it has not allocated
 
 
 def device_count() -> int:
@@ -45,12 +46,10 @@ class Memory:
 
     def __init__(self, ordinal: int) -> None:
         import cupy
-        from cupy._core.dlpack import DLPackMemory
 
         self.cupy, self.ordinal = cupy, ordinal
         self.alone = device_count() == 1  # then it is always the current device, and nobody need say so
         self.device = cupy.cuda.Device(ordinal)
-        self.borrowed = (cupy.cuda.memory.UnownedMemory, DLPackMemory)  # memory that somebody else can see
         self.one: dict[Any, Any] = {}  # the scalar 1 of each dtype, where every backward walk begins
 
     def here(self) -> contextlib.AbstractContextManager[Any]:
@@ -113,8 +112,8 @@ class Memory:
         return self.asarray(array, copy=True)
 
     def writable(self, array: Any) -> bool:
-        """True for an array that owns its memory, which came from CuPy's pool."""
-        return type(array) is self.cupy.ndarray and array.base is None and not isinstance(array.data.mem, self.borrowed)
+        """True for an array that owns its memory; what another library has handed over, that one can see too."""
+        return type(array) is self.cupy.ndarray and array.base is None and type(array.data.mem).__name__ not in BORROWED
 
     def exportable(self, array: Any) -> Any:
         """The array as one that describes itself to DLPack."""
