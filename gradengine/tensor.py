@@ -364,6 +364,8 @@ class Tensor:
     def __dlpack__(self, **kwargs: Any) -> Any:
         if self.op is not None:
             raise GraphError("DLPack: this Tensor requires grad; export .detach() instead")
+        if self.device == "cpu" and self.dtype.kind == "V":
+            raise DTypeError("DLPack: NumPy cannot export bfloat16; export .to(ge.float32) instead")
         return self.backend.exportable(self.array).__dlpack__(**kwargs)
 
     def __dlpack_device__(self) -> tuple[int, int]:
@@ -566,6 +568,9 @@ def to_array(data: Any, dtype: Any, backend: backends.Backend, copy: bool = Fals
         else:
             array = backend.duplicate(data.array) if copy else data.array
         return array if dtype is None else backend.cast(array, check_dtype(dtype))
+    if backend.device != "cpu" and backends.home_of(data) is None:
+        host = backends.for_device("cpu")
+        return backend.receive(to_array(data, dtype, host), host)
     given = dtype is not None or hasattr(data, "dtype") or hasattr(data, "__array_interface__")
     try:
         array = backend.asarray(data, copy=copy) if dtype is None else backend.asarray(data, check_dtype(dtype), copy)

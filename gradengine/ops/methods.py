@@ -254,11 +254,11 @@ def clone(self: Tensor) -> Tensor:
     return ops.clone(self)
 
 
-def to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None) -> Tensor:
+def to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None, non_blocking: bool = False) -> Tensor:
     """This Tensor in another dtype or on another device; itself when nothing changes.
 
-    Takes a dtype, a device, both, or another Tensor to be like. Gradients flow through. Raises DeviceError for an
-    unknown device and DTypeError for an unknown dtype.
+    Takes a dtype, a device, both, or another Tensor to be like. Gradients flow through. Nobody waits for a move to a
+    GPU, `non_blocking` or not. Raises DeviceError for an unknown device and DTypeError for an unknown dtype.
 
     >>> import gradengine as ge
     >>> ge.tensor([1, 2]).to(ge.float64)
