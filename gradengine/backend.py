@@ -94,6 +94,9 @@ class Backend:
         rules = op.rules
         if op.kind == "pointwise" and self.generate is not None:
             kernel, rules = self.fuse(op, kernel)
+        else:
+            own = [self.kernels.get(f"{op.name}.grad{i}") for i in range(len(rules))]
+            rules = tuple([tried_first(made, rule) if made else rule for made, rule in zip(own, rules)])
         if self.low:
             kernel = self.halves.widened(kernel, op.name)
             self.rules_in_halves[op] = WidenedRules(self, op, rules)
@@ -237,6 +240,16 @@ def primitive_call(name: str) -> Callable[..., Any]:
 def drop_interpreter(kernel: Callable[..., Any]) -> Callable[..., Any]:
     """A generated rule in a rule's signature: the interpreter is already inside."""
     return lambda k, *arrays, **params: kernel(*arrays, **params)
+
+
+def tried_first(kernel: Callable[..., Any], rule: Any) -> Callable[..., Any]:
+    """A rule that a backend has a kernel for; where the kernel gives None, the rule itself runs."""
+
+    def call(k: Any, *arrays: Any, **params: Any) -> Any:
+        found = kernel(*arrays, **params)
+        return rule(k, *arrays, **params) if found is None else found
+
+    return call
 
 
 def register(op: Any) -> None:

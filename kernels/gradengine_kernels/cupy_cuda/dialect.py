@@ -70,10 +70,12 @@ HEAVY = frozenset((*SAME_NAME, *ARCS, *OF_TWO, "divide", "sigmoid", "remainder")
 HEAVY -= {"floor", "ceil", "trunc"}
 
 
-def constant(value: float) -> str:
+def constant(value: float | str) -> str:
     """A number as source, in double precision."""
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, str):
+        return value  # a size, which is a variable
     if math.isnan(value):
         return "NAN64"
     if math.isinf(value):

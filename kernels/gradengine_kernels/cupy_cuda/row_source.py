@@ -118,7 +118,7 @@ class Rows(Writer):
         body = [
             *self.accumulators,
             *self.column_sums(),
-            f"const int lane = threadIdx.x % {self.team}, team = threadIdx.x / {self.team};",
+            f"[[maybe_unused]] const int lane = threadIdx.x % {self.team}, team = threadIdx.x / {self.team};",
             f"for (idx first = (idx)blockIdx.x * {self.teams}; first < rows; "
             f"first += (idx)gridDim.x * {self.teams}) {{",
             "  const bool live = first + team < rows;",
@@ -410,7 +410,7 @@ class Rows(Writer):
                     f"for (int b = threadIdx.x; b < (int)gridDim.x; b += {self.block}) "
                     f"sum{i} += __ldcg({pointer} + 1 + b);",
                     f"sum{i} = reduce<Sum, {self.block}>(sum{i}, 0.0);",
-                    f"if (threadIdx.x == 0) put({out}[0], ({COMPUTED[t.out.dtype]})sum{i});",
+                    f"if (threadIdx.x == 0) put({out}[{t.out.access.offset}], ({COMPUTED[t.out.dtype]})sum{i});",
                 ]
         return lines
 

@@ -1,0 +1,578 @@
+"""Eager kernels that go by rows: reductions, softmax, cross-entropy, normalisation, and their gradients.
+
+Each is written as a loop, in the terms in which compiled programs are, and becomes one kernel for about so many
+columns; how many there are exactly, it is told when it runs. An array that is not laid out so, or of another dtype,
+goes to the kernel that `kernels` was given. May import driver, expr, loops, loop_source, dialect and lib.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import expr
+from ..loops import Access, Compute, Load, Loop, Number, Operand, Reduce, Store, Total
+from . import driver
+from .dialect import COMPUTED, OPERATIONS
+from .lib import cp
+from .loop_source import WIDE, Given, Source, source_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+Kernel = Callable[..., Any] if TYPE_CHECKING else Any
+FULL, LINE, ONCE = Access(((1, 0, "columns"),), 1), Access(((1, 0, 1),)), Access()
+LABELS = np.dtype(np.int64)
+FEW_ROWS, LONG = 32, 1 << 15  # rows that do not fill a GPU, if they are so long: CuPy shares out columns
+
+
+# -- what a kernel computes -----------------------------------------------------------------------------------------
+
+
+class Draft:
+    """A loop in the making. Operands are arrays in the order in which they are asked for, then come outputs."""
+
+    def __init__(self, real: str, columns: Any = "columns") -> None:
+        self.real, self.loop = real, Loop(real, columns)
+        self.scalars: list[str] = []
+        self.slots = 3
+
+    def read(self, access: Access = FULL, dtype: str = "") -> str:
+        """An operand's element."""
+        return self.value(lambda name: Load(name, self.operand(access, dtype)))
+
+    def scalar(self) -> str:
+        """A number that is given at each run."""
+        name = self.value(lambda name: Number(name, -1))
+        self.scalars.append(name)
+        return name
+
+    def compute(self, function: Callable[..., Any], *names: str) -> str:
+        """A value of others."""
+        (found,) = expr.trace(lambda k, *x: function(k, *x), names, {}, {}, OPERATIONS)
+        return self.value(lambda name: Compute(name, found))
+
+    def index(self, op: str, label: str, *args: Any) -> str:
+        """A question about a label."""
+        constants = [expr.Expr("constant", x) for x in args]
+        return self.value(lambda name: Compute(name, expr.Expr(op, expr.Expr("input", label), *constants)))
+
+    def reduce(self, kind: str, name: str) -> str:
+        """The sum, maximum or minimum of a row."""
+        return self.value(lambda made: Reduce(made, kind, name))
+
+    def store(self, name: str, access: Access = FULL) -> None:
+        """Write a value to an output."""
+        self.loop.stores.append(Store(name, self.operand(access)))
+
+    def output(self) -> int:
+        """The slot of an output that sums go to."""
+        self.slots += 1
+        return self.slots - 1
+
+    def total(self, name: str, out: int, place: int = 0, by_columns: bool = False) -> None:
+        """The sum over rows of a value, written to slot `out`."""
+        self.slots += 1
+        operand = Operand(out, self.real, Access((), 0, place))
+        self.loop.totals.append(Total(name, 1, by_columns, self.slots - 1, operand))
+
+    def operand(self, access: Access, dtype: str = "") -> Operand:
+        self.slots += 1
+        return Operand(self.slots - 1, dtype or self.real, access)
+
+    def value(self, make: Callable[[str], Any]) -> str:
+        name = f"v{len(self.loop.values)}"
+        self.loop.values.append(make(name))
+        return name
+
+
+def softmax(d: Draft) -> None:
+    x = d.read()
+    e = d.compute(lambda k, x, m: k.exp(x - m), x, d.reduce("max", x))
+    d.store(d.compute(lambda k, e, s: e * (1.0 / s), e, d.reduce("sum", e)))
+
+
+def log_softmax(d: Draft) -> None:
+    x = d.read()
+    shifted = d.compute(lambda k, x, m: x - m, x, d.reduce("max", x))
+    total = d.reduce("sum", d.compute(lambda k, s: k.exp(s), shifted))
+    d.store(d.compute(lambda k, x, s: x - k.log(s), shifted, total))
+
+
+def softmax_grad(d: Draft) -> None:
+    g, y = d.read(), d.read()
+    along = d.reduce("sum", d.compute(lambda k, g, y: g * y, g, y))
+    d.store(d.compute(lambda k, g, y, s: y * (g - s), g, y, along))
+
+
+def log_softmax_grad(d: Draft) -> None:
+    g, y = d.read(), d.read()
+    d.store(d.compute(lambda k, g, y, s: g - k.exp(y) * s, g, y, d.reduce("sum", g)))
+
+
+def logsumexp(d: Draft) -> None:
+    x = d.read()
+    top = d.compute(lambda k, m: k.where(k.isinf(m), 0.0, m), d.reduce("max", x))
+    total = d.reduce("sum", d.compute(lambda k, x, m: k.exp(x - m), x, top))
+    d.store(d.compute(lambda k, s, m: k.log(s) + m, total, top), LINE)
+
+
+def standardize(d: Draft) -> None:
+    x, n, eps = d.read(), d.scalar(), d.scalar()
+    centred = d.compute(lambda k, x, s, n: x - s / n, x, d.reduce("sum", x), n)
+    squares = d.reduce("sum", d.compute(lambda k, c: c * c, centred))
+    d.store(d.compute(lambda k, c, s, n, eps: c * (1.0 / k.sqrt(s / n + eps)), centred, squares, n, eps))
+
+
+def standardize_grad(d: Draft) -> None:
+    g, y, x, n, eps = d.read(), d.read(), d.read(), d.scalar(), d.scalar()
+    centred = d.compute(lambda k, x, s, n: x - s / n, x, d.reduce("sum", x), n)
+    squares = d.reduce("sum", d.compute(lambda k, c: c * c, centred))
+    over = d.compute(lambda k, s, n, eps: 1.0 / k.sqrt(s / n + eps), squares, n, eps)
+    along = d.reduce("sum", d.compute(lambda k, g, y: g * y, g, y))
+    mean = d.reduce("sum", g)
+    rest = lambda k, g, y, m, a, n, over: (g - m / n - y * (a / n)) * over
+    d.store(d.compute(rest, g, y, mean, along, n, over))
+
+
+def sum_rows(d: Draft) -> None:
+    d.store(d.reduce("sum", d.read()), LINE)
+
+
+def mean_rows(d: Draft) -> None:
+    x, n = d.read(), d.scalar()
+    d.store(d.compute(lambda k, s, n: s / n, d.reduce("sum", x), n), LINE)
+
+
+def max_rows(d: Draft) -> None:
+    d.store(d.reduce("max", d.read()), LINE)
+
+
+def min_rows(d: Draft) -> None:
+    d.store(d.reduce("min", d.read()), LINE)
+
+
+def sum_columns(d: Draft) -> None:
+    x = d.read()
+    d.total(x, d.output(), by_columns=True)
+
+
+def sum_all(d: Draft) -> None:
+    x = d.read(LINE)
+    d.total(x, d.output())
+
+
+def squares_all(d: Draft) -> None:
+    a, b = d.read(LINE), d.read(LINE)
+    d.total(d.compute(lambda k, a, b: (a - b) * (a - b), a, b), d.output())
+
+
+def cross_entropy(ignore: int, reduction: str) -> Callable[[Draft], None]:
+    """Losses of rows; for a reduction an output of three: their sum, how many count, how many have no such class."""
+
+    def write(d: Draft) -> None:
+        x, label = d.read(), d.read(LINE, "int64")
+        shifted = d.compute(lambda k, x, m: x - m, x, d.reduce("max", x))
+        hit = d.index("at_column", label)
+        own = d.reduce("sum", d.compute(lambda k, hit, s: k.where(hit, s, 0.0), hit, shifted))
+        total = d.reduce("sum", d.compute(lambda k, s: k.exp(s), shifted))
+        ignored = d.index("index_is", label, ignore)
+        loss = lambda k, i, t, own: k.where(i, 0.0, k.log(t) - own)
+        losses = d.compute(loss, ignored, total, own)
+        outside = d.index("index_outside", label, "columns")
+        if reduction == "none":
+            d.store(losses, LINE)
+        sums = d.output()
+        if reduction != "none":
+            d.total(losses, sums, 0)
+        d.total(d.compute(lambda k, i: k.where(i, 0.0, 1.0), ignored), sums, 1)
+        d.total(d.compute(lambda k, i, o: k.where(o & ~i, 1.0, 0.0), ignored, outside), sums, 2)
+
+    return write
+
+
+def count_labels(ignore: int) -> Callable[[Draft], None]:
+    """How many labels count."""
+
+    def write(d: Draft) -> None:
+        ignored = d.index("index_is", d.read(LINE, "int64"), ignore)
+        d.total(d.compute(lambda k, i: k.where(i, 0.0, 1.0), ignored), d.output())
+
+    return write
+
+
+def cross_entropy_grad(ignore: int, per_row: bool, mean: bool) -> Callable[[Draft], None]:
+    """The slope of rows' losses; under a mean, the last operand is how many rows count."""
+
+    def write(d: Draft) -> None:
+        g, x, label = d.read(LINE if per_row else ONCE), d.read(), d.read(LINE, "int64")
+        if mean:
+            g = d.compute(lambda k, g, n: g * (1.0 / n), g, d.read(ONCE))
+        e = d.compute(lambda k, x, m: k.exp(x - m), x, d.reduce("max", x))
+        hit, ignored = d.index("at_column", label), d.index("index_is", label, ignore)
+        scale = d.compute(lambda k, g, s: g / s, g, d.reduce("sum", e))
+        slope = lambda k, i, hit, e, scale, g: k.where(i, 0.0, e * scale - k.where(hit, g, 0.0))
+        d.store(d.compute(slope, ignored, hit, e, scale, g))
+
+    return write
+
+
+# -- compiling and running ------------------------------------------------------------------------------------------
+
+
+class Compiled:
+    """A kernel, ready to run."""
+
+    def __init__(self, source: Source, draft: Draft) -> None:
+        self.source, self.draft = source, draft
+        self.function = driver.function(source.name, source.code)
+        self.sums = {t.accumulators: i for i, t in enumerate(draft.loop.totals)}
+
+
+@functools.lru_cache(4096)
+def compiled(
+    write: Callable[[Draft], None], real: str, rows: int, most: int, divisor: int, aligned: bool, wide: bool
+) -> Compiled:
+    """The kernel for about so many rows of `most` columns at most."""
+    draft = Draft(real, "columns" if most > 1 else 1)
+    write(draft)
+    sizes = ("columns",) if most > 1 else ()
+    if most == 1:
+        draft.loop = at_one_column(draft.loop)
+    given = Given(rows, sizes, tuple(draft.scalars), most, divisor, aligned, wide)
+    return Compiled(source_of(draft.loop, given, write.__name__), draft)
+
+
+def at_one_column(loop: Loop) -> Loop:
+    """A loop over rows of one element."""
+    for i, v in enumerate(loop.values):
+        if isinstance(v, Load) and v.operand.access == FULL:
+            loop.values[i] = Load(v.name, Operand(v.operand.slot, v.operand.dtype, LINE))
+        elif isinstance(v, Compute) and v.expr.op == "index_outside":
+            loop.values[i] = Compute(v.name, expr.Expr(v.expr.op, v.expr.args[0], expr.Expr("constant", 1)))
+    for i, s in enumerate(loop.stores):
+        if s.operand.access == FULL:
+            loop.stores[i] = Store(s.name, Operand(s.operand.slot, s.operand.dtype, LINE))
+    return loop
+
+
+named_writers: dict[Any, Any] = {}
+
+
+def run(
+    write: Callable[[Draft], None], real: str, arrays: Sequence[Any], rows: int, columns: int, *scalars: float
+) -> None:
+    """Run a kernel on `rows` rows of `columns` elements; `arrays` are its operands and outputs."""
+    aligned = not any([x.data.ptr & 15 for x in arrays])
+    about = min(1 << (rows - 1).bit_length(), 1 << 20)
+    most = 1 << (columns - 1).bit_length() if columns > 1 else 1
+    kernel = compiled(write, real, about, most, math.gcd(columns, 16), aligned, rows * columns >= WIDE)
+    source, device = kernel.source, driver.here()
+    blocks = source.grid(rows, driver.multiprocessors(device))
+    table = iter(arrays)
+    args = []
+    for slot in source.slots:
+        i = kernel.sums.get(slot)
+        width = columns if i is not None and kernel.draft.loop.totals[i].by_columns else 1
+        args.append(next(table) if i is None else partial_sums(device, i, 1 + blocks * width))
+    args.append(rows)
+    if columns > 1:
+        args.append(columns)
+    driver.launch(kernel.function, blocks, source.block, (*args, *[float(x) for x in scalars]))
+
+
+workspaces: dict[Any, Any] = {}
+
+
+def partial_sums(device: int, i: int, size: int) -> Any:
+    """Memory for what blocks leave for the last of them: kernels on one stream use it one after the other."""
+    key = device, cp.cuda.get_current_stream().ptr, i
+    found = workspaces.get(key)
+    if found is None or found.size < size:
+        found = workspaces[key] = cp.zeros(max(size, 1 << 14), np.float64)
+    return found
+
+
+# -- the kernels --------------------------------------------------------------------------------------------------
+
+
+def fits(*arrays: Any) -> bool:
+    """True for contiguous arrays of one floating-point dtype with something in them."""
+    x = arrays[0]
+    if type(x) is not cp.ndarray or not x.size or x.dtype.name not in COMPUTED:
+        return False
+    return all([type(a) is cp.ndarray and a.dtype == x.dtype and a._c_contiguous for a in arrays])
+
+
+def axes_of(axis: Any, ndim: int) -> tuple[int, ...] | None:
+    """The axes in order and from 0, or None for ones that are to be complained about."""
+    axes = tuple(range(ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    if not all([type(a) is int and -ndim <= a < ndim for a in axes]):
+        return None
+    found = sorted({a % ndim for a in axes})
+    return tuple(found) if len(found) == len(axes) else None
+
+
+def split(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, int, int]:
+    """An array as (before, along, after) axes that are reduced and follow each other; (0, 0, 0) if they do not."""
+    first, last = axes[0], axes[-1]
+    if axes != tuple(range(first, last + 1)):
+        return 0, 0, 0
+    return math.prod(shape[:first]), math.prod(shape[first : last + 1]), math.prod(shape[last + 1 :])
+
+
+def reduced(shape: tuple[int, ...], axes: tuple[int, ...], keepdims: bool) -> tuple[int, ...]:
+    """The shape of what is left."""
+    if keepdims:
+        return tuple([1 if i in axes else n for i, n in enumerate(shape)])
+    return tuple([n for i, n in enumerate(shape) if i not in axes])
+
+
+def summed(x: Any, axes: tuple[int, ...], shape: tuple[int, ...], divisor: float) -> Any:
+    """The sum over axes, divided; None where CuPy does as well."""
+    before, along, after = split(x.shape, axes)
+    if not along:
+        return None
+    out = cp.empty(shape, x.dtype)
+    real = x.dtype.name
+    if after == 1 and before > 1:
+        if before < FEW_ROWS and along > LONG:
+            return None
+        if divisor == 1.0:
+            run(sum_rows, real, (x, out), before, along)
+        else:
+            run(mean_rows, real, (x, out), before, along, divisor)
+        return out
+    if before != 1:
+        return None
+    if after == 1:
+        run(sum_all, real, (x, out), along, 1)
+    else:
+        run(sum_columns, real, (x, out), along, after)
+    return out if divisor == 1.0 else out / divisor
+
+
+def make_sum(plain: Kernel, by_count: bool) -> Kernel:
+    """`sum`, or `mean` when the sum is to be divided by the count."""
+
+    def reduce(x: Any, axis: Any = None, keepdims: bool = False, **params: Any) -> Any:
+        if params.get("dtype") is None and fits(x):
+            axes = axes_of(axis, x.ndim)
+            if axes:
+                count = math.prod([x.shape[a] for a in axes])
+                found = summed(x, axes, reduced(x.shape, axes, keepdims), float(count) if by_count else 1.0)
+                if found is not None:
+                    return found
+        return plain(x, axis, keepdims, **params) if params else plain(x, axis, keepdims)
+
+    return reduce
+
+
+def make_extreme(plain: Kernel, write: Callable[[Draft], None]) -> Kernel:
+    """`max` or `min` along the last axes."""
+
+    def reduce(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+        if fits(x):
+            axes = axes_of(axis, x.ndim)
+            before, along, after = split(x.shape, axes) if axes else (0, 0, 0)
+            if after == 1 and before > 1 and not (before < FEW_ROWS and along > LONG):
+                out = cp.empty(reduced(x.shape, axes or (), keepdims), x.dtype)
+                run(write, x.dtype.name, (x, out), before, along)
+                return out
+        return plain(x, axis, keepdims)
+
+    return reduce
+
+
+def make_sum_to(plain: Kernel) -> Kernel:
+    """The sums over all that broadcasting from `shape` has repeated: what a bias gets from its gradient."""
+
+    def reduce(x: Any, shape: tuple[int, ...]) -> Any:
+        if fits(x):
+            lead = x.ndim - len(shape)
+            axes = (*range(lead), *[i + lead for i, n in enumerate(shape) if n == 1 and x.shape[i + lead] != 1])
+            if axes:
+                found = summed(x, axes, tuple(shape), 1.0)
+                if found is not None:
+                    return found
+        return plain(x, shape=shape)
+
+    return reduce
+
+
+def along_rows(plain: Kernel, write: Callable[[Draft], None]) -> Kernel:
+    """A kernel along one axis that keeps the shape: softmax and its like, of one array or two."""
+
+    def call(*arrays: Any, axis: Any = -1) -> Any:
+        x = arrays[-1]
+        same = all([type(a) is cp.ndarray and a.shape == x.shape and a.dtype == x.dtype for a in arrays])
+        if same and x.ndim and x.size and x.dtype.name in COMPUTED and type(axis) is int and -x.ndim <= axis < x.ndim:
+            moved = axis % x.ndim != x.ndim - 1
+            rows = [cp.ascontiguousarray(cp.moveaxis(a, axis, -1) if moved else a) for a in arrays]
+            out = cp.empty(rows[-1].shape, x.dtype)
+            columns = out.shape[-1]
+            run(write, x.dtype.name, (*rows, out), out.size // columns, columns)
+            return cp.ascontiguousarray(cp.moveaxis(out, -1, axis)) if moved else out
+        return plain(*arrays, axis=axis)
+
+    return call
+
+
+def make_logsumexp(plain: Kernel) -> Kernel:
+    """log(sum(exp(x))) along the last axes."""
+
+    def call(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+        if fits(x):
+            axes = axes_of(axis, x.ndim)
+            before, along, after = split(x.shape, axes) if axes else (0, 0, 0)
+            if after == 1 and along and not (before < FEW_ROWS and along > LONG):
+                out = cp.empty(reduced(x.shape, axes or (), keepdims), x.dtype)
+                run(logsumexp, x.dtype.name, (x, out), before, along)
+                return out
+        return plain(x, axis, keepdims)
+
+    return call
+
+
+def trailing(x: Any, axis: Any) -> tuple[int, int]:
+    """Rows and columns, where the axes are the last ones; else (0, 0)."""
+    axes = axes_of(axis, x.ndim)
+    before, along, after = split(x.shape, axes) if axes else (0, 0, 0)
+    return (before, along) if after == 1 else (0, 0)
+
+
+def make_standardize(plain: Kernel) -> Kernel:
+    """(x - mean) / sqrt(variance + eps) over the last axes."""
+
+    def call(x: Any, axis: Any = -1, eps: float = 1e-5) -> Any:
+        rows, columns = trailing(x, axis) if fits(x) else (0, 0)
+        if not columns:
+            return plain(x, axis, eps)
+        out = cp.empty(x.shape, x.dtype)
+        run(standardize, x.dtype.name, (x, out), rows, columns, columns, eps)
+        return out
+
+    return call
+
+
+def standardize_rule(g: Any, y: Any, x: Any, axis: Any, eps: float) -> Any:
+    """The gradient of `standardize`; None where the rule's own way has to be taken."""
+    rows, columns = trailing(x, axis) if fits(x, y) else (0, 0)
+    if not columns or type(g) is not cp.ndarray or g.shape != x.shape or g.dtype != x.dtype:
+        return None
+    out = cp.empty(x.shape, x.dtype)
+    run(standardize_grad, x.dtype.name, (cp.ascontiguousarray(g), y, x, out), rows, columns, columns, eps)
+    return out
+
+
+def make_mean_squared_error(plain: Kernel) -> Kernel:
+    """mean((a - b)**2)."""
+
+    def call(a: Any, b: Any) -> Any:
+        if not (fits(a, b) and a.shape == b.shape):
+            return plain(a, b)
+        out = cp.empty((), a.dtype)
+        run(squares_all, a.dtype.name, (a, b, out), a.size, 1)
+        return out / float(a.size)
+
+    return call
+
+
+@functools.cache
+def writer_of(make: Callable[..., Any], *args: Any) -> Any:
+    """What writes a kernel, the same object for the same settings."""
+    found = make(*args)
+    found.__name__ = make.__name__
+    return found
+
+
+def are_labelled(x: Any, labels: Any) -> bool:
+    """True for rows of floats, with a class for each, that a kernel can go through."""
+    fit = fits(x) and x.ndim == 2 and type(labels) is cp.ndarray and labels.dtype == LABELS and labels._c_contiguous
+    return bool(fit and labels.shape == x.shape[:1])
+
+
+def make_cross_entropy(plain: Kernel) -> Kernel:
+    """log(sum(exp(logits))) - logits[label] of every row, reduced. The host waits for whether labels are in range."""
+
+    def call(logits: Any, labels: Any, ignore_index: int, reduction: str) -> Any:
+        if not are_labelled(logits, labels):
+            return plain(logits, labels, ignore_index, reduction)
+        rows, columns = logits.shape
+        wide = "float64" if logits.dtype.name == "float64" else "float32"
+        sums = cp.zeros(3, wide)
+        outs = (sums,) if reduction != "none" else (cp.empty(rows, logits.dtype), sums)
+        write = writer_of(cross_entropy, ignore_index, reduction)
+        run_mixed(write, logits.dtype.name, wide, (logits, labels, *outs), rows, columns)
+        total, count, outside = sums.tolist()
+        if outside:
+            return plain(logits, labels, ignore_index, reduction)  # which says what is wrong
+        if reduction == "none":
+            return outs[0]
+        share = (1.0 / count if count else math.nan) if reduction == "mean" else 1.0
+        return (sums[0] * share).astype(logits.dtype, copy=False)
+
+    return call
+
+
+def run_mixed(write: Any, real: str, sums: str, arrays: Sequence[Any], rows: int, columns: int) -> None:
+    """Run a kernel whose sums over rows are of a wider dtype than its elements."""
+    key = write, sums
+    if key not in named_writers:
+
+        def wider(d: Draft) -> None:
+            write(d)
+            d.loop.totals = [
+                Total(t.name, t.columns, t.by_columns, t.accumulators, Operand(t.out.slot, sums, t.out.access))
+                for t in d.loop.totals
+            ]
+
+        wider.__name__ = write.__name__
+        named_writers[key] = wider
+    run(named_writers[key], real, arrays, rows, columns)
+
+
+def make_cross_entropy_grad(plain: Kernel) -> Kernel:
+    """(softmax(logits) - one_hot(labels)) * g, the reduction's share included."""
+
+    def call(g: Any, logits: Any, labels: Any, ignore_index: int, reduction: str) -> Any:
+        if not are_labelled(logits, labels):
+            return plain(g, logits, labels, ignore_index, reduction)
+        rows, columns = logits.shape
+        real, per_row = logits.dtype.name, getattr(g, "ndim", 0) == 1
+        g = cp.ascontiguousarray(cp.asarray(g, logits.dtype))
+        out = cp.empty(logits.shape, logits.dtype)
+        extra: tuple[Any, ...] = ()
+        if reduction == "mean":
+            count = cp.empty((), logits.dtype)
+            run(writer_of(count_labels, ignore_index), real, (labels, count), rows, 1)
+            extra = (count,)
+        write = writer_of(cross_entropy_grad, ignore_index, per_row, reduction == "mean")
+        run(write, real, (g, logits, labels, *extra, out), rows, columns)
+        return out
+
+    return call
+
+
+def kernels(plain: dict[str, Kernel]) -> dict[str, Kernel]:
+    """Kernels by rows, over those of the same names that take all other arrays."""
+    return {
+        "sum": make_sum(plain["sum"], False),
+        "mean": make_sum(plain["mean"], True),
+        "max": make_extreme(plain["max"], max_rows),
+        "min": make_extreme(plain["min"], min_rows),
+        "sum_to": make_sum_to(plain["sum_to"]),
+        "softmax": along_rows(plain["softmax"], softmax),
+        "log_softmax": along_rows(plain["log_softmax"], log_softmax),
+        "softmax_grad": along_rows(plain["softmax_grad"], softmax_grad),
+        "log_softmax_grad": along_rows(plain["log_softmax_grad"], log_softmax_grad),
+        "logsumexp": make_logsumexp(plain["logsumexp"]),
+        "standardize": make_standardize(plain["standardize"]),
+        "standardize.grad0": standardize_rule,
+        "mean_squared_error": make_mean_squared_error(plain["mean_squared_error"]),
+        "cross_entropy_rows": make_cross_entropy(plain["cross_entropy_rows"]),
+        "cross_entropy_rows_grad": make_cross_entropy_grad(plain["cross_entropy_rows_grad"]),
+    }
