@@ -79,7 +79,7 @@ class Thing:
 class Hooks:
     """What the reference asks of whoever emulates the device."""
 
-    capturing: Callable[[int], bool] = lambda stream: False  # is any stream (0) or this one capturing?
+    capturing: Callable[[], bool] = lambda: False
     enqueue: Callable[[int, Callable[[], None]], None] = lambda stream, work: work()
     check: Callable[[int, int, str], None] = lambda address, size, what: None  # is all of it allocated?
 
@@ -228,7 +228,7 @@ class Reference:
         preference: int, requested: int, results: int, returned: int,
     ) -> None:  # fmt: skip
         need(handle in self.handles, "no such handle")
-        need(not self.hooks.capturing(0), "an algorithm is asked for while a stream captures")
+        need(not self.hooks.capturing(), "an algorithm is asked for while a stream captures")
         self.questions += 1
         problem = self.problem(desc, a, b, c, d)
         wanted = self.known(preference, "preference")
@@ -236,6 +236,9 @@ class Reference:
         for name in "ABCD":
             power = aligned[name]
             need(power & -power == power >= dtype_of(problem[4][0]).itemsize, f"alignment {power} of {name}")
+        for name in (Desc.BIAS_POINTER, Desc.EPILOGUE_AUX_POINTER):  # what they are now tells how they will be aligned
+            address = self.known(desc, "desc")[name]
+            aligned[name.name] = address & -address
         halves = dtype_of(problem[4][0]).itemsize == 2
         need(not halves or wanted[Preference.REDUCTION_SCHEME_MASK] in (0, 2), "sums of halves are rounded in parts")
         space = 4096 if problem[-1] > SUMS_IN_PARTS or self.workspace_always else 0
@@ -275,17 +278,21 @@ class Reference:
         layout_c: int, d: int, layout_d: int, algorithm: int, workspace: int, workspace_size: int, stream: int,
     ) -> None:  # fmt: skip
         need(handle in self.handles, "no such handle")
-        problem = self.problem(desc, layout_a, layout_b, layout_c, layout_d)
+        problem, descriptor = self.problem(desc, layout_a, layout_b, layout_c, layout_d), self.known(desc, "desc")
         number = ctypes.c_uint64.from_address(algorithm).value
         need(number in self.algorithms, f"no such algorithm: {number:#x}")
         chosen_for, aligned, space = self.algorithms[number]
         need(chosen_for == problem, "the algorithm was chosen for another product")
         for name, address in zip("ABCD", (a, b, c, d)):
             need(address and address % aligned[name] == 0, f"{name} at {address:#x} is not aligned to {aligned[name]}")
+        for name, bit in ((Desc.BIAS_POINTER, BIAS | BGRAD | BGRADA | BGRADB), (Desc.EPILOGUE_AUX_POINTER, AUX)):
+            if descriptor[Desc.EPILOGUE] & bit and descriptor[Desc.EPILOGUE] != 1:
+                address, promised = descriptor[name], aligned[name.name]
+                need(address, f"{name.name} is no address")
+                need(address % promised == 0, f"{name.name} {address:#x} is not aligned to {promised}")
         need(workspace_size >= space, f"{workspace_size} bytes of workspace, {space} needed")
         need(workspace or not space, "no workspace")
         need(workspace % 16 == 0, "the workspace is not aligned")
-        descriptor = self.known(desc, "desc")
         scalar = ctypes.c_double if descriptor[Desc.SCALE_TYPE] == Data.float64 else ctypes.c_float
         scalars = scalar.from_address(alpha).value, scalar.from_address(beta).value
         if scalars[1]:
@@ -326,12 +333,10 @@ class Reference:
         if epilogue & (BIAS | BGRAD | BGRADA | BGRADB):
             length = columns if epilogue & BGRADB else rows
             at, item = desc[Desc.BIAS_POINTER], d.dtype.itemsize
-            need(at % item == 0, "the bias is not aligned")
             bias = self.memory(at, length * item, "bias").view(d.dtype)
             need(not overlap(bias, d), "bias overlaps D")
         if epilogue & AUX:
             at, ld = desc[Desc.EPILOGUE_AUX_POINTER], desc[Desc.EPILOGUE_AUX_LD]
-            need(at % 16 == 0, "aux is not aligned")
             if epilogue & (RELU | DRELU):
                 aux = self.memory(at, columns * ld // 8, "aux").reshape(columns, ld // 8)
             else:
@@ -388,8 +393,22 @@ def gelu_slope(x: Any) -> Any:
 INNER, CUBE = np.float32(np.sqrt(2 / np.pi)), np.float32(0.044715)
 
 
-def install(hooks: Hooks | None = None) -> Reference:
-    """Let all plans, made from now on, go through a new Reference."""
+def emulated() -> Hooks:
+    """The emulator's streams and memory."""
+    from . import guarded, machine
+
+    def check(address: int, size: int, what: str) -> None:
+        need(guarded.is_live(address, size), f"{what}: {size} bytes at {address:#x}: {guarded.explain(address)}")
+
+    return Hooks(
+        capturing=lambda: bool(machine.local.capturing),
+        enqueue=lambda stream, work: machine.perform(work, machine.stream_of(stream)),
+        check=check,
+    )
+
+
+def install() -> Reference:
+    """Let all plans that are made from now on go through a new Reference, on the emulator's memory."""
     products.forget()
-    reference = cublaslt.found = Reference(hooks)
+    reference = cublaslt.found = Reference(emulated())
     return reference

@@ -23,9 +23,7 @@ from gradengine_kernels.cupy_cuda.cublaslt import Compute, Data, Desc, Layout, P
 from gradengine_kernels.cupy_cuda.driver import CudaError
 from gradengine_kernels.cupy_cuda.product import Product
 from gradengine_kernels.cupy_cuda.product_plans import Chosen
-
-sys.path.insert(0, str(Path(__file__).parent))
-import reference_products
+from tests.cuda import reference_products
 
 PRODUCTS = [
     Product("float32", 3, 5, 7, compute="float32"),
@@ -161,9 +159,9 @@ def nvmath_says(tmp_path_factory: pytest.TempPathFactory) -> Any:
     environment = dict(os.environ)
     paths = [str(folder), *environment.get("LD_LIBRARY_PATH", "").split(os.pathsep)]
     environment["LD_LIBRARY_PATH"] = os.pathsep.join(filter(None, paths))
-    environment["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
+    environment["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, sys.path)])
     done = subprocess.run(
-        [sys.executable, "-c", "import test_cublaslt; test_cublaslt.say()"],
+        [sys.executable, "-c", "from tests.cuda import test_cublaslt; test_cublaslt.say()"],
         env=environment, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

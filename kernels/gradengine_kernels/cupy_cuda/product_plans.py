@@ -4,13 +4,13 @@ A jit program uses them so:
 
     p = Product("float32", m, n, k, tb=True, epilogue="relu_bias")   # row-major: d[m, n] = op(a)[m, k] @ op(b)[k, n]
     ready = plan(p)            # before the capture: asks cuBLASLt which algorithm; the same Product gives the same Plan
-    ready.warm()               # before the capture: loads the kernel, makes room for what captures need
+    ready.warm()               # before the capture, on its stream: loads the kernel, makes room for what it needs
     ready.epilogue_done        # False: cuBLASLt does not do this epilogue here, and run gives the bare product
     ready.run(a, b, d, bias)   # device addresses, on the current stream, captured or not
 
 Addresses must be multiples of `p.align` bytes. `d` must not overlap `a` or `b`. With beta, `d` is read as well.
-A plan that needs scratch memory (`ready.workspace_bytes`) takes the stream's own, and while a stream captures, one for
-all captures: graphs that may run at the same time on different streams pass `workspace=address` instead.
+A plan that needs scratch memory (`ready.workspace_bytes`) takes that of the stream that it runs on. Graphs captured on
+one stream share it: if they may run at the same time, on different streams, pass each its own as `workspace=address`.
 
 Which epilogues there are, and which are safe: see product. In float64, of empty products, and of batches (but for bias,
 relu and gelu without aux) none is done. May import product, cublaslt, driver and lib.
@@ -69,11 +69,11 @@ class Plan:
         self.warmed = False
 
     def warm(self) -> None:
-        """Run once on scratch memory, so that a capture finds the kernel loaded and the workspace made."""
+        """Run once on scratch memory, on the stream of a capture to come: it finds kernel and workspace in their place."""
         if capturing():
             raise CudaError(f"{self.product}: warm() cannot run while the stream captures; call it before")
         if self.workspace_bytes:
-            workspace_for(self.device, CAPTURES)
+            workspace_for(self.device, cp.cuda.get_current_stream().ptr)
         if self.warmed:
             return
         p = self.product
@@ -138,10 +138,9 @@ def possible(product: Product) -> bool:
 
 
 def forget_plans() -> None:
-    """Drop all plans, handles and workspaces."""
+    """Drop all plans and handles; graphs made of them stay good."""
     plans.cache_clear()
     handle_of.cache_clear()
-    workspaces.clear()
 
 
 @functools.cache
@@ -152,7 +151,6 @@ def handle_of(device: int) -> int:
 
 # -- scratch memory -------------------------------------------------------------------------------------------------
 
-CAPTURES = -1  # stands for all streams that capture: every capture has a stream of its own, gone when it ends
 PER_THREAD_STREAM = 2  # one number, a stream for each thread
 workspaces: dict[tuple[int, ...], Any] = {}
 
@@ -168,12 +166,11 @@ def workspace_for(device: int, stream: int) -> int:
     key = (device, stream) if stream != PER_THREAD_STREAM else (device, stream, threading.get_ident())
     found = workspaces.get(key)
     if found is None:
-        if stream != CAPTURES and capturing():
-            found = workspaces.get((device, CAPTURES))
-            if found is None:
-                raise CudaError("a captured matrix product needs scratch memory: call its plan's warm() before")
-        else:
-            found = workspaces[key] = cp.empty(workspace_size(device), "uint8")
+        if capturing():
+            raise CudaError(
+                "a captured matrix product has no scratch memory: call its plan's warm() on the stream before"
+            )
+        found = workspaces[key] = cp.empty(workspace_size(device), "uint8")
     return int(found.data.ptr)
 
 
@@ -211,7 +208,8 @@ class Chosen:
         self.workspace_bytes = 0
         made: list[tuple[Callable[[int], None], int]] = []
         # Not at exit: the library may be gone by then, and so is all that it holds.
-        weakref.finalize(self, destroy, made).atexit = False
+        self.release = weakref.finalize(self, destroy, made)
+        self.release.atexit = False
         scale = Data.float64 if product.dtype == "float64" else Data.float32
         self.real = c_double if product.dtype == "float64" else c_float
         self.desc = desc = int(lib.matmul_desc_create(int(Compute[product.compute]), int(scale)))
@@ -330,7 +328,7 @@ class Chosen:
     def with_addresses(self, run: Callable[..., None]) -> Callable[..., None]:
         """`run`, which first tells cuBLASLt where bias and aux are. They are part of the description: one at a time."""
         set_attribute, desc, lock = self.lib.matmul_desc_set_attribute, self.desc, threading.Lock()
-        cells = (c_uint64 * 2)()
+        cells = (c_uint64 * 2)(self.product.align, self.product.align)  # what they are now
         at_bias, at_aux = addressof(cells), addressof(cells) + 8
         bias_pointer, aux_pointer = int(Desc.BIAS_POINTER), int(Desc.EPILOGUE_AUX_POINTER)
         has_bias, has_aux = bool(self.epilogue & HAS_BIAS), bool(self.epilogue & HAS_AUX)
@@ -346,12 +344,15 @@ class Chosen:
             workspace: int = 0,
         ) -> None:
             with lock:
-                if has_bias and cells[0] != bias:
-                    cells[0] = bias
-                    set_attribute(desc, bias_pointer, at_bias, 8)
-                if has_aux and cells[1] != aux:
-                    cells[1] = aux
-                    set_attribute(desc, aux_pointer, at_aux, 8)
+                try:
+                    if has_bias and cells[0] != bias:
+                        cells[0] = bias
+                        set_attribute(desc, bias_pointer, at_bias, 8)
+                    if has_aux and cells[1] != aux:
+                        cells[1] = aux
+                        set_attribute(desc, aux_pointer, at_aux, 8)
+                except Exception as error:
+                    raise cublaslt.failure(error, at(self.product, a, b, d, bias, aux)) from error
                 run(a, b, d, bias, aux, alpha, beta, workspace)
 
         return run_with
