@@ -6,6 +6,9 @@ A test draws the same numbers wherever it runs, alone or with others: everything
 import importlib.util
 import os
 import random
+import shutil
+import sys
+import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,10 +22,23 @@ os.environ.setdefault("NUMBA_NUM_THREADS", "2")
 # Generated kernels are compiled once, for all workers and all later runs, and no test writes to the user's own cache.
 os.environ.setdefault("GRADENGINE_CACHE_DIR", str(Path(__file__).parents[1] / ".cache" / "tests"))
 os.environ.setdefault("MPLBACKEND", "Agg")
+# Device "cuda" is emulated, unless GRADENGINE_TEST_CUDA=device asks for the GPU that is here.
+ON_DEVICE = os.environ.get("GRADENGINE_TEST_CUDA", "") == "device"
 
 import hypothesis
 import numpy as np
 import pytest
+
+if not ON_DEVICE:
+    from tests.cuda import fake_cupy, guarded, toolchain
+
+    fake_cupy.install()
+    from tests.cuda import reference_products
+
+    reference_products.install()
+
+collect_ignore_glob = ["cuda/[!t]*.py", "cuda/toolchain.py"]  # what tests/cuda has besides tests
+RUNS_KEPT = 5  # runs whose CUDA sources stay, for `python -m tests.cuda.nvrtc`
 
 # Compiling a kernel on first use would count as slowness, so there are no deadlines.
 hypothesis.settings.register_profile("gradengine", deadline=None, derandomize=True, print_blob=True)
@@ -39,11 +55,27 @@ def installed(package: str) -> bool:
 def pytest_configure(config: pytest.Config) -> None:
     if TORCH_REQUIRED and not installed("torch"):
         raise pytest.UsageError("GRADENGINE_REQUIRE_TORCH is set, but PyTorch is not installed: make test installs it")
+    if not ON_DEVICE and not hasattr(config, "workerinput"):  # workers write to the folder of the process that starts them
+        runs = toolchain.cache_folder() / "sources"
+        for former in sorted(runs.glob("*"))[:-RUNS_KEPT]:
+            shutil.rmtree(former, ignore_errors=True)
+        os.environ["EMULATED_SOURCES"] = str(runs / f"{time.time_ns()}")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("torch") and not installed("torch"):
         pytest.skip("PyTorch is not installed")
+    if item.get_closest_marker("cuda") and (reason := why_no_cuda()):
+        pytest.skip(reason)
+
+
+def why_no_cuda() -> str:
+    """Why tests of device "cuda" cannot run here, or ""."""
+    if not ON_DEVICE:
+        return toolchain.why_not()
+    from gradengine import backend
+
+    return backend.why_not("cupy")
 
 
 @pytest.fixture
@@ -60,25 +92,33 @@ def rng(seed: int) -> np.random.Generator:
 
 @pytest.fixture(autouse=True)
 def clean_state(seed: int) -> Iterator[None]:
-    """Seed what draws from global state, and put the CPU backend back afterwards."""
+    """Seed what draws from global state, and put the CPU backend and the default device back afterwards."""
     import gradengine as ge
 
     random.seed(seed)
     np.random.seed(seed)
     ge.manual_seed(seed)
-    chosen = ge.get_cpu_backend()
+    chosen, device = ge.get_cpu_backend(), ge.get_default_device()
     yield
     ge.set_cpu_backend(chosen)
+    ge.set_default_device(device)
+    if not ON_DEVICE and guarded.damage:
+        found = "; ".join(guarded.damage)
+        guarded.damage.clear()
+        pytest.fail(f"a kernel has written where it must not: {found}")
 
 
-@pytest.fixture(params=["numpy", "numba"])
+@pytest.fixture(params=["numpy", "numba", pytest.param("cupy", marks=pytest.mark.cuda)])
 def backend(request: pytest.FixtureRequest, clean_state: None) -> str:
-    """The test runs once on each CPU backend, with that backend chosen; `clean_state` puts the former one back."""
+    """The test runs once on each backend, which it finds chosen; `clean_state` puts the former one back."""
     if request.param == "numba" and not installed("numba"):
         pytest.skip("Numba is not installed: pip install 'gradengine[numba]'")
     import gradengine as ge
 
-    ge.set_cpu_backend(request.param)
+    if request.param == "cupy":
+        ge.set_default_device("cuda")
+    else:
+        ge.set_cpu_backend(request.param)
     return request.param
 
 

@@ -7,6 +7,7 @@ arrays in guarded memory; kernels are compiled by g++. What is not emulated rais
 from __future__ import annotations
 
 import functools
+import importlib.machinery
 import sys
 import types
 from typing import Any
@@ -361,6 +362,8 @@ def build() -> dict[str, types.ModuleType]:
     cupy._core = core
     found = [cupy, cuda, cupy.random, cupy.linalg, cupyx, cupyx.scipy, cupyx.scipy.special, core, dlpack]
     found += [m for m in vars(cuda).values() if isinstance(m, types.ModuleType)]
+    for module in found:  # whoever looks for the package finds that it is there
+        module.__spec__ = importlib.machinery.ModuleSpec(module.__name__, None)
     return {m.__name__: m for m in found}
 
 

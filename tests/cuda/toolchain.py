@@ -67,6 +67,15 @@ def compiler() -> tuple[str, ...]:
     return (found, "-fuse-ld=gold") if shutil.which("ld.gold") else (found,)
 
 
+def why_not() -> str:
+    """Why kernels cannot be emulated here, or ""."""
+    try:
+        compiler()
+    except CompileError as error:
+        return str(error)
+    return ""
+
+
 @functools.cache
 def header() -> str:
     """What every kernel is compiled behind; part of its hash."""
