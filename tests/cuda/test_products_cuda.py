@@ -193,14 +193,22 @@ def test_integers_and_bool_multiply_exactly(shapes, dtype, lt, rng):
         ("float16", "float32", "float32"),
         ("bfloat16", "float32", "float32"),
         ("int64", "bool", "int64"),
+        ("bfloat16", "float16", "float32"),
+        ("bfloat16", "float64", "float64"),
+        ("int16", "bfloat16", "bfloat16"),
+        ("bfloat16", "int32", "float64"),
     ],
 )
 def test_mixed_dtypes_are_promoted_as_numpy_does(first, second, result, lt):
     x = np.arange(6).reshape(2, 3).astype(dtype_of(first))
     y = np.arange(6).reshape(3, 2).astype(dtype_of(second))
     got = products.matmul(cp.asarray(x), cp.asarray(y))
-    assert got.dtype == np.dtype(result)
-    np.testing.assert_array_equal(cp.asnumpy(got), np.matmul(x.astype(result), y.astype(result)))
+    assert got.dtype == dtype_of(result)
+    wide = "float64" if result == "bfloat16" else result  # in which NumPy multiplies
+    np.testing.assert_array_equal(cp.asnumpy(got), np.matmul(x.astype(wide), y.astype(wide)))
+    dot = products.vecdot(cp.asarray(x), cp.asarray(y.T))
+    assert dot.dtype == got.dtype
+    np.testing.assert_array_equal(cp.asnumpy(dot), np.vecdot(x.astype(wide), y.T.astype(wide)))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int32"])

@@ -69,7 +69,7 @@ class Plan:
         self.warmed = False
 
     def warm(self) -> None:
-        """Run once on scratch memory, on the stream of a capture to come: it finds kernel and workspace in their place."""
+        """Run once on scratch memory, so that a capture on this stream finds the kernel loaded and its workspace."""
         if capturing():
             raise CudaError(f"{self.product}: warm() cannot run while the stream captures; call it before")
         if self.workspace_bytes:
@@ -283,11 +283,12 @@ class Chosen:
 
     def runner(self) -> Callable[..., None]:
         """What a plan runs: everything that can be known before is at hand. It keeps `self`, and so all addresses."""
-        matmul, handle, desc, algorithm = self.lib.matmul, self.handle, self.desc, self.algorithm
-        layout_b, layout_a, layout_d = self.layouts
+        matmul, fixed = self.lib.matmul, getattr(self.lib, "fixed", int)
+        handle, desc, algorithm = fixed(self.handle), fixed(self.desc), fixed(self.algorithm)
+        layout_b, layout_a, layout_d = map(fixed, self.layouts)
         device, size, real = self.device, self.workspace_bytes, self.real
         self.constants = constants = (real * 2)(0.0, 1.0)
-        zero, one = addressof(constants), addressof(constants) + sizeof(real)
+        zero, one = fixed(addressof(constants)), fixed(addressof(constants) + sizeof(real))
         stream_of, find = cp.cuda.get_current_stream, workspaces.get
 
         def run(

@@ -103,7 +103,7 @@ def vecdot(x1: Any, x2: Any, axis: int = -1) -> Any:
     a, b = cp.moveaxis(x1, axis, -1), cp.moveaxis(x2, axis, -1)
     if a.shape[-1] != b.shape[-1]:
         raise mismatch("vecdot", VECDOT, a.shape[-1], b.shape[-1])
-    dtype = np.result_type(a.dtype, b.dtype)
+    dtype = promoted(a.dtype, b.dtype)
     if dtype.kind == "b":
         return cp.any(a & b, axis=-1)
     # Halves are multiplied and summed as float32, and rounded once.
@@ -169,7 +169,7 @@ def recipe(
         return instead(vecdot)
     batch = np.broadcast_shapes(shape_a[:-2], shape_b[:-2])
     shape = batch + shape_a[-2:-1] + (shape_b[-1:] if len(shape_b) > 1 else ())
-    dtype = np.result_type(dtype_a, dtype_b)
+    dtype = promoted(dtype_a, dtype_b)
     if not math.prod(shape) or not shape_a[-1]:
         return instead(lambda a, b: cp.zeros(shape, dtype))
     if dtype.name not in ITEM_SIZES:
@@ -243,6 +243,16 @@ def copied(x: Any, batch: Shape) -> Any:
     if math.prod(x.shape[:-2]) > 1:
         x = cp.broadcast_to(x, batch + x.shape[-2:])
     return cp.ascontiguousarray(x)
+
+
+def promoted(a: Any, b: Any) -> Any:
+    """The dtype of a product: NumPy's rules, in which bfloat16 is what float16 is."""
+    names = a.name, b.name
+    if a == b or "bfloat16" not in names:
+        return np.result_type(a, b)
+    half, other = (a, b) if names[0] == "bfloat16" else (b, a)
+    found = np.result_type(np.float32, other)
+    return half if found == np.float32 and other.kind != "f" else found
 
 
 def check(a: Shape, b: Shape) -> None:
