@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 THREADS = 256
-NOWHERE = (1 << 64) - 1  # a position that no index has
+NOWHERE = np.uint64((1 << 64) - 1)  # a position that no index has
 BIG = 1 << 31  # from so many elements on, positions take 64 bits
 WORDS = {16: "uint4", 8: "uint2", 4: "unsigned int", 2: "unsigned short", 1: "unsigned char"}
 ADDABLE = {"float32": "float", "float64": "double", "uint32": "unsigned int", "uint64": "u64"}
@@ -42,9 +42,10 @@ REPORT = "atomicMin(bad, (u64)j)"
 KINDS = {  # parameters, what to do outside the axis, and the body; `place` is where the row's element is in x
     "check": ("const INT* at, u64* bad", REPORT, ""),
     "gather": (
-        "const WORD* x, const INT* at, WORD* out, u64* bad, i64 blank",
+        "const void* x, const INT* at, void* out, u64* bad, i64 blank",
         REPORT,
-        "WORD zero = {}; out[i] = row == blank ? zero : x[((i64)b * rows + row) * after + a];",
+        """const WORD zero = {};
+    ((WORD*)out)[i] = row == blank ? zero : ((const WORD*)x)[((i64)b * rows + row) * after + a];""",
     ),
     "add": (
         "const WORD* g, const INT* at, WORD* out, u64* bad, i64 blank",
@@ -58,9 +59,9 @@ KINDS = {  # parameters, what to do outside the axis, and the body; `place` is w
     ),
     "claim": ("const INT* at, u64* last, u64* bad", REPORT, "atomicMax(&last[row], (u64)j + 1);"),
     "write": (
-        "const WORD* v, const INT* at, const u64* last, WORD* out",
+        "const void* v, const INT* at, const u64* last, void* out",
         "",
-        "if (last[row] == (u64)j + 1) out[((i64)b * rows + row) * after + a] = v[i];",
+        "if (last[row] == (u64)j + 1) ((WORD*)out)[((i64)b * rows + row) * after + a] = ((const WORD*)v)[i];",
     ),
 }
 
@@ -87,6 +88,7 @@ class Flags(threading.local):
         device = driver.here()
         if device not in self.of:
             self.of[device] = cp.full(1, NOWHERE, np.uint64)
+            cp.cuda.get_current_stream().synchronize()  # the next stream to use it may be another
         return self.of[device]
 
 
@@ -99,6 +101,7 @@ def settled(bad: Any) -> int | None:
     if first == NOWHERE:
         return None
     bad.fill(NOWHERE)
+    cp.cuda.get_current_stream().synchronize()
     return first
 
 
@@ -191,7 +194,7 @@ def scatter_add(
     before, rows, after = layout(shape, axis)
     dtype = g.dtype
     if dtype.kind in "fV":
-        kept = np.dtype("float64" if dtype == np.float64 else "float32")
+        kept: np.dtype[Any] = np.dtype("float64" if dtype == np.float64 else "float32")
     else:
         kept = np.dtype("uint64" if dtype.itemsize == 8 else "uint32")
     out = cp.zeros(shape, kept)

@@ -103,12 +103,12 @@ BODIES = {
     else if (label < 0 || label >= classes) atomicMin(&found[0], (u64)i);""",
     ),
     "pick_class": (
-        "const WORD* x, const INT* labels, WORD* out",
-        "WORD zero = {}; out[i] = label == ignored ? zero : x[i * classes + label];",
+        "const void* x, const INT* labels, void* out",
+        "const WORD zero = {}; ((WORD*)out)[i] = label == ignored ? zero : ((const WORD*)x)[i * classes + label];",
     ),
     "place_class": (
-        "const WORD* g, const INT* labels, WORD* out",
-        "if (label != ignored) out[i * classes + label] = g[i];",
+        "const void* g, const INT* labels, void* out",
+        "if (label != ignored) ((WORD*)out)[i * classes + label] = ((const WORD*)g)[i];",
     ),
 }
 
@@ -274,6 +274,8 @@ def embedding_rows_grad(g: Any, indices: Any, rows: int, padding_idx: int | None
 def standardize(x: Any, axis: Any, eps: float) -> Any:
     """(x - mean) / sqrt(variance + eps)."""
     x = floating(x)
+    if x.ndim == 0 and axis is not None:
+        raise np.exceptions.AxisError(axis, 0)
     out = x - reduce.mean(x, axis, True)
     return out / cp.sqrt(reduce.mean(out * out, axis, True) + x.dtype.type(eps))
 

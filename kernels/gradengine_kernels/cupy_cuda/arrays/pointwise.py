@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 special_functions = Lazy("cupyx.scipy.special")
 
 
+SMALL: dict[int, Any] = {1: np.float16, 2: np.float32}  # the floats that hold integers of so many bytes
+
+
 # -- operands -----------------------------------------------------------------------------------------------------
 
 
@@ -52,6 +55,26 @@ def binary(name: str) -> Callable[..., Any]:
     return lambda a, b: getattr(cp, name)(*operands(a, b))
 
 
+def inexact(name: str) -> Callable[..., Any]:
+    """CuPy's function of two arrays whose result is a float; so a Python integer may be larger than the array's."""
+
+    def call(a: Any, b: Any) -> Any:
+        try:
+            a, b = operands(a, b)
+        except OverflowError:
+            (dtype,) = [x.dtype for x in (a, b) if hasattr(x, "dtype")]
+            kind = SMALL.get(dtype.itemsize, np.float64) if name != "divide" else np.float64
+            a, b = [x if hasattr(x, "dtype") else kind(x) for x in (a, b)]
+        return getattr(cp, name)(a, b)
+
+    return call
+
+
+def logical(name: str) -> Callable[..., Any]:
+    """CuPy's function of the truth of two arrays."""
+    return lambda a, b: getattr(cp, name)(*operands(*[bool(x) if type(x) is int else x for x in (a, b)]))
+
+
 def comparison(name: str) -> Callable[..., Any]:
     """CuPy's comparison; an integer that the other's dtype does not hold is as good as an infinite one."""
 
@@ -80,10 +103,13 @@ def power(a: Any, b: Any) -> Any:
 
 def power_by_scalar(x: Any, exponent: float) -> Any:
     """x ** exponent; small whole exponents as products."""
+    if exponent == 2 and x.dtype == np.bool_:
+        return cp.square(x)
     if not is_floating(x.dtype):
+        base, power = operands(x, exponent)
         if type(exponent) is int and exponent < 0:
             raise ValueError("Integers to negative integer powers are not allowed.")
-        return cp.power(*operands(x, exponent))
+        return cp.power(base, power)
     if exponent == 0.5:
         return cp.sqrt(x)
     if not is_small_whole(exponent):
@@ -176,16 +202,14 @@ def sigmoid(x: Any) -> Any:
 
 
 def special(name: str) -> Callable[..., Any]:
-    """CuPy's special function of that name, in the dtype of the array; integers become floats that hold them."""
+    """CuPy's special function of that name, in the dtype of the array; integers become float64."""
 
     def kernel(x: Any) -> Any:
         x = as_array(x)
         if is_floating(x.dtype):
             wide = np.dtype(np.float32) if x.dtype.itemsize == 2 else x.dtype
             return getattr(special_functions, name)(x.astype(wide, copy=False)).astype(x.dtype, copy=False)
-        single = x.dtype.itemsize <= 2
-        y = getattr(special_functions, name)(x.astype(np.float32 if single else np.float64))
-        return y.astype(np.float32, copy=False) if single else y
+        return getattr(special_functions, name)(x.astype(np.float64))
 
     return kernel
 
@@ -224,8 +248,7 @@ SAME_NAME = [
     "logical_not",
 ]
 OF_TWO = [
-    "add", "subtract", "multiply", "divide", "copysign", "hypot", "maximum", "minimum", "logaddexp", "logical_and",
-    "logical_or", "logical_xor", "bitwise_and", "bitwise_or", "bitwise_xor",
+    "add", "subtract", "multiply", "maximum", "minimum", "bitwise_and", "bitwise_or", "bitwise_xor",
 ]
 # fmt: on
 COMPARISONS = ["equal", "not_equal", "less", "less_equal", "greater", "greater_equal"]
@@ -244,10 +267,12 @@ KERNELS: dict[str, Callable[..., Any]] = {
     **{name: unary(name) for name in SAME_NAME},
     **{name: unary(cupys) for name, cupys in OTHER_NAME.items()},
     **{name: binary(name) for name in OF_TWO},
+    **{name: inexact(name) for name in ("divide", "copysign", "hypot", "logaddexp")},
+    **{name: logical(name) for name in ("logical_and", "logical_or", "logical_xor")},
     **{name: comparison(name) for name in COMPARISONS},
     "at_least": binary("maximum"),
     "at_most": binary("minimum"),
-    "atan2": binary("arctan2"),
+    "atan2": inexact("arctan2"),
     "rsqrt": rsqrt,
     "pow": power,
     "power_by_scalar": power_by_scalar,

@@ -96,7 +96,7 @@ def words(state: Any, count: int) -> Any:
 
 def random_permutation(state: Any, n: int) -> Any:
     """0 to n - 1 in the order of n random words; equal words keep their order."""
-    return cp.argsort(words(state, n)).astype(np.int64, copy=False) if n else cp.empty(0, np.int64)
+    return cp.argsort(words(state, n), kind="stable").astype(np.int64, copy=False) if n else cp.empty(0, np.int64)
 
 
 def below(state: Any, p: Any, shape: tuple[int, ...]) -> Any:

@@ -204,7 +204,7 @@ def accumulate(name: str, x: Any, axis: int | None, dtype: Any) -> Any:
     if axis is None:
         x, axis = x.reshape(-1), 0
     axis = operator.index(axis)
-    if not x.ndim:
+    if not x.ndim and axis in (0, -1):
         raise TypeError("cannot accumulate on a scalar")
     axis = axis_of(axis, x.ndim)
     result = summed_as(x.dtype) if dtype is None else wanted(x, dtype)
@@ -214,7 +214,7 @@ def accumulate(name: str, x: Any, axis: int | None, dtype: Any) -> Any:
         counts = accumulate(name, truth(x), axis, np.int64)
         return counts != 0
     x = x.astype(result, copy=False)
-    return getattr(cp, name)(x, axis=axis) if x.size else x.copy()
+    return getattr(cp, name)(x, axis=axis, dtype=result) if x.size else x.copy()
 
 
 def cumsum(x: Any, axis: int | None = None, dtype: Any = None) -> Any:

@@ -1,4 +1,4 @@
-"""Sorting kernels. NaN counts as the largest number, and CuPy's sorts are stable. May import common and lib."""
+"""Sorting kernels. NaN counts as the largest number; CuPy has no sort but a stable one. May import common and lib."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def argsort(x: Any, axis: int = -1, descending: bool = False, stable: bool = Tru
     if not x.size:
         return cp.zeros(x.shape, np.int64)
     if not descending:
-        return cp.argsort(sortable(x), axis)
-    reverse = cp.argsort(along(sortable(x), axis, BACKWARDS), axis)
+        return cp.argsort(sortable(x), axis, "stable")
+    reverse = cp.argsort(along(sortable(x), axis, BACKWARDS), axis, "stable")
     return x.shape[axis] - 1 - along(reverse, axis, BACKWARDS)
 
 
