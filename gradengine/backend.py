@@ -96,7 +96,8 @@ class Backend:
             kernel, rules = self.fuse(op, kernel)
         else:
             own = [self.kernels.get(f"{op.name}.grad{i}") for i in range(len(rules))]
-            rules = tuple([tried_first(made, rule) if made else rule for made, rule in zip(own, rules)])
+            if any(own):  # the rules of an op of any number of arrays stay the endless sequence that they are
+                rules = tuple([tried_first(made, rule) if made else rule for made, rule in zip(own, rules)])
         if self.low:
             kernel = self.halves.widened(kernel, op.name)
             self.rules_in_halves[op] = WidenedRules(self, op, rules)
