@@ -133,6 +133,24 @@ def test_where_there_is_no_library_the_error_says_what_to_install(monkeypatch):
         cublaslt.lib()
 
 
+def test_without_pathfinder_the_library_that_cupy_has_loaded_is_taken(monkeypatch):
+    asked = []
+
+    def import_module(name: str) -> Any:
+        asked.append(name)
+        if name == "cuda.pathfinder":
+            raise ImportError(name)
+
+    def load(name: str) -> None:
+        if "13" in name:
+            raise OSError("no such file")
+
+    monkeypatch.setattr(cublaslt.importlib, "import_module", import_module)
+    monkeypatch.setattr(cublaslt.ctypes, "CDLL", load)
+    assert cublaslt.path() in ("libcublasLt.so.12", "cublasLt64_12.dll")
+    assert asked == ["cuda.pathfinder", "cupy_backends.cuda.libs.cublas"]
+
+
 # -- nvmath's binding -----------------------------------------------------------------------------------------------
 
 # nvmath wants a driver before it lets anybody call cuBLASLt. This one has a version and nothing else.

@@ -318,6 +318,7 @@ def path() -> str:
         except OSError:
             continue
         return name
+    reason = " ".join(reason.split())
     raise CudaError(
         f"cuBLASLt, which computes matrix products on the GPU, is not installed: none of {', '.join(names)} could be "
         f"loaded ({reason}). Install it with: pip install nvidia-cublas cuda-pathfinder"

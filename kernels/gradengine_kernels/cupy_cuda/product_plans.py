@@ -8,9 +8,10 @@ A jit program uses them so:
     ready.epilogue_done        # False: cuBLASLt does not do this epilogue here, and run gives the bare product
     ready.run(a, b, d, bias)   # device addresses, on the current stream, captured or not
 
-Addresses must be multiples of `p.align` bytes. `d` must not overlap `a` or `b`. With beta, `d` is read as well.
-A plan that needs scratch memory (`ready.workspace_bytes`) takes that of the stream that it runs on. Graphs captured on
-one stream share it: if they may run at the same time, on different streams, pass each its own as `workspace=address`.
+Addresses must be multiples of `p.align` bytes; for others, plan `dataclasses.replace(p, align=...)`. `d` must not overlap
+`a` or `b`. With beta, `d` is read as well. A plan that needs scratch memory (`ready.workspace_bytes`) takes that of the
+stream that it runs on. Graphs captured on one stream share it: if they may run at the same time, on different streams,
+pass each its own as `workspace=address`.
 
 Which epilogues there are, and which are safe: see product. In float64, of empty products, and of batches (but for bias,
 relu and gelu without aux) none is done. May import product, cublaslt, driver and lib.
@@ -286,7 +287,7 @@ class Chosen:
         matmul, fixed = self.lib.matmul, getattr(self.lib, "fixed", int)
         handle, desc, algorithm = fixed(self.handle), fixed(self.desc), fixed(self.algorithm)
         layout_b, layout_a, layout_d = map(fixed, self.layouts)
-        device, size, real = self.device, self.workspace_bytes, self.real
+        device, size, real, mask = self.device, self.workspace_bytes, self.real, self.product.align - 1
         self.constants = constants = (real * 2)(0.0, 1.0)
         zero, one = fixed(addressof(constants)), fixed(addressof(constants) + sizeof(real))
         stream_of, find = cp.cuda.get_current_stream, workspaces.get
@@ -301,6 +302,9 @@ class Chosen:
             beta: float = 0.0,
             workspace: int = 0,
         ) -> None:
+            if (a | b | d | bias | aux) & mask:  # to the device this would be a fault, the end of all work on it
+                words = f"an address is no multiple of {mask + 1}, for which the plan was made"
+                raise CudaError(f"{words}: {at(self.product, a, b, d, bias, aux)}")
             stream = stream_of().ptr
             if size and not workspace:
                 memory = find((device, stream))
