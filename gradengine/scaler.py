@@ -6,19 +6,23 @@ May import dispatch, tensor, hostwork, errors and ops.
 from __future__ import annotations
 
 import math
+import weakref
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from . import backend as backends
 from . import ops
 from .dispatch import no_grad
 from .errors import ArgumentError, CheckpointError, DTypeError, GraphError, TraceError
-from .hostwork import current, outside
+from .hostwork import current, each_time, outside
 from .tensor import Tensor, constant, describe
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 FLOAT32, INT32, FLOAT16 = "float32", "int32", "float16"
+quiet = np.errstate(all="ignore")  # as a decorator: to meet infinities is what all this is for
 OPTIONS = ("growth_factor", "backoff_factor", "growth_interval")
 
 
@@ -30,8 +34,9 @@ class GradScaler:
     `growth_interval` steps without an infinite or NaN gradient, and by `backoff_factor` after one with. With
     `enabled=False` all of it does nothing but step.
 
-    Works within `ge.jit`, where a skipped step computes the new parameters and keeps the old ones; the count of steps
-    of Adam and its like, which the host keeps, goes on there. Raises ArgumentError for factors out of their range.
+    Works within `ge.jit`, where a skipped step computes new parameters and keeps the old ones. The steps that Adam and
+    its like count, which the host does, are put right before the next call of the jitted function (of `over`: after the
+    whole of it). Raises ArgumentError for factors out of their range.
 
     >>> import gradengine as ge
     >>> weight = ge.tensor([1.0, 2.0], requires_grad=True)
@@ -65,6 +70,9 @@ class GradScaler:
         # Of each optimizer that was unscaled or stepped since the last update: 1 where a gradient was not finite.
         self.found: dict[int, Tensor] = {}
         self.stepped: set[int] = set()
+        # Of each optimizer that is stepped in a compiled step: how many steps were skipped, and of how many we know.
+        self.skips: weakref.WeakKeyDictionary[Any, Tensor] = weakref.WeakKeyDictionary()
+        self.known: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
         if enabled:
             backend = backends.for_device(device)
             self.factor = ops.full((), init_scale, dtype=FLOAT32, device=backend.device)
@@ -72,6 +80,7 @@ class GradScaler:
 
     # -- a step ---------------------------------------------------------------------------------------------------
 
+    @quiet
     def scale(self, outputs: Any) -> Any:
         """A Tensor times the scale, or each of several in a list or tuple."""
         if not self.enabled:
@@ -90,6 +99,7 @@ class GradScaler:
                 self.factor, self.good = self.factor.to(x.device), self.good.to(x.device)
 
     @no_grad()
+    @quiet
     def unscale_(self, optimizer: Any) -> None:
         """Divide the gradients of an optimizer's parameters by the scale, once before its step; then one may clip.
 
@@ -148,7 +158,7 @@ class GradScaler:
 
     @no_grad()
     def step_traced(self, optimizer: Any, found: Tensor, kwargs: dict[str, Any]) -> Any:
-        """A step where the host cannot know whether it is one: what it has changed gets its old value or the new one."""
+        """A step where the host cannot know whether it is one: what it changes gets its old value or the new."""
         from .optim import Optimizer
 
         if type(optimizer).step is not Optimizer.step:
@@ -156,6 +166,11 @@ class GradScaler:
                 f"jit: GradScaler cannot tell what a step of {type(optimizer).__name__} changes; scale and step "
                 "outside the jitted function, or use an optimizer of ge.optim"
             )
+        with outside():
+            if optimizer not in self.skips:
+                self.skips[optimizer] = ops.zeros((), dtype=INT32, device=self.factor.device)
+        if optimizer.counts_steps:
+            each_time(lambda: self.settle(optimizer), lambda: self.unsettle(optimizer))
         held = []
         for group in optimizer.param_groups:
             for p in group["params"]:
@@ -169,9 +184,36 @@ class GradScaler:
         result = optimizer.step(**kwargs)
         for t, old in zip(held, before, strict=True):
             t.array = ops.where(found, old, t.detach()).array
+        self.skips[optimizer].add_(ops.astype(found, INT32))
         return result
 
+    def settle(self, optimizer: Any) -> None:
+        """The host's part of a compiled step: take back the counts of those that turned out to be skipped."""
+        skipped = int(self.skips[optimizer].item())
+        late = skipped - self.known.get(optimizer, 0)
+        if late:
+            self.known[optimizer] = skipped
+            for p, held in optimizer.state.items():
+                if "step" in held:
+                    held["step"] -= late
+                    if held["step"] <= 0:
+                        del held["step"]
+                        optimizer.fresh.add(p)
+
+    def unsettle(self, optimizer: Any) -> Callable[[], None]:
+        """What undoes a `settle`."""
+        known, fresh = self.known.get(optimizer, 0), set(optimizer.fresh)
+        counts = [(held, held["step"]) for held in optimizer.state.values() if "step" in held]
+
+        def undo() -> None:
+            self.known[optimizer], optimizer.fresh = known, fresh
+            for held, count in counts:
+                held["step"] = count
+
+        return undo
+
     @no_grad()
+    @quiet
     def update(self, new_scale: Any = None) -> None:
         """Make the scale larger or smaller by what the steps since the last `update` have met, or `new_scale`.
 
