@@ -40,7 +40,7 @@ class Flat(Writer):
             lines += [f"const idx r = e0 / (idx){columns};", f"const idx j0 = e0 - r * (idx){columns};"]
         inner, scope = self.per_element(row, lines)
         body = [
-            f"const idx n = rows * (idx){columns};" if not self.line else "const idx n = rows;",
+            f"const idx n = rows * (idx){self.scale if self.line else columns};",
             f"for (idx e0 = ((idx)BLOCK_AT * {BLOCK} + threadIdx.x) * {width}; e0 < n; "
             f"e0 += (idx)BLOCKS * {BLOCK * width}) {{",
             *indented(lines),

@@ -391,8 +391,8 @@ def make_sum_to(plain: Kernel) -> Kernel:
     """The sums over all that broadcasting from `shape` has repeated: what a bias gets from its gradient."""
 
     def reduce(x: Any, shape: tuple[int, ...]) -> Any:
-        if fits(x):
-            lead = x.ndim - len(shape)
+        lead = x.ndim - len(shape)
+        if lead >= 0 and fits(x) and all([n in (1, m) for n, m in zip(shape, x.shape[lead:])]):
             axes = (*range(lead), *[i + lead for i, n in enumerate(shape) if n == 1 and x.shape[i + lead] != 1])
             if axes:
                 found = summed(x, axes, tuple(shape), 1.0)
