@@ -104,6 +104,7 @@ LAYOUTS = {
     ),
     "every second": lambda x: cp.asarray(np.repeat(x, 2, -1))[..., ::2],
     "reversed": lambda x: cp.asarray(np.ascontiguousarray(x[..., ::-1, :]))[..., ::-1, :],
+    "reversed batch": lambda x: cp.asarray(np.ascontiguousarray(x[::-1]))[::-1],
     "offset": lambda x: cp.asarray(np.concatenate([x.reshape(-1)[:1], x.reshape(-1)]))[1:].reshape(x.shape),
 }
 IN_PLACE = ["packed", "transposed", "columns", "rows", "transposed columns", "offset"]  # cuBLASLt reads these as is
@@ -172,6 +173,16 @@ def test_broadcast_matrices_are_not_copied(lt, rng, monkeypatch):
     monkeypatch.setattr(cp, "ascontiguousarray", None)
     close(products.matmul(wide, b), np.matmul(x, y), "float32", 5)
     close(products.matmul(b.swapaxes(1, 2), wide.swapaxes(1, 2)), np.matmul(y.swapaxes(1, 2), x.T), "float32", 5)
+
+
+@pytest.mark.parametrize(("rows", "step"), [(1, 2), (3, 2), (3, 15)])
+def test_windows_that_overlap(rows, step, lt, rng):
+    memory, host = draw(rng, (60,), "float32")
+    b, y = draw(rng, (5, 2), "float32")
+    for shape, steps in (((4, rows, 5), (step, 5, 1)), ((4, 5), (2, 1))):
+        a = cp.ndarray(shape, np.float32, memptr=memory.data, strides=tuple(4 * n for n in steps))
+        x = np.lib.stride_tricks.as_strided(host, shape, tuple(8 * n for n in steps))
+        close(products.matmul(a, b), np.matmul(x, y), "float32", 5)
 
 
 @pytest.mark.parametrize("dtype", ["int8", "int32", "int64", "uint8", "bool"])
@@ -343,6 +354,8 @@ def test_halves_are_summed_as_float32(lt):
     ones = cp.asarray(np.ones(8192, np.float16))
     assert float(products.vecdot(cp.asarray(x), ones)) == 5120
     assert float(products.matmul(cp.asarray(x[None]), ones)[0]) == 5120
+    large = np.array([300, 300], np.float16)  # whose square float16 does not hold
+    assert float(products.vecdot(cp.asarray(large), cp.asarray(large * np.float16([1, -1])))) == 0
 
 
 # -- products of programs -------------------------------------------------------------------------------------------

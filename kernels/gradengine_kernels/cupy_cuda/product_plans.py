@@ -8,10 +8,10 @@ A jit program uses them so:
     ready.epilogue_done        # False: cuBLASLt does not do this epilogue here, and run gives the bare product
     ready.run(a, b, d, bias)   # device addresses, on the current stream, captured or not
 
-Addresses must be multiples of `p.align` bytes; for others, plan `dataclasses.replace(p, align=...)`. `d` must not overlap
-`a` or `b`. With beta, `d` is read as well. A plan that needs scratch memory (`ready.workspace_bytes`) takes that of the
-stream that it runs on. Graphs captured on one stream share it: if they may run at the same time, on different streams,
-pass each its own as `workspace=address`.
+Addresses must be multiples of `p.align` bytes; for others, plan `dataclasses.replace(p, align=...)`. `d` must not
+overlap `a` or `b`. With beta, `d` is read as well. A plan that needs scratch memory (`ready.workspace_bytes`) takes
+that of the stream that it runs on. Graphs captured on one stream share it: if they may run at the same time, on
+different streams, pass each its own as `workspace=address`.
 
 Which epilogues there are, and which are safe: see product. In float64, of empty products, and of batches (but for bias,
 relu and gelu without aux) none is done. May import product, cublaslt, driver and lib.
