@@ -26,7 +26,6 @@ LEAST = 0.85
 SAMPLE = 16  # rows at each end that are compared with float64 on the CPU
 ADAM = "Adam"
 COPY = "copy"
-BURST = 10  # calls in a row: the host is ahead of the device
 
 # m is the library, f its functional namespace; all treat rows alone, so a few rows can be checked by themselves.
 KERNELS: dict[str, Callable[[Any, Any, Any], Any]] = {
@@ -42,9 +41,9 @@ COUNT = {**dict.fromkeys(KERNELS, 2), ADAM: 7, COPY: 2}  # arrays that move; for
 def run(report: Report, settings: Settings) -> None:
     """The copy, each kernel, and Adam; then the same with PyTorch's compiled forms."""
     settings.prepare()
-    rows = 20 if settings.tiny else ROWS
+    rows, columns = (20, 100) if settings.tiny else (ROWS, COLUMNS)
     # Drawing 1e8 numbers on the host would take longer than all measurements.
-    few = np.random.default_rng(0).standard_normal((rows // 10, COLUMNS), np.float32)
+    few = np.random.default_rng(0).standard_normal((rows // 10, columns), np.float32)
     data = np.tile(few, (10, 1))
     report.fact("bytes of one array", data.nbytes)
     copying = report.attempt(COPY, lambda: copy(data, settings), True)
@@ -66,14 +65,14 @@ def measure(
     for name, make in makers.items():
         ours = name.startswith("gradengine")
         wait = settings.synchronize if ours else torch_peers.wait(settings.device)
-        calls[name] = report.attempt(f"{title}, {name}", lambda f=make, w=wait: waiting(f(), w, BURST), ours)
+        calls[name] = report.attempt(f"{title}, {name}", lambda f=make, w=wait: waiting(f(), w, settings.burst), ours)
     times = timing.in_turns({k: call for k, call in calls.items() if call}, settings.rounds, settings.target)
-    nbytes = {name: BURST * array * COUNT[COPY if name == COPY else title] for name in times}
+    nbytes = {name: settings.burst * array * COUNT[COPY if name == COPY else title] for name in times}
     for name, values in times.items():
         if name == COPY and any(row["row"] == COPY for row in report.found["rows"]):
             continue
         middle = statistics.median(values)
-        numbers = {"ms": middle / BURST * 1e3, "GB/s": nbytes[name] / middle / 1e9}
+        numbers = {"ms": middle / settings.burst * 1e3, "GB/s": nbytes[name] / middle / 1e9}
         share = shares(times, nbytes, name)
         report.row(name if name == COPY else f"{title}, {name}", **numbers, **{"of the copy": share})
     wanted = {name for name in makers if name == "gradengine jit" or (name == "gradengine eager" and title in ONE_OP)}
@@ -96,12 +95,12 @@ def copy(data: Any, settings: Settings) -> Callable[[], None]:
     source = ge.asarray(data).array
     if settings.device == "cpu":
         target = np.empty_like(source)
-        return waiting(lambda: np.copyto(target, source), settings.synchronize, BURST)
+        return waiting(lambda: np.copyto(target, source), settings.synchronize, settings.burst)
     import cupy
 
     target, stream = cupy.empty_like(source), cupy.cuda.get_current_stream()
     one = lambda: target.data.copy_from_device_async(source.data, data.nbytes, stream)
-    return waiting(one, settings.synchronize, BURST)
+    return waiting(one, settings.synchronize, settings.burst)
 
 
 def ours(title: str, data: Any) -> dict[str, Callable[[], Callable[[], Any]]]:

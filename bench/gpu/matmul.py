@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 SIZE = 8192
 LEAST = 0.97
-BURST = 5  # products in a row
 SAMPLE = 8  # rows that are compared with float64
 ALLOWED = {"bfloat16": 1e-2, "TF32": 2e-3, "float32": 1e-5, "float16": 2e-3}
 OURS, THEIRS = "gradengine", "PyTorch"
@@ -41,10 +40,11 @@ def run(report: Report, settings: Settings) -> None:
         for name, make in makers.items():
             call = report.attempt(f"{kind}, {name}", make, name == OURS)
             if call is not None and report.check(f"{kind}, {name}", lambda c=call, w=allowed: checked(c(), a, b, w)):
-                calls[name] = waiting(call, waits[name], BURST)
+                calls[name] = waiting(call, waits[name], settings.burst)
         times = timing.in_turns(calls, settings.rounds, settings.target)
         speed = {
-            f"{name}, TFLOP/s": 2 * n**3 * BURST / statistics.median(values) / 1e12 for name, values in times.items()
+            f"{name}, TFLOP/s": 2 * n**3 * settings.burst / statistics.median(values) / 1e12
+            for name, values in times.items()
         }
         ratio = speedup(times, OURS, THEIRS)
         report.row(f"{kind}, {n}", **speed, ratio=ratio)

@@ -27,6 +27,8 @@ def run(report: Report, settings: Settings) -> None:
 
     from .. import dispatch
 
+    if settings.tiny:
+        dispatch.LOOPS = 1
     rng = np.random.default_rng(0)
     arrays = [rng.standard_normal((4, 4)).astype(np.float32) for _ in range(2)]
     rows = {"chain of 40 ops, forward and backward": dispatch.chains, "forward add": dispatch.adds}
@@ -44,10 +46,10 @@ def run(report: Report, settings: Settings) -> None:
 
 def products(a: Any, b: Any) -> Callable[[], None]:
     """A candidate: several small products."""
-    from ..dispatch import LOOPS
+    from .. import dispatch
 
     def call() -> None:
-        for _ in range(LOOPS):
+        for _ in range(dispatch.LOOPS):
             a @ b
 
     return call

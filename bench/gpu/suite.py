@@ -18,24 +18,33 @@ WORKERS = 16  # most of a test's time is the compiler's
 MODE = "GRADENGINE_TEST_CUDA"  # tells the tests where "cuda" is: on the device, or emulated
 
 
+CASES, JIT_CASES = ["test_cases.py"], ["test_jit_cases.py"]
+NAMES = ("jit_training", "jit_over", "optim", "nn", "train", "random", "functional", "autodiff", "amp")
+TRAINING = [f"test_{name}.py" for name in NAMES]
+
+
 def cases(report: Report, settings: Settings) -> None:
     """The case table, eager."""
-    tests(report, settings, ["test_cases.py"], "tanh or softmax")
+    tests(report, settings, CASES, "test_cases.py", "test_row and hypot")
 
 
 def jit_cases(report: Report, settings: Settings) -> None:
     """The case table, jitted."""
-    tests(report, settings, ["test_jit_cases.py"], "test_row_in_single_precision and tanh")
+    tests(report, settings, JIT_CASES, "test_jit_cases.py", "test_row_in_single_precision and hypot")
 
 
 def training(report: Report, settings: Settings) -> None:
     """Training, layers, optimizers, random numbers."""
-    names = ["jit_training", "jit_over", "optim", "nn", "train", "random", "functional", "products", "autodiff"]
-    tests(report, settings, [f"test_{name}.py" for name in names], "test_optim and sgd")
+    tests(report, settings, TRAINING, "test_functional.py", "found_in_a_large_batch")
 
 
-def tests(report: Report, settings: Settings, files: list[str], few: str) -> None:
-    """The tests of these files that run on the device; a dry run takes those that match `few`."""
+def others(report: Report, settings: Settings) -> None:
+    """All else that runs on the device."""
+    tests(report, settings, [], "test_reductions.py", "an_axis_out_of_range")
+
+
+def tests(report: Report, settings: Settings, files: list[str], file: str, few: str) -> None:
+    """The tests in these files that run on the device, or all in others; a dry run takes `few` of one file."""
     if importlib.util.find_spec("pytest") is None:
         report.fact("left out", "pytest is not installed")
         return
@@ -43,12 +52,16 @@ def tests(report: Report, settings: Settings, files: list[str], few: str) -> Non
 
     from .recorder import Outcome
 
-    backend = "numpy" if settings.device == "cpu" else "cupy"
-    wanted = f"{backend} and ({few})" if settings.tiny else backend
-    os.environ[MODE] = "emulator" if settings.emulate else "device"
+    command = [f"tests/{name}" for name in files]
+    if settings.tiny:
+        command = [f"tests/{file}", "-k", f"({few}) and {'numpy' if settings.device == 'cpu' else 'cupy'}"]
+    elif not files:
+        command = ["tests", *(f"--ignore=tests/{name}" for name in (*CASES, *JIT_CASES, *TRAINING))]
+    if settings.device != "cpu":
+        os.environ[MODE] = "emulator" if settings.emulate else "device"
+        command += ["-m", "cuda and not slow"]
     # Warnings are errors in CI, where versions are known; here they are nobody's fault.
-    command = [f"tests/{name}" for name in files] + ["-k", wanted, "-W", "default", "-p", "no:cacheprovider", "-q"]
-    command += ["-p", "bench.gpu.recorder", "--tb", "short", "-r", "N"]
+    command += ["-W", "default", "-p", "no:cacheprovider", "-q", "-p", "bench.gpu.recorder", "--tb", "short", "-r", "N"]
     workers = min(WORKERS, os.cpu_count() or 1)
     if importlib.util.find_spec("xdist") is not None:
         command += ["-n", "0"] if settings.tiny else ["-n", str(workers), "--dist", "worksteal"]

@@ -8,8 +8,10 @@ import pytest
 
 from bench import gpu_check
 from bench.gpu import machine, parts, recorder, report, tables
+from tests.cuda import toolchain
 
 SETTINGS = parts.Settings(device="cpu")
+SCANS = ["batch 32: gradengine over, times as fast as JAX scan"]  # where JAX is not installed
 SEEDS = next(part for part in parts.PARTS if part.name == "seeds")
 
 
@@ -29,6 +31,7 @@ def place(monkeypatch):
     monkeypatch.setattr(machine, "state", dict)
 
 
+@pytest.mark.skipif(bool(toolchain.why_not()), reason=toolchain.why_not())
 @pytest.mark.parametrize("name", [part.name for part in parts.PARTS])
 def test_each_part_runs_on_the_emulator(name, tmp_path, place):
     status = gpu_check.main(["--emulate", "--only", name, "--out", str(tmp_path)])
@@ -37,6 +40,17 @@ def test_each_part_runs_on_the_emulator(name, tmp_path, place):
     assert status == 0
     assert part["checks"] or part["rows"]
     assert f"| {name} | passed |" in (tmp_path / "gpu.md").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.torch
+@pytest.mark.parametrize("name", ["steps", "overhead", "bandwidth", "matmul"])
+def test_measurements_beside_pytorch(name, tmp_path, place):
+    """On the CPU, where there is no graph to capture; everything else is what runs on a GPU."""
+    assert gpu_check.main(["--device", "cpu", "--only", name, "--out", str(tmp_path)]) == 0
+    part = json.loads((tmp_path / "gpu.json").read_text())["parts"][name]
+    assert [target["name"] for target in part["targets"] if target["value"] is None] in ([], SCANS)
+    assert [note for note in part["notes"] if not note.startswith(("JAX", "batch 32, JAX"))] == []
 
 
 def test_a_part_that_fails_says_how(tmp_path):
