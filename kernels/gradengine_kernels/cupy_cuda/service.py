@@ -24,11 +24,11 @@ MOST_SEGMENTS, SEGMENT = 64, 8  # segments at first, and words of each
 
 # The words come as arguments: a launch copies those at once, so that the host may change its own right after.
 SET_WORDS = """
-extern "C" __global__ void set_words(i64* at, const i64 count, const i64 a, const i64 b, const i64 c, const i64 d,
+extern "C" __global__ void set_words(void* at, const i64 count, const i64 a, const i64 b, const i64 c, const i64 d,
                                      const i64 e, const i64 f, const i64 g, const i64 h) {
   const i64 words[8] = {a, b, c, d, e, f, g, h};
   #pragma unroll
-  for (int i = 0; i < 8; ++i) if (i < count) at[i] = words[i];
+  for (int i = 0; i < 8; ++i) if (i < count) ((i64*)at)[i] = words[i];
 }
 """
 
