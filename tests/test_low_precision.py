@@ -117,7 +117,12 @@ def test_sums_and_products_accumulate_in_single_precision(dtype, backend, rng):
     assert ge.linear(ones.T, ones.T).item() == total
     assert ge.vecdot(ones[:, 0], ones[:, 0]).item() == total
     assert ge.einsum("ij,ij->", ones, ones).item() == total
-    assert ge.mean(ones * 60000).item() == np.float32(60000).astype(ones.dtype)
+    large = np.float32(60000).astype(ones.dtype)
+    assert ge.mean(ones * 60000).item() == ge.mean(ones * 60000, axis=0).item() == large
+    assert [f(ones * 300, axis=0).item() for f in (ge.var, ge.std)] == [0, 0]
+    assert ge.norm(ones * 300).item() == np.float32(19200).astype(ones.dtype)  # whose square float16 has not
+    assert ge.norm(ones * 300, axis=0).item() == np.float32(19200).astype(ones.dtype)
+    assert ge.sum(ge.ones(4096), dtype=dtype).item() == ge.cumsum(ge.ones(4096), dtype=dtype)[-1].item() == total
     a = rng.standard_normal((64, 300)).astype(ones.dtype)
     b = rng.standard_normal((300, 64)).astype(ones.dtype)
     exact = a.astype(float) @ b.astype(float)
@@ -198,8 +203,9 @@ def test_what_can_be_asked_about_it():
 
 def test_a_tensor_of_it(backend):
     x = ge.tensor([1.5, -2.0, 3.14159], dtype=ge.bfloat16, requires_grad=True)
-    assert repr(x) == "tensor([ 1.5   , -2.    ,  3.1406], dtype=bfloat16, requires_grad=True)"
-    assert repr(ge.tensor(2.0, dtype="bfloat16")) == "tensor(2., dtype=bfloat16)"
+    where = "" if x.device == "cpu" else ", device='cuda:0'"
+    assert repr(x) == f"tensor([ 1.5   , -2.    ,  3.1406], dtype=bfloat16{where}, requires_grad=True)"
+    assert repr(ge.tensor(2.0, dtype="bfloat16")) == f"tensor(2., dtype=bfloat16{where})"
     assert x.tolist() == [1.5, -2.0, 3.140625]
     assert x[2].item() == 3.140625
     assert x.detach().numpy().dtype == ml_dtypes.bfloat16

@@ -346,7 +346,7 @@ def summed(x: Any, axes: tuple[int, ...], shape: tuple[int, ...], divisor: float
         else:
             run(mean_rows, real, (x, out), before, along, divisor)
         return out
-    if before != 1:
+    if before != 1 or (divisor != 1.0 and x.dtype.itemsize == 2):  # a sum that half precision may not hold
         return None
     if after == 1:
         run(sum_all, real, (x, out), along, 1)

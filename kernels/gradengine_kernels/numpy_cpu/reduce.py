@@ -48,8 +48,8 @@ def converted(reduce: Callable[..., Any], x: Any, axis: Any, keepdims: bool, dty
 def wanted(x: Any, dtype: Any) -> np.dtype[Any]:
     """`dtype`, or that of x."""
     found = x.dtype if dtype is None else np.dtype(dtype)
-    if found.kind not in "fiub" or found.itemsize > 8:
-        raise TypeError(f"{found} is not supported; use float16/32/64, an integer type or bool")
+    if found.kind not in "fiubV" or found.itemsize > 8:  # "V": bfloat16
+        raise TypeError(f"{found} is not supported; use float16/32/64, bfloat16, an integer type or bool")
     return found
 
 

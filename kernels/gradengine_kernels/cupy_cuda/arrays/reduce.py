@@ -6,6 +6,7 @@ May import common and lib.
 from __future__ import annotations
 
 import builtins
+import functools
 import operator
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +61,20 @@ def prod(x: Any, axis: Any = None, keepdims: bool = False, dtype: Any = None) ->
     return total("prod", x, axis, keepdims, dtype)
 
 
+def in_single(kernel: Callable[..., Any]) -> Callable[..., Any]:
+    """A reduction that computes half precision in single precision, and rounds once."""
+
+    @functools.wraps(kernel)
+    def call(x: Any, *settings: Any, **named: Any) -> Any:
+        dtype = getattr(x, "dtype", None)
+        if dtype is None or dtype.itemsize != HALVES or not is_floating(dtype):
+            return kernel(x, *settings, **named)
+        return kernel(x.astype(np.float32), *settings, **named).astype(dtype)
+
+    return call
+
+
+@in_single
 def mean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """The mean along axes; NaN where there are no elements."""
     x = as_array(x)
@@ -69,6 +84,7 @@ def mean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     return total / dtype.type(number) if number else total * dtype.type(np.nan)
 
 
+@in_single
 def var(x: Any, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Any:
     """The mean square deviation from the mean."""
     x = as_array(x)
@@ -78,6 +94,7 @@ def var(x: Any, axis: Any = None, correction: float = 0.0, keepdims: bool = Fals
     return total / total.dtype.type(number)
 
 
+@in_single
 def std(x: Any, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Any:
     """The root of the variance."""
     return cp.sqrt(var(x, axis, correction, keepdims))
@@ -89,6 +106,7 @@ def floats(x: Any) -> Any:
     return x if is_floating(x.dtype) else x.astype(np.float64)
 
 
+@in_single
 def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """log(sum(exp(x))) that does not overflow; -inf where there are no elements."""
     x = floats(x)
@@ -98,6 +116,7 @@ def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     return total + top.reshape(total.shape)
 
 
+@in_single
 def vector_norm(x: Any, ord: float = 2, axis: Any = None, keepdims: bool = False) -> Any:
     """The p-norm along axes."""
     x = floats(x)
