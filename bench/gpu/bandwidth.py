@@ -48,9 +48,9 @@ def run(report: Report, settings: Settings) -> None:
     report.fact("bytes of one array", data.nbytes)
     copying = report.attempt(COPY, lambda: copy(data, settings), True)
     for title in (*KERNELS, ADAM):
-        made = ours(title, data) | (torch_eager(title, data, settings) if settings.peers else {})
+        made = ours(title, data) | (torch_eager(title, data, settings) if settings.torch else {})
         measure(report, settings, title, copying, data.nbytes, made)
-    for title in (*KERNELS, ADAM) if settings.peers else ():
+    for title in (*KERNELS, ADAM) if settings.torch else ():
         if report.left() < 12:
             report.note("PyTorch compile: the rest is left out, since the time is short")
             break
@@ -141,11 +141,15 @@ def torch_eager(title: str, data: Any, settings: Settings) -> dict[str, Callable
 
 def torch_compiled(title: str, data: Any, settings: Settings) -> dict[str, Callable[[], Callable[[], Any]]]:
     """PyTorch compiled."""
-    import torch
+    if title != ADAM:
+        return {"PyTorch compile": lambda: torch_kernel(title, data, settings, compiled=True)}
 
-    if title == ADAM:
-        return {"PyTorch compile": lambda: torch.compile(torch_adam(data, settings, "foreach").step, dynamic=False)}
-    return {"PyTorch compile": lambda: torch_kernel(title, data, settings, compiled=True)}
+    def adam() -> Callable[[], Any]:
+        import torch
+
+        return torch.compile(torch_adam(data, settings, "foreach").step, dynamic=False)
+
+    return {"PyTorch compile": adam}
 
 
 def torch_kernel(title: str, data: Any, settings: Settings, compiled: bool) -> Callable[[], Any]:

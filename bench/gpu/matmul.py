@@ -33,9 +33,9 @@ def run(report: Report, settings: Settings) -> None:
     a, b = (rng.standard_normal((n, n), np.float32) for _ in range(2))
     for kind, allowed in ALLOWED.items():
         makers: dict[str, Callable[[], Callable[[], Any]]] = {OURS: lambda k=kind: ours(k, a, b, settings)}
-        if settings.peers:
+        if settings.torch:
             makers[THEIRS] = lambda k=kind: theirs(k, a, b, settings)
-        waits = {OURS: settings.synchronize, THEIRS: torch_peers.wait(settings.device) if settings.peers else None}
+        waits = {OURS: settings.synchronize, THEIRS: torch_peers.wait(settings.device) if settings.torch else None}
         calls: dict[str, Callable[[], Any]] = {}
         for name, make in makers.items():
             call = report.attempt(f"{kind}, {name}", make, name == OURS)

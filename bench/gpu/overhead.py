@@ -62,7 +62,7 @@ def ours_of(ge: Any, make: Any, arrays: list[Any], settings: Settings) -> Callab
 
 def theirs_of(make: Any, arrays: list[Any], settings: Settings) -> Callable[[], None] | None:
     """PyTorch's candidate, warm."""
-    if not settings.peers:
+    if not settings.torch:
         return None
     import torch
 

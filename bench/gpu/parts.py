@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import json
 import os
 from pathlib import Path
@@ -57,6 +58,11 @@ class Settings:
     def peers(self) -> bool:
         """Whether PyTorch and JAX are measured beside."""
         return not self.emulate
+
+    @property
+    def torch(self) -> bool:
+        """Whether PyTorch is one of them."""
+        return self.peers and importlib.util.find_spec("torch") is not None
 
     @property
     def rounds(self) -> int:

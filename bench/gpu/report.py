@@ -76,7 +76,6 @@ class Report:
         met = met and (least is None or value >= least) and (most is None or value <= most)  # type: ignore[operator]
         needed = f"at least {least:g}" if least is not None else f"at most {most:g}"
         self.found["targets"].append({"name": name, "value": value, "needed": needed, "met": met})
-        print(f"{name}: {'none' if value is None else f'{value:.3g}'}, {needed}: {'pass' if met else 'MISS'}")
         self.save()
 
     def note(self, text: str) -> None:

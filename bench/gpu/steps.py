@@ -32,6 +32,8 @@ def run(report: Report, settings: Settings) -> None:
     """Both batch sizes."""
     if settings.peers:
         prepare_peers(report, settings)
+        if not settings.torch:
+            report.note("PyTorch is not installed")
     settings.prepare()
     for batch in (32,) if settings.tiny else BATCHES:
         rows = 128 if settings.tiny else 16_384
@@ -49,7 +51,8 @@ def prepare_peers(report: Report, settings: Settings) -> None:
         if settings.device != "cpu" and jax.devices()[0].platform != "gpu":
             raise RuntimeError(f"JAX sees no GPU: {jax.devices()}")
 
-    report.attempt("PyTorch", torch_peers.prepare)
+    if settings.torch:
+        report.attempt("PyTorch", torch_peers.prepare)
     report.attempt("JAX", jax)
 
 
@@ -58,7 +61,7 @@ def makers(settings: Settings, work: workloads.Training) -> dict[str, Callable[[
     ours = (candidates.JIT, candidates.OVER, candidates.EAGER)
     found: dict[str, Any] = {name: functools.partial(candidates.gradengine_training, work, name) for name in ours}
     if settings.peers:
-        found |= torch_peers.steps(work, settings.device)
+        found |= torch_peers.steps(work, settings.device) if settings.torch else {}
         found[candidates.JAX] = lambda: candidates.jax_training(work, scan=False)
         for unroll in (1, min(UNROLLED, work.unit)):
             name = candidates.SCAN if unroll == 1 else f"{candidates.SCAN} ({unroll} unrolled)"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import textwrap
 from typing import Any
 
-MARKS = {True: "pass", False: "MISS"}
 FAILURES = 12  # that are listed of one part
 
 
@@ -47,7 +46,7 @@ def one_line(name: str, part: dict[str, Any]) -> str:
     """A part's outcome for the terminal."""
     lines = [f"{name}: {part['status']} after {part['seconds']:.1f} s; {shown(part)}"]
     lines += [f"  failed: {c['name']}: {c['said']}" for c in part.get("checks", []) if not c["ok"]][:FAILURES]
-    lines += [f"  {MARKS[t['met']]}: {t['name']}: {number(t['value'])}, {t['needed']}" for t in part.get("targets", [])]
+    lines += [f"  {mark(t)}: {t['name']}: {number(t['value'])}, {t['needed']}" for t in part.get("targets", [])]
     return "\n".join(lines)
 
 
@@ -68,7 +67,7 @@ def targets_table(parts: dict[str, Any]) -> str:
     found = [target for part in parts.values() for target in part.get("targets", [])]
     lines = ["| target | measured | needed | |", "| --- | ---: | --- | --- |"]
     for target in found:
-        cells = [cell(target["name"]), number(target["value"]), target["needed"], MARKS[target["met"]]]
+        cells = [cell(target["name"]), number(target["value"]), target["needed"], mark(target)]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) if found else ""
 
@@ -95,6 +94,11 @@ def rows_table(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         lines.append(f"| {cell(row['row'])} | {' | '.join(number(row.get(name)) for name in names)} |")
     return "\n".join(lines) if rows else ""
+
+
+def mark(target: dict[str, Any]) -> str:
+    """Whether a target is met; without a peer there is nothing to compare with."""
+    return "pass" if target["met"] else "not measured" if target["value"] is None else "MISS"
 
 
 def cell(text: str) -> str:

@@ -28,9 +28,14 @@ def prepare() -> None:
 
 def wait(device: str) -> Callable[[], None]:
     """What waits for the device."""
-    import torch
 
-    return torch.cuda.synchronize if device != "cpu" else lambda: None
+    def call() -> None:
+        if device != "cpu":
+            import torch  # where it cannot be imported, its candidates fail, and nothing waits
+
+            torch.cuda.synchronize()
+
+    return call
 
 
 def made(work: Training, device: str, **options: Any) -> tuple[Any, Any, Any, list[tuple[Any, Any]]]:
