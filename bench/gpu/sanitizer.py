@@ -45,7 +45,6 @@ def find() -> str | None:
 
 def under(report: Report, program: str, tool: str, settings: Settings) -> str:
     """What the tool says. Raises when it has found something, or did not end well."""
-    # The libraries' own kernels are theirs to check, and take most of the time.
     ours = [program, "--tool", tool, "--error-exitcode", str(FOUND), "--print-limit", "20"]
     command = [*ours, sys.executable, "-m", "bench.gpu.sanitized", settings.text()]
     try:
