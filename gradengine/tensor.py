@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 EMPTY: dict[str, Any] = {}
 PYTHON_SCALARS = (bool, int, float)
 FLOATS = "fV"  # the kinds of floating-point dtypes; to NumPy, bfloat16 is a "V"
+DTYPE_OF_ITS_OWN = ("dtype", "__array_interface__", "__cuda_array_interface__", "__dlpack__")
 RETAIN = -1  # the key of the hook that keeps a result's gradient; it sees what all others have made of it
 
 
@@ -571,7 +572,7 @@ def to_array(data: Any, dtype: Any, backend: backends.Backend, copy: bool = Fals
     if backend.device != "cpu" and backends.home_of(data) is None:
         host = backends.for_device("cpu")
         return backend.receive(to_array(data, dtype, host), host)
-    given = dtype is not None or hasattr(data, "dtype") or hasattr(data, "__array_interface__")
+    given = dtype is not None or any([hasattr(data, name) for name in DTYPE_OF_ITS_OWN])
     try:
         array = backend.asarray(data, copy=copy) if dtype is None else backend.asarray(data, check_dtype(dtype), copy)
     except GradengineError:

@@ -23,7 +23,8 @@ def ones(*shape):
     return ge.ones(shape)
 
 
-INTS = ge.tensor([1, 2, 3])
+def ints():
+    return ge.tensor([1, 2, 3])
 
 BAD = {
     "elementwise shapes": (lambda: ones(2, 3) + ones(2, 4), ShapeError, r"add: .*\(2, 3\) and \(2, 4\).*3 and 4"),
@@ -76,7 +77,7 @@ BAD = {
         r"^concat: does not take dim \(use axis for dim\); its arguments: arrays, axis$",
     ),
     "split along dim": (lambda: ones(4).split(2, dim=0), DTypeError, r"^split: .*use axis for dim"),
-    "gather along dim": (lambda: ge.gather(ones(3), dim=0, index=INTS), DTypeError, r"^gather: .*use axis for dim"),
+    "gather along dim": (lambda: ge.gather(ones(3), dim=0, index=ints()), DTypeError, r"^gather: .*use axis for dim"),
     "too few arguments": (lambda: ge.split(ones(4)), DTypeError, r"^split: missing .*'indices_or_sections'"),
     "tensordot axes": (lambda: ge.tensordot(ones(3), ones(3), axes="i"), DTypeError, r"^tensordot: axes .*'i'"),
     "stack": (lambda: ge.stack([ones(2), ones(3)]), ShapeError, r"stack: .*\(3,\).*\(2,\)"),
@@ -92,29 +93,29 @@ BAD = {
     "float index": (lambda: ones(3)[ge.tensor([0.5])], DTypeError, r"index array must hold integers.*float32"),
     "mask of another shape": (lambda: ones(3)[ge.tensor([True, False])], ShapeError, r"mask|bool"),
     "setitem shape": (lambda: ones(3).__setitem__(slice(None), ones(4)), ShapeError, r"\(4,\).*\(3,\)|\(3,\).*\(4,\)"),
-    "take": (lambda: ge.take(ones(3), INTS, axis=0), IndexRangeError, r"^take: index 3 .*axis 0 with size 3$"),
+    "take": (lambda: ge.take(ones(3), ints(), axis=0), IndexRangeError, r"^take: index 3 .*axis 0 with size 3$"),
     "take_along_axis": (
         lambda: ge.take_along_axis(ones(2, 3), ge.tensor([[5], [0]]), axis=1),
         IndexRangeError,
         r"^take_along_axis: index 5 .*axis 1 with size 3$",
     ),
     "scatter_add": (
-        lambda: ge.scatter_add(ones(3), 0, INTS, ones(3)),
+        lambda: ge.scatter_add(ones(3), 0, ints(), ones(3)),
         IndexRangeError,
         r"^scatter_add: index 3 .*axis 0 with size 3$",
     ),
-    "one_hot": (lambda: ge.one_hot(INTS, 3), GradengineError, r"^one_hot: label 3 is out of range for 3 classes$"),
+    "one_hot": (lambda: ge.one_hot(ints(), 3), GradengineError, r"^one_hot: label 3 is out of range for 3 classes$"),
     "embedding": (
-        lambda: F.embedding(INTS, ones(3, 2)),
+        lambda: F.embedding(ints(), ones(3, 2)),
         IndexRangeError,
         r"^embedding: index 3 at position 2 is out of range for 3 rows$",
     ),
     "index of an empty axis": (
-        lambda: ones(2, 0)[:, INTS],
+        lambda: ones(2, 0)[:, ints()],
         IndexRangeError,
         r"^index: index . is out of range for axis 1 with size 0$",
     ),
-    "take of nothing": (lambda: ge.take(ones(0), INTS), IndexRangeError, r"^take: index 3 .*axis 0 with size 0$"),
+    "take of nothing": (lambda: ge.take(ones(0), ints()), IndexRangeError, r"^take: index 3 .*axis 0 with size 0$"),
     "take by floats": (
         lambda: ge.take(ones(3), ones(1)),
         DTypeError,
@@ -133,9 +134,9 @@ BAD = {
     "setitem by a mask": (
         lambda: ones(3).__setitem__(ge.tensor([True, True, False]), ones(3)),
         ShapeError,
-        r"^setitem: .*3 .* 2 ",
+        r"^setitem: .*3.*2",
     ),
-    "index_add": (lambda: ge.index_add(ones(3), 0, INTS, ones(3)), IndexRangeError, r"^index_add: index 3 .*size 3$"),
+    "index_add": (lambda: ge.index_add(ones(3), 0, ints(), ones(3)), IndexRangeError, r"^index_add: index 3 .*size 3$"),
     "bitwise on floats": (lambda: ones(2) & ones(2), DTypeError, r"bitwise_and"),
     "dropout": (lambda: F.dropout(ones(3), p=1.5), ArgumentError, r"dropout: .*1\.5"),
     "cross_entropy label": (

@@ -306,6 +306,7 @@ def test_an_op_and_a_backward_walk_raise_the_typed_error(monkeypatch):
             call()
     monkeypatch.setitem(here.rules, ge.exp.op, (raising(fault),))
     monkeypatch.setattr(here, "small", 0)
+    monkeypatch.setattr(here, "low", False)
     with pytest.raises(ge.CudaFaultError, match="backward: a kernel"):
         y.backward()
     monkeypatch.setattr(here, "arrays", types.SimpleNamespace(zeros=raising(MemoryError("none left"))), raising=False)

@@ -15,12 +15,17 @@ import shutil
 import signal
 import struct
 import subprocess
+import threading
 import tempfile
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-FLAGS = ["-pipe", "-std=c++17", "-march=native", "-ffp-contract=off", "-fno-strict-aliasing", "-fno-gnu-unique", "-fPIC", "-shared", "-w"]
+# A stack that overflows must meet its guard page, so frames are walked page by page.
+FLAGS = [
+    "-pipe", "-std=c++17", "-march=native", "-ffp-contract=off", "-fno-strict-aliasing", "-fstack-clash-protection",
+    "-fno-gnu-unique", "-fPIC", "-shared", "-w",
+]  # fmt: skip
 RACES = ["-fsanitize=thread", "--param", "tsan-instrument-func-entry-exit=0"]
 LAUNCH = "6IiI"  # EmuLaunch: blocks, threads, seed, dynamic shared memory; the arguments follow at once
 MOST_STATIC, MOST_SHARED = 48 << 10, 227 << 10
@@ -89,7 +94,7 @@ def build(name: str, source: str, flags: list[str]) -> Path:
     if library.exists():
         return library
     # Another process may be at the same: each writes files of its own, and the last one's takes the name.
-    stem = library.with_suffix(f".{os.getpid()}")
+    stem = library.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
     made, text = stem.with_name(stem.name + ".so"), stem.with_name(stem.name + ".cpp")
     text.write_text(source)
     command = [*compiler(), *flags, str(text), "-o", str(made), *([str(runtime_path())] if name != "runtime" else [])]
@@ -173,7 +178,7 @@ def record(source: str, options: tuple[str, ...]) -> None:
     path = Path(folder) / f"{hashlib.sha256(text.encode()).hexdigest()[:24]}.cu"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(f".{os.getpid()}")
+        part = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
         part.write_text(text)
         part.replace(path)
 

@@ -17,6 +17,8 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+from .pointwise import pointwise  # here, for a later import would put the module in the function's place
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -29,13 +31,6 @@ def kernels() -> dict[str, Callable[..., Any]]:
 
     found = {**arrays.KERNELS, **products.KERNELS}
     return {**found, **rows.kernels(found)}
-
-
-def pointwise(*parts: Any) -> Callable[..., Any]:
-    """A fused kernel of a pointwise function; see pointwise.pointwise."""
-    from .pointwise import pointwise as make
-
-    return make(*parts)
 
 
 def program(*parts: Any) -> Any:

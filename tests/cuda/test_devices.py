@@ -1,0 +1,627 @@
+"""Device "cuda": making, moving and exchanging Tensors, what a seed gives there, memory, streams, two GPUs.
+
+Runs on the emulator, or on a GPU with GRADENGINE_TEST_CUDA=device.
+"""
+
+import copy
+import gc
+import os
+import pickle
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+import gradengine as ge
+from gradengine import DeviceError, backend
+from gradengine.inspect import check
+
+cupy = pytest.importorskip("cupy")
+pytestmark = pytest.mark.cuda
+EMULATED = os.environ.get("GRADENGINE_TEST_CUDA", "") != "device"
+
+
+class ByDLPack:
+    """Another library's array, which has DLPack and nothing else."""
+
+    def __init__(self, array):
+        self.array, self.streams = array, []
+
+    def __dlpack__(self, *, stream=None, **settings):
+        self.streams.append(stream)
+        return self.array.__dlpack__(stream=stream, **settings)
+
+    def __dlpack_device__(self):
+        return self.array.__dlpack_device__()
+
+
+class ByInterface:
+    """Another library's array, which has the CUDA array interface and nothing else."""
+
+    def __init__(self, array):
+        self.array = array
+
+    @property
+    def __cuda_array_interface__(self):
+        return self.array.__cuda_array_interface__
+
+
+FOREIGN = [lambda x: x, ByDLPack, ByInterface]
+
+
+def address(t):
+    return t.array.data.ptr
+
+
+# -- making and moving ----------------------------------------------------------------------------------------------
+
+
+def test_names_of_the_device():
+    for name in ("cuda", "cuda:0"):
+        x = ge.zeros(2, device=name)
+        assert x.device == "cuda:0"
+        assert type(x.array) is cupy.ndarray
+    assert x.to("cuda") is x.to("cuda:0") is x.cuda() is x.cuda(0) is x
+    assert ge.backends()["cupy"] == "available"
+    assert backend.load("cupy") is backend.for_device("cuda") is x.backend
+    assert repr(x.backend) == "<backend cupy on cuda:0>"
+
+
+def test_everything_that_makes_a_tensor_makes_it_there(rng):
+    values = rng.normal(size=(3, 4)).astype(np.float32)
+    pairs = [
+        (lambda **d: ge.tensor(values, **d)), (lambda **d: ge.tensor([[1, 2], [3, 4]], **d)),
+        (lambda **d: ge.tensor(True, **d)), (lambda **d: ge.tensor(1.5, **d)), (lambda **d: ge.asarray(values, **d)),
+        (lambda **d: ge.zeros(2, 3, **d)), (lambda **d: ge.ones((2,), dtype=ge.int8, **d)),
+        (lambda **d: ge.full((2, 2), 7, **d)), (lambda **d: ge.arange(2, 9, 3, **d)),
+        (lambda **d: ge.eye(3, 4, k=1, **d)),
+        (lambda **d: ge.linspace(0, 1, 7, **d)), (lambda **d: ge.tri(3, **d)), (lambda **d: ge.zeros((0, 3), **d)),
+        (lambda **d: ge.zeros_like(values, **d)), (lambda **d: ge.full_like(ge.tensor([1, 2]), 3, **d)),
+    ]  # fmt: skip
+    for make in pairs:
+        here, there = make(device="cpu"), make(device="cuda")
+        assert there.device == "cuda:0"
+        assert (there.dtype, there.shape) == (here.dtype, here.shape)
+        np.testing.assert_array_equal(there.numpy(), here.numpy())
+    assert ge.empty(2, 3, device="cuda").shape == (2, 3)
+    assert ge.zeros(2, device="cuda", requires_grad=True).requires_grad
+
+
+def test_the_default_device():
+    ge.set_default_device("cuda")
+    assert ge.get_default_device() == "cuda:0"
+    model = ge.nn.Sequential(ge.nn.Linear(3, 4), ge.nn.LayerNorm(4))
+    assert {p.device for p in model.parameters()} == {"cuda:0"}
+    assert {ge.tensor([1.0]).device, ge.exp(1.0).device, ge.rand(2).device} == {"cuda:0"}
+    assert ge.cuda.current_device() == 0
+    with check.on_backend("numpy"):
+        assert ge.zeros(1).device == "cpu"
+    assert ge.zeros(1).device == "cuda:0"
+
+
+def test_on_backend_runs_there():
+    with check.on_backend("cupy"):
+        assert ge.zeros(1).device == "cuda:0"
+    assert ge.zeros(1).device == "cpu"
+
+
+def test_moving_there_and_back(rng):
+    for dtype in ("float32", "float64", "float16", "int64", "int8", "uint8", "bool"):
+        values = rng.integers(0, 2, (3, 4)).astype(dtype)
+        there = ge.tensor(values).to("cuda")
+        assert (there.device, there.dtype) == ("cuda:0", np.dtype(dtype))
+        assert there.to("cpu").device == there.cpu().device == "cpu"
+        np.testing.assert_array_equal(there.cpu().numpy(), values)
+    x = ge.tensor([1.7, 2.2])
+    assert x.to("cuda", ge.int64).tolist() == [1, 2]
+    assert x.to(ge.zeros(1, dtype=ge.float64, device="cuda")).dtype == ge.float64
+    assert x.to("cuda", non_blocking=True).device == "cuda:0"
+
+
+def test_values_come_to_the_host():
+    x = ge.tensor([[1.0, 2.5]], device="cuda")
+    assert x.tolist() == [[1.0, 2.5]]
+    assert x[0, 1].item() == float(x[0, 1]) == 2.5
+    assert int(x[0, 0]) == 1
+    assert bool(x[0, 0])
+    assert repr(x) == "tensor([[1. , 2.5]], device='cuda:0')"
+    assert 2.5 in x
+    assert [row.device for row in x] == ["cuda:0"]
+    assert np.asarray(x).tolist() == [[1.0, 2.5]]
+    assert list(range(5))[ge.tensor(3, device="cuda")] == 3
+    host = x.numpy()
+    assert not host.flags.writeable
+    x += 1
+    assert host.tolist() == [[1.0, 2.5]]
+    with pytest.raises(DeviceError, match="without a copy"):
+        np.asarray(x, copy=False)
+
+
+def test_copies():
+    x = ge.tensor([1.0, 2.0], device="cuda", requires_grad=True)
+    (x * x).sum().backward()
+    other = copy.deepcopy(x)
+    assert (other.device, other.grad.device, other.requires_grad) == ("cuda:0", "cuda:0", True)
+    with ge.no_grad():
+        other += 1
+        other.grad += 1
+    assert (x.tolist(), x.grad.tolist()) == ([1.0, 2.0], [2.0, 4.0])
+    loaded = pickle.loads(pickle.dumps(x))
+    assert (loaded.device, loaded.requires_grad, loaded.tolist()) == ("cpu", True, [1.0, 2.0])
+    assert ge.tensor(x.detach()).array is not x.array
+
+
+def test_operands_on_two_devices():
+    here, there = ge.ones((2, 3)), ge.ones((2, 3), device="cuda")
+    for mix in (
+        lambda: here + there,
+        lambda: ge.where(here > 0, here, there),
+        lambda: here.mT @ there,
+        lambda: ge.stack([here, there]),
+    ):
+        with pytest.raises(DeviceError, match=r"'cpu'.*'cuda:0'.*\.to\('cpu'\)"):
+            mix()
+    with pytest.raises(DeviceError, match=r"'cpu'.*'cuda:0'"):
+        here + cupy.ones((2, 3), "float32")
+    assert (there + np.ones((2, 3), np.float32)).device == (there + [1.0, 2.0, 3.0]).device == "cuda:0"
+
+
+def test_in_place_writes_only_where_nobody_looks():
+    x = ge.zeros(4, device="cuda")
+    before = address(x)
+    x[1] = 5.0
+    assert address(x) == before
+    kept = x.detach()
+    x[2] = 7.0
+    assert address(x) != before
+    assert (x.tolist(), kept.tolist()) == ([0.0, 5.0, 7.0, 0.0], [0.0, 5.0, 0.0, 0.0])
+    borrowed = ge.asarray(ByDLPack(cupy.zeros(3)))
+    assert borrowed.dtype == ge.float64
+    before = address(borrowed)
+    borrowed[0] = 1.0
+    assert address(borrowed) != before
+
+
+def test_gradients_flow_through_moves():
+    x = ge.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    weight = ge.tensor([2.0, 3.0, 4.0], device="cuda", requires_grad=True)
+    y = x.to("cuda")
+    (((y * weight * y).cpu() * x).sum()).backward()  # x ** 3 * weight
+    np.testing.assert_allclose(x.grad.numpy(), 3 * np.array([1.0, 4.0, 9.0]) * [2.0, 3.0, 4.0])
+    np.testing.assert_allclose(weight.grad.numpy(), [1.0, 8.0, 27.0])
+    assert (x.grad.device, weight.grad.device) == ("cpu", "cuda:0")
+
+
+def test_hooks_and_retained_gradients_are_there():
+    x = ge.tensor([1.0, 2.0], device="cuda", requires_grad=True)
+    seen = []
+    y = x * 3
+    y.retain_grad()
+    y.register_hook(lambda g: seen.append(g.device) or g * 2)
+    x.register_hook(lambda g: seen.append(g.device))
+    y.sum().backward()
+    assert seen == ["cuda:0", "cuda:0"]
+    assert (y.grad.device, x.grad.tolist()) == ("cuda:0", [6.0, 6.0])
+
+
+def test_gradcheck_there():
+    ge.set_default_device("cuda")
+    x = ge.tensor([[0.3, -0.2], [0.7, 0.9]], dtype=ge.float64, requires_grad=True)
+    assert ge.autograd.gradcheck(lambda a: (a.tanh() @ a).exp(), (x,))
+    assert ge.autograd.gradgradcheck(lambda a: (a * a).tanh(), (x,))
+
+
+# -- other libraries ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wrapped", FOREIGN)
+def test_arrays_of_others_stay_where_they_are(wrapped):
+    array = cupy.arange(6, dtype="float32").reshape(2, 3)
+    for take in (ge.asarray, lambda x: ge.asarray(x, copy=False), lambda x: ge.asarray(x, device="cuda")):
+        x = take(wrapped(array))
+        assert (x.device, x.shape, x.dtype) == ("cuda:0", (2, 3), ge.float32)
+        assert address(x) == array.data.ptr
+    array[0, 0] = 9
+    assert x[0, 0].item() == 9
+    copied = ge.tensor(wrapped(array))
+    assert copied.device == "cuda:0"
+    assert address(copied) != array.data.ptr
+    assert address(ge.asarray(wrapped(array), copy=True)) != array.data.ptr
+    home = ge.asarray(wrapped(array), device="cpu")
+    assert (home.device, home.tolist()) == ("cpu", [[9.0, 1.0, 2.0], [3.0, 4.0, 5.0]])
+    with pytest.raises(ge.ArgumentError, match="without a copy"):
+        ge.asarray(wrapped(array), dtype=ge.float64, copy=False)
+    with pytest.raises(ge.ArgumentError, match="without a copy"):
+        ge.asarray(np.zeros(2), device="cuda", copy=False)
+
+
+def test_from_dlpack_stays_where_it_is():
+    array = cupy.arange(4, dtype="int32")[::2]
+    x = ge.from_dlpack(ByDLPack(array))
+    assert (address(x), x.tolist(), x.device) == (array.data.ptr, [0, 2], "cuda:0")
+    assert ge.from_dlpack(ByDLPack(array), device="cpu").device == "cpu"
+    assert address(ge.from_dlpack(ByDLPack(array), copy=True)) != array.data.ptr
+    ge.set_default_device("cuda")
+    host = np.arange(3.0)
+    assert np.shares_memory(host, ge.from_dlpack(host).numpy())
+    with pytest.raises(ge.DTypeError, match="no array of numbers"):
+        ge.from_dlpack(ByDLPack(cupy.zeros(2, "complex64")))
+
+
+def test_arrays_of_others_among_the_operands():
+    x = ge.tensor([1.0, 2.0], device="cuda", requires_grad=True)
+    (x * cupy.array([3.0, 4.0], "float32")).sum().backward()
+    assert x.grad.tolist() == [3.0, 4.0]
+    assert ge.exp(cupy.zeros(2)).device == "cuda:0"
+    assert ge.nn.Parameter(cupy.zeros(2)).device == "cuda:0"
+    pairs = ge.data.TensorDataset(cupy.arange(4), np.arange(4))
+    assert [t.device for t in pairs.tensors] == ["cuda:0", "cpu"]
+
+
+def test_tensors_go_to_others():
+    x = ge.arange(6, dtype=ge.float32, device="cuda").reshape(2, 3)
+    assert x.__dlpack_device__() == (2, 0)
+    taken = cupy.from_dlpack(x)
+    assert (taken.data.ptr, taken.shape, taken.dtype) == (address(x), (2, 3), np.float32)
+    described = x.__cuda_array_interface__
+    assert (described["shape"], described["typestr"], described["version"]) == ((2, 3), "<f4", 3)
+    assert described["data"][0] == address(x)
+    assert cupy.asarray(x).data.ptr == address(x)
+    assert cupy.from_dlpack(x.T).tolist() == x.T.tolist()
+    assert cupy.asarray(x.T).tolist() == x.T.tolist()
+    x.requires_grad_()
+    for refused in (lambda: x.__dlpack__(), lambda: x.__cuda_array_interface__):
+        with pytest.raises(ge.GraphError, match=r"export \.detach\(\)"):
+            refused()
+    assert not hasattr(x.detach().cpu(), "__cuda_array_interface__")
+
+
+def test_an_address_given_away_stays_good():
+    x = ge.ones(1000, device="cuda")
+    taken = cupy.asarray(x)
+    x += 1  # gives the Tensor another array
+    gc.collect()
+    ge.full((1000,), 7, device="cuda")  # would take the place of the old one
+    assert taken.tolist() == [1.0] * 1000
+
+
+def test_dlpack_hands_over_the_stream():
+    stream = cupy.cuda.Stream(non_blocking=True)
+    array = ByDLPack(cupy.ones(3))
+    with stream:
+        ge.asarray(array)
+        ge.from_dlpack(array)
+    assert array.streams == [stream.ptr, stream.ptr]
+
+
+@pytest.mark.skipif(EMULATED, reason="PyTorch and JAX see no emulated GPU")
+def test_torch_without_copies(torch):
+    if not torch.cuda.is_available():
+        pytest.skip("this PyTorch has no CUDA")
+    x = torch.arange(6.0, device="cuda").reshape(2, 3)
+    for take in (ge.asarray, ge.from_dlpack):
+        assert address(take(x)) == x.data_ptr()
+    assert ge.tensor(x).device == "cuda:0"
+    y = ge.ones((2, 3), device="cuda")
+    for take in (torch.from_dlpack, torch.as_tensor):
+        assert take(y).data_ptr() == address(y)
+    with pytest.raises(ge.GradengineError, match="grad"):
+        ge.asarray(x.clone().requires_grad_())
+    assert torch.equal(torch.from_dlpack(ge.asarray(x) * 2), x * 2)
+
+
+@pytest.mark.skipif(EMULATED, reason="PyTorch and JAX see no emulated GPU")
+def test_jax_without_copies():
+    jax = pytest.importorskip("jax")
+    try:
+        device = jax.devices("cuda")[0]
+    except RuntimeError:
+        pytest.skip("this JAX has no CUDA")
+    x = jax.device_put(jax.numpy.arange(6.0).reshape(2, 3), device)
+    for take in (ge.asarray, ge.from_dlpack):
+        assert address(take(x)) == x.unsafe_buffer_pointer()
+    y = ge.ones((2, 3), device="cuda")
+    taken = jax.dlpack.from_dlpack(y)
+    assert taken.unsafe_buffer_pointer() == address(y)
+
+
+# -- a seed gives the same everywhere -------------------------------------------------------------------------------
+
+
+def everywhere(make):
+    """What `make()` gives on each backend, after one seed."""
+    found = []
+    for name, status in ge.backends().items():
+        if status == "available":
+            with check.on_backend(name, every_size=False):
+                ge.manual_seed(2024)
+                found.append([np.array(x.numpy(force=True)) for x in make()])
+    assert len(found) > 1
+    return found
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: ge.nn.Sequential(ge.nn.Linear(40, 30), ge.nn.Linear(30, 10), ge.nn.Embedding(7, 5)).parameters(),
+        lambda: [ge.nn.init.kaiming_normal_(ge.empty((30, 20)), nonlinearity="relu")],
+        lambda: [ge.nn.init.xavier_uniform_(ge.empty((30, 20))), ge.nn.init.normal_(ge.empty(100), 1.0, 0.02)],
+        lambda: [ge.nn.init.trunc_normal_(ge.empty(1000), std=0.02), ge.nn.init.uniform_(ge.empty(999), -0.3, 0.7)],
+        lambda: [ge.nn.init.orthogonal_(ge.empty((9, 6))), ge.nn.init.eye_(ge.empty((3, 4)))],
+        lambda: [ge.nn.functional.dropout(ge.ones((33, 7)), p) for p in (0.1, 0.5, 0.9)],
+        lambda: [ge.rand(1001), ge.randn(1001), ge.randint(-5, 900, (77,)), ge.randperm(101), ge.bernoulli(0.3, (99,))],
+        lambda: [ge.rand(99, dtype=ge.float64), ge.randn(99, dtype=ge.float64), ge.uniform(-1.0, 3.0, (99,))],
+        lambda: [x for _ in range(2) for (x,) in LOADER],
+    ],
+)
+def test_a_seed_gives_the_same_bits_on_every_backend(make):
+    first, *others = everywhere(make)
+    for other in others:
+        for a, b in zip(first, other, strict=True):
+            assert a.dtype == b.dtype
+            np.testing.assert_array_equal(a, b)
+
+
+LOADER = ge.data.DataLoader(np.arange(103), 10, shuffle=True)
+
+
+def test_a_state_goes_on_elsewhere():
+    generator = ge.Generator(5)
+    ge.rand(10, generator=generator, device="cuda")
+    state = generator.state_dict()
+    there = ge.rand(10, generator=generator, device="cuda")
+    assert ge.rand(10, generator=ge.Generator(0), device="cpu").device == "cpu"
+    other = ge.Generator(0)
+    other.load_state_dict(state)
+    np.testing.assert_array_equal(ge.rand(10, generator=other).numpy(), there.numpy())
+
+
+# -- training -------------------------------------------------------------------------------------------------------
+
+
+def trained(device, steps, model=None, optimizer=None):
+    """A model and its optimizer after some steps of a small problem."""
+    if model is None:
+        ge.manual_seed(3)
+        model = ge.nn.Sequential(ge.nn.Linear(5, 8), ge.nn.Tanh(), ge.nn.Linear(8, 3)).to(device)
+        optimizer = ge.optim.Adam(model.parameters(), lr=0.05)
+    rng = np.random.default_rng(1)
+    data = (rng.normal(size=(20, 5)).astype(np.float32), rng.integers(0, 3, 20))
+    loader = ge.data.DataLoader(data, 10, shuffle=True, generator=ge.Generator(4), device=device)
+    for _ in range(steps):
+        for x, y in loader:
+            optimizer.zero_grad()
+            ge.nn.functional.cross_entropy(model(x), y).backward()
+            ge.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+    return model, optimizer
+
+
+def close(a, b):
+    for p, q in zip(a.parameters(), b.parameters(), strict=True):
+        np.testing.assert_allclose(p.detach().numpy(), q.detach().numpy(), rtol=2e-4, atol=2e-6)
+
+
+def test_training_there_is_training_here():
+    here, _ = trained("cpu", 4)
+    there, optimizer = trained("cuda", 4)
+    assert {p.device for p in there.parameters()} == {"cuda:0"}
+    assert {held["exp_avg"].device for held in optimizer.state.values()} == {"cuda:0"}
+    close(here, there)
+
+
+@pytest.mark.parametrize(("first", "then"), [("cuda", "cpu"), ("cpu", "cuda"), ("cuda", "cuda")])
+def test_a_checkpoint_goes_on_on_either_device(tmp_path, first, then):
+    pytest.importorskip("safetensors")
+    model, optimizer = trained(first, 2)
+    ge.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, tmp_path / "state.safetensors")
+    state = ge.load(tmp_path / "state.safetensors")
+    assert {value.device for value in state["model"].values()} == {"cpu"}
+    other, other_optimizer = trained(then, 0)
+    other.load_state_dict(state["model"])
+    other_optimizer.load_state_dict(state["optimizer"])
+    assert {p.device for p in other.parameters()} == {ge.zeros(1, device=then).device}
+    trained(then, 2, other, other_optimizer)
+    trained(first, 2, model, optimizer)
+    close(model, other)
+
+
+def test_a_model_may_move_between_steps():
+    model, optimizer = trained("cpu", 2)
+    trained("cuda", 2, model.cuda(), optimizer)
+    moved, _ = trained("cpu", 1, model.cpu(), optimizer)
+    stayed, stayed_optimizer = trained("cpu", 2)
+    for steps in (2, 1):
+        trained("cpu", steps, stayed, stayed_optimizer)
+    close(moved, stayed)
+
+
+# -- memory and time ------------------------------------------------------------------------------------------------
+
+
+def test_memory_is_counted_and_given_back():
+    gc.collect()
+    before = ge.cuda.memory_allocated()
+    x = ge.zeros((1 << 20,), device="cuda")
+    assert ge.cuda.memory_allocated() - before == 4 << 20
+    assert ge.cuda.memory_reserved() >= ge.cuda.memory_allocated()
+    free, total = ge.cuda.mem_get_info()
+    assert 0 < free <= total
+    del x
+    assert ge.cuda.memory_allocated() == before
+    ge.cuda.empty_cache()
+    assert ge.cuda.memory_reserved() - ge.cuda.memory_allocated() < 4 << 20
+
+
+def test_out_of_memory_says_who_has_it():
+    pool = cupy.get_default_memory_pool()
+    x = ge.ones((1 << 20,), device="cuda")
+    limit = pool.get_limit()
+    pool.set_limit(size=pool.total_bytes() + (1 << 20))
+    try:
+        for call, name in (
+            (lambda: ge.stack([x] * 64), "stack"),
+            (lambda: ge.zeros((1 << 26,), device="cuda"), "zeros"),
+        ):
+            with pytest.raises(ge.OutOfMemoryError, match=name) as caught:
+                call()
+            assert isinstance(caught.value, MemoryError)
+            assert "'cuda:0' arrays take" in str(caught.value)
+        with pytest.raises(ge.OutOfMemoryError):
+            ge.tensor(np.zeros(1 << 25), device="cuda")
+    finally:
+        pool.set_limit(size=limit)
+    assert (x + 1)[0].item() == 2.0
+
+
+def test_memory_that_only_a_cycle_or_the_pool_holds_is_found():
+    gc.collect()
+    ge.cuda.empty_cache()
+    pool = cupy.get_default_memory_pool()
+    limit = pool.get_limit()
+    pool.set_limit(size=pool.used_bytes() + (6 << 20))
+    try:
+        x = ge.zeros((1 << 20,), device="cuda")
+        del x  # now the pool has it, in a piece that is too small
+        assert ge.ones((5 << 18,), device="cuda")[0].item() == 1.0
+    finally:
+        pool.set_limit(size=limit)
+
+
+def test_streams_are_cupys():
+    stream = cupy.cuda.Stream()
+    with stream:
+        y = ge.ones(1000, device="cuda") * 2 + 1
+        total = y.sum()
+    stream.synchronize()
+    assert total.item() == 3000.0
+    ge.cuda.synchronize()
+    ge.cuda.synchronize("cuda:0")
+    with pytest.raises(DeviceError, match="'cpu' is no GPU"):
+        ge.cuda.synchronize("cpu")
+
+
+def test_threads_share_the_device():
+    results = []
+
+    def work(seed):
+        x = ge.tensor(np.full(1000, float(seed)), device="cuda", requires_grad=True)
+        (x * x).sum().backward()
+        results.append((seed, x.grad[0].item()))
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(results) == [(i, 2.0 * i) for i in range(4)]
+
+
+def test_synchronous_mode_waits_for_every_kernel(monkeypatch):
+    from gradengine_kernels.cupy_cuda import driver
+
+    waits = []
+    monkeypatch.setattr(driver, "wait", lambda: waits.append(1))
+    x = ge.ones(3, device="cuda", requires_grad=True)
+    y = (x.exp() * 2).sum()
+    assert not waits
+    ge.cuda.set_synchronous(True)
+    try:
+        assert ge.cuda.is_synchronous()
+        for call in (lambda: x.exp(), lambda: x.sum(), lambda: x[[0, 1]], lambda: ge.sort(x), lambda: y.backward()):
+            waits.clear()
+            call()
+            assert waits
+        np.testing.assert_allclose(x.grad.numpy(), 2 * np.exp([1.0] * 3), rtol=1e-6)
+    finally:
+        ge.cuda.set_synchronous(False)
+    waits.clear()
+    x.exp()
+    assert not waits
+
+
+def test_the_environment_asks_for_synchronous_mode():
+    code = "import gradengine as ge; print(ge.cuda.is_synchronous())"
+    for value, said in (("1", "True"), ("0", "False"), ("", "False")):
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "GRADENGINE_CUDA_SYNC": value},
+            capture_output=True,
+            check=True,
+        )
+        assert done.stdout.decode().strip() == said
+
+
+# -- two GPUs -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two_gpus(monkeypatch):
+    """Two GPUs, of which kernels and arrays know."""
+    if EMULATED:
+        monkeypatch.setenv("GRADENGINE_EMULATED_DEVICES", "2")
+    elif ge.cuda.device_count() < 2:
+        pytest.skip("there is one GPU")
+    for name in ("cupy", "cupy:1"):
+        monkeypatch.delitem(backend._loaded, name, raising=False)
+    yield
+    for name in ("cupy", "cupy:1"):
+        backend._loaded.pop(name, None)
+
+
+def test_tensors_compute_where_they_are(two_gpus):
+    x = ge.tensor([[1.0, 2.0], [3.0, 4.0]], device="cuda:1", requires_grad=True)
+    y = ((x @ x).tanh() * x).sum(axis=0)
+    assert (x.device, y.device, x.array.device.id, y.array.device.id) == ("cuda:1", "cuda:1", 1, 1)
+    y.sum().backward()
+    assert x.grad.array.device.id == 1
+    here = x.detach().cpu().requires_grad_()
+    ((here @ here).tanh() * here).sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), here.grad.numpy(), rtol=1e-6)
+    assert cupy.cuda.runtime.getDevice() == 0
+    assert ge.cuda.device_count() == 2
+    assert len(ge.cuda.names()) == 2
+
+
+def test_two_gpus_do_not_mix(two_gpus):
+    a, b = ge.ones(3, device="cuda:0"), ge.ones(3, device="cuda:1")
+    with pytest.raises(DeviceError, match=r"'cuda:0'.*'cuda:1'"):
+        a + b
+    assert (a + b.to("cuda:0")).device == "cuda:0"
+    assert b.cuda(0).array.device.id == 0
+    with pytest.raises(DeviceError, match="the 2 GPUs are 'cuda:0' to 'cuda:1'"):
+        ge.zeros(1, device="cuda:2")
+
+
+def test_graphs_and_optimizers_over_two_gpus(two_gpus):
+    first = ge.nn.Linear(3, 4).to("cuda:0")
+    second = ge.nn.Linear(4, 2).to("cuda:1")
+    twin = [copy.deepcopy(layer).cpu() for layer in (first, second)]
+    x = np.ones((5, 3), np.float32)
+    hidden = first(ge.tensor(x, device="cuda:0")).tanh()
+    (second(hidden.to("cuda:1")).sum() + (hidden.to("cuda:1") ** 2).sum()).backward()
+    hidden = twin[0](ge.tensor(x)).tanh()
+    (twin[1](hidden).sum() + (hidden**2).sum()).backward()
+    for layer, other in zip((first, second), twin, strict=True):
+        for p, q in zip(layer.parameters(), other.parameters(), strict=True):
+            assert p.grad.device == p.device
+            np.testing.assert_allclose(p.grad.numpy(), q.grad.numpy(), rtol=1e-5)
+    for layers in ((first, second), twin):
+        parameters = [p for layer in layers for p in layer.parameters()]
+        ge.nn.utils.clip_grad_norm_(parameters, 0.5)
+        ge.optim.Adam(parameters, lr=0.1).step()
+    for layer, other in zip((first, second), twin, strict=True):
+        for p, q in zip(layer.parameters(), other.parameters(), strict=True):
+            np.testing.assert_allclose(p.detach().numpy(), q.detach().numpy(), rtol=1e-5, atol=1e-7)
+
+
+def test_the_default_may_be_the_second(two_gpus):
+    ge.set_default_device("cuda:1")
+    assert ge.cuda.current_device() == 1
+    x = ge.rand(10)
+    assert x.device == "cuda:1"
+    assert x.array.device.id == 1
+    assert ge.zeros(1, device="cuda").device == "cuda:0"
+    assert ge.asarray(cupy.zeros(2)).device == "cuda:0"
