@@ -15,8 +15,8 @@ import shutil
 import signal
 import struct
 import subprocess
-import threading
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
