@@ -7,7 +7,6 @@ import importlib.util
 import os
 import random
 import shutil
-import sys
 import time
 import zlib
 from collections.abc import Iterator
@@ -55,7 +54,9 @@ def installed(package: str) -> bool:
 def pytest_configure(config: pytest.Config) -> None:
     if TORCH_REQUIRED and not installed("torch"):
         raise pytest.UsageError("GRADENGINE_REQUIRE_TORCH is set, but PyTorch is not installed: make test installs it")
-    if not ON_DEVICE and not hasattr(config, "workerinput"):  # workers write to the folder of the process that starts them
+    if not ON_DEVICE and not hasattr(
+        config, "workerinput"
+    ):  # workers write to the folder of the process that starts them
         runs = toolchain.cache_folder() / "sources"
         for former in sorted(runs.glob("*"))[:-RUNS_KEPT]:
             shutil.rmtree(former, ignore_errors=True)

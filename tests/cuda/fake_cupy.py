@@ -14,15 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from . import gpu_array, guarded, launching, machine
+from . import device_memory, guarded, launching, machine
+from .device_memory import pools
 from .gpu_array import API, QUIET, adopted, finished, from_dlpack, moved, ndarray, new, operand, scatter, view
-from .machine import local, perform, pools, refuse
+from .machine import local, perform, refuse
 
 UFUNCS = frozenset(API["ufuncs"])
 CUBLAS = frozenset(
     {"matmul", "dot", "tensordot", "inner", "outer", "vdot", "einsum", "kron", "cross", "vecdot", "matvec"}
 )
-CREATING = frozenset({"empty", "zeros", "ones", "full", "arange", "linspace", "eye", "identity", "tri", "logspace"})
 SAME_AS_NUMPY = frozenset(
     {"result_type", "promote_types", "can_cast", "issubdtype", "iinfo", "finfo", "broadcast_shapes", "common_type"}
     | {"min_scalar_type", "dtype", "errstate", "index_exp", "s_", "newaxis", "printoptions", "set_printoptions"}
@@ -233,7 +233,7 @@ OWN: dict[str, Any] = {
 OWN |= {
     "asanyarray": asarray, "ndarray": ndarray, "ufunc": ufunc, "RawKernel": launching.RawKernel,
     "RawModule": launching.RawModule, "is_available": lambda: bool(machine.device_count()),
-    "get_default_memory_pool": machine.MemoryPool, "shares_memory": may_share_memory,
+    "get_default_memory_pool": device_memory.MemoryPool, "shares_memory": may_share_memory,
     "get_default_pinned_memory_pool": lambda: types.SimpleNamespace(free_all_blocks=lambda: None),
     "show_config": lambda: None, "scatter_add": None,
 }  # fmt: skip
@@ -312,8 +312,8 @@ def cuda_module() -> types.ModuleType:
     function.Function = launching.Function
     for module in (cuda, memory):
         module.OutOfMemoryError = machine.OutOfMemoryError
-        module.MemoryPointer, module.UnownedMemory = machine.MemoryPointer, machine.UnownedMemory
-        module.MemoryPool, module.Memory = machine.MemoryPool, guarded.Block
+        module.MemoryPointer, module.UnownedMemory = device_memory.MemoryPointer, device_memory.UnownedMemory
+        module.MemoryPool, module.Memory = device_memory.MemoryPool, guarded.Block
         module.alloc = lambda size: pools[local.device].malloc(size)
     for module in (cuda, stream):
         module.Stream, module.ExternalStream, module.Event = machine.Stream, machine.ExternalStream, machine.Event
@@ -322,10 +322,10 @@ def cuda_module() -> types.ModuleType:
         module.Device = machine.Device
     del cuda.OutOfMemoryError
     cuda.Graph, cuda.Function = machine.Graph, launching.Function
-    cuda.alloc_pinned_memory = machine.PinnedMemoryPointer
+    cuda.alloc_pinned_memory = device_memory.PinnedMemoryPointer
     cuda.get_device_id = lambda: local.device
     cuda.is_available = available
-    cuda.runtime = machine.Runtime("cupy.cuda.runtime")
+    cuda.runtime = device_memory.Runtime("cupy.cuda.runtime")
     for module in (memory, compiler, nvrtc, stream, driver, device, function, cuda.runtime):
         setattr(cuda, module.__name__.rsplit(".", 1)[1], module)
     cuda.__path__ = []
@@ -358,7 +358,7 @@ def build() -> dict[str, types.ModuleType]:
     cupyx.scipy.special = Special("cupyx.scipy.special")
     core, dlpack = types.ModuleType("cupy._core"), types.ModuleType("cupy._core.dlpack")
     core.__path__, core.dlpack, core.ndarray = [], dlpack, ndarray
-    dlpack.DLPackMemory = machine.DLPackMemory
+    dlpack.DLPackMemory = device_memory.DLPackMemory
     cupy._core = core
     found = [cupy, cuda, cupy.random, cupy.linalg, cupyx, cupyx.scipy, cupyx.scipy.special, core, dlpack]
     found += [m for m in vars(cuda).values() if isinstance(m, types.ModuleType)]
@@ -376,6 +376,3 @@ def install() -> types.ModuleType:
         raise RuntimeError("CuPy is imported already; the emulator must come first")
     sys.modules.update(build())
     return sys.modules["cupy"]
-
-
-__all__ = ["CREATING", "gpu_array", "install"]

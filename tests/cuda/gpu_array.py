@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from . import machine
-from .machine import Device, MemoryPointer, local, perform, pools, refuse
+from . import device_memory, machine
+from .device_memory import MemoryPointer, pools
+from .machine import Device, local, perform, refuse
 from .toolchain import EmulatorError
 
 API = json.loads(Path(__file__).with_name("cupy_api.json").read_text())
@@ -383,7 +384,7 @@ def adopted(value: Any) -> ndarray:
     """An array of another library, which describes its memory by the CUDA array interface."""
     told = value.__cuda_array_interface__
     ptr, dtype = told["data"][0], np.dtype(told["typestr"])
-    return around(machine.UnownedMemory, ptr, tuple(told["shape"]), dtype, told.get("strides"), value)
+    return around(device_memory.UnownedMemory, ptr, tuple(told["shape"]), dtype, told.get("strides"), value)
 
 
 def around(
@@ -431,7 +432,7 @@ def from_dlpack(array: Any, *, device: Any = None, copy: Any = None) -> ndarray:
         return view(array._a.view(), array)
     a = np.from_dlpack(Host(array.__dlpack__(stream=machine.current_stream().ptr or 1)))
     where = a.__array_interface__["data"][0]
-    return around(machine.DLPackMemory, where, a.shape, a.dtype, a.strides, (array, a), ordinal)
+    return around(device_memory.DLPackMemory, where, a.shape, a.dtype, a.strides, (array, a), ordinal)
 
 
 # -- indexing -----------------------------------------------------------------------------------------------------

@@ -131,10 +131,11 @@ def pack(name: str, i: int, a: Any, kind: int) -> Any:
         size = (kind & ~POINTER) >> 4
         if type(a) is ndarray:
             dtype = a._a.dtype
-            same = dtype.itemsize == size and (
-                what not in (INTEGER, FLOAT) or (what == INTEGER) == (dtype.kind in "iub")
-            )
-            if 1 < size <= 8 and not same:  # bytes and vectors may be read as anything
+            if what in (INTEGER, FLOAT):
+                fits = size == 1 or (dtype.itemsize == size and (what == INTEGER) == (dtype.kind in "iub"))
+            else:  # void, a half, or a vector of several elements
+                fits = not size or (dtype.itemsize == 2 if size == 2 else size % dtype.itemsize == 0)
+            if not fits:
                 raise EmulatorError(f"{name}: argument {i} is an array of {dtype}, the kernel reads {said(kind)} each")
             if a._mem.device_id != local.device:
                 raise EmulatorError(f"{name}: argument {i} is on device {a._mem.device_id}, current is {local.device}")
@@ -179,10 +180,17 @@ class RawModule:
     """CUDA C, compiled when its first kernel is asked for."""
 
     def __init__(
-        self, code: str | None = None, *, path: str | None = None, options: tuple[str, ...] = (), backend: str = "nvrtc",
-        translate_cucomplex: bool = False, enable_cooperative_groups: bool = False, name_expressions: Any = None,
+        self,
+        code: str | None = None,
+        *,
+        path: str | None = None,
+        options: tuple[str, ...] = (),
+        backend: str = "nvrtc",
+        translate_cucomplex: bool = False,
+        enable_cooperative_groups: bool = False,
+        name_expressions: Any = None,
         jitify: bool = False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         if code is None or name_expressions or backend != "nvrtc":
             raise NotImplementedError("the emulator compiles CUDA C from `code` only, without name expressions")
         if type(options) is not tuple:
@@ -210,10 +218,9 @@ class RawKernel:
         self.functions: dict[int, Function] = {}
 
     def compile(self, log_stream: Any = None) -> None:
-        self.kernel
+        self.on_device()
 
-    @property
-    def kernel(self) -> Function:
+    def on_device(self) -> Function:
         found = self.functions.get(local.device)
         if found is None:
             refuse("module load")
@@ -225,19 +232,19 @@ class RawKernel:
         return found
 
     def __call__(self, grid: Any, block: Any, args: Any, *, shared_mem: int = 0, stream: Any = None) -> None:
-        found = self.functions.get(local.device) or self.kernel
+        found = self.functions.get(local.device) or self.on_device()
         found(grid, block, args, shared_mem, stream)
 
     @property
     def max_dynamic_shared_size_bytes(self) -> int:
-        return self.kernel.max_dynamic_shared_size_bytes
+        return self.on_device().max_dynamic_shared_size_bytes
 
     @max_dynamic_shared_size_bytes.setter
     def max_dynamic_shared_size_bytes(self, size: int) -> None:
-        self.kernel.max_dynamic_shared_size_bytes = size
+        self.on_device().max_dynamic_shared_size_bytes = size
 
-    attributes = property(lambda self: self.kernel.attributes)
+    attributes = property(lambda self: self.on_device().attributes)
     num_regs = property(lambda self: 32)
-    max_threads_per_block = property(lambda self: self.kernel.kernel.bound)
-    shared_size_bytes = property(lambda self: self.kernel.kernel.static)
+    max_threads_per_block = property(lambda self: self.on_device().kernel.bound)
+    shared_size_bytes = property(lambda self: self.on_device().kernel.static)
     local_size_bytes = property(lambda self: 0)
