@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from training_runs import BASE, STEPS, Crash, assert_same_run, at_step, crash, fails, lines, same, train
+from training_runs import BASE, STEPS, Crash, assert_same_run, at_step, crash, fails, lines, on, same, train
 
 from gradengine.io import load_checkpoint, save_checkpoint
 from gradengine.training import command, signals
@@ -41,7 +41,7 @@ KINDS = {
 @pytest.mark.parametrize("jit", ["--jit", "--no-jit"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_stopped_by_a_signal(tmp_path, monkeypatch, capsys, rng, backend, kind, jit):
-    line = ["--dataset", "digits", "--backend", backend, "--epochs", 3, jit, *KINDS[kind]]
+    line = ["--dataset", "digits", *on(backend), "--epochs", 3, jit, *KINDS[kind]]
     train(*line, "--out", tmp_path / "whole")
     step = int(rng.integers(3 * STEPS - 1))
     at_step(monkeypatch, step, lambda: signal.raise_signal(signal.SIGINT))
@@ -60,7 +60,7 @@ def test_stopped_by_a_signal(tmp_path, monkeypatch, capsys, rng, backend, kind, 
 
 @pytest.mark.parametrize("step", [0, STEPS - 1, STEPS, 2 * STEPS - 1])
 def test_stopped_at_the_edge_of_an_epoch(tmp_path, monkeypatch, backend, step):
-    line = ["--dataset", "digits", "--backend", backend, "--epochs", 3, "--log-every", 5]
+    line = ["--dataset", "digits", *on(backend), "--epochs", 3, "--log-every", 5]
     train(*line, "--out", tmp_path / "whole")
     at_step(monkeypatch, step, lambda: signal.raise_signal(signal.SIGTERM))
     train(*line, "--out", tmp_path / "run", status=143)
@@ -80,7 +80,7 @@ def test_a_signal_in_the_last_step_stops_nothing(tmp_path, monkeypatch):
 @pytest.mark.parametrize("every", [0, 10])
 @pytest.mark.parametrize("kind", ["adam", "momentum and onecycle"])
 def test_crashed_in_a_step(tmp_path, monkeypatch, rng, backend, kind, every, jit):
-    line = ["--dataset", "digits", "--backend", backend, "--epochs", 3, "--log-every", 1, *KINDS[kind]]
+    line = ["--dataset", "digits", *on(backend), "--epochs", 3, "--log-every", 1, *KINDS[kind]]
     line += ["--checkpoint-every", every, jit]
     train(*line, "--out", tmp_path / "whole")
     step = int(rng.integers(STEPS + 1, 2 * STEPS))
@@ -105,7 +105,7 @@ def test_crashed_before_the_first_checkpoint_of_an_epoch(tmp_path, monkeypatch):
 
 
 def test_stopped_again_and_again(tmp_path, monkeypatch, rng, backend):
-    line = ["--dataset", "digits", "--backend", backend, "--epochs", 3, "--log-every", 3]
+    line = ["--dataset", "digits", *on(backend), "--epochs", 3, "--log-every", 3]
     train(*line, "--out", tmp_path / "whole")
     run = ["--out", tmp_path / "run", *line]
     for step in sorted(rng.choice(3 * STEPS - 1, 5, replace=False)):
@@ -145,7 +145,7 @@ def stored(folder):
 
 @pytest.mark.parametrize(("first", "then"), [("--jit", "--no-jit"), ("--no-jit", "--jit")])
 def test_a_run_goes_on_as_it_was_unless_it_is_told_otherwise(tmp_path, backend, first, then):
-    line = ["--dataset", "digits", "--backend", backend]
+    line = ["--dataset", "digits", *on(backend)]
     train(*line, "--epochs", 1, first, "--out", tmp_path / "run")
     train("--resume", tmp_path / "run", "--epochs", 2)
     train(*line, "--epochs", 2, first, "--out", tmp_path / "whole")
@@ -158,7 +158,7 @@ def test_a_run_goes_on_as_it_was_unless_it_is_told_otherwise(tmp_path, backend, 
 
 
 def test_a_checkpoint_from_before_steps_were_compiled(tmp_path, backend):
-    line = ["--dataset", "digits", "--backend", backend, "--no-jit"]
+    line = ["--dataset", "digits", *on(backend), "--no-jit"]
     train(*line, "--epochs", 2, "--out", tmp_path / "whole")
     train(*line, "--epochs", 1, "--out", tmp_path / "run")
     path = tmp_path / "run" / "checkpoint.safetensors"
@@ -185,7 +185,14 @@ def test_metrics_come_back_from_the_checkpoint(tmp_path, monkeypatch, how):
 
 
 # A process of its own, to which a signal is sent in the middle of a step, or of writing the n-th checkpoint.
-PROCESS = """
+EMULATED = """
+from tests.cuda import fake_cupy
+fake_cupy.install()
+from tests.cuda import reference_products
+reference_products.install()
+"""
+PROCESS = f"""
+{EMULATED if "tests.cuda.fake_cupy" in sys.modules else ""}
 import os, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a test may run where it is ignored
 from gradengine import cli
@@ -216,7 +223,7 @@ def process(number, *arguments, step=-1, saves=-1):
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are another thing there")
 def test_a_process_that_gets_ctrl_c(tmp_path, rng, backend):
-    line = ["--dataset", "digits", "--backend", backend, "--epochs", 3]
+    line = ["--dataset", "digits", *on(backend), "--epochs", 3]
     train(*line, "--out", tmp_path / "whole")
     step = int(rng.integers(STEPS - 1))
     done = process(signal.SIGINT, *line, "--out", tmp_path / "run", step=step)
@@ -231,7 +238,7 @@ def test_a_process_that_gets_ctrl_c(tmp_path, rng, backend):
 @pytest.mark.skipif(os.name == "nt", reason="signals are another thing there")
 @pytest.mark.parametrize("where", ["in a step", "while it saves"])
 def test_a_process_that_is_killed(tmp_path, rng, backend, where):
-    line = ["--dataset", "digits", "--backend", backend, "--epochs", 3, "--checkpoint-every", 20, "--log-every", 4]
+    line = ["--dataset", "digits", *on(backend), "--epochs", 3, "--checkpoint-every", 20, "--log-every", 4]
     train(*line, "--out", tmp_path / "whole")
     when = {"step": int(rng.integers(1, 3 * STEPS))} if where == "in a step" else {"saves": int(rng.integers(2, 9))}
     done = process(signal.SIGKILL, *line, "--out", tmp_path / "run", **when)
@@ -330,9 +337,48 @@ def test_a_file_that_cannot_grow(tmp_path):
 @pytest.mark.slow
 def test_mnist_goes_on_bit_for_bit(tmp_path, monkeypatch, mnist_dir, rng, backend):
     """As above, with matrices that are large enough for every kernel and thread."""
-    line = ["--dataset", "mnist", "--backend", backend, "--epochs", 2]
+    line = ["--dataset", "mnist", *on(backend), "--epochs", 2]
     train(*line, "--out", tmp_path / "whole")
     at_step(monkeypatch, int(rng.integers(1000)), lambda: signal.raise_signal(signal.SIGINT))
     train(*line, "--out", tmp_path / "run", status=130)
     train("--resume", tmp_path / "run")
     assert_same_run(tmp_path / "whole", tmp_path / "run")
+
+
+# -- on a GPU -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize(("first", "then"), [("cuda", "cpu"), ("cpu", "cuda")])
+def test_a_run_goes_on_on_another_device(tmp_path, capsys, first, then):
+    line = ["--dataset", "digits", "--backend", "numpy"]
+    train(*line, "--device", first, "--epochs", 1, "--out", tmp_path / "run")
+    train("--resume", tmp_path / "run", "--device", then, "--epochs", 3)
+    assert (stored(tmp_path / "run")["device"], stored(tmp_path / "run")["epochs"]) == (then, 3)
+    train(*line, "--device", first, "--epochs", 3, "--out", tmp_path / "whole")
+    a, b = lines(tmp_path / "whole"), lines(tmp_path / "run")
+    assert [record["step"] for record in a] == [record["step"] for record in b]
+    np.testing.assert_allclose(a[-1]["test_loss"], b[-1]["test_loss"], rtol=1e-3)
+
+
+@pytest.mark.cuda
+def test_a_device_that_is_gone_is_named_with_the_remedy(tmp_path, capsys, monkeypatch):
+    train("--dataset", "digits", "--device", "cuda", "--epochs", 1, "--out", tmp_path / "run")
+    from gradengine import backend
+
+    monkeypatch.setattr(backend, "why_not", lambda name: "CUDA sees no GPU" if name == "cupy" else "")
+    monkeypatch.delitem(backend._loaded, "cupy")
+    err = fails(capsys, "--resume", tmp_path / "run", "--epochs", 2, status=2)
+    assert "device 'cuda': CUDA sees no GPU; or use device='cpu'" in err
+    train("--resume", tmp_path / "run", "--epochs", 2, "--device", "cpu")
+
+
+@pytest.mark.cuda
+def test_the_first_line_names_the_gpu(tmp_path, capsys):
+    from gradengine import cli, cuda
+
+    line = ["train", "--no-pictures", "--dataset", "digits", "--device", "cuda", "--epochs", "1"]
+    assert cli.main([*line, "--out", str(tmp_path / "run")]) == 0
+    assert f" with cuda:0 ({cuda.get_device_name()}), compiled: mlp (" in capsys.readouterr().out.splitlines()[0]
+    assert cli.main(["backends"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"cuda:0  {cuda.get_device_name()}"

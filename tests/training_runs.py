@@ -8,7 +8,7 @@ import numpy as np
 from gradengine import cli
 from gradengine.io import load_checkpoint
 from gradengine.tensor import Tensor
-from gradengine.training import loop, metrics
+from gradengine.training import loop, metrics, options
 
 STEPS = 46  # in an epoch of the digits, batch size 32
 BASE = ["train", "--no-pictures", "--quiet"]
@@ -17,6 +17,17 @@ BASE = ["train", "--no-pictures", "--quiet"]
 def train(*arguments, status=0):
     """The command; it ends with this status."""
     assert cli.main([*BASE, *map(str, arguments)]) == status
+
+
+def on(backend):
+    """The options that choose a backend: its name, or its device."""
+    return ["--device", "cuda"] if backend == "cupy" else ["--backend", backend]
+
+
+def chosen_on(backend, **given):
+    """The options of a run on the digits, as Trainer takes them."""
+    given = {**given, **({"device": "cuda"} if backend == "cupy" else {})}
+    return options.resolve(given, dataset="digits", backend="numpy" if backend == "cupy" else backend)
 
 
 def fails(capsys, *arguments, status):
