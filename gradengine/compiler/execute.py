@@ -35,7 +35,7 @@ class Compiled:
 
     `run(values, targets)` gives the outputs for the values of the inputs; `targets` may offer arrays for outputs.
     The inputs in `in_place` are written to, and must be arrays that nobody else sees. Those at `passing` are other
-    arrays at each call.
+    arrays at each call, and the outputs at `returned` are handed to a user, who may keep them.
     """
 
     def __init__(
@@ -44,9 +44,11 @@ class Compiled:
         backend: Any,
         updates: Sequence[tuple[int, int]],
         passing: Sequence[int] = (),
+        returned: Sequence[int] = (),
         listen: Callable[..., None] | None = None,
     ) -> None:
         self.backend, self.buffers = backend, buffers_of(backend)
+        self.returned = frozenset(returned) if self.buffers.fixed else frozenset()
         self.graph = graph = simplify(graph, listen, CORE_PASSES, infer_core)
         self.fusion = fusion = Fusion(graph, backend.operations(), rows_only=self.buffers.fixed)
         self.units = fusion.units
@@ -184,11 +186,18 @@ class Compiled:
             if x in self.fusion.place and x not in self.calls and x not in self.in_place
         ]
         self.written = {*self.in_place, *(x for _, x in self.fresh)}
-        # The outputs that are handed out as they are written: not a view of something, nor one of several views.
-        self.own = {i for i, x in self.fresh if self.graph.outputs[i] is x}
         shapes = [getattr(x, "shape", None) for x in self.graph.outputs]
+        made = {x: shapes[i] for i, x in self.fresh}  # an output that is a view is written in the view's shape
+        self.own = {i for i, x in self.fresh}  # the outputs that are handed out as they are written
+        self.staying = {x for i, x in self.fresh if i in self.returned}  # and those that are copied first
+        for i, x in self.fresh:
+            if x in self.staying:
+                self.bind(x, self.buffers.empty(shapes[i], x.dtype))
         self.handed = [
-            (x, x in self.written and x.shape == shape) for x, shape in zip(self.outputs, shapes, strict=True)
+            (x, x in self.written and x not in self.staying and made.get(x, x.shape) == shape)
+            if isinstance(x, Var)
+            else (x, False)
+            for x, shape in zip(self.outputs, shapes, strict=True)
         ]
 
     def close(self, batch: list[KernelMaker]) -> None:
@@ -215,9 +224,10 @@ class Compiled:
             for program in self.programs:
                 program.bind(var, handle)
 
-    def holds(self, var: Var, array: Any) -> bool:
-        """Whether an array is still bound from the last call, which counts as one that refers to it."""
-        return self.arrays.get(var) is array
+    def holds(self, var: Var, array: Any) -> int:
+        """How many of those who refer to an array are this program: from the last call, or to give it out again."""
+        kept = sum([1 for several in self.pool.values() for x in several if x is array])
+        return (self.arrays.get(var) is array) + kept
 
     # -- running ------------------------------------------------------------------------------------------------
 
@@ -269,17 +279,18 @@ class Compiled:
     def bind_outputs(self, targets: dict[int, Any]) -> None:
         """Find arrays for the outputs that kernels write, and tell them."""
         for i, var in self.fresh:
-            array = targets.get(i)
-            self.bind(var, self.new_array(i, var) if array is None else array)
+            if var not in self.staying:
+                array = targets.get(i)
+                self.bind(var, self.new_array(i, var) if array is None else array)
 
     def new_array(self, i: int, var: Var) -> Any:
         """An array for an output: one that was given before and that nobody holds any more, or a new one."""
         kept = self.pool.setdefault(i, [])
         for array in kept:
-            if sys.getrefcount(array) - self.holds(var, array) == EXCLUSIVE:  # the pool alone has it
+            if sys.getrefcount(array) - (self.arrays.get(var) is array) == EXCLUSIVE:  # the pool alone has it
                 return array
-        array = self.buffers.empty(var.shape, var.dtype)
-        if len(kept) < KEPT and var.nbytes > memory.LINE:
+        array = self.buffers.empty(self.graph.outputs[i].shape, var.dtype)
+        if len(kept) < KEPT and (self.buffers.fixed or var.nbytes > memory.LINE):
             kept.append(array)
         return array
 
@@ -307,7 +318,8 @@ class Compiled:
         x = self.graph.outputs[i]
         if not isinstance(x, Var):
             return x
-        own = self.outputs[i] in self.calls or self.outputs[i] in self.written
+        root = self.outputs[i]
+        own = root in self.calls or (root in self.written and root not in self.staying)
         return self.value(x) if own or x.weak else self.buffers.copy(self.value(x))
 
     # -- showing ------------------------------------------------------------------------------------------------

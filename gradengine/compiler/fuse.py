@@ -85,7 +85,7 @@ class Fusion:
     """The units of a graph in core terms, in the order in which they run.
 
     `operations` are the scalar operations that the backend's kernels may consist of. With `rows_only`, kernels never
-    share out columns.
+    share out columns, and each loop is a launch: the fewer the better.
     """
 
     def __init__(self, graph: Graph, operations: frozenset[str], rows_only: bool = False) -> None:
@@ -104,6 +104,10 @@ class Fusion:
             self.add(e)
         for e in list(self.waiting.values()):
             self.place_waiting(e.out)
+        if rows_only:
+            for index, unit in enumerate(self.units):
+                if unit.rows:
+                    self.join_loops(index, unit)
 
     def variables(self) -> list[Var]:
         """All variables."""
@@ -209,6 +213,36 @@ class Fusion:
                     return self.put(e, form, index, s, draft)
         unit.stages.append(Draft(form.columns, [], alone))
         return self.put(e, form, index, len(unit.stages) - 1, unit.stages[-1])
+
+    def join_loops(self, index: int, unit: Unit) -> None:
+        """Make one loop of two that depend on each other, one of which is over rows alone."""
+        stages = unit.stages
+        pairs = [(s, t) for t in range(len(stages)) for s in range(t)]
+        for s, t in pairs:
+            one, other = stages[s], stages[t]
+            if (
+                one.alone
+                or other.alone
+                or not one.equations
+                or not other.equations
+                or 1 not in (one.columns, other.columns)
+            ):
+                continue
+            between = stages[s + 1 : t]
+            if not depends(self, other, one) or any(depends(self, other, x) for x in between):
+                continue
+            columns = max(one.columns, other.columns)
+            if any(
+                e.op is REDUCE and self.form_of(e).along == "columns"
+                for e in (one if one.columns == 1 else other).equations
+            ):
+                continue
+            one.equations += other.equations
+            one.columns, other.equations = columns, []
+        unit.stages = [stage for stage in stages if stage.equations]
+        for s, stage in enumerate(unit.stages):
+            for e in stage.equations:
+                self.place[e.out] = index, s
 
     def reads_from(self, e: Equation, unit: int, stage: int) -> bool:
         """Whether an equation reads what a stage computes."""
@@ -349,6 +383,12 @@ class Fusion:
         if form.along == "columns":
             return full(1)
         return full(form.columns)
+
+
+def depends(fusion: Fusion, later: Draft, earlier: Draft) -> bool:
+    """Whether a stage reads what another computes."""
+    made = {e.out for e in earlier.equations}
+    return any(fusion.root(x) in made for e in later.equations for x in e.variables())
 
 
 def template(e: Equation, operations: frozenset[str]) -> Any:

@@ -11,8 +11,6 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ..errors import GradengineError, IndexRangeError
 from ..tensor import EXCLUSIVE, Tensor, constant
 from . import tree
@@ -204,7 +202,9 @@ class Program:
         places = {id(source): i for i, source in enumerate(self.sources)}
         updates = [(place, places[id(source)]) for source, place in self.states if id(source) in places]
         passing = [i for i, source in enumerate(self.sources) if source.kind in ("argument", "host")]
-        self.executor = Compiled(self.graph, self.backend, updates, passing, listen)
+        kept = {made[1] for _, made in self.grads if made is not None} | {place for _, place in self.states}
+        returned = [what for kind, what in self.results if kind in ("tensor", "array") and what not in kept]
+        self.executor = Compiled(self.graph, self.backend, updates, passing, returned, listen)
         writers = {old: new for new, old in self.executor.in_place.items()}
         self.written = {i: writers[var] for i, var in enumerate(self.graph.inputs) if var in writers}
         kept = self.executor.in_place

@@ -40,7 +40,7 @@ class Flat(Writer):
             lines += [f"const idx r = e0 / (idx){columns};", f"const idx j0 = e0 - r * (idx){columns};"]
         inner, scope = self.per_element(row, lines)
         body = [
-            f"const idx n = rows * (idx){self.scale if self.line else columns};",
+            f"const idx n = rows * (idx){columns};" if not self.line else "const idx n = rows;",
             f"for (idx e0 = ((idx)BLOCK_AT * {BLOCK} + threadIdx.x) * {width}; e0 < n; "
             f"e0 += (idx)BLOCKS * {BLOCK * width}) {{",
             *indented(lines),
@@ -53,7 +53,7 @@ class Flat(Writer):
             per_block, scale = BLOCK * width, columns
         else:
             per_block, scale = 1, 1  # as many blocks as there are rows
-        return self.finished(name, BLOCK, body, per_block=per_block, scale=scale, width=width)
+        return self.finished(name, BLOCK, body, per_block=per_block, scale=scale, width=width, elements=self.scale)
 
     def per_element(self, row: Scope, lines: list[str]) -> tuple[list[str], Scope]:
         """The code for the elements that a thread takes at once; `lines` get what they have in common."""

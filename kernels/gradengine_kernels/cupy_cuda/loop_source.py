@@ -36,7 +36,7 @@ from . import driver
 from .dialect import COMPUTED, HEAVY, KINDS, STORED, expression
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from ..loops import Size
 
@@ -61,6 +61,7 @@ class Source:
     slots: tuple[int, ...]
     sizes: tuple[str, ...] = ()
     scale: int = 1
+    elements: int = 1  # what the number of rows is to be multiplied with before the kernel is told
     width: int = 1  # elements that a thread takes at once
     totals: tuple[tuple[int, int], ...] = ()  # the slots of accumulators, and how many each block has
     several: tuple[str, str] = ("", "")
@@ -69,7 +70,8 @@ class Source:
     def of(cls, name: str, parameters: Sequence[tuple[str, str]], text: str, guarded: bool, **found: Any) -> Source:
         """A kernel of that body, with parameters by name and type."""
         start = f'extern "C" __global__ void __launch_bounds__({found["block"]}) '
-        stop, guard = ("const i64* __restrict__ stop, ", "  if (*stop) return;\n") if guarded else ("", "")
+        constant = "" if "*stop =" in text else "const "
+        stop, guard = (f"{constant}i64* stop, ", "  if (*stop) return;\n") if guarded else ("", "")
         listed = ", ".join(kind + variable for variable, kind in parameters)
         own = text.replace("BLOCK_AT", "blockIdx.x").replace("BLOCKS", "gridDim.x")
         code = f"({stop}{listed}) {{\n{guard}{own}\n}}\n"
@@ -251,7 +253,8 @@ class Given:
 
     `sizes` and `scalars` are parameters by name. Where the columns are one of `sizes`, there are `most` of them at
     most, and `divisor` divides their number. `aligned` if all arrays start at a multiple of 16 bytes, `wide` if indices
-    need 64 bits. With `guarded`, the first parameter is a word that must be 0, or nothing is done.
+    need 64 bits. With `guarded`, the first parameter is a word that must be 0, or nothing is done; a sum over rows that
+    is not 0 and goes to a slot among `noted` sets that word to what stands there.
     """
 
     rows: int
@@ -262,6 +265,7 @@ class Given:
     aligned: bool = True
     wide: bool = False
     guarded: bool = False
+    noted: Mapping[int, int] = dataclasses.field(default_factory=dict)
 
 
 def source_of(loop: Loop, given: Given, name: str = "loop") -> Source:
@@ -273,10 +277,10 @@ def source_of(loop: Loop, given: Given, name: str = "loop") -> Source:
     return Rows(loop, given).source(name) if sums else Flat(loop, given).source(name)
 
 
-def known(loop: Loop, rows: int, guarded: bool = False) -> Given:
+def known(loop: Loop, rows: int, guarded: bool = False, noted: Mapping[int, int] | None = None) -> Given:
     """What is given to a loop whose sizes are all known."""
-    columns = int(loop.columns)
-    return Given(rows, most=columns, divisor=columns, wide=rows * columns >= WIDE, guarded=guarded)
+    columns, wide = int(loop.columns), rows * int(loop.columns) >= WIDE
+    return Given(rows, most=columns, divisor=columns, wide=wide, guarded=guarded, noted=noted or {})
 
 
 def term(over: Size, count: Size, step: Size) -> str:

@@ -19,7 +19,7 @@ import numpy as np
 from ..loops import Dot, Draw, Load, Loop
 from . import driver, products, service
 from .lib import cp
-from .loop_source import Source, known, source_of
+from .loop_source import NUMBERS, Source, known, source_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,6 +29,18 @@ if TYPE_CHECKING:
 MOST_GRAPHS = 8  # that a program keeps
 UNROLLED = 8  # steps in a graph of several
 SCRATCH = 1  # the first of a place among the accumulators: before them is a counter
+
+
+class Bound:
+    """An array's memory: kept, without keeping the array, which others may then take for theirs alone."""
+
+    def __init__(self, array: Any) -> None:
+        self.memory, self.size, self.dtype = array.data, array.size, array.dtype
+        self.start, self.stop = array.data.ptr, array.data.ptr + max(array.nbytes, 1)
+
+    def array(self) -> Any:
+        """The memory as an array."""
+        return cp.ndarray((self.size,), self.dtype, memptr=self.memory)
 
 
 @dataclasses.dataclass(eq=False)
@@ -42,7 +54,7 @@ class Launch:
     writes: set[Any]
     rows: int = 0
     function: Any = None
-    sums: dict[int, Any] = dataclasses.field(default_factory=dict)  # accumulators by slot
+    noted: tuple[Any, ...] = ()  # the flags that the kernel itself looks at
 
 
 class Program:
@@ -62,13 +74,14 @@ class Program:
     ) -> None:
         self.device = driver.here()
         self.guarded = any(flag is not None for flag in flags)
-        self.arrays: dict[Any, Any] = {}
+        self.arrays: dict[Any, Bound] = {}
         self.launches: list[Launch] = []
         self.stop, self.step = cp.zeros(1, np.int64), cp.zeros(1, np.int64)
         for i, (kernel, table) in enumerate(zip(kernels, tables)):
             for stage in kernel.stages:
-                self.launches.append(self.launch_of(stage, kernel, table))
-            if flags[i] is not None:
+                self.launches.append(self.launch_of(stage, kernel, table, flags[i], i + 1))
+            noted = any(flags[i] in launch.noted for launch in self.launches)
+            if flags[i] is not None and not noted:
                 real = next(stage.real for stage in kernel.stages)
                 look = Launch(None, None, [flags[i]], {flags[i]}, set(), rows=i + 1)
                 look.function = service.note_failure(real)
@@ -81,8 +94,8 @@ class Program:
 
     # -- what is launched ---------------------------------------------------------------------------------------
 
-    def launch_of(self, stage: Any, kernel: Kernel, table: Sequence[Any]) -> Launch:
-        """A stage as a launch. Slots 0 and 1 of a table are not used here."""
+    def launch_of(self, stage: Any, kernel: Kernel, table: Sequence[Any], flag: Any, code: int) -> Launch:
+        """A stage as a launch. Slots 0 and 1 of a table are not used here. `code` says that `flag` was raised."""
         name = lambda slot: table[slot - 2]
         if isinstance(stage, Dot):
             batch = kernel.rows if stage.batch else 1
@@ -94,27 +107,28 @@ class Program:
             made = Launch(source, None, [name(s) for s in source.slots], {name(stage.state)}, {name(stage.out)})
             made.rows = kernel.rows
         else:
-            made = self.loop(stage, stage.across or kernel.rows, table)
+            made = self.loop(stage, stage.across or kernel.rows, table, flag, code)
         made.function = driver.function(made.source.name, made.source.code)  # type: ignore[union-attr]
         return made
 
-    def loop(self, loop: Loop, rows: int, table: Sequence[Any]) -> Launch:
+    def loop(self, loop: Loop, rows: int, table: Sequence[Any], flag: Any, code: int) -> Launch:
         """A loop as a launch."""
-        source = source_of(loop, known(loop, rows, self.guarded))
-        sums = {}
+        loop, table = with_slots_in_order(loop, table)
+        name = lambda operand: table[operand.slot - 2]
+        noted = {t.out.slot: code for t in loop.totals if flag is not None and name(t.out) == flag}
+        source = source_of(loop, known(loop, rows, self.guarded, noted))
         blocks = source.grid(rows, driver.multiprocessors(self.device))
-        for slot, width in source.totals:
-            sums[slot] = cp.zeros(SCRATCH + blocks * width, np.float64)
-        reads = {table[v.operand.slot - 2] for v in loop.values if isinstance(v, Load)}
-        writes = {table[s.operand.slot - 2] for s in loop.stores} | {table[t.out.slot - 2] for t in loop.totals}
+        sums = {slot: Bound(cp.zeros(SCRATCH + blocks * width, np.float64)) for slot, width in source.totals}
+        reads = {name(v.operand) for v in loop.values if isinstance(v, Load)}
+        writes = {name(s.operand) for s in loop.stores} | {name(t.out) for t in loop.totals}
         buffers = [sums[slot] if slot in sums else table[slot - 2] for slot in source.slots]
-        return Launch(source, None, buffers, reads, writes, rows, sums=sums)
+        return Launch(source, None, buffers, reads, writes, rows, noted=(flag,) if noted else ())
 
     # -- running ------------------------------------------------------------------------------------------------
 
     def bind(self, buffer: Any, array: Any) -> None:
         """Say which array a buffer is."""
-        self.arrays[buffer] = array
+        self.arrays[buffer] = Bound(array)
         self.changed = True
 
     def run(self) -> int:
@@ -136,7 +150,7 @@ class Program:
     def graph(self, steps: int, moving: Moving | None) -> Any:
         """The graph for the arrays that are bound now."""
         moved = None if moving is None else moving.shape
-        key = (steps, moved, *[(b, a.data.ptr) for b, a in self.arrays.items()])
+        key = (steps, moved, *[a.start for a in self.arrays.values()])
         found = self.graphs.get(key)
         if found is None:
             found = self.graphs[key] = self.capture(steps, moving)
@@ -173,15 +187,16 @@ class Program:
     def one(self, launch: Launch) -> Callable[[], None]:
         """What runs a launch."""
         if launch.plan is not None:
-            a, b, c = [self.arrays[x].data.ptr for x in launch.buffers]
+            a, b, c = [self.arrays[x].start for x in launch.buffers]
             return lambda: launch.plan.run(a, b, c)
         if launch.source is None:
-            flag = self.arrays[launch.buffers[0]]
+            flag = self.arrays[launch.buffers[0]].array()
             return lambda: driver.launch(launch.function, 1, 1, (flag, self.stop, launch.rows))
-        arrays = [x if isinstance(x, cp.ndarray) else self.arrays[x] for x in launch.buffers]
-        args = [*([self.stop] if self.guarded else []), *arrays, launch.rows]
-        blocks = launch.source.grid(launch.rows, driver.multiprocessors(self.device))
-        block = launch.source.block
+        source = launch.source
+        arrays = [(x if isinstance(x, Bound) else self.arrays[x]).array() for x in launch.buffers]
+        args = [*([self.stop] if self.guarded else []), *arrays, launch.rows * source.elements]
+        blocks = source.grid(launch.rows, driver.multiprocessors(self.device))
+        block = source.block
         return lambda: driver.launch(launch.function, blocks, block, args)
 
     def several(self, group: list[Launch]) -> Callable[[], None]:
@@ -192,8 +207,9 @@ class Program:
         processors = driver.multiprocessors(self.device)
         table, starts = [], [0]
         for launch in group:
-            table.append([*[self.arrays[x].data.ptr for x in launch.buffers], launch.rows])
-            starts.append(starts[-1] + source.grid(launch.rows, processors))
+            own: Any = launch.source
+            table.append([*[self.arrays[x].start for x in launch.buffers], launch.rows * own.elements])
+            starts.append(starts[-1] + own.grid(launch.rows, processors))
         rows, begins = cp.asarray(np.array(table, np.int64)), cp.asarray(np.array(starts, np.int64))
         args = [*([self.stop] if self.guarded else []), rows, begins, np.int32(len(group))]
         return lambda: driver.launch(function, starts[-1], source.block, args)
@@ -256,12 +272,30 @@ class Graph:
         self.launch, self.kept = graph.launch, (graph, kept)
 
 
+def with_slots_in_order(loop: Loop, table: Sequence[Any]) -> tuple[Loop, list[Any]]:
+    """A loop whose operands are numbered as they come, so that loops that do the same are the same kernel."""
+    numbers = {slot: slot for slot in range(NUMBERS + 1)}
+    number = lambda slot: numbers.setdefault(slot, len(numbers))
+    out_of = lambda operand, slot: dataclasses.replace(operand, slot=slot)
+    moved = lambda x: dataclasses.replace(x, operand=out_of(x.operand, number(x.operand.slot)))
+    values = [moved(v) if isinstance(v, Load) else v for v in loop.values]
+    stores = [moved(s) for s in loop.stores]
+    totals = [
+        dataclasses.replace(
+            t, accumulators=number(t.accumulators), out=dataclasses.replace(t.out, slot=number(t.out.slot))
+        )
+        for t in loop.totals
+    ]
+    made = dataclasses.replace(loop, values=values, stores=stores, totals=totals, scratch=None)
+    return made, [table[slot - 2] if slot >= 2 else None for slot in list(numbers)[2:]]
+
+
 # -- one launch for several ---------------------------------------------------------------------------------------
 
 
-def joined(launches: list[Launch], arrays: dict[Any, Any]) -> list[list[Launch]]:
+def joined(launches: list[Launch], arrays: dict[Any, Bound]) -> list[list[Launch]]:
     """The launches, those of one kernel together where what lies between has nothing to do with them."""
-    spans = {buffer: (a.data.ptr, a.data.ptr + max(a.nbytes, 1)) for buffer, a in arrays.items()}
+    spans = {buffer: (a.start, a.stop) for buffer, a in arrays.items()}
 
     def touches(one: set[Any], other: set[Any]) -> bool:
         return any(

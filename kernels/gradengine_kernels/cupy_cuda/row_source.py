@@ -412,6 +412,8 @@ class Rows(Writer):
                     f"sum{i} = reduce<Sum, {self.block}>(sum{i}, 0.0);",
                     f"if (threadIdx.x == 0) put({out}[{t.out.access.offset}], ({COMPUTED[t.out.dtype]})sum{i});",
                 ]
+                if t.out.slot in self.given.noted:
+                    lines.append(f"if (threadIdx.x == 0 && sum{i} != 0.0) *stop = {self.given.noted[t.out.slot]};")
         return lines
 
 

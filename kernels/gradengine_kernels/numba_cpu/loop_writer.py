@@ -25,6 +25,7 @@ from ..loops import (
     Number,
     Operand,
     Reduce,
+    Size,
 )
 from ..render import CALLS, NUMBA, constant
 
@@ -161,7 +162,7 @@ class LoopWriter:
             parts = [term(over, count, step) for over, count, step in a.terms] + ([str(a.offset)] if a.offset else [])
             rows[key] = self.fresh()
             lines.append(f"{rows[key]} = {' + '.join(parts) or '0'}")
-        column = {0: "", 1: " + j"}.get(a.column, f" + j * {a.column}")
+        column = "" if a.column == 0 else " + j" if a.column == 1 else f" + j * {a.column}"
         return f"{pointer}[{rows[key]}{column}]"
 
     def emit(self, v: Any, scope: Scope, lines: list[str], row_lines: list[str]) -> None:
@@ -435,7 +436,7 @@ class Scope:
         return self.outer.find(name)
 
 
-def term(over: int, count: int, step: int) -> str:
+def term(over: Size, count: Size, step: Size) -> str:
     """One part of a row's place."""
     index = "r" if over == 1 else f"r // {over}"
     if count:
