@@ -242,6 +242,8 @@ def cross_entropy_rows_grad(g: Any, logits: Any, labels: Any, ignore_index: int,
 def mean_squared_error(a: Any, b: Any) -> Any:
     """mean((a - b)**2)."""
     d = floating(as_array(a) - b)
+    if d.dtype.itemsize == 2:
+        return mean_squared_error(as_array(a).astype(np.float32), as_array(b).astype(np.float32)).astype(d.dtype)
     return reduce.sum(d * d) / d.dtype.type(d.size)
 
 
