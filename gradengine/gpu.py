@@ -39,6 +39,8 @@ EXPORTS = Exports()
 class GpuBackend(Backend):
     """The kernels of one GPU, run with it as CUDA's current device, and arrays in its memory."""
 
+    reals = frozenset(("float32", "float64", "float16", "bfloat16"))
+
     def __init__(self, name: str, device: str, kernels: dict[str, Any], *parts: Any, **more: Any) -> None:
         self.memory = Memory(int(device.partition(":")[2]))
         self.arrays = self.memory.cupy
@@ -53,6 +55,8 @@ class GpuBackend(Backend):
             self.table[op] = self.placed(self.table[op])
             self.rules[op] = tuple([rule and self.placed(rule) for rule in self.rules[op]])
             setattr(self, op.name, self.table[op])
+        if op.name == "add":
+            self.plus = self.table[op]
 
     def resolve_update(self, name: str, function: Callable[..., Any]) -> None:
         super().resolve_update(name, function)
@@ -86,10 +90,6 @@ class GpuBackend(Backend):
     def quietly(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """`function` with this backend as its interpreter; a GPU gives no warnings."""
         return functools.wraps(function)(functools.partial(function, self))
-
-    def plus(self, a: Any, b: Any) -> Any:
-        """The sum of two cotangents, by this GPU's own kernel."""
-        return self.add(a, b)
 
     def quiet(self) -> contextlib.AbstractContextManager[Any]:
         """A context in which this GPU is the current one."""
