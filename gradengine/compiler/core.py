@@ -67,9 +67,9 @@ attach_operators(Node)
 class Builder:
     """Adds equations to a graph; every pointwise op is a method."""
 
-    def __init__(self, constants: dict[Var, Any]) -> None:
+    def __init__(self, constants: dict[Var, Any], reals: frozenset[str]) -> None:
         self.equations: list[Equation] = []
-        self.constants = constants
+        self.constants, self.reals = constants, reals
         self.known: dict[tuple[Any, ...], Node] = {}
 
     def __getattr__(self, name: str) -> Callable[..., Node]:
@@ -141,7 +141,7 @@ def result_dtype(op: Any, nodes: list[Node]) -> Any:
     """The dtype of a pointwise op's result: the floats', unless the op compares."""
     if op.name in MASKS:
         return np.dtype(np.bool_)
-    floats = [x.dtype for x in nodes if x.dtype.kind == "f" and not x.var.weak]
+    floats = [x.dtype for x in nodes if x.dtype.name in x.k.reals and not x.var.weak]
     return np.result_type(*(floats or [x.dtype for x in nodes]))
 
 

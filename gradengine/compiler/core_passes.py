@@ -105,6 +105,11 @@ def join_checks(graph: Graph) -> Graph:
     return Graph(graph.inputs, graph.constants, equations, graph.outputs)
 
 
+def core_passes(reals: frozenset[str]) -> dict[str, Callable[[Graph], Graph]]:
+    """All that a graph goes through for a backend whose kernels are compiled for these floating-point dtypes."""
+    return {**CORE_PASSES, "lower": lambda graph: lower(graph, reals)}
+
+
 CORE_PASSES: dict[str, Callable[[Graph], Graph]] = {
     "lower": lower,
     "transposes into products": fold_transposes,

@@ -11,7 +11,7 @@ from gradengine_kernels import expr, loops, render
 
 from .access import full
 from .core import AT_COLUMN, BROADCAST, COPY, DRAW, LABEL_IS, LABEL_OUTSIDE, REDUCE
-from .fuse import DTYPES, Draft, Form, Fusion, Unit
+from .fuse import Draft, Form, Fusion, Unit
 from .graph import Equation, Var
 
 SHORT = 32  # columns that do not fill SIMD registers, so that each takes longer
@@ -57,14 +57,14 @@ class KernelMaker:
         """A draw of what dropout multiplies with."""
         state, out = (self.slot(self.fusion.root(x)) for x in (*e.variables(), e.out))
         self.cost += 6.0 * e.out.size
-        return loops.Draw(DTYPES[e.out.dtype], state, out, e.out.size, e.params["p"])
+        return loops.Draw(e.out.dtype.name, state, out, e.out.size, e.params["p"])
 
     def dot(self, e: Equation) -> loops.Dot:
         """A product."""
         a, b = e.inputs
         m, k = a.shape[-2:][:: -1 if e.params["ta"] else 1]
         n = e.out.shape[-1]
-        real, batch = DTYPES[e.out.dtype], len(e.out.shape) == 3
+        real, batch = e.out.dtype.name, len(e.out.shape) == 3
         sa, sb, sc = (self.slot(self.fusion.root(x)) for x in (a, b, e.out))
         self.cost += e.out.size * k * (0.02 if real == "float32" else 0.04)
         return loops.Dot(real, sa, sb, sc, m, n, k, e.params["ta"], e.params["tb"], batch, bool(self.unit.across))
@@ -88,7 +88,7 @@ class KernelMaker:
             root = fusion.root(x)
             if root in here:
                 return names[root]
-            operand = loops.Operand(self.slot(root), DTYPES[root.dtype], fusion.access(e, x, form))
+            operand = loops.Operand(self.slot(root), root.dtype.name, fusion.access(e, x, form))
             if operand not in names:
                 names[operand] = f"v{len(names)}"
                 made.values.append(loops.Load(names[operand], operand))
@@ -101,7 +101,7 @@ class KernelMaker:
             name = f"v{len(names)}"
             if e.op is REDUCE and form.along != "columns":
                 width = draft.columns if form.along == "rows" else 1
-                out = loops.Operand(self.slot(e.out), DTYPES[e.out.dtype], full(1))
+                out = loops.Operand(self.slot(e.out), e.out.dtype.name, full(1))
                 scratch = self.scratch(8 * (width + 8))
                 made.totals.append(loops.Total(given[0], form.columns, form.along == "rows", scratch, out))
                 continue
@@ -112,7 +112,7 @@ class KernelMaker:
                 made.values.append(loops.Compute(name, self.expression(e, given)))
                 calls += sum(x.op in render.CALLS for x in expr.walk([made.values[-1].expr]))
             if e.out in self.stored:
-                operand = loops.Operand(self.slot(e.out), DTYPES[e.out.dtype], fusion.out_access(form))
+                operand = loops.Operand(self.slot(e.out), e.out.dtype.name, fusion.out_access(form))
                 made.stores.append(loops.Store(name, operand))
                 streams += 1
         if any(isinstance(v, loops.Reduce) for v in made.values):

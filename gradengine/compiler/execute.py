@@ -17,7 +17,7 @@ from . import memory
 from .access import full
 from .buffers import buffers_of
 from .core import infer_core
-from .core_passes import CORE_PASSES
+from .core_passes import core_passes
 from .emit import KernelMaker
 from .fuse import Fusion, Unit
 from .graph import Equation, Graph, Names, Var, show_right_side
@@ -49,8 +49,8 @@ class Compiled:
     ) -> None:
         self.backend, self.buffers = backend, buffers_of(backend)
         self.returned = frozenset(returned) if self.buffers.fixed else frozenset()
-        self.graph = graph = simplify(graph, listen, CORE_PASSES, infer_core)
-        self.fusion = fusion = Fusion(graph, backend.operations(), rows_only=self.buffers.fixed)
+        self.graph = graph = simplify(graph, listen, core_passes(backend.reals), infer_core)
+        self.fusion = fusion = Fusion(graph, backend.operations(), backend.reals, rows_only=self.buffers.fixed)
         self.units = fusion.units
         self.inputs = list(graph.inputs)
         weak = [v for v in graph.inputs if v.weak] + [e.out for e in fusion.host]

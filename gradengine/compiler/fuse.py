@@ -29,7 +29,7 @@ from .graph import Equation, Graph, Var
 if TYPE_CHECKING:
     pass
 
-DTYPES = {np.dtype(name): name for name in ("float32", "float64", "bool", "int64")}
+COMPUTED_IN = {"float16": "float32", "bfloat16": "float32"}  # what half precision is computed in
 LEAVES = ("input", "constant")  # of a scalar expression
 LARGE_PRODUCT = 1 << 22  # multiplications that are worth a thread each
 
@@ -84,12 +84,14 @@ class Form:
 class Fusion:
     """The units of a graph in core terms, in the order in which they run.
 
-    `operations` are the scalar operations that the backend's kernels may consist of. With `rows_only`, kernels never
-    share out columns, and each loop is a launch: the fewer the better.
+    `operations` are the scalar operations that the backend's kernels may consist of, `reals` their dtypes. With
+    `rows_only`, kernels never share out columns, and each loop is a launch: the fewer the better.
     """
 
-    def __init__(self, graph: Graph, operations: frozenset[str], rows_only: bool = False) -> None:
-        self.graph, self.operations, self.rows_only = graph, operations, rows_only
+    def __init__(
+        self, graph: Graph, operations: frozenset[str], reals: frozenset[str], rows_only: bool = False
+    ) -> None:
+        self.graph, self.operations, self.reals, self.rows_only = graph, operations, reals, rows_only
         self.units: list[Unit] = []
         self.host: list[Equation] = []  # arithmetic of Python numbers, done before the program runs
         self.roots: dict[Var, Var] = {}  # of a view, what it is a view of
@@ -97,8 +99,8 @@ class Fusion:
         self.drawn: set[Var] = set()
         self.late: set[Var] = set()  # sums over rows, which are known when a kernel has ended
         self.templates: dict[Any, Any] = {}
-        floats = [v.dtype for v in self.variables() if v.dtype in DTYPES and v.dtype.kind == "f" and not v.weak]
-        self.usual = DTYPES[floats[0]] if floats else "float32"
+        floats = [v.dtype.name for v in self.variables() if v.dtype.name in reals and not v.weak]
+        self.usual = COMPUTED_IN.get(floats[0], floats[0]) if floats else "float32"
         self.waiting: dict[Var, Equation] = {}  # what depends on inputs alone is computed where it is first read
         for e in graph.equations:
             self.add(e)
@@ -297,8 +299,8 @@ class Fusion:
     def real_of(self, e: Equation) -> str:
         """The floating-point dtype that an equation computes with; "" where there is none."""
         for x in (e.out, *e.variables()):
-            if x.dtype.kind == "f" and not x.weak:
-                return DTYPES[x.dtype]
+            if x.dtype.name in self.reals and not x.weak:
+                return COMPUTED_IN.get(x.dtype.name, x.dtype.name)
         return ""
 
     def form_of(self, e: Equation) -> Form:
@@ -360,7 +362,7 @@ class Fusion:
         """A pointwise op as a scalar expression of inputs called x0, x1, ...; None where it has none."""
         key = (e.op, repr(e.params), tuple([(x.dtype, x.weak) if isinstance(x, Var) else repr(x) for x in e.inputs]))
         if key not in self.templates:
-            self.templates[key] = template(e, self.operations)
+            self.templates[key] = template(e, self.operations, self.reals)
         return self.templates[key]
 
     # -- memory -------------------------------------------------------------------------------------------------
@@ -391,10 +393,10 @@ def depends(fusion: Fusion, later: Draft, earlier: Draft) -> bool:
     return any(fusion.root(x) in made for e in later.equations for x in e.variables())
 
 
-def template(e: Equation, operations: frozenset[str]) -> Any:
+def template(e: Equation, operations: frozenset[str], allowed: frozenset[str]) -> Any:
     """A pointwise equation as a scalar expression; None where it has none, or its dtypes are not compiled for."""
-    reals = {x.dtype for x in (e.out, *e.variables()) if not x.weak and x.dtype.kind != "b"}
-    if len(reals) > 1 or not reals <= set(DTYPES) - {np.dtype(np.int64), np.dtype(np.bool_)}:
+    reals = {x.dtype.name for x in (e.out, *e.variables()) if not x.weak and x.dtype.kind != "b"}
+    if not reals <= allowed or len({COMPUTED_IN.get(name, name) for name in reals}) > 1:
         return None
     if any(x.weak and x.dtype.kind != "f" for x in e.variables()):
         return None

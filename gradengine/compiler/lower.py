@@ -44,8 +44,8 @@ def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
 
 def is_real(*nodes: Any) -> bool:
     """True for arrays, not numbers, of one floating-point dtype that kernels are compiled for."""
-    dtypes = {x.dtype if isinstance(x, Node) else None for x in nodes}
-    return len(dtypes) == 1 and dtypes <= {np.dtype(np.float32), np.dtype(np.float64)}
+    dtypes = {x.dtype.name if isinstance(x, Node) else "" for x in nodes}
+    return len(dtypes) == 1 and "" not in dtypes and dtypes <= nodes[0].k.reals
 
 
 def is_last(axis: Any, x: Node) -> bool:
@@ -278,12 +278,14 @@ def lower_permute(k: Builder, x: Node, axes: Any) -> Node | None:
 
 def copied(k: Builder, x: Node, shape: tuple[int, ...], start: int, steps: tuple[int, ...]) -> Node | None:
     """An array whose elements are those of another, found by steps."""
-    if x.dtype not in COPIED or not math.prod(shape) or x.var.weak:
+    if not is_copied(k, x.dtype) or not math.prod(shape) or x.var.weak:
         return None
     return k.emit(COPY, (x,), {"start": start, "steps": steps}, shape, x.dtype)
 
 
-COPIED = {np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.bool_)}
+def is_copied(k: Builder, dtype: Any) -> bool:
+    """Whether kernels can move elements of a dtype."""
+    return dtype == np.bool_ or dtype.name in k.reals
 
 
 def swapped(ndim: int, axis1: int = -1, axis2: int = -2) -> list[int]:
@@ -296,7 +298,7 @@ def swapped(ndim: int, axis1: int = -1, axis2: int = -2) -> list[int]:
 def lower_broadcast(k: Builder, x: Node, shape: tuple[int, ...]) -> Node | None:
     lead = len(shape) - x.ndim
     steps = [0] * lead + [0 if n == 1 else s for n, s in zip(x.shape, strides_of(x.shape), strict=True)]
-    if x.dtype not in COPIED or not math.prod(shape) or x.var.weak:
+    if not is_copied(k, x.dtype) or not math.prod(shape) or x.var.weak:
         return None
     return k.emit(BROADCAST, (x,), {"start": 0, "steps": tuple(steps)}, tuple(shape), x.dtype)
 
@@ -332,11 +334,20 @@ def lower_getitem(k: Builder, x: Node, *at: Any, index: Any) -> Node | None:
 
 def lower_cast(k: Builder, x: Node, dtype: Any) -> Node | None:
     wanted = np.dtype(dtype)
-    return k.cast(x, wanted) if x.dtype == np.bool_ and wanted in (np.float32, np.float64) and x.var.size else None
+    if wanted.name not in k.reals or not x.var.size:
+        return None
+    if x.dtype == np.bool_:
+        return k.cast(x, wanted)
+    if x.dtype.name not in k.reals or k.reals <= SAME_ON_CPU:
+        return None
+    return k.emit(COPY, (x,), {"start": 0, "steps": strides_of(x.shape)}, x.shape, wanted)
+
+
+SAME_ON_CPU = frozenset(("float32", "float64"))  # a kernel for the CPU has one of them for all that it reads and writes
 
 
 def lower_dropout(k: Builder, state: Node, shape: tuple[int, ...], p: float, dtype: Any) -> Node | None:
-    if np.dtype(dtype) not in (np.float32, np.float64) or not 0 < p < 1 or not math.prod(shape):
+    if np.dtype(dtype).name not in k.reals or not 0 < p < 1 or not math.prod(shape):
         return None
     return k.emit(DRAW, (state,), {"p": p}, tuple(shape), np.dtype(dtype))
 
@@ -375,16 +386,19 @@ LOWERINGS: dict[str, Callable[..., Node | None]] = {
 VIEWS = frozenset(("reshape", "expand_dims", "squeeze", "flatten"))
 
 
-def lower(graph: Graph) -> Graph:
-    """The graph in core terms. Every equation that has a lowering is replaced by what it is made of."""
-    k = Builder(dict(graph.constants))
+def lower(graph: Graph, reals: frozenset[str] = SAME_ON_CPU) -> Graph:
+    """The graph in core terms. Every equation that has a lowering is replaced by what it is made of.
+
+    `reals` are the floating-point dtypes that kernels are compiled for.
+    """
+    k = Builder(dict(graph.constants), reals)
     found: dict[Var, Any] = {}
     for e in graph.equations:
         inputs = tuple([found.get(x, x) if isinstance(x, Var) else x for x in e.inputs])
         nodes = [Node(k, x) if isinstance(x, Var) else x for x in inputs]
         rule, made = LOWERINGS.get(e.name), None
         mark = len(k.equations)
-        if e.name in VIEWS and inputs[0].dtype in (*COPIED, np.dtype(np.int64)):
+        if e.name in VIEWS and (inputs[0].dtype == np.int64 or is_copied(k, inputs[0].dtype)):
             made = k.view(nodes[0], e.out.shape)
         elif rule is not None and not any(x.weak for x in e.variables()) and (nodes and isinstance(nodes[-1], Node)):
             made = rule(k, *nodes, **e.params)

@@ -32,12 +32,12 @@ MISSING = object()
 class Plan:
     """A kernel and what it is given: outputs are new arrays, or those offered."""
 
-    __slots__ = ("kernel", "kinds", "per_block", "source")
+    __slots__ = ("block", "kernel", "kinds", "per_block", "source")
 
     def __init__(self, source: Source, kinds: list[bool]) -> None:
         self.source, self.kinds = source, kinds  # of each output, whether it is a mask
         self.kernel = driver.function(source.name, source.code)
-        self.per_block = source.per_block
+        self.per_block, self.block = source.per_block, (source.block,)
 
 
 class Fused:
@@ -68,9 +68,8 @@ class Fused:
                 else:
                     size = x.size
                     if 0 < size < WIDE:
-                        result = cp.empty(shape, BOOL if plan.kinds[0] else dtype)
-                        blocks = -(-size // plan.per_block)
-                        driver.launch(plan.kernel, blocks, plan.source.block, (*arrays, result, size))
+                        result = cp.ndarray(shape, BOOL if plan.kinds[0] else dtype)
+                        plan.kernel((-(-size // plan.per_block),), plan.block, (*arrays, result, size))
                         return result
         return self.laid_out(arrays, params, out)
 

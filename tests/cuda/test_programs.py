@@ -1,0 +1,254 @@
+"""Compiled programs on a GPU: how many graphs and launches there are, what stops them, and what they leave behind."""
+
+import numpy as np
+import pytest
+
+import gradengine as ge
+from gradengine import nn, optim
+from gradengine.errors import DeviceError, IndexRangeError
+
+pytestmark = pytest.mark.cuda
+
+
+@pytest.fixture(autouse=True)
+def on_cuda(clean_state):
+    ge.set_default_device("cuda")
+
+
+class Training:
+    """A small network with everything that a step has."""
+
+    def __init__(self, optimizer="Adam", **options):
+        ge.manual_seed(3)
+        self.model = nn.Sequential(nn.Linear(20, 16), nn.ReLU(), nn.Linear(16, 5))
+        self.optimizer = getattr(optim, optimizer)(self.model.parameters(), lr=0.05, **options)
+        self.loss = nn.CrossEntropyLoss()
+
+    def step(self, x, y):
+        self.optimizer.zero_grad()
+        loss = self.loss(self.model(x), y)
+        loss.backward()
+        self.optimizer.step()
+        return loss
+
+    def parameters(self):
+        return [p.detach().numpy().copy() for p in self.model.parameters()]
+
+
+def batch(rng, size=12):
+    return ge.tensor(rng.normal(size=(size, 20)).astype("f")), ge.tensor(rng.integers(0, 5, size))
+
+
+def program_of(step):
+    """The only compiled program of a step."""
+    ((program,),) = step.programs.values()
+    (part,) = program.executor.parts
+    return part
+
+
+def test_one_graph_serves_all_calls_whatever_is_kept_of_them(rng):
+    training = Training()
+    step = ge.jit(training.step)
+    kept = [step(*batch(rng)) for _ in range(6)]
+    assert len(program_of(step).graphs) == 1
+    assert len({float(loss) for loss in kept}) == 6
+
+
+def test_gradients_that_a_user_keeps_stay_as_they_are(rng):
+    training = Training()
+    step, eager = ge.jit(training.step), Training()
+    for _ in range(4):
+        x, y = batch(rng)
+        step(x, y)
+        eager.step(x, y)
+        p, q = next(training.model.parameters()), next(eager.model.parameters())
+        held, before = p.grad, p.grad.numpy().copy()
+        np.testing.assert_allclose(before, q.grad.numpy(), rtol=1e-4, atol=1e-6)
+        step(x, y)
+        eager.step(x, y)
+        np.testing.assert_array_equal(held.numpy(), before)
+
+
+@pytest.mark.parametrize("optimizer", ["SGD", "Adam", "AdamW", "RMSprop"])
+def test_the_updates_of_all_parameters_are_one_launch(optimizer, rng):
+    from gradengine_kernels.cupy_cuda import programs
+
+    training = Training(optimizer)
+    step = ge.jit(training.step)
+    step(*batch(rng))
+    part = program_of(step)
+    groups = programs.joined(part.launches, part.arrays)
+    assert [len(group) for group in groups if len(group) > 1] == [4]
+    assert len(groups) <= 11
+
+
+def test_launches_that_depend_on_each_other_stay_apart(rng):
+    """Each of these is the same kernel, but reads what the one before has written."""
+    from gradengine_kernels.cupy_cuda import programs
+
+    @ge.jit
+    def step(x, weights):
+        for w in weights:
+            x = (x @ w) * 2.0 + 1.0
+        return x
+
+    x = ge.tensor(rng.normal(size=(4, 4)))
+    weights = [ge.tensor(rng.normal(size=(4, 4))) for _ in range(3)]
+    got = step(x, weights)
+    part = program_of(step)
+    assert all(len(group) == 1 for group in programs.joined(part.launches, part.arrays))
+    want = x.numpy()
+    for w in weights:
+        want = want @ w.numpy() * 2.0 + 1.0
+    np.testing.assert_allclose(got.numpy(), want, rtol=1e-12)
+
+
+def test_a_label_out_of_range_stops_the_step_before_anything_is_updated(rng):
+    training = Training()
+    step = ge.jit(training.step)
+    x, y = batch(rng)
+    step(x, y)
+    before = training.parameters()
+    wrong = y.numpy().copy()
+    wrong[3] = 5
+    with pytest.raises(IndexRangeError, match="labels are 0 to 4"):
+        step(x, ge.tensor(wrong))
+    for p, q in zip(training.parameters(), before, strict=True):
+        np.testing.assert_array_equal(p, q)
+    assert np.isfinite(float(step(x, y)))
+    assert any(not np.array_equal(p, q) for p, q in zip(training.parameters(), before, strict=True))
+
+
+def test_a_label_out_of_range_ends_a_pass_after_the_steps_before_it(rng):
+    data, labels = rng.normal(size=(80, 20)).astype("f"), rng.integers(0, 5, 80)
+    labels[50] = -7
+    training, eager = Training(), Training()
+    with pytest.raises(IndexRangeError, match="in batch 5"):
+        ge.jit(training.step).over(ge.tensor(data), ge.tensor(labels), batch_size=10)
+    for start in range(0, 50, 10):
+        eager.step(ge.tensor(data[start : start + 10]), ge.tensor(labels[start : start + 10]))
+    for p, q in zip(training.parameters(), eager.parameters(), strict=True):
+        np.testing.assert_allclose(p, q, rtol=2e-4, atol=1e-5)
+
+
+def test_a_pass_is_a_few_graphs_of_several_steps(rng):
+    data, labels = rng.normal(size=(200, 20)).astype("f"), rng.integers(0, 5, 200)
+    training = Training("SGD", momentum=0.9)
+    step = ge.jit(training.step)
+    order = rng.permutation(200)
+    losses = step.over(ge.tensor(data), ge.tensor(labels), batch_size=10, order=order)
+    eager = Training("SGD", momentum=0.9)
+    want = []
+    for i in range(0, 200, 10):
+        rows = order[i : i + 10]
+        want.append(float(eager.step(ge.tensor(data[rows]), ge.tensor(labels[rows]))))
+    np.testing.assert_allclose(losses.numpy(), want, rtol=2e-5)
+    assert 1 <= len(program_of(step).graphs) <= 4
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_a_step_in_half_precision_is_one_program(dtype, rng):
+    def made():
+        training = Training("SGD")
+
+        def step(x, y):
+            training.optimizer.zero_grad()
+            with ge.autocast("cuda", dtype=getattr(ge, dtype)):
+                loss = training.loss(training.model(x), y)
+            loss.backward()
+            training.optimizer.step()
+            return loss
+
+        return step
+
+    eager, step = made(), ge.jit(made())
+    for _ in range(5):
+        x, y = batch(rng)
+        np.testing.assert_allclose(float(step(x, y)), float(eager(x, y)), rtol=2e-2)
+    products = [launch.plan.product.dtype for launch in program_of(step).launches if launch.plan is not None]
+    assert len(products) == 5
+    assert set(products) == {dtype}
+
+
+def test_a_step_without_arguments_runs_where_its_parameters_are(rng):
+    ge.set_default_device("cpu")
+    w = ge.tensor(rng.normal(size=5), device="cuda", requires_grad=True)
+
+    @ge.jit
+    def step():
+        loss = (w * w).sum()
+        loss.backward()
+        return loss
+
+    assert step().device == "cuda:0"
+    np.testing.assert_allclose(w.grad.numpy(), 2 * w.detach().numpy(), rtol=1e-12)
+
+
+def test_a_step_on_two_devices_is_refused(rng):
+    w = ge.tensor(rng.normal(size=5), device="cpu")
+    step = ge.jit(lambda x: (x * w).sum())
+    with pytest.raises(DeviceError, match=r"jit: the step computes on 'cuda:0' and on 'cpu'"):
+        step(ge.ones(5, device="cuda"))
+
+
+COLUMNS = [1, 2, 3, 10, 31, 33, 100, 128, 1000, 4100, 9001]
+
+
+@pytest.mark.parametrize("columns", COLUMNS)
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16"])
+def test_rows_of_every_length(columns, dtype, rng):
+    """Softmax and its gradient, which every team of threads, from one lane to a block, computes alike."""
+    x = ge.tensor(rng.normal(size=(5, columns)) * 3, dtype=getattr(ge, dtype), requires_grad=True)
+    g = rng.normal(size=(5, columns))
+    y = ge.softmax(x, axis=-1)
+    y.backward(ge.tensor(g, dtype=getattr(ge, dtype)))
+    wide = x.detach().numpy().astype(np.float64)
+    e = np.exp(wide - wide.max(1, keepdims=True))
+    want = e / e.sum(1, keepdims=True)
+    g = g.astype(y.dtype).astype(np.float64)
+    eps = {"float32": 1e-6, "float64": 1e-14, "float16": 2e-3, "bfloat16": 2e-2}[dtype]
+    np.testing.assert_allclose(y.detach().numpy().astype(np.float64), want, rtol=eps * 8, atol=eps)
+    slope = want * (g - (g * want).sum(1, keepdims=True))
+    np.testing.assert_allclose(x.grad.numpy().astype(np.float64), slope, rtol=eps * 8, atol=eps * 4)
+
+
+@pytest.mark.parametrize("shape", [(1, 7), (3, 1), (300, 5), (64, 33), (1000, 128), (17, 5000)])
+def test_sums_of_columns_by_many_blocks(shape, rng):
+    x = rng.normal(size=shape)
+    for dtype, eps in ((np.float64, 1e-12), (np.float32, 2e-5)):
+        for axis in (0, 1, None):
+            got = ge.tensor(x.astype(dtype)).sum(axis=axis)
+            np.testing.assert_allclose(got.numpy(), x.astype(dtype).sum(axis), rtol=eps, atol=eps * 10)
+
+
+FAULTS = {
+    "a barrier after the partial sums": (
+        "if (lane == 0) parts[warp] = x;\n  __syncthreads();",
+        "if (lane == 0) parts[warp] = x;",
+    ),
+    "the lanes of half a warp": ("for (int o = LANES / 2;", "for (int o = LANES / 4;"),
+    "the last block": ("return before == gridDim.x - 1;", "return before == 0;"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_in_what_kernels_share_is_found(fault, monkeypatch, rng):
+    """The very checks above fail when the code that they are to check is wrong."""
+    from gradengine_kernels.cupy_cuda import driver, rows
+
+    right, wrong = FAULTS[fault]
+    assert right in driver.PRELUDE
+    monkeypatch.setattr(driver, "PRELUDE", driver.PRELUDE.replace(right, wrong))
+    driver.function.cache_clear()
+    rows.compiled.cache_clear()
+
+    def checks():
+        test_rows_of_every_length(1000, "float32", rng)
+        test_sums_of_columns_by_many_blocks((1000, 128), rng)
+
+    try:
+        with pytest.raises(AssertionError):
+            checks()
+    finally:
+        driver.function.cache_clear()
+        rows.compiled.cache_clear()
