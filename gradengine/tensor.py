@@ -577,6 +577,8 @@ def to_array(data: Any, dtype: Any, backend: backends.Backend, copy: bool = Fals
         array = backend.asarray(data, copy=copy) if dtype is None else backend.asarray(data, check_dtype(dtype), copy)
     except GradengineError:
         raise
+    except BufferError as error:  # such as that of a Tensor of another library that requires grad there
+        raise DTypeError(f"tensor: cannot take {describe(data)}: {error}") from None
     except (ValueError, TypeError, OverflowError, RuntimeError) as error:
         raise ShapeError(f"tensor: cannot make an array of {describe(data)}: {error}") from None
     if array.dtype.kind not in "fiub" and not is_half(array.dtype):

@@ -186,7 +186,7 @@ def full(
     value = to_array(fill_value, dtype, backends.for_device("cpu"))
     if value.shape != ():
         raise ShapeError(f"full: fill_value must be one number, got shape {value.shape}; use broadcast_to")
-    make = lambda xp, s, t: xp.full(s, value[()], t)
+    make = lambda xp, s, t: xp.full(s, value.item(), t)
     return filled("full", make, (shape,), value.dtype, device, requires_grad)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from .. import shapes
+from ..backend import home_of
 from ..dispatch import explain
 from ..errors import DTypeError, ShapeError
 from ..tensor import LEAF, Tensor, check_dtype, describe, fits, mode, order, wrap
@@ -45,7 +46,7 @@ def split_index(index: Any, like: Tensor, recorded: bool) -> tuple[Any, tuple[Te
             structure.append(item)
         elif isinstance(item, np.integer):
             structure.append(int(item))
-        elif isinstance(item, (Tensor, np.ndarray, np.bool_, bool, list, tuple, range)):
+        elif isinstance(item, (Tensor, np.ndarray, np.bool_, bool, list, tuple, range)) or home_of(item) is not None:
             array = item if isinstance(item, Tensor) else wrap(index_array(item, recorded), like)
             kind = array.dtype.kind
             if kind not in "iub":
@@ -64,7 +65,9 @@ def split_index(index: Any, like: Tensor, recorded: bool) -> tuple[Any, tuple[Te
 
 
 def index_array(item: Any, copy: bool) -> Any:
-    """A NumPy array, a list of ints or bools, or a single bool, as an array."""
+    """A NumPy array, a list of ints or bools, or a single bool, as an array; one on a GPU stays there."""
+    if home_of(item) is not None:
+        return item
     try:
         array = np.array(item) if copy else np.asarray(item)
     except ValueError as error:

@@ -186,6 +186,7 @@ class Known(gpu.GpuBackend):
         MemoryError("Out of memory allocating 8,589,934,592 bytes"),
         CUDARuntimeError("cudaErrorMemoryAllocation: out of memory"),
         CUDADriverError("CUDA_ERROR_OUT_OF_MEMORY: out of memory"),
+        driver.CudaError("cuBLASLt: CUBLAS_STATUS_ALLOC_FAILED: float32 product"),
     ],
 )
 def test_out_of_memory(error):

@@ -250,12 +250,24 @@ def test_from_dlpack_stays_where_it_is():
         ge.from_dlpack(ByDLPack(cupy.zeros(2, "complex64")))
 
 
+def test_an_array_that_its_owner_does_not_give():
+    class Refusing(ByDLPack):
+        def __dlpack__(self, **settings):
+            raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
+
+    for take in (ge.asarray, ge.tensor, ge.from_dlpack):
+        with pytest.raises(ge.DTypeError, match=r"require gradient, use tensor\.detach"):
+            take(Refusing(cupy.ones(2)))
+
+
 def test_arrays_of_others_among_the_operands():
     x = ge.tensor([1.0, 2.0], device="cuda", requires_grad=True)
     (x * cupy.array([3.0, 4.0], "float32")).sum().backward()
     assert x.grad.tolist() == [3.0, 4.0]
     assert ge.exp(cupy.zeros(2)).device == "cuda:0"
     assert ge.nn.Parameter(cupy.zeros(2)).device == "cuda:0"
+    assert x[cupy.array([1, 0])].tolist() == [2.0, 1.0]
+    assert x[cupy.array([False, True])].tolist() == [2.0]
     pairs = ge.data.TensorDataset(cupy.arange(4), np.arange(4))
     assert [t.device for t in pairs.tensors] == ["cuda:0", "cpu"]
 

@@ -86,6 +86,8 @@ def kind(error: BaseException) -> str:
     if isinstance(error, driver.FaultError):
         return "fault"
     name = type(error).__name__
+    if "CUBLAS_STATUS_ALLOC_FAILED" in str(error):
+        return "memory"
     if isinstance(error, driver.CompileError) or name in ("CompileException", "NVRTCError"):
         return "compile"
     if name in ("CUDARuntimeError", "CUDADriverError"):
