@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 HOW = {"sum": "Sum", "max": "Max", "min": "Min"}
 SHARED = 40 << 10  # bytes of a block for the sums of its columns
-OWN = 16  # elements that a thread of a team should have, at most, before the team grows
+BUSY = 1 << 16  # threads that keep a large GPU busy: up to there, more of them take a row
 
 
 class Rows(Writer):
@@ -47,6 +47,8 @@ class Rows(Writer):
             self.width = vector_of(max(columned), loop.columns, given.divisor)
         self.by_columns = [t for t in loop.totals if t.by_columns]
         self.most = max(given.most, 1)
+        self.keeping = self.worth_keeping()
+        self.words = sum(2 if self.type_of(n) in ("double", "i64") else 1 for n in self.keeping)
         self.choose_team(self.most, given.rows)
         self.place_resident()
 
@@ -54,13 +56,13 @@ class Rows(Writer):
 
     def choose_team(self, most: int, rows: int) -> None:
         """How many threads take a row, and how many elements each has."""
-        accesses = -(-most // self.width)
-        if most == 1:
-            self.team = 1
-        elif accesses <= 32 * max(1, OWN // self.width // 2) and not (rows < 64 and accesses > 64):
-            self.team = min(32, power_of_two(accesses))
-        else:
-            self.team = min(1024, max(64, power_of_two(-(-accesses // max(1, OWN // self.width // 2)))))
+        accesses, each = -(-most // self.width), max(1, self.words * self.width)
+        self.team = min(32, power_of_two(accesses))
+        while self.team < 1024 and accesses > self.team:
+            own = -(-accesses // self.team)
+            if own * each <= MOST_RESIDENT and rows * self.team >= BUSY:
+                break
+            self.team *= 2
         self.block = self.team if self.team > 32 else BLOCK if rows * self.team >= BLOCK * 64 else 128
         item = len(self.by_columns) * most * (8 if self.ctype == "double" else 4)
         self.shared = item * self.block // self.team <= SHARED
@@ -70,14 +72,16 @@ class Rows(Writer):
         self.teams = self.block // self.team
         self.own = -(-accesses // self.team)  # accesses of a thread for each row
 
-    def place_resident(self) -> None:
-        """Which values each thread keeps for all of its elements of a row: what is read, and what is costly."""
+    def worth_keeping(self) -> list[str]:
+        """The values of elements that a thread had better keep for its part of a row: what is read, what is costly."""
         needed = self.needed_later()
         elements = [v for v in self.loop.values if self.levels[v.name] == ELEMENT]
-        kept = [v.name for v in elements if isinstance(v, Load) or (v.name in needed and is_heavy(v))]
-        words = sum(2 if self.type_of(n) in ("double", "i64") else 1 for n in kept)
-        self.is_resident = words * self.own * self.width <= MOST_RESIDENT
-        self.kept = {name: f"k{i}" for i, name in enumerate(kept)} if self.is_resident else {}
+        return [v.name for v in elements if isinstance(v, Load) or (v.name in needed and is_heavy(v))]
+
+    def place_resident(self) -> None:
+        """Keep those values, if there are registers for them."""
+        self.is_resident = self.words * self.own * self.width <= MOST_RESIDENT
+        self.kept = {name: f"k{i}" for i, name in enumerate(self.keeping)} if self.is_resident else {}
 
     def roots(self, when: int) -> list[str]:
         """The values of elements that a pass has to compute for themselves: to be stored or summed."""
