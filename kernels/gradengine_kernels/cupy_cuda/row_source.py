@@ -60,7 +60,7 @@ class Rows(Writer):
         self.team = min(32, power_of_two(accesses))
         while self.team < 1024 and accesses > self.team:
             own = -(-accesses // self.team)
-            if own * each <= MOST_RESIDENT and rows * self.team >= BUSY:
+            if own * each <= room_of(self.team) and rows * self.team >= BUSY:
                 break
             self.team *= 2
         self.block = self.team if self.team > 32 else BLOCK if rows * self.team >= BLOCK * 64 else 128
@@ -80,7 +80,7 @@ class Rows(Writer):
 
     def place_resident(self) -> None:
         """Keep those values, if there are registers for them."""
-        self.is_resident = self.words * self.own * self.width <= MOST_RESIDENT
+        self.is_resident = self.words * self.own * self.width <= room_of(self.team)
         self.kept = {name: f"k{i}" for i, name in enumerate(self.keeping)} if self.is_resident else {}
 
     def roots(self, when: int) -> list[str]:
@@ -419,6 +419,11 @@ class Rows(Writer):
                 if t.out.slot in self.given.noted:
                     lines.append(f"if (threadIdx.x == 0 && sum{i} != 0.0) *stop = {self.given.noted[t.out.slot]};")
         return lines
+
+
+def room_of(team: int) -> int:
+    """How many registers a thread can keep a row's elements in: half of what there are for so many threads."""
+    return min(MOST_RESIDENT, (1 << 15) // team)
 
 
 def power_of_two(n: int) -> int:
