@@ -502,6 +502,35 @@ def test_memory_that_only_a_cycle_or_the_pool_holds_is_found():
         pool.set_limit(size=limit)
 
 
+def test_a_kernel_that_does_not_compile(monkeypatch):
+    from gradengine_kernels.cupy_cuda import driver
+
+    code = 'extern "C" __global__ void broken(float* x) {\n  oops;\n}'
+    here = backend.for_device("cuda")
+    monkeypatch.setitem(here.table, ge.exp.op, lambda x: driver.function("broken", code))
+    with pytest.raises(ge.CompileError, match="exp: the CUDA compiler refuses a kernel") as caught:
+        ge.exp(ge.ones(2, device="cuda"))
+    assert "oops" in caught.value.log
+    assert caught.value.source.endswith(code)
+    assert "  oops;" in str(caught.value)
+
+
+@pytest.mark.skipif(not EMULATED, reason="the device is of no use to the process afterwards")
+def test_a_kernel_that_reads_what_is_not_there(monkeypatch):
+    from gradengine_kernels.cupy_cuda import driver
+
+    code = 'extern "C" __global__ void wild(float* x) { x[0] = x[1LL << 40]; }'
+    here = backend.for_device("cuda")
+
+    def wild(x):
+        driver.launch(driver.function("wild", code), 1, 1, (x,))
+        return x
+
+    monkeypatch.setitem(here.table, ge.exp.op, wild)
+    with pytest.raises(ge.CudaFaultError, match="exp: a kernel on 'cuda:0' has failed: cudaErrorIllegalAddress"):
+        ge.exp(ge.ones(2, device="cuda"))
+
+
 def test_streams_are_cupys():
     stream = cupy.cuda.Stream()
     with stream:

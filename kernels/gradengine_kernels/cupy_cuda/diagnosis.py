@@ -85,18 +85,18 @@ def kind(error: BaseException) -> str:
         return "memory"
     if isinstance(error, driver.FaultError):
         return "fault"
-    name = type(error).__name__
+    names = {each.__name__ for each in type(error).__mro__}  # CuPy's classes, wherever it keeps them
     if "CUBLAS_STATUS_ALLOC_FAILED" in str(error):
         return "memory"
-    if isinstance(error, driver.CompileError) or name in ("CompileException", "NVRTCError"):
+    if isinstance(error, driver.CompileError) or names & {"CompileException", "NVRTCError"}:
         return "compile"
-    if name in ("CUDARuntimeError", "CUDADriverError"):
+    if names & {"CUDARuntimeError", "CUDADriverError"}:
         code = str(error).split(":")[0].strip().replace("CUDA_ERROR_", "").replace("cudaError", "")
         code = code.replace("_", "").lower()
         if code in ("memoryallocation", "outofmemory"):
             return "memory"
         return "fault" if code in FAULT_NAMES else "cuda"
-    return "cuda" if isinstance(error, driver.CudaError) or name.startswith("CUBLAS") else ""
+    return "cuda" if isinstance(error, driver.CudaError) or "CUBLASError" in names else ""
 
 
 def source_and_log(error: BaseException) -> tuple[str, str]:
