@@ -18,7 +18,6 @@ from typing import Any
 from . import toolchain
 
 ARCHITECTURES = ("sm_80", "sm_90", "sm_100")
-END = "// ---- prelude ends ----"  # what stands before it is the same in many sources
 TOGETHER = 24  # kernels in one compilation: more are hardly faster, and spread badly over two processes
 # CuPy says the first. The second keeps quiet about variables that nobody reads: generated code may have some.
 ALWAYS = ("-ftz=true", "-diag-suppress=177")
@@ -58,8 +57,7 @@ def read(path: Path) -> tuple[tuple[str, ...], str, str]:
     """A recorded source: its options, its prelude, and its own code."""
     first, _, source = path.read_text().partition("\n")
     options = tuple(option for option in first.removeprefix("// options:").split() if not option.startswith("-arch"))
-    prelude, mark, code = source.partition(END)
-    return (options, prelude + mark, code) if mark else (options, "", source)
+    return options, *toolchain.halves(source)
 
 
 def batches(sources: list[tuple[tuple[str, ...], str, str]]) -> list[tuple[tuple[str, ...], str, list[str]]]:

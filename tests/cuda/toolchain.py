@@ -27,6 +27,7 @@ FLAGS = [
     "-fno-gnu-unique", "-fPIC", "-shared", "-w",
 ]  # fmt: skip
 RACES = ["-fsanitize=thread", "--param", "tsan-instrument-func-entry-exit=0"]
+END = "// ---- prelude ends ----"  # what stands before it is the same in many sources
 LAUNCH = "6IiI"  # EmuLaunch: blocks, threads, seed, dynamic shared memory; the arguments follow at once
 MOST_STATIC, MOST_SHARED = 48 << 10, 227 << 10
 
@@ -127,6 +128,13 @@ def runtime() -> Any:
 # -- sources ------------------------------------------------------------------------------------------------------
 
 
+def halves(source: str) -> tuple[str, str]:
+    """A source's prelude, which it shares with others, and its own code."""
+    prelude, mark, code = source.partition(END)
+    return (prelude + mark, code) if mark else ("", source)
+
+
+@functools.lru_cache(256)
 def pieces(source: str) -> dict[str, set[str]]:
     """The words that occur in each top-level function, struct and macro, by its name."""
     text = COMMENT.sub(" ", source)
@@ -156,7 +164,10 @@ def pieces(source: str) -> dict[str, set[str]]:
 
 def waiting(source: str, kernels: list[str]) -> set[str]:
     """The kernels whose threads wait for each other somewhere, in the functions that they call too."""
-    known = pieces(source)
+    prelude, code = halves(source)
+    known = dict(pieces(prelude))  # once for many sources
+    for name, words in pieces(code).items():
+        known[name] = known.get(name, set()) | words
     out = set()
     for kernel in kernels:
         reached, ahead = set(), [kernel]
