@@ -45,7 +45,8 @@ gpu-check:
 	$(PYTHON) -m bench.gpu_check $(ARGS)
 
 docs: $(VENV)/.docs
-	$(BIN)/python docs/make_jit.py
+	$(BIN)/python -m docs.make_jit
+	$(BIN)/python -m docs.make_cuda
 	$(BIN)/mkdocs build --quiet --strict
 
 lint: $(VENV)/.test

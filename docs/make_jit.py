@@ -1,6 +1,6 @@
 """Write what jit.md shows of a compiled step: run the page's own example and put what comes out between the markers.
 
-`make docs` runs it. `python docs/make_jit.py --check` only says whether the page is what the project does now.
+`make docs` runs it. `python -m docs.make_jit --check` only says whether the page is what the project does now.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import itertools
 import re
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -145,27 +146,31 @@ def compose(page: str) -> str:
     before = ge.get_cpu_backend()
     ge.set_cpu_backend("numba")
     try:
-        made = blocks(page)
+        return filled(page, blocks(page), PAGE)
     finally:
         ge.set_cpu_backend(before)
+
+
+def filled(page: str, made: dict[str, str], path: Path) -> str:
+    """The page with these texts in the places of their names."""
     for name, text in made.items():
         begin, end = BEGIN.format(name), END.format(name)
         if page.count(begin) != 1 or page.count(end) != 1:
-            raise SystemExit(f"{PAGE} needs the line {begin} once, and below it {end}")
+            raise SystemExit(f"{path} needs the line {begin} once, and below it {end}")
         head, rest = page.split(begin)
         page = f"{head}{begin}\n\n{text}\n\n{end}{rest.split(end)[1]}"
     return page
 
 
-def main() -> None:
+def write_or_check(path: Path, compose: Callable[[str], str]) -> None:
     """Write the page, or check it."""
-    page = PAGE.read_text(encoding="utf-8")
+    page = path.read_text(encoding="utf-8")
     made = compose(page)
     if "--check" not in sys.argv:
-        PAGE.write_text(made, encoding="utf-8")
+        path.write_text(made, encoding="utf-8")
     elif made != page:
-        raise SystemExit(f"{PAGE} is not what the project does now; run `make docs`")
+        raise SystemExit(f"{path} is not what the project does now; run `make docs`")
 
 
 if __name__ == "__main__":
-    main()
+    write_or_check(PAGE, compose)

@@ -1,10 +1,17 @@
 """What the pages of docs/ show is what the project does now."""
 
 import difflib
+import doctest
+import os
+import re
 
 import pytest
 
-from docs import make_jit
+import gradengine as ge
+from docs import make_cuda, make_jit
+from gradengine_kernels.cupy_cuda import driver
+
+EMULATED = os.environ.get("GRADENGINE_TEST_CUDA", "") != "device"
 
 
 @pytest.fixture
@@ -35,3 +42,73 @@ def test_the_parts_of_the_trace_are_where_they_begin(page):
     assert forward < text.index("= linear") < text.index("= cross_entropy_rows[") < backward
     assert backward < text.index("= cross_entropy_rows_grad") < text.rindex("= sum_to") < update
     assert update < text.index("= multiply")
+
+
+# -- the page about CUDA --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cuda_page():
+    return make_cuda.PAGE.read_text(encoding="utf-8")
+
+
+def test_the_page_about_cuda_is_up_to_date(cuda_page):
+    made = make_cuda.compose(cuda_page)
+    lines = difflib.unified_diff(cuda_page.splitlines(), made.splitlines(), "docs/cuda.md", "as it is now", lineterm="")
+    assert made == cuda_page, "run `make docs`\n" + "\n".join(lines)
+
+
+def test_another_step_makes_another_page_about_cuda(cuda_page):
+    assert make_cuda.compose(cuda_page.replace("tanh_grad0_", "tanh_")) == cuda_page
+    made = make_cuda.compose(cuda_page.replace("nn.ReLU()", "nn.Tanh()"))
+    assert "add, tanh" in made
+    assert "add, tanh" not in cuda_page
+
+
+def test_a_page_about_cuda_without_a_marker_is_refused(cuda_page):
+    with pytest.raises(SystemExit, match=r"cuda\.md needs the line .*update.* once"):
+        make_cuda.compose(cuda_page.replace(make_jit.BEGIN.format("update"), ""))
+
+
+@pytest.mark.cuda
+def test_the_examples_of_the_page_about_cuda(cuda_page):
+    test = doctest.DocTestParser().get_doctest(cuda_page, {}, "docs/cuda.md", "docs/cuda.md", 0)
+    said: list[str] = []
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    result = doctest.DocTestRunner(optionflags=flags).run(test, out=said.append)
+    assert not result.failed, "".join(said)
+    assert result.attempted > 50
+
+
+@pytest.fixture
+def launched(monkeypatch):
+    """The names of the kernels that are launched, each with a hash of its code."""
+    names = []
+    launch = driver.launch
+    monkeypatch.setattr(driver, "launch", lambda kernel, *given: (names.append(kernel.name), launch(kernel, *given)))
+    return names
+
+
+@pytest.mark.cuda
+def test_kernels_on_the_page_are_those_that_run(cuda_page, launched):
+    ge.set_default_device("cuda")
+    x = ge.rand(8, 8, requires_grad=True)
+    ge.tanh(x).backward(ge.rand(8, 8))
+    ge.softmax(ge.rand(600, 1024), axis=-1)
+    shown = set(re.findall(r"__launch_bounds__\(\d+\) (tanh_grad0_\w+|softmax_\w+)", cuda_page))
+    assert len(shown) == 2
+    assert shown <= set(launched)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not EMULATED, reason="counts what a graph of the emulator has recorded")
+def test_launches_on_the_page_are_those_of_the_step(cuda_page):
+    ge.set_default_device("cuda")
+    made = make_cuda.example(cuda_page)
+    made["step"](made["x"], made["y"])
+    program, _ = made["step"].find((made["x"], made["y"]), {})
+    groups = make_cuda.groups_of(program.executor)
+    assert make_cuda.listed(groups) in cuda_page
+    (compiled,) = program.executor.programs
+    (graph,) = compiled.graphs.values()
+    assert len(graph.kept[0].nodes) == len(groups)
