@@ -112,3 +112,14 @@ def test_launches_on_the_page_are_those_of_the_step(cuda_page):
     (compiled,) = program.executor.programs
     (graph,) = compiled.graphs.values()
     assert len(graph.kept[0].nodes) == len(groups)
+
+
+@pytest.mark.cuda
+def test_the_lines_about_cuda_in_the_readme():
+    text = (make_cuda.PAGE.parents[1] / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"## On an NVIDIA GPU\n.*?```python\n(.*?)```", text, re.DOTALL)
+    points, xor = ge.rand(4, 2), ge.rand(4, 1)
+    known = {"ge": ge, "nn": ge.nn, "points": points, "xor": xor}
+    exec(code, known)
+    assert known["loss"].device == "cuda:0"
+    assert all(p.grad.device == "cuda:0" for p in known["model"].parameters())
