@@ -255,9 +255,10 @@ class Moving:
         """Say what is moved from now on."""
         self.before.clear()
         self.after.clear()
-        for stack, array, rows in (*tables, *batches):
-            named = order.data.ptr if order is not None and rows > 1 else 0
-            self.before.add(stack.data.ptr, array.data.ptr, array.nbytes // rows, rows, False, named)
+        names = 0 if order is None else order.data.ptr
+        for several, named in ((tables, 0), (batches, names)):
+            for stack, array, rows in several:
+                self.before.add(stack.data.ptr, array.data.ptr, array.nbytes // rows, rows, False, named)
         for array, stack in stacks:
             self.after.add(array.data.ptr, stack.data.ptr, array.nbytes, 1, True)
         self.before.upload()
