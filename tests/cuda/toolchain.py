@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 # A stack that overflows must meet its guard page, so frames are walked page by page.
 FLAGS = [
     "-pipe", "-std=c++17", "-march=native", "-ffp-contract=off", "-fno-strict-aliasing", "-fstack-clash-protection",
-    "-fno-gnu-unique", "-fPIC", "-shared", "-w",
+    "-fno-gnu-unique", "-fPIC", "-shared", "-w", "-fsanitize=bounds", "-fsanitize-undefined-trap-on-error",
 ]  # fmt: skip
 RACES = ["-fsanitize=thread", "--param", "tsan-instrument-func-entry-exit=0"]
 END = "// ---- prelude ends ----"  # what stands before it is the same in many sources
@@ -84,8 +84,8 @@ def why_not() -> str:
 
 @functools.cache
 def header() -> str:
-    """What every kernel is compiled behind; part of its hash."""
-    return (HERE / "emul.h").read_text() + (HERE / "emul_math.h").read_text()
+    """What every kernel is compiled behind and linked with; part of its hash."""
+    return "".join([(HERE / name).read_text() for name in ("emul.h", "emul_math.h", "runtime.cpp")])
 
 
 def build(name: str, source: str, flags: list[str]) -> Path:
