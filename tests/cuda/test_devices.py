@@ -4,12 +4,8 @@ Runs on the emulator, or on a GPU with GRADENGINE_TEST_CUDA=device.
 """
 
 import copy
-import gc
 import os
 import pickle
-import subprocess
-import sys
-import threading
 
 import numpy as np
 import pytest
@@ -23,39 +19,11 @@ pytestmark = pytest.mark.cuda
 EMULATED = os.environ.get("GRADENGINE_TEST_CUDA", "") != "device"
 
 
-class ByDLPack:
-    """Another library's array, which has DLPack and nothing else."""
-
-    def __init__(self, array):
-        self.array, self.streams = array, []
-
-    def __dlpack__(self, *, stream=None, **settings):
-        self.streams.append(stream)
-        return self.array.__dlpack__(stream=stream, **settings)
-
-    def __dlpack_device__(self):
-        return self.array.__dlpack_device__()
-
-
-class ByInterface:
-    """Another library's array, which has the CUDA array interface and nothing else."""
-
-    def __init__(self, array):
-        self.array = array
-
-    @property
-    def __cuda_array_interface__(self):
-        return self.array.__cuda_array_interface__
-
-
-FOREIGN = [lambda x: x, ByDLPack, ByInterface]
-
-
 def address(t):
     return t.array.data.ptr
 
 
-# -- making and moving ----------------------------------------------------------------------------------------------
+# -- making and moving ------------------------------------------------------------------------------------------------
 
 
 def test_names_of_the_device():
@@ -177,11 +145,6 @@ def test_in_place_writes_only_where_nobody_looks():
     x[2] = 7.0
     assert address(x) != before
     assert (x.tolist(), kept.tolist()) == ([0.0, 5.0, 7.0, 0.0], [0.0, 5.0, 0.0, 0.0])
-    borrowed = ge.asarray(ByDLPack(cupy.zeros(3)))
-    assert borrowed.dtype == ge.float64
-    before = address(borrowed)
-    borrowed[0] = 1.0
-    assert address(borrowed) != before
 
 
 def test_gradients_flow_through_moves():
@@ -213,133 +176,7 @@ def test_gradcheck_there():
     assert ge.autograd.gradgradcheck(lambda a: (a * a).tanh(), (x,))
 
 
-# -- other libraries ------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("wrapped", FOREIGN)
-def test_arrays_of_others_stay_where_they_are(wrapped):
-    array = cupy.arange(6, dtype="float32").reshape(2, 3)
-    for take in (ge.asarray, lambda x: ge.asarray(x, copy=False), lambda x: ge.asarray(x, device="cuda")):
-        x = take(wrapped(array))
-        assert (x.device, x.shape, x.dtype) == ("cuda:0", (2, 3), ge.float32)
-        assert address(x) == array.data.ptr
-    array[0, 0] = 9
-    assert x[0, 0].item() == 9
-    copied = ge.tensor(wrapped(array))
-    assert copied.device == "cuda:0"
-    assert address(copied) != array.data.ptr
-    assert address(ge.asarray(wrapped(array), copy=True)) != array.data.ptr
-    home = ge.asarray(wrapped(array), device="cpu")
-    assert (home.device, home.tolist()) == ("cpu", [[9.0, 1.0, 2.0], [3.0, 4.0, 5.0]])
-    with pytest.raises(ge.ArgumentError, match="without a copy"):
-        ge.asarray(wrapped(array), dtype=ge.float64, copy=False)
-    with pytest.raises(ge.ArgumentError, match="without a copy"):
-        ge.asarray(np.zeros(2), device="cuda", copy=False)
-
-
-def test_from_dlpack_stays_where_it_is():
-    array = cupy.arange(4, dtype="int32")[::2]
-    x = ge.from_dlpack(ByDLPack(array))
-    assert (address(x), x.tolist(), x.device) == (array.data.ptr, [0, 2], "cuda:0")
-    assert ge.from_dlpack(ByDLPack(array), device="cpu").device == "cpu"
-    assert address(ge.from_dlpack(ByDLPack(array), copy=True)) != array.data.ptr
-    ge.set_default_device("cuda")
-    host = np.arange(3.0)
-    assert np.shares_memory(host, ge.from_dlpack(host).numpy())
-    with pytest.raises(ge.DTypeError, match="no array of numbers"):
-        ge.from_dlpack(ByDLPack(cupy.zeros(2, "complex64")))
-
-
-def test_an_array_that_its_owner_does_not_give():
-    class Refusing(ByDLPack):
-        def __dlpack__(self, **settings):
-            raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
-
-    for take in (ge.asarray, ge.tensor, ge.from_dlpack):
-        with pytest.raises(ge.DTypeError, match=r"require gradient, use tensor\.detach"):
-            take(Refusing(cupy.ones(2)))
-
-
-def test_arrays_of_others_among_the_operands():
-    x = ge.tensor([1.0, 2.0], device="cuda", requires_grad=True)
-    (x * cupy.array([3.0, 4.0], "float32")).sum().backward()
-    assert x.grad.tolist() == [3.0, 4.0]
-    assert ge.exp(cupy.zeros(2)).device == "cuda:0"
-    assert ge.nn.Parameter(cupy.zeros(2)).device == "cuda:0"
-    assert x[cupy.array([1, 0])].tolist() == [2.0, 1.0]
-    assert x[cupy.array([False, True])].tolist() == [2.0]
-    pairs = ge.data.TensorDataset(cupy.arange(4), np.arange(4))
-    assert [t.device for t in pairs.tensors] == ["cuda:0", "cpu"]
-
-
-def test_tensors_go_to_others():
-    x = ge.arange(6, dtype=ge.float32, device="cuda").reshape(2, 3)
-    assert x.__dlpack_device__() == (2, 0)
-    taken = cupy.from_dlpack(x)
-    assert (taken.data.ptr, taken.shape, taken.dtype) == (address(x), (2, 3), np.float32)
-    described = x.__cuda_array_interface__
-    assert (described["shape"], described["typestr"], described["version"]) == ((2, 3), "<f4", 3)
-    assert described["data"][0] == address(x)
-    assert cupy.asarray(x).data.ptr == address(x)
-    assert cupy.from_dlpack(x.T).tolist() == x.T.tolist()
-    assert cupy.asarray(x.T).tolist() == x.T.tolist()
-    x.requires_grad_()
-    for refused in (lambda: x.__dlpack__(), lambda: x.__cuda_array_interface__):
-        with pytest.raises(ge.GraphError, match=r"export \.detach\(\)"):
-            refused()
-    assert not hasattr(x.detach().cpu(), "__cuda_array_interface__")
-
-
-def test_an_address_given_away_stays_good():
-    x = ge.ones(1000, device="cuda")
-    taken = cupy.asarray(x)
-    x += 1  # gives the Tensor another array
-    gc.collect()
-    ge.full((1000,), 7, device="cuda")  # would take the place of the old one
-    assert taken.tolist() == [1.0] * 1000
-
-
-def test_dlpack_hands_over_the_stream():
-    stream = cupy.cuda.Stream(non_blocking=True)
-    array = ByDLPack(cupy.ones(3))
-    with stream:
-        ge.asarray(array)
-        ge.from_dlpack(array)
-    assert array.streams == [stream.ptr, stream.ptr]
-
-
-@pytest.mark.skipif(EMULATED, reason="PyTorch and JAX see no emulated GPU")
-def test_torch_without_copies(torch):
-    if not torch.cuda.is_available():
-        pytest.skip("this PyTorch has no CUDA")
-    x = torch.arange(6.0, device="cuda").reshape(2, 3)
-    for take in (ge.asarray, ge.from_dlpack):
-        assert address(take(x)) == x.data_ptr()
-    assert ge.tensor(x).device == "cuda:0"
-    y = ge.ones((2, 3), device="cuda")
-    for take in (torch.from_dlpack, torch.as_tensor):
-        assert take(y).data_ptr() == address(y)
-    with pytest.raises(ge.GradengineError, match="grad"):
-        ge.asarray(x.clone().requires_grad_())
-    assert torch.equal(torch.from_dlpack(ge.asarray(x) * 2), x * 2)
-
-
-@pytest.mark.skipif(EMULATED, reason="PyTorch and JAX see no emulated GPU")
-def test_jax_without_copies():
-    jax = pytest.importorskip("jax")
-    try:
-        device = jax.devices("cuda")[0]
-    except RuntimeError:
-        pytest.skip("this JAX has no CUDA")
-    x = jax.device_put(jax.numpy.arange(6.0).reshape(2, 3), device)
-    for take in (ge.asarray, ge.from_dlpack):
-        assert address(take(x)) == x.unsafe_buffer_pointer()
-    y = ge.ones((2, 3), device="cuda")
-    taken = jax.dlpack.from_dlpack(y)
-    assert taken.unsafe_buffer_pointer() == address(y)
-
-
-# -- a seed gives the same everywhere -------------------------------------------------------------------------------
+# -- a seed gives the same everywhere ---------------------------------------------------------------------------------
 
 
 def everywhere(make):
@@ -390,7 +227,7 @@ def test_a_state_goes_on_elsewhere():
     np.testing.assert_array_equal(ge.rand(10, generator=other).numpy(), there.numpy())
 
 
-# -- training -------------------------------------------------------------------------------------------------------
+# -- training ---------------------------------------------------------------------------------------------------------
 
 
 def trained(device, steps, model=None, optimizer=None):
@@ -450,152 +287,7 @@ def test_a_model_may_move_between_steps():
     close(moved, stayed)
 
 
-# -- memory and time ------------------------------------------------------------------------------------------------
-
-
-def test_memory_is_counted_and_given_back():
-    gc.collect()
-    before = ge.cuda.memory_allocated()
-    x = ge.zeros((1 << 20,), device="cuda")
-    assert ge.cuda.memory_allocated() - before == 4 << 20
-    assert ge.cuda.memory_reserved() >= ge.cuda.memory_allocated()
-    free, total = ge.cuda.mem_get_info()
-    assert 0 < free <= total
-    del x
-    assert ge.cuda.memory_allocated() == before
-    ge.cuda.empty_cache()
-    assert ge.cuda.memory_reserved() - ge.cuda.memory_allocated() < 4 << 20
-
-
-def test_out_of_memory_says_who_has_it():
-    pool = cupy.get_default_memory_pool()
-    x = ge.ones((1 << 20,), device="cuda")
-    limit = pool.get_limit()
-    pool.set_limit(size=pool.total_bytes() + (1 << 20))
-    try:
-        for call, name in (
-            (lambda: ge.stack([x] * 64), "stack"),
-            (lambda: ge.zeros((1 << 26,), device="cuda"), "zeros"),
-        ):
-            with pytest.raises(ge.OutOfMemoryError, match=name) as caught:
-                call()
-            assert isinstance(caught.value, MemoryError)
-            assert "'cuda:0' arrays take" in str(caught.value)
-        with pytest.raises(ge.OutOfMemoryError):
-            ge.tensor(np.zeros(1 << 25), device="cuda")
-    finally:
-        pool.set_limit(size=limit)
-    assert (x + 1)[0].item() == 2.0
-
-
-def test_memory_that_only_a_cycle_or_the_pool_holds_is_found():
-    gc.collect()
-    ge.cuda.empty_cache()
-    pool = cupy.get_default_memory_pool()
-    limit = pool.get_limit()
-    pool.set_limit(size=pool.used_bytes() + (6 << 20))
-    try:
-        x = ge.zeros((1 << 20,), device="cuda")
-        del x  # now the pool has it, in a piece that is too small
-        assert ge.ones((5 << 18,), device="cuda")[0].item() == 1.0
-    finally:
-        pool.set_limit(size=limit)
-
-
-def test_a_kernel_that_does_not_compile(monkeypatch):
-    from gradengine_kernels.cupy_cuda import driver
-
-    code = 'extern "C" __global__ void broken(float* x) {\n  oops;\n}'
-    here = backend.for_device("cuda")
-    monkeypatch.setitem(here.table, ge.exp.op, lambda x: driver.function("broken", code))
-    with pytest.raises(ge.CompileError, match="exp: the CUDA compiler refuses a kernel") as caught:
-        ge.exp(ge.ones(2, device="cuda"))
-    assert "oops" in caught.value.log
-    assert caught.value.source.endswith(code)
-    assert "  oops;" in str(caught.value)
-
-
-@pytest.mark.skipif(not EMULATED, reason="the device is of no use to the process afterwards")
-def test_a_kernel_that_reads_what_is_not_there(monkeypatch):
-    from gradengine_kernels.cupy_cuda import driver
-
-    code = 'extern "C" __global__ void wild(float* x) { x[0] = x[1LL << 40]; }'
-    here = backend.for_device("cuda")
-
-    def wild(x):
-        driver.launch(driver.function("wild", code), 1, 1, (x,))
-        return x
-
-    monkeypatch.setitem(here.table, ge.exp.op, wild)
-    with pytest.raises(ge.CudaFaultError, match="exp: a kernel on 'cuda:0' has failed: cudaErrorIllegalAddress"):
-        ge.exp(ge.ones(2, device="cuda"))
-
-
-def test_streams_are_cupys():
-    stream = cupy.cuda.Stream()
-    with stream:
-        y = ge.ones(1000, device="cuda") * 2 + 1
-        total = y.sum()
-    stream.synchronize()
-    assert total.item() == 3000.0
-    ge.cuda.synchronize()
-    ge.cuda.synchronize("cuda:0")
-    with pytest.raises(DeviceError, match="'cpu' is no GPU"):
-        ge.cuda.synchronize("cpu")
-
-
-def test_threads_share_the_device():
-    results = []
-
-    def work(seed):
-        x = ge.tensor(np.full(1000, float(seed)), device="cuda", requires_grad=True)
-        (x * x).sum().backward()
-        results.append((seed, x.grad[0].item()))
-
-    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(results) == [(i, 2.0 * i) for i in range(4)]
-
-
-def test_synchronous_mode_waits_for_every_kernel(monkeypatch):
-    from gradengine_kernels.cupy_cuda import driver
-
-    waits = []
-    monkeypatch.setattr(driver, "wait", lambda: waits.append(1))
-    x = ge.ones(3, device="cuda", requires_grad=True)
-    y = (x.exp() * 2).sum()
-    assert not waits
-    ge.cuda.set_synchronous(True)
-    try:
-        assert ge.cuda.is_synchronous()
-        for call in (lambda: x.exp(), lambda: x.sum(), lambda: x[[0, 1]], lambda: ge.sort(x), lambda: y.backward()):
-            waits.clear()
-            call()
-            assert waits
-        np.testing.assert_allclose(x.grad.numpy(), 2 * np.exp([1.0] * 3), rtol=1e-6)
-    finally:
-        ge.cuda.set_synchronous(False)
-    waits.clear()
-    x.exp()
-    assert not waits
-
-
-def test_the_environment_asks_for_synchronous_mode():
-    code = "import gradengine as ge; print(ge.cuda.is_synchronous())"
-    for value, said in (("1", "True"), ("0", "False"), ("", "False")):
-        done = subprocess.run(
-            [sys.executable, "-c", code],
-            env={**os.environ, "GRADENGINE_CUDA_SYNC": value},
-            capture_output=True,
-            check=True,
-        )
-        assert done.stdout.decode().strip() == said
-
-
-# -- two GPUs -------------------------------------------------------------------------------------------------------
+# -- two GPUs ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
