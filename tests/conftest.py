@@ -38,6 +38,7 @@ if not ON_DEVICE:
 
 collect_ignore_glob = ["cuda/[!t]*.py", "cuda/toolchain.py"]  # what tests/cuda has besides tests
 RUNS_KEPT = 5  # runs whose CUDA sources stay, for `python -m tests.cuda.nvrtc`
+LONGEST_RUN = 7200 * 10**9  # nanoseconds
 
 # Compiling a kernel on first use would count as slowness, so there are no deadlines.
 hypothesis.settings.register_profile("gradengine", deadline=None, derandomize=True, print_blob=True)
@@ -54,13 +55,19 @@ def installed(package: str) -> bool:
 def pytest_configure(config: pytest.Config) -> None:
     if TORCH_REQUIRED and not installed("torch"):
         raise pytest.UsageError("GRADENGINE_REQUIRE_TORCH is set, but PyTorch is not installed: make test installs it")
-    if not ON_DEVICE and not hasattr(
-        config, "workerinput"
-    ):  # workers write to the folder of the process that starts them
+    if not ON_DEVICE and not hasattr(config, "workerinput"):  # workers write where the process that starts them says
         runs = toolchain.cache_folder() / "sources"
         for former in sorted(runs.glob("*"))[:-RUNS_KEPT]:
-            shutil.rmtree(former, ignore_errors=True)
+            if time.time_ns() - int(former.name) > LONGEST_RUN:  # others may be under way
+                shutil.rmtree(former, ignore_errors=True)
         os.environ["EMULATED_SOURCES"] = str(runs / f"{time.time_ns()}")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    passed = sum("cuda" in report.keywords for report in terminalreporter.stats.get("passed", ()))
+    if passed and not ON_DEVICE:
+        sources = len(list(Path(os.environ["EMULATED_SOURCES"]).glob("*.cu")))
+        terminalreporter.line(f"device cuda, emulated: {passed} tests passed; {sources} CUDA sources compiled and run")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from . import device_memory, guarded, launching, machine
+from . import device_memory, guarded, launching, machine, operators
 from .device_memory import pools
-from .gpu_array import API, QUIET, adopted, finished, from_dlpack, moved, ndarray, new, operand, scatter, view
+from .gpu_array import API, adopted, finished, from_dlpack, moved, ndarray, new, operand, scatter, view
+from .indexing import QUIET
 from .machine import local, perform, refuse
 
 UFUNCS = frozenset(API["ufuncs"])
@@ -231,7 +232,7 @@ OWN: dict[str, Any] = {
     )
 }  # fmt: skip
 OWN |= {
-    "asanyarray": asarray, "ndarray": ndarray, "ufunc": ufunc, "RawKernel": launching.RawKernel,
+    "asanyarray": asarray, "ndarray": operators.complete(), "ufunc": ufunc, "RawKernel": launching.RawKernel,
     "RawModule": launching.RawModule, "is_available": lambda: bool(machine.device_count()),
     "get_default_memory_pool": device_memory.MemoryPool, "shares_memory": may_share_memory,
     "get_default_pinned_memory_pool": lambda: types.SimpleNamespace(free_all_blocks=lambda: None),

@@ -7,8 +7,6 @@ NumPy arrays as operands, implicit conversion, an array of another device, anyth
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import functools
 import json
 import math
 from pathlib import Path
@@ -17,18 +15,14 @@ from typing import Any
 import numpy as np
 
 from . import device_memory, machine
+from .capsules import DLPACK_CPU, DLPACK_CUDA, Host, to_device
 from .device_memory import MemoryPointer, pools
+from .indexing import QUIET, assign, plain_key, wrapped
 from .machine import Device, local, perform, refuse
 from .toolchain import EmulatorError
 
 API = json.loads(Path(__file__).with_name("cupy_api.json").read_text())
 SCALARS = frozenset({int, float, bool, complex, str, type(None), type(...), slice, np.dtype, type})
-QUIET = dict(all="ignore")
-DLPACK_CPU, DLPACK_CUDA = 1, 2
-capsule_pointer = ctypes.pythonapi.PyCapsule_GetPointer
-capsule_pointer.restype, capsule_pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
-capsule_name = ctypes.pythonapi.PyCapsule_GetName
-capsule_name.restype, capsule_name.argtypes = ctypes.c_char_p, [ctypes.py_object]
 
 
 class ndarray:
@@ -217,7 +211,7 @@ class ndarray:
     def __getitem__(self, key: Any) -> ndarray:
         if isinstance(key, (str, list)) and self._a.dtype.names:
             return view(self._a[key], self)
-        index, arrays = plain_key(key)
+        index, arrays = plain_key(key, operand)
         try:
             return view(self._a[index], self)
         except IndexError:
@@ -226,7 +220,7 @@ class ndarray:
             return view(self._a[wrapped(index, self._a.shape)], self)
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        index, arrays = plain_key(key)
+        index, arrays = plain_key(key, operand)
         target, plain = self._a, operand(value)
         if isinstance(plain, (list, tuple)):
             plain = np.asarray(plain)
@@ -399,28 +393,6 @@ def around(
     return from_numpy(np.ndarray(shape, dtype, mem.bytes if size else None, 0, strides), mem, None)
 
 
-def to_device(capsule: Any, kind: int, ordinal: int) -> None:
-    """Change where a DLPack capsule says that its memory is."""
-    name = capsule_name(capsule)
-    where = capsule_pointer(capsule, name) + (32 if name == b"dltensor_versioned" else 0)
-    ctypes.c_int32.from_address(where + 8).value = kind
-    ctypes.c_int32.from_address(where + 12).value = ordinal
-
-
-class Host:
-    """A capsule of device memory as NumPy takes it: here it is host memory after all."""
-
-    def __init__(self, capsule: Any) -> None:
-        to_device(capsule, DLPACK_CPU, 0)
-        self.capsule = capsule
-
-    def __dlpack__(self, **kwargs: Any) -> Any:
-        return self.capsule
-
-    def __dlpack_device__(self) -> tuple[int, int]:
-        return DLPACK_CPU, 0
-
-
 def from_dlpack(array: Any, *, device: Any = None, copy: Any = None) -> ndarray:
     """An array around the memory that another library exports."""
     kind, ordinal = array.__dlpack_device__()
@@ -435,161 +407,8 @@ def from_dlpack(array: Any, *, device: Any = None, copy: Any = None) -> ndarray:
     return around(device_memory.DLPackMemory, where, a.shape, a.dtype, a.strides, (array, a), ordinal)
 
 
-# -- indexing -----------------------------------------------------------------------------------------------------
-
-
-def plain_key(key: Any) -> tuple[Any, bool]:
-    """An index for NumPy that gives arrays even for single elements, and whether arrays are part of it."""
-    items = key if type(key) is tuple else (key,)
-    out, arrays, dots = [], False, False
-    for item in items:
-        kind = type(item)
-        if kind is ndarray or kind is list:
-            item = np.asarray(operand(item))
-            if item.dtype.kind not in "iub" and item.size:
-                raise IndexError("arrays used as indices must be of integer or boolean type.")
-            arrays = True
-        elif isinstance(item, np.ndarray):
-            raise TypeError(f"an index of NumPy's, of {item.dtype}: move it to the device first")
-        elif item is ...:
-            dots = True
-        out.append(item)
-    if not dots:
-        out.append(...)
-    return tuple(out), arrays
-
-
-def wrapped(index: tuple[Any, ...], shape: tuple[int, ...]) -> tuple[Any, ...]:
-    """The index with its integer arrays counted round the axes, as CuPy does instead of raising."""
-    taken = sum(
-        i.ndim if isinstance(i, np.ndarray) and i.dtype.kind == "b" else i is not None and i is not ... for i in index
-    )
-    out, axis = [], 0
-    for item in index:
-        if item is ...:
-            axis += len(shape) - taken
-        elif item is not None:
-            if isinstance(item, np.ndarray) and item.dtype.kind in "iu" and axis < len(shape) and shape[axis]:
-                item = item % shape[axis]
-            axis += item.ndim if isinstance(item, np.ndarray) and item.dtype.kind == "b" else 1
-        out.append(item)
-    return tuple(out)
-
-
-def assign(target: Any, index: tuple[Any, ...], arrays: bool, value: Any) -> None:
-    """Assign. Of an element that is named twice, the first value stays: CuPy says nothing about which."""
-    if arrays:
-        ints = [i for i in index if isinstance(i, np.ndarray)]
-        if len(ints) == len(index) - 1 and all(i.dtype.kind in "iu" for i in ints) and index[-1] is ...:
-            at = np.broadcast_arrays(*ints)
-            last = wrapped((*at, ...), target.shape)[:-1]
-            shape = at[0].shape + target.shape[len(at) :]
-            values = np.broadcast_to(value, shape).reshape(-1, *target.shape[len(at) :])
-            target[tuple(i.reshape(-1)[::-1] for i in last)] = values[::-1]
-            return
-    with np.errstate(**QUIET):
-        try:
-            target[index] = value
-        except IndexError:
-            if not arrays:
-                raise
-            target[wrapped(index, target.shape)] = value
-
-
 def scatter(how: Any, array: ndarray, slices: Any, value: Any) -> None:
     """`how.at`, with the indices counted round."""
-    index, _ = plain_key(slices)
+    index, _ = plain_key(slices, operand)
     target, plain = array._a, operand(value)
     perform(lambda: how.at(target, wrapped(index, target.shape), plain))
-
-
-# -- methods and operators that NumPy's answer to -----------------------------------------------------------------
-
-
-def method(name: str, known: list[str]) -> Any:
-    """NumPy's method of that name, with CuPy's parameters."""
-    theirs = getattr(np.ndarray, name)
-    names = [p.lstrip("*") for p in known]
-
-    @functools.wraps(theirs)
-    def call(self: ndarray, *args: Any, **kwargs: Any) -> Any:
-        for key in kwargs:
-            if key not in names:
-                raise TypeError(f"ndarray.{name}() got an unexpected keyword argument {key!r}")
-        out = kwargs.pop("out", None)
-        with np.errstate(**QUIET):
-            r = theirs(operand(self), *[operand(a) for a in args], **{k: operand(v) for k, v in kwargs.items()})
-        return finished(r, out, self)
-
-    return call
-
-
-for _name, _known in API["ndarray"].items():
-    if isinstance(_known, list) and _name not in ndarray.__dict__ and hasattr(np.ndarray, _name):
-        setattr(ndarray, _name, method(_name, _known))
-
-
-def operator(ufunc: Any, reflected: bool) -> Any:
-    """A binary operator."""
-
-    def call(self: ndarray, other: Any) -> Any:
-        kind = type(other)
-        if kind is not ndarray and kind not in SCALARS and not isinstance(other, np.generic):
-            if isinstance(other, (np.ndarray, list, tuple)):
-                raise TypeError(f"Unsupported type {kind}")
-            if not hasattr(other, "__cuda_array_interface__"):
-                return NotImplemented
-        a, b = operand(self), operand(other)
-        with np.errstate(**QUIET):
-            r = ufunc(b, a) if reflected else ufunc(a, b)
-        return moved(np.asarray(r)) if type(r) is not tuple else view(r)
-
-    return call
-
-
-def in_place(ufunc: Any) -> Any:
-    """An operator such as `+=`."""
-
-    def call(self: ndarray, other: Any) -> Any:
-        if not isinstance(other, (ndarray, np.generic, int, float, bool, complex)):
-            raise TypeError(f"Unsupported type {type(other)}")
-        a, b = operand(self), operand(other)
-        with np.errstate(**QUIET):
-            perform(lambda: ufunc(a, b, out=a, casting="same_kind"))
-        return self
-
-    return call
-
-
-def unary(ufunc: Any) -> Any:
-    """An operator of one operand."""
-
-    def call(self: ndarray) -> ndarray:
-        with np.errstate(**QUIET):
-            return moved(np.asarray(ufunc(operand(self))))
-
-    return call
-
-
-def matmul(a: Any, b: Any) -> Any:
-    """Through cuBLAS, in CuPy."""
-    refuse("cuBLAS, which CuPy does not call on a capturing stream")
-    return np.matmul(a, b)
-
-
-BINARY = {
-    "add": np.add, "sub": np.subtract, "mul": np.multiply, "truediv": np.true_divide, "floordiv": np.floor_divide,
-    "mod": np.remainder, "pow": np.power, "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor,
-    "lshift": np.left_shift, "rshift": np.right_shift, "divmod": np.divmod, "matmul": matmul,
-}  # fmt: skip
-for _name, _ufunc in BINARY.items():
-    setattr(ndarray, f"__{_name}__", operator(_ufunc, False))
-    setattr(ndarray, f"__r{_name}__", operator(_ufunc, True))
-    if _name not in ("divmod", "matmul"):
-        setattr(ndarray, f"__i{_name}__", in_place(_ufunc))
-for _name, _ufunc in {
-    "eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal,
-}.items():  # fmt: skip
-    setattr(ndarray, f"__{_name}__", operator(_ufunc, False))
-for _name, _ufunc in {"neg": np.negative, "pos": np.positive, "abs": np.absolute, "invert": np.invert}.items():
-    setattr(ndarray, f"__{_name}__", unary(_ufunc))

@@ -113,7 +113,10 @@ def run(kernel: Kernel, data: bytes) -> None:
         if fault.signal in (signal.SIGSEGV, signal.SIGBUS):
             near = guarded.explain(fault.address)
             raise KernelFault(700, f"{kernel.name} touches {near}; {fault.where}") from None
-        raise KernelFault(715, f"{kernel.name}: {fault.signal.name}; {fault.where}") from None
+        what = {signal.SIGFPE: "a division of integers by zero"}.get(
+            fault.signal, "an index outside of an array, or __trap"
+        )
+        raise KernelFault(715, f"{kernel.name}: {fault.signal.name}, {what}; {fault.where}") from None
 
 
 def three(numbers: Any, what: str) -> tuple[int, int, int]:

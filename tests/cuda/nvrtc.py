@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import concurrent.futures
+import multiprocessing
 import sys
 import time
 from pathlib import Path
@@ -117,7 +118,8 @@ def main(arguments: list[str] | None = None) -> int:
     sources = [read(path) for path in paths]
     kernels = sum(len(toolchain.KERNEL.findall(code)) for _, _, code in sources)
     work = [(batch, architecture) for batch in batches(sources) for architecture in ARCHITECTURES]
-    with concurrent.futures.ProcessPoolExecutor(given.processes) as pool:
+    spawn = multiprocessing.get_context("spawn")  # whoever calls may have threads, which a fork does not like
+    with concurrent.futures.ProcessPoolExecutor(given.processes, spawn) as pool:
         reports = [report for found in pool.map(compile_batch, *zip(*work)) for report in found]
     print("\n\n".join(reports), file=sys.stderr, end="\n" if reports else "")
     seconds = time.perf_counter() - start

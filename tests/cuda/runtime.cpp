@@ -16,7 +16,7 @@
 #include <utility>
 #include <vector>
 #include <sys/mman.h>
-#if !defined(__x86_64__)
+#if !defined(__x86_64__) || defined(EMU_UCONTEXT)
 #include <ucontext.h>
 #endif
 
@@ -36,7 +36,7 @@ struct EmuVote { int any, all, count; };
 namespace {
 // ---- fibers ----------------------------------------------------------------------------------------------------
 const size_t STACK = 64 << 10, PAGE = 4096;
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(EMU_UCONTEXT)
 typedef void* Context;
 extern "C" void emu_switch(Context* save, Context* load);  // what a call must keep goes to the stack, the stack changes
 asm(".text\n.globl emu_switch\n.hidden emu_switch\n.type emu_switch,@function\nemu_switch:\n"

@@ -240,6 +240,17 @@ def test_other_signals():
         kernel(source, "f")((1,), (2,), (cp.zeros(4, np.int32),))
 
 
+@pytest.mark.parametrize("memory", ["__shared__ float", "float"])
+def test_an_index_outside_of_an_array_of_the_kernel(memory):
+    source = f"""
+    extern "C" __global__ void f(float* x, int at) {{
+      {memory} s[4]; for (int i = 0; i < 4; ++i) s[i] = x[i]; __syncwarp(); x[0] = s[at]; }}"""
+    x = cp.ones(4, np.float32)
+    kernel(source, "f")((1,), (1,), (x, np.int32(3)))
+    with pytest.raises(machine.CUDARuntimeError, match="an index outside of an array"):
+        kernel(source, "f")((1,), (1,), (x, np.int32(4)))
+
+
 def test_a_source_that_does_not_compile():
     with pytest.raises(launching.CompileException, match=r"kernel:2:\d+: error: .*nothing") as caught:
         kernel('// first\nextern "C" __global__ void f(float* x) { x[0] = nothing; }', "f").compile()

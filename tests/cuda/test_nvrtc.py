@@ -1,0 +1,57 @@
+"""Sources that tests have emulated are compiled for real GPUs, and what NVRTC does not take is reported."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.cuda import nvrtc, toolchain
+
+pytest.importorskip("cuda.bindings.nvrtc", reason="cuda-bindings is not installed")
+
+PRELUDE = f"__device__ float twice(float x) {{ return 2 * x; }}\n{toolchain.END}\n"
+GOOD = 'extern "C" __global__ void {name}(float* x) {{ x[threadIdx.x] = twice(x[threadIdx.x]); }}\n'
+
+
+def write(folder, **codes):
+    for name, code in codes.items():
+        (folder / f"{name}.cu").write_text(f"// options: -std=c++17\n{PRELUDE}{code}")
+    return str(folder)
+
+
+def test_right_kernels_are_compiled_together(tmp_path, capsys):
+    folder = write(tmp_path, **{name: GOOD.format(name=name) for name in ("a", "b", "c")})
+    assert nvrtc.main([folder]) == 0
+    out = capsys.readouterr().out
+    assert "3 kernels in 3 sources for 3 architectures (sm_80, sm_90, sm_100)" in out
+    assert "0 rejected" in out
+    assert len(nvrtc.batches([nvrtc.read(path) for path in sorted(tmp_path.glob("*.cu"))])) == 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ("x[0] = nothing;", "nothing"),
+        ("float y; x[0] = y;", "is used before its value is set"),  # a warning
+        ("__shared__ float s[20000]; s[threadIdx.x] = x[0]; __syncthreads(); x[0] = s[x[1] > 0];", "shared data"),
+        ("x[0] = INFINITY;", "INFINITY"),  # a header's
+    ],
+)
+def test_the_one_to_blame_is_printed(tmp_path, capsys, wrong, words):
+    bad = f'extern "C" __global__ void bad(float* x) {{ {wrong} }}\n'
+    folder = write(tmp_path, a=GOOD.format(name="a"), bad=bad, c=GOOD.format(name="c"))
+    assert nvrtc.main([folder]) == 1
+    out, err = capsys.readouterr()
+    assert "3 rejected" in out  # for each architecture
+    assert words in err
+    assert "void bad(" in err
+    assert "void a(" not in err
+
+
+def test_equal_names_are_not_compiled_together(tmp_path):
+    folder = write(tmp_path, a=GOOD.format(name="same"), b=GOOD.format(name="same"))
+    assert nvrtc.main([folder]) == 0
+
+
+def test_nothing_recorded_is_a_failure(tmp_path, capsys):
+    assert nvrtc.main([str(tmp_path)]) == 1
+    assert "no source was recorded" in capsys.readouterr().err
