@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import backend as backends
 from ..errors import CompileError, IndexRangeError
 from ..tensor import EXCLUSIVE
 from . import memory
@@ -48,6 +49,7 @@ class Compiled:
         listen: Callable[..., None] | None = None,
     ) -> None:
         self.backend, self.buffers = backend, buffers_of(backend)
+        self.of_numbers = backends.load("numpy") if self.buffers.fixed else backend  # the host computes with numbers
         self.returned = frozenset(returned) if self.buffers.fixed else frozenset()
         self.graph = graph = simplify(graph, listen, core_passes(backend.reals), infer_core)
         self.fusion = fusion = Fusion(graph, backend.operations(), backend.reals, rows_only=self.buffers.fixed)
@@ -60,6 +62,7 @@ class Compiled:
         self.outputs = [fusion.root(x) if isinstance(x, Var) else x for x in graph.outputs]
         checked = max([u for u, unit in enumerate(self.units) if unit.checks], default=-1)
         self.certain = {x for x, (u, _) in fusion.place.items() if u > checked}  # written when no check can fail now
+        self.lost = self.find_lost(checked)
         self.in_place = self.find_in_place(updates)
         passing_here = {graph.inputs[i] for i in passing} if self.buffers.fixed else set()
         self.copied = passing_here - {*self.in_place.values()} - set(weak)  # inputs with a place of their own
@@ -87,12 +90,18 @@ class Compiled:
         }
         self.stored |= {e.out for unit in self.units for d in unit.stages if d.alone for e in d.equations}
 
+    def find_lost(self, checked: int) -> set[Var]:
+        """What a graph on a GPU writes although a check has failed: products, which nothing can stop."""
+        if not self.buffers.fixed or checked < 0:
+            return set()
+        return {e.out for unit in self.units for stage in unit.stages if stage.alone for e in stage.equations}
+
     def find_in_place(self, updates: Sequence[tuple[int, int]]) -> dict[Var, Var]:
         """The outputs that are written over the input which they replace: nobody reads it later, or elsewhere."""
         found: dict[Var, Var] = {}
         for output, number in updates:
             new, old = self.outputs[output], self.graph.inputs[number]
-            fits = isinstance(new, Var) and new in self.certain and new not in self.fusion.late
+            fits = isinstance(new, Var) and new in self.certain and new not in self.fusion.late | self.lost
             if not fits or new in found or self.outputs.count(new) > 1 or old in self.outputs or new.shape != old.shape:
                 continue
             if self.units[self.fusion.place[new][0]].call is None and self.may_overwrite(new, old):
@@ -273,7 +282,7 @@ class Compiled:
         """Do the arithmetic of Python numbers."""
         for e in self.fusion.host:
             given = [known[x] if isinstance(x, Var) else x for x in e.inputs]
-            value = kernel_of(self.backend, e)(*given, **e.params)
+            value = kernel_of(self.of_numbers, e)(*given, **e.params)
             known[e.out] = value.item() if isinstance(value, np.generic) else value
 
     def bind_outputs(self, targets: dict[int, Any]) -> None:

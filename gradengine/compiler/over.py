@@ -218,6 +218,7 @@ class Native:
             for back in reversed(undo):
                 back()
             self.numbers(finished)
+            program.forget(arguments, {k for k, (_, made) in enumerate(program.grads) if made is not None})
             checks = [check for unit in executor.units for check in unit.checks]
             raise failure(checks, f" (in batch {done + finished})")
         leaves = [

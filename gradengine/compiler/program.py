@@ -228,6 +228,7 @@ class Program:
                 outputs = self.executor.run(values, targets)
             except Exception as error:
                 self.undo()
+                self.forget(arguments, again)
                 raise typed(error) from None
             del values, targets
             return self.write(outputs, arguments, again)
@@ -282,6 +283,14 @@ class Program:
             values.reverse()
             found.append(values)
         return found
+
+    def forget(self, arguments: list[Any], again: set[int]) -> None:
+        """Take away gradients of the last call that a call which has failed has written over."""
+        for k in again:
+            source, made = self.grads[k]
+            if self.executor.outputs[made[1]] in self.executor.lost:
+                find(source, arguments).grad = None
+                self.given.pop(k, None)
 
     def undo(self) -> None:
         """Let the host stand where it stood before this call."""

@@ -86,8 +86,10 @@ def constant(value: float | str) -> str:
 
 def real_constant(value: float, real: str) -> str:
     """A number as source, in the type that `real` is computed in."""
-    if isinstance(value, bool) or COMPUTED[real] == "double":
-        return f"(double){constant(value)}" if isinstance(value, bool) else constant(value)
+    if isinstance(value, bool):
+        return f"({COMPUTED[real]}){int(value)}"
+    if COMPUTED[real] == "double":
+        return constant(value)
     if math.isnan(value) or math.isinf(value):
         return "NAN32" if math.isnan(value) else "INF32" if value > 0 else "(-INF32)"
     return f"(float){constant(value)}"

@@ -98,7 +98,7 @@ class Source:
         """How many blocks are to be launched."""
         blocks = -(-rows * self.scale // self.per_block)
         if self.totals:  # few, for one block adds up what all leave, yet enough for all multiprocessors
-            blocks = min(-(-blocks // 8), 2 * multiprocessors)
+            blocks = min(max(-(-blocks // 8), min(blocks, 16)), 2 * multiprocessors)
         return max(1, min(blocks, MOST_BLOCKS))
 
 

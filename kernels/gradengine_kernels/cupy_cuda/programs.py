@@ -82,10 +82,7 @@ class Program:
                 self.launches.append(self.launch_of(stage, kernel, table, flags[i], i + 1))
             noted = any(flags[i] in launch.noted for launch in self.launches)
             if flags[i] is not None and not noted:
-                real = next(stage.real for stage in kernel.stages)
-                look = Launch(None, None, [flags[i]], {flags[i]}, set(), rows=i + 1)
-                look.function = service.note_failure(real)
-                self.launches.append(look)
+                self.launches.append(Launch(None, None, [flags[i]], {flags[i]}, set(), rows=i + 1))
         self.sources = list(dict.fromkeys(launch.source.code for launch in self.launches if launch.source))
         self.graphs: collections.OrderedDict[Any, Any] = collections.OrderedDict()
         self.changed = True
@@ -191,7 +188,8 @@ class Program:
             return lambda: launch.plan.run(a, b, c)
         if launch.source is None:
             flag = self.arrays[launch.buffers[0]].array()
-            return lambda: driver.launch(launch.function, 1, 1, (flag, self.stop, launch.rows))
+            note = service.note_failure(flag.dtype.name)
+            return lambda: driver.launch(note, 1, 1, (flag, self.stop, launch.rows))
         source = launch.source
         arrays = [(x if isinstance(x, Bound) else self.arrays[x]).array() for x in launch.buffers]
         args = [*([self.stop] if self.guarded else []), *arrays, launch.rows * source.elements]

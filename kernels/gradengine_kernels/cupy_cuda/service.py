@@ -35,7 +35,7 @@ extern "C" __global__ void set_words(void* at, const i64 count, const i64 a, con
 # `flag` is a sum of how many elements are wrong. The first kernel to find one stops all that follow: `code` says which.
 NOTE_FAILURE = """
 extern "C" __global__ void note_failure_{real}(const {real}* flag, i64* stop, const i64 code) {{
-  if (*stop == 0 && *flag != 0) *stop = code;
+  if (*stop == 0 && get(*flag) != 0) *stop = code;
 }}
 """
 
