@@ -26,6 +26,7 @@ def ones(*shape):
 def ints():
     return ge.tensor([1, 2, 3])
 
+
 BAD = {
     "elementwise shapes": (lambda: ones(2, 3) + ones(2, 4), ShapeError, r"add: .*\(2, 3\) and \(2, 4\).*3 and 4"),
     "where shapes": (lambda: ge.where(ones(2) > 0, ones(3), ones(4)), ShapeError, r"where: .*\(2,\).*\(3,\).*\(4,\)"),

@@ -50,7 +50,8 @@ def same(a, b):
 
 
 ARRAYS = hnp.arrays(
-    dtype=st.sampled_from(sorted(STORABLE - {"bfloat16"})).map(np.dtype), shape=hnp.array_shapes(min_dims=0, max_dims=3, min_side=0)
+    dtype=st.sampled_from(sorted(STORABLE - {"bfloat16"})).map(np.dtype),
+    shape=hnp.array_shapes(min_dims=0, max_dims=3, min_side=0),
 )
 SCALARS = st.one_of(
     st.none(),

@@ -34,7 +34,8 @@ def fold_transposes(graph: Graph) -> Graph:
         given = e.inputs[0]
         stored = (*x.shape[:-2], x.shape[-1], x.shape[-2])
         steps = strides_of(stored)
-        fits = given.dtype == x.dtype and given.shape == stored and e.params["steps"] == (*steps[:-2], steps[-1], steps[-2])
+        turned = e.params["steps"] == (*steps[:-2], steps[-1], steps[-2])
+        fits = given.dtype == x.dtype and given.shape == stored and turned
         return given if fits else None
 
     def change(e: Equation) -> Equation:
