@@ -30,6 +30,17 @@ SAME_AS_NUMPY = frozenset(
 )
 
 
+# CuPy sorts by Thrust, which it has compiled for the types of C; and some ufuncs were left out.
+NO_BFLOAT16 = frozenset(API["no_bfloat16"]) | {
+    "sort",
+    "argsort",
+    "lexsort",
+    "partition",
+    "argpartition",
+    "searchsorted",
+}
+
+
 def check_parameters(name: str, known: list[str] | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """Raise TypeError for what NumPy would take and CuPy does not."""
     if known is None:
@@ -64,6 +75,8 @@ def delegate(name: str, theirs: Any, known: list[str] | None, refused: str = "")
             refuse(refused)
         out = kwargs.pop("out", None)
         plain = [operand(a) for a in args]
+        if name in NO_BFLOAT16 and any(getattr(a, "dtype", None) is not None and a.dtype.char == "E" for a in plain):
+            raise TypeError(f"Wrong type (bfloat16) of arguments for {name!r}")
         more = {k: operand(v) for k, v in kwargs.items()}
         with np.errstate(**QUIET):
             if out is None:
@@ -283,11 +296,23 @@ def of_dtypes(theirs: Any) -> Any:
 
 
 def special(name: str) -> Any:
-    """A function of SciPy's."""
+    """A function of SciPy's, in the types that CuPy's has: of float16 some give float64."""
     import scipy.special
 
-    names = {"gammaln": "gammaln", "digamma": "digamma"}
-    return getattr(scipy.special, names.get(name, name))
+    theirs, types_ = getattr(scipy.special, name), API["special_types"].get(name)
+    if types_ is None:
+        return theirs
+
+    @functools.wraps(theirs)
+    def call(*args: Any) -> Any:
+        dtypes = [a.dtype if hasattr(a, "dtype") else np.result_type(a) for a in args]
+        for loop in types_:
+            given, _, made = loop.partition("->")
+            if len(given) == len(args) and all(np.can_cast(d, t) for d, t in zip(dtypes, given)):
+                return np.asarray(theirs(*[np.asarray(a, t) for a, t in zip(args, given)])).astype(made)
+        raise TypeError(f"Wrong type ({dtypes[0]}) of arguments for {name!r}")
+
+    return call
 
 
 class Special(types.ModuleType):

@@ -11,6 +11,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+BFLOAT16 = "E"  # the letter of ml_dtypes.bfloat16 in a list of types
+
 
 def parameters(function: Any) -> list[str] | None:
     """The names of a function's parameters, "*" where keywords begin; None where nothing is known."""
@@ -62,6 +64,14 @@ def main() -> None:
         "linalg": describe(cupy.linalg),
         "cupyx": describe(cupyx),
         "special": describe(cupyx.scipy.special),
+        "special_types": {n: list(f.types) for n, f in vars(cupyx.scipy.special).items() if isinstance(f, cupy.ufunc)},
+        "no_bfloat16": sorted(  # of the functions of floats
+            n
+            for n in dir(cupy)
+            if isinstance(f := getattr(cupy, n), cupy.ufunc)
+            and any(char in t for t in f.types for char in "fd")
+            and not any(BFLOAT16 in t for t in f.types)
+        ),
         "runtime": sorted(n for n in dir(cupy.cuda.runtime) if not n.startswith("_")),
     }
     lines = []

@@ -101,6 +101,16 @@ def test_names_and_parameters_are_those_of_cupy():
         cp.sort(cp.ones(3), -1, None, None)
 
 
+def test_types_are_those_of_cupy():
+    special = pytest.importorskip("cupyx.scipy.special")
+    bfloat16 = np.dtype(pytest.importorskip("ml_dtypes").bfloat16)
+    for given, made in ((np.float16, "d"), (np.float32, "f"), (np.float64, "d"), (bfloat16, "f"), (np.int64, "d")):
+        assert special.erf(cp.ones(2, given)).dtype == made
+    with pytest.raises(TypeError, match="Wrong type"):
+        cp.sort(cp.ones(2, bfloat16))
+    assert cp.exp(cp.zeros(2, bfloat16)).dtype == bfloat16
+
+
 def test_views_share_memory_and_copies_do_not():
     x = cp.arange(12.0).reshape(3, 4)
     for shared in (
