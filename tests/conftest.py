@@ -45,6 +45,7 @@ hypothesis.settings.register_profile("gradengine", deadline=None, derandomize=Tr
 hypothesis.settings.register_profile("thorough", deadline=None, max_examples=2000, print_blob=True)
 hypothesis.settings.load_profile("gradengine")
 
+CUDA_REQUIRED = os.environ.get("GRADENGINE_REQUIRE_CUDA", "") not in ("", "0")
 TORCH_REQUIRED = os.environ.get("GRADENGINE_REQUIRE_TORCH", "") not in ("", "0")
 
 
@@ -55,6 +56,8 @@ def installed(package: str) -> bool:
 def pytest_configure(config: pytest.Config) -> None:
     if TORCH_REQUIRED and not installed("torch"):
         raise pytest.UsageError("GRADENGINE_REQUIRE_TORCH is set, but PyTorch is not installed: make test installs it")
+    if CUDA_REQUIRED and (reason := why_no_cuda()):
+        raise pytest.UsageError(f"GRADENGINE_REQUIRE_CUDA is set, but tests of device 'cuda' cannot run: {reason}")
     if not ON_DEVICE and not hasattr(config, "workerinput"):  # workers write where the process that starts them says
         runs = toolchain.cache_folder() / "sources"
         for former in sorted(runs.glob("*"))[:-RUNS_KEPT]:
