@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 BLOCK = 256
 MOST_BLOCKS = 1 << 20
+THREADS = 2048  # that a multiprocessor runs at once
 WIDE = 1 << 30  # elements from which indices need 64 bits
 MOST_RESIDENT = 64  # registers of a thread for elements that several passes read
 NUMBERS = 2  # the slot of the numbers that are given at each run
@@ -64,6 +65,7 @@ class Source:
     elements: int = 1  # what the number of rows is to be multiplied with before the kernel is told
     width: int = 1  # elements that a thread takes at once
     totals: tuple[tuple[int, int], ...] = ()  # the slots of accumulators, and how many each block has
+    few: bool = False  # whether each block leaves a sum for each column
     several: tuple[str, str] = ("", "")
 
     @classmethod
@@ -97,8 +99,9 @@ class Source:
     def grid(self, rows: int, multiprocessors: int) -> int:
         """How many blocks are to be launched."""
         blocks = -(-rows * self.scale // self.per_block)
-        if self.totals:  # few, for one block adds up what all leave, yet enough for all multiprocessors
-            blocks = min(max(-(-blocks // 8), min(blocks, 16)), 2 * multiprocessors)
+        if self.totals:  # not too many, for one block adds up what all leave, yet enough for all multiprocessors
+            each = 2 if self.few else THREADS // self.block
+            blocks = min(max(-(-blocks // 8), min(blocks, 16)), each * multiprocessors)
         return max(1, min(blocks, MOST_BLOCKS))
 
 

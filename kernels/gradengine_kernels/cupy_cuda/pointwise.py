@@ -92,7 +92,8 @@ class Fused:
         divisor = widest(sizes, strides) if len(sizes) > 1 else 1
         kinds = tuple([x.dtype == BOOL if type(x) is cp.ndarray else None for x in arrays])
         static = tuple([(k, None) if isinstance(v, float) else (k, v, type(v)) for k, v in params.items()])
-        key = (real, kinds, layouts, len(sizes), divisor, aligned, size >= WIDE, static, tuple(places))
+        wide = size >= WIDE or any([reach(sizes, own) >= WIDE for own in strides])
+        key = (real, kinds, layouts, len(sizes), divisor, aligned, wide, static, tuple(places))
         try:
             plan: Any = self.plans.get(key, MISSING)
         except TypeError:  # a parameter that cannot be part of a key
@@ -260,6 +261,11 @@ def collapsed(shape: tuple[int, ...], arrays: list[Any]) -> tuple[list[int], lis
             for k, s in zip(kept, strides):
                 k.append(s[d])
     return (sizes, kept) if sizes else ([1], [[0] for _ in arrays])
+
+
+def reach(sizes: list[int], strides: list[int]) -> int:
+    """How far from its first element an operand is read."""
+    return sum([(n - 1) * abs(s) for n, s in zip(sizes, strides)])
 
 
 def pattern(strides: list[int]) -> tuple[str, ...]:

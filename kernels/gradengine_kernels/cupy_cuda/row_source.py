@@ -60,12 +60,17 @@ class Rows(Writer):
         self.team = min(32, power_of_two(accesses))
         while self.team < 1024 and accesses > self.team:
             own = -(-accesses // self.team)
-            if own * each <= room_of(self.team) and rows * self.team >= BUSY:
+            if own * each <= room_of(self.team) and rows * self.team >= BUSY and not self.by_columns:
                 break
             self.team *= 2
         self.block = self.team if self.team > 32 else BLOCK if rows * self.team >= BLOCK * 64 else 128
+        # What blocks leave is to be added up once more: for sums of columns, rather few and large blocks.
+        if self.by_columns and self.team <= 32 and rows * self.team >= 1 << 20:
+            self.block = 1024
         item = len(self.by_columns) * most * (8 if self.ctype == "double" else 4)
-        self.shared = item * self.block // self.team <= SHARED
+        while self.block > max(128, self.team) and item * (self.block // self.team) > SHARED:
+            self.block //= 2
+        self.shared = item * (self.block // self.team) <= SHARED
         if not self.shared:
             self.team = self.block = max(32, self.team)
             self.shared = item <= SHARED
@@ -123,6 +128,7 @@ class Rows(Writer):
             *self.accumulators,
             *self.column_sums(),
             f"[[maybe_unused]] const int lane = threadIdx.x % {self.team}, team = threadIdx.x / {self.team};",
+            *(["#pragma unroll 4"] if self.loop.columns == 1 else []),  # several reads under way at once
             f"for (idx first = (idx)blockIdx.x * {self.teams}; first < rows; "
             f"first += (idx)gridDim.x * {self.teams}) {{",
             "  const bool live = first + team < rows;",
@@ -135,7 +141,8 @@ class Rows(Writer):
             (t.accumulators, self.loop.columns if t.by_columns and isinstance(self.loop.columns, int) else 1)
             for t in self.loop.totals
         )
-        return self.finished(name, self.block, body, per_block=self.teams, totals=totals)
+        few = bool(self.by_columns)
+        return self.finished(name, self.block, body, per_block=self.teams, totals=totals, few=few)
 
     def row_body(self, once: Scope) -> list[str]:
         """What a team does with a row."""
