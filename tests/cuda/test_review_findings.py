@@ -24,9 +24,9 @@ def test_far_apart_elements_of_a_large_array_are_found_by_wide_indices(monkeypat
 
     pointwise = importlib.import_module("gradengine_kernels.cupy_cuda.pointwise")
     monkeypatch.setattr(pointwise, "WIDE", 1000)  # as if the array had so many elements that an int cannot count them
-    for step, wide in ((100, False), (-600, True), (600, True)):
+    for size, step, wide in ((900, 100, False), (1300, -600, True), (1300, 600, True)):
         kernel = pointwise.pointwise("twice", lambda k, x: x * 2.0, 1, lambda x: None)
-        x = cupy.arange(1300, dtype=np.float32)[::step]
+        x = cupy.arange(size, dtype=np.float32)[::step]
         np.testing.assert_array_equal(kernel(x).get(), x.get() * 2)
         (plan,) = kernel.fused.plans.values()
         assert ("typedef i64 idx" in plan.source.code) is wide, step
