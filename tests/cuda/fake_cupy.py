@@ -16,7 +16,7 @@ import numpy as np
 
 from . import device_memory, guarded, launching, machine, operators
 from .device_memory import pools
-from .gpu_array import API, adopted, finished, from_dlpack, moved, ndarray, new, operand, scatter, view
+from .gpu_array import API, adopted, arrays_among, finished, from_dlpack, moved, ndarray, new, operand, scatter, view
 from .indexing import QUIET
 from .machine import local, perform, refuse
 
@@ -54,17 +54,6 @@ def check_parameters(name: str, known: list[str] | None, args: tuple[Any, ...], 
             raise TypeError(f"{name}() got an unexpected keyword argument {key!r}")
 
 
-def owners(args: Any) -> list[ndarray]:
-    """The arrays among some arguments."""
-    found = []
-    for a in args:
-        if type(a) is ndarray:
-            found.append(a)
-        elif type(a) in (tuple, list):
-            found += owners(a)
-    return found
-
-
 def delegate(name: str, theirs: Any, known: list[str] | None, refused: str = "") -> Any:
     """NumPy's function of that name, with CuPy's parameters, on device arrays."""
 
@@ -86,10 +75,10 @@ def delegate(name: str, theirs: Any, known: list[str] | None, refused: str = "")
                     if name not in ("take", "take_along_axis", "put_along_axis"):
                         raise
                     r = around(name, theirs, plain, more)
-                return view(r, *owners(args), *owners(kwargs.values()))
+                return view(r, *arrays_among(args), *arrays_among(kwargs.values()))
             if isinstance(theirs, np.ufunc):
                 target = operand(out)
-                perform(lambda: theirs(*plain, out=target, **more))
+                perform(lambda: theirs(*plain, out=target, **more), uses=arrays_among((*args, out)))
                 return out
             return finished(theirs(*plain, **more), out)
 
@@ -219,12 +208,12 @@ def ones(shape: Any, dtype: Any = float, order: str = "C") -> ndarray:
 def copyto(dst: ndarray, src: Any, casting: str = "same_kind", where: Any = None) -> None:
     """Copy values."""
     target, source, mask = dst._a, operand(src), True if where is None else operand(where)
-    perform(lambda: np.copyto(target, source, casting, where=mask))
+    perform(lambda: np.copyto(target, source, casting, where=mask), uses=arrays_among((dst, src, where)))
 
 
 def get_array_module(*args: Any) -> Any:
     """The module that the arguments belong to."""
-    return sys.modules["cupy"] if owners(args) else np
+    return sys.modules["cupy"] if arrays_among(args) else np
 
 
 def may_share_memory(a: Any, b: Any, max_work: Any = None) -> bool:

@@ -224,7 +224,7 @@ class ndarray:
         target, plain = self._a, operand(value)
         if isinstance(plain, (list, tuple)):
             plain = np.asarray(plain)
-        perform(lambda: assign(target, index, arrays, plain))
+        perform(lambda: assign(target, index, arrays, plain), uses=arrays_among((self, key, value)))
 
     def astype(
         self, dtype: Any, order: str = "K", casting: Any = None, subok: Any = None, copy: bool = True
@@ -237,7 +237,7 @@ class ndarray:
 
     def fill(self, value: Any) -> None:
         target, plain = self._a, operand(value)
-        perform(lambda: target.__setitem__(..., plain))
+        perform(lambda: target.__setitem__(..., plain), uses=arrays_among((self, value)))
 
     def take(self, indices: Any, axis: Any = None, out: Any = None) -> ndarray:
         at = operand(indices)
@@ -374,6 +374,17 @@ def operand(value: Any) -> Any:
     return value
 
 
+def arrays_among(args: Any) -> list[ndarray]:
+    """The arrays among some arguments."""
+    found = []
+    for a in args:
+        if type(a) is ndarray:
+            found.append(a)
+        elif type(a) in (tuple, list):
+            found += arrays_among(a)
+    return found
+
+
 def adopted(value: Any) -> ndarray:
     """An array of another library, which describes its memory by the CUDA array interface."""
     told = value.__cuda_array_interface__
@@ -411,4 +422,4 @@ def scatter(how: Any, array: ndarray, slices: Any, value: Any) -> None:
     """`how.at`, with the indices counted round."""
     index, _ = plain_key(slices, operand)
     target, plain = array._a, operand(value)
-    perform(lambda: how.at(target, wrapped(index, target.shape), plain))
+    perform(lambda: how.at(target, wrapped(index, target.shape), plain), uses=arrays_among((array, slices, value)))

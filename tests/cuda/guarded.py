@@ -23,12 +23,14 @@ libc = ctypes.CDLL(None, use_errno=True)
 libc.mmap.restype = ctypes.c_void_p
 libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
 libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 NONE, READ_WRITE = 0, mmap.PROT_READ | mmap.PROT_WRITE
 
 damage: list[str] = []  # what was found out where nothing can be raised
 guarded = 0
 free_slots: dict[int, list[Slot]] = {}
+spare_slots: dict[int, list[Slot]] = {}  # without guard pages, for when there are too many
 starts: list[int] = []  # of all slots, in order
 slots: dict[int, Slot] = {}
 
@@ -44,10 +46,10 @@ def reserve(size: int, protection: int) -> int:
 class Slot:
     """Some pages between two guard pages: room for one block at a time."""
 
-    __slots__ = ("block", "bytes", "end", "pages", "start", "view")
+    __slots__ = ("block", "bytes", "end", "guarded", "pages", "start", "view")
 
-    def __init__(self, start: int, pages: int) -> None:
-        self.start, self.pages, self.end = start, pages, start + pages * PAGE
+    def __init__(self, start: int, pages: int, guarded: bool) -> None:
+        self.start, self.pages, self.end, self.guarded = start, pages, start + pages * PAGE, guarded
         buffer = (ctypes.c_ubyte * (pages * PAGE)).from_address(start)
         self.bytes = np.frombuffer(buffer, np.uint8)
         self.view = memoryview(buffer).cast("B")
@@ -66,21 +68,51 @@ def pages_for(size: int) -> int:
     return pages
 
 
-def new_slots(pages: int) -> None:
-    """Map slots of so many pages."""
+def discard_free() -> None:
+    """Take the memory of slots that nobody uses; their addresses are not used again."""
     global guarded
+    for ready in free_slots.values():
+        for slot in ready:
+            del slots[slot.start]
+            guarded -= 1
+            slot.bytes = slot.view = None
+            libc.madvise(slot.start, slot.pages * PAGE, mmap.MADV_DONTNEED)
+            libc.mprotect(slot.start, slot.pages * PAGE, NONE)
+        if ready:
+            ready.clear()
+            starts[:] = sorted(slots)
+
+
+def take_slot(pages: int) -> Slot:
+    """A slot of so many pages: one that was used before, else a new one."""
+    global guarded
+    ready = free_slots.setdefault(pages, [])
+    if ready:
+        return ready.pop()
     count = BATCH if pages == 1 else 1
+    if guarded + count > MOST_GUARDED:
+        discard_free()
+    if guarded + count <= MOST_GUARDED:
+        guarded += count
+        ready += map_slots(pages, count, True)
+        return ready.pop()
+    ready = spare_slots.setdefault(pages, [])
+    if not ready:
+        ready += map_slots(pages, count, False)
+    return ready.pop()
+
+
+def map_slots(pages: int, count: int, protected: bool) -> list[Slot]:
+    """New slots, each between two pages that nobody may touch if they are `protected`."""
     stride = (pages + 1) * PAGE
-    protected = guarded < MOST_GUARDED
     where = reserve(count * stride + PAGE, NONE if protected else READ_WRITE)
     made = []
     for i in range(count):
         start = where + PAGE + i * stride
         if protected and libc.mprotect(start, pages * PAGE, READ_WRITE):
             raise MemoryError("the emulator cannot protect memory")
-        made.append(Slot(start, pages))
-    guarded += count if protected else 0
-    free_slots.setdefault(pages, []).extend(made)
+        made.append(Slot(start, pages, protected))
+    return made
 
 
 class Block:
@@ -95,11 +127,7 @@ class Block:
             self.bytes = np.empty(0, np.uint8)
             return
         pages = pages_for(size)
-        ready = free_slots.get(pages)
-        if not ready:
-            new_slots(pages)
-            ready = free_slots[pages]
-        slot = self.slot = ready.pop()
+        slot = self.slot = take_slot(pages)
         self.ptr = slot.end - (size + 15) // 16 * 16
         self.start, self.bytes = slot.start, slot.bytes
         slot.block = (self.ptr, size, device_id)
@@ -127,8 +155,10 @@ class Block:
         slot.block = None
         if slot.pages <= KEPT:
             slot.bytes[max(0, self.ptr - slot.start - BEFORE) :] = 0xFF
-            free_slots[slot.pages].append(slot)
+            (free_slots if slot.guarded else spare_slots)[slot.pages].append(slot)
         else:
+            global guarded
+            guarded -= slot.guarded
             slot.bytes = slot.view = None
             starts.remove(slot.start)
             del slots[slot.start]

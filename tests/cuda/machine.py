@@ -6,11 +6,13 @@ is launched runs at once. While a stream captures, launches and copies are recor
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import threading
 import time
 import types
+import weakref
 from typing import Any
 
 DEVICE_BYTES = 80 << 30
@@ -295,10 +297,12 @@ def refuse(what: str) -> None:
         raise CUDARuntimeError(900, what)
 
 
-def perform(action: Any, stream: Any = None) -> None:
-    """Do what goes to a stream, or record it."""
+def perform(action: Any, stream: Any = None, uses: Any = ()) -> None:
+    """Do what goes to a stream, or record it. When it runs later, the arrays that it `uses` must still be there."""
     stream = stream or current_stream()
     if stream.nodes is not None:
+        if uses:
+            action = functools.partial(repeat, action, [weakref.ref(array._mem) for array in uses])
         stream.nodes.append(action)
     elif local.capturing:
         for capturing in local.capturing:
@@ -306,3 +310,10 @@ def perform(action: Any, stream: Any = None) -> None:
         raise CUDARuntimeError(906, "work for another stream than the one that captures")
     else:
         action()
+
+
+def repeat(action: Any, memories: list[Any]) -> None:
+    """Do what was recorded."""
+    if any(memory() is None for memory in memories):
+        raise CUDARuntimeError(700, "a graph uses memory of an array that has been freed")
+    action()

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .gpu_array import API, SCALARS, finished, moved, ndarray, operand, view
+from .gpu_array import API, SCALARS, arrays_among, finished, moved, ndarray, operand, view
 from .indexing import QUIET
 from .machine import perform, refuse
 
@@ -56,7 +56,7 @@ def in_place(ufunc: Any) -> Any:
             raise TypeError(f"Unsupported type {type(other)}")
         a, b = operand(self), operand(other)
         with np.errstate(**QUIET):
-            perform(lambda: ufunc(a, b, out=a, casting="same_kind"))
+            perform(lambda: ufunc(a, b, out=a, casting="same_kind"), uses=arrays_among((self, other)))
         return self
 
     return call

@@ -240,9 +240,15 @@ def test_a_graph_that_outlives_its_arrays_is_caught():
     address = x.data.ptr
     graph = captured(lambda: cp.cuda.runtime.memsetAsync(address, 0, 20, cp.cuda.get_current_stream().ptr))
     graph.launch()
-    del x
-    with pytest.raises(machine.CUDARuntimeError, match="IllegalAddress"):
-        graph.launch()
+    y = cp.zeros(5000, np.float32)
+    arrays = [x, y]
+    filled = captured(lambda: cp.add(*arrays, out=y))
+    filled.launch()
+    arrays.clear()
+    x = None
+    for outlived in (graph, filled):
+        with pytest.raises(machine.CUDARuntimeError, match="IllegalAddress"):
+            outlived.launch()
 
 
 # -- memory and devices -------------------------------------------------------------------------------------------
@@ -281,6 +287,10 @@ def test_out_of_memory(pool):
 def test_many_arrays_are_more_than_guard_pages():
     arrays = [cp.zeros(3, np.uint8) for _ in range(40_000)]
     assert len({a.data.ptr for a in arrays}) == 40_000
+    del arrays
+    x = cp.zeros(5000, np.float32)
+    with pytest.raises(machine.CUDARuntimeError, match="0 bytes after the end"):  # and there are guard pages again
+        kernel(ADD, "add")((20,), (256,), (x, x, x, np.int32(5001)))
 
 
 def test_several_devices(monkeypatch):
