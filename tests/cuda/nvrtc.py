@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import concurrent.futures
+import importlib.util
 import multiprocessing
 import sys
 import time
@@ -68,6 +69,8 @@ def batches(sources: list[tuple[tuple[str, ...], str, str]]) -> list[tuple[tuple
     for options, prelude, code in sources:
         defined = set(toolchain.pieces(code)) | {name for _, name in toolchain.KERNEL.findall(code)}
         for batch, taken in zip(made, names):
+            if "#define" in code or "#define" in batch[2][0]:
+                continue  # a macro would be one for the others too
             if batch[:2] == (options, prelude) and len(batch[2]) < TOGETHER and prelude and not taken & defined:
                 batch[2].append(code)
                 taken |= defined
@@ -114,6 +117,10 @@ def main(arguments: list[str] | None = None) -> int:
     if not paths:
         print(f"nvrtc: no source was recorded in {folder or 'any run'}; run the tests first", file=sys.stderr)
         return 1
+    if importlib.util.find_spec("cuda") is None or importlib.util.find_spec("cuda.bindings") is None:
+        print("nvrtc: needs cuda-bindings and nvidia-cuda-nvrtc: pip install '.[test]'", file=sys.stderr)
+        return 1
+    print(f"nvrtc: the sources of {folder}", flush=True)
     start = time.perf_counter()
     sources = [read(path) for path in paths]
     kernels = sum(len(toolchain.KERNEL.findall(code)) for _, _, code in sources)

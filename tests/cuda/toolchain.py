@@ -15,7 +15,6 @@ import shutil
 import signal
 import struct
 import subprocess
-import tempfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -58,7 +57,7 @@ class CompileError(Exception):
 
 def cache_folder() -> Path:
     """Where compiled kernels are kept."""
-    base = os.environ.get("GRADENGINE_CACHE_DIR") or Path(tempfile.gettempdir()) / "gradengine-emulator"
+    base = os.environ.get("GRADENGINE_CACHE_DIR") or HERE.parents[1] / ".cache" / "tests"  # as conftest has it
     folder = Path(base) / "emulator"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
