@@ -173,6 +173,7 @@ class Backend:
     # -- arrays; a device backend overrides these ---------------------------------------------------------------
 
     reals = frozenset(("float32", "float64"))  # the floating-point dtypes that programs are compiled for
+    variant: Any = None  # settings that a compiled program has built in
     arrays: Any = np  # whose functions make new arrays here
     plus: Callable[[Any, Any], Any] = staticmethod(operator.add)  # how cotangents add up
 

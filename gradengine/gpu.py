@@ -9,7 +9,7 @@ import functools
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from gradengine_kernels.cupy_cuda import diagnosis, driver
+from gradengine_kernels.cupy_cuda import diagnosis, driver, product_plans
 from gradengine_kernels.cupy_cuda.memory import Exports, Memory
 
 from .backend import Backend
@@ -90,6 +90,11 @@ class GpuBackend(Backend):
     def quietly(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """`function` with this backend as its interpreter; a GPU gives no warnings."""
         return functools.wraps(function)(functools.partial(function, self))
+
+    @property
+    def variant(self) -> Any:
+        """Whether products round to TF32."""
+        return product_plans.is_tf32()
 
     def quiet(self) -> contextlib.AbstractContextManager[Any]:
         """A context in which this GPU is the current one."""

@@ -173,7 +173,7 @@ class Step:
                 continue
             leaves[i] = Place(len(arguments))
             arguments.append(leaf)
-        key = (structure, tuple(kinds), mode.recording, backends.for_device(None).name, amp.state())
+        key = (structure, tuple(kinds), mode.recording, backend.name, backend.variant, amp.state())
         return key, arguments, leaves, structure
 
     def mark_static(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:

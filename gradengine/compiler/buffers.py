@@ -108,6 +108,8 @@ class DeviceBuffers:
 
     def fill(self, target: Any, value: Any) -> None:
         """Copy a value to where a program finds it; what the host has computed may change right after."""
+        if not target.size:
+            return
         if type(value) is not self.kind:
             value = np.ascontiguousarray(value, target.dtype)
             if value.nbytes <= FEW and not value.nbytes % 8:

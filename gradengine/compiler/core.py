@@ -100,7 +100,7 @@ class Builder:
         if all(x.shape[i] == 1 for i in axes):
             return x
         shape = tuple([1 if i in axes else n for i, n in enumerate(x.shape)])
-        return self.emit(REDUCE, (x,), {"how": how, "axes": axes}, shape, x.dtype)
+        return self.emit(REDUCE, (x,), {"how": how, "axes": axes}, shape, summed_in(x.dtype))
 
     def total(self, x: Node, axes: tuple[int, ...]) -> Node:
         """The sum over axes."""
@@ -137,6 +137,11 @@ class Builder:
         return self.emit(AT_COLUMN, (labels,), {}, shape, np.bool_)
 
 
+def summed_in(dtype: Any) -> Any:
+    """The dtype of sums: half precision is summed, and its sums are divided, in float32, and rounded in the end."""
+    return dtype if dtype.itemsize > 2 else np.dtype(np.float32)
+
+
 def result_dtype(op: Any, nodes: list[Node]) -> Any:
     """The dtype of a pointwise op's result: the floats', unless the op compares."""
     if op.name in MASKS:
@@ -168,7 +173,7 @@ def infer_core(equation: Equation) -> Var | None:
     op, params, out = equation.op, equation.params, equation.out
     if op is REDUCE:
         (x,) = equation.variables()
-        return Var(tuple([1 if i in params["axes"] else n for i, n in enumerate(x.shape)]), x.dtype)
+        return Var(tuple([1 if i in params["axes"] else n for i, n in enumerate(x.shape)]), summed_in(x.dtype))
     if op is DOT:
         a, b = equation.variables()
         m, k = a.shape[-2:][:: -1 if params["ta"] else 1]

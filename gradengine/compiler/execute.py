@@ -28,6 +28,7 @@ from .simplify import simplify
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+MOST_MOVES = 4  # of an output whose address is built in
 KEPT = 2  # arrays of one result that are kept to be given again, once nobody holds them
 
 
@@ -187,6 +188,8 @@ class Compiled:
             begin = start + life.offset
             self.bind(var, self.arena[begin : begin + var.nbytes].view(var.dtype).reshape(var.shape))
         self.pool: dict[int, list[Any]] = {}
+        self.own_places: dict[Var, Any] = {}  # where inputs are copied to that kernels cannot read as they are
+        self.moves: dict[int, int] = {}  # how often an output had to have another place
         self.replaced = {old: new for new, old in self.in_place.items()}
         first = {x: i for i, x in reversed([*enumerate(self.outputs)]) if isinstance(x, Var)}
         self.fresh = [
@@ -266,7 +269,7 @@ class Compiled:
                 self.buffers.fill(arrays[var], value)
             elif arrays.get(var) is not value:
                 if not self.buffers.fits(value):
-                    value = self.buffers.copy(value, var.dtype)
+                    value = self.fitting(var, value)
                 self.bind(var, value)
                 if var in self.replaced:
                     self.bind(self.replaced[var], value)
@@ -277,6 +280,15 @@ class Compiled:
         if self.buffers.fixed and memory.tobytes() != self.last_numbers:
             self.buffers.fill(self.given_numbers, memory)
             self.last_numbers = memory.tobytes()
+
+    def fitting(self, var: Var, value: Any) -> Any:
+        """A copy of an input that kernels can read; where addresses are built in, always in one place."""
+        if not self.buffers.fixed:
+            return self.buffers.copy(value, var.dtype)
+        if var not in self.own_places:
+            self.own_places[var] = self.buffers.empty(var.shape, var.dtype)
+        self.buffers.fill(self.own_places[var], value)
+        return self.own_places[var]
 
     def compute_numbers(self, known: dict[Var, Any]) -> None:
         """Do the arithmetic of Python numbers."""
@@ -290,7 +302,18 @@ class Compiled:
         for i, var in self.fresh:
             if var not in self.staying:
                 array = targets.get(i)
+                if array is None and self.buffers.fixed and (i in self.pool or i in self.moves):
+                    self.moves[i] = self.moves.get(i, 0) + 1
+                    if self.moves[i] == MOST_MOVES:
+                        self.stay(var)
+                        continue
                 self.bind(var, self.new_array(i, var) if array is None else array)
+
+    def stay(self, var: Var) -> None:
+        """Keep an output where it is, and hand out copies: somebody keeps what was given before."""
+        self.staying.add(var)
+        self.handed = [(x, direct and x not in self.staying) for x, direct in self.handed]
+        self.bind(var, self.buffers.empty(self.arrays[var].shape, var.dtype))
 
     def new_array(self, i: int, var: Var) -> Any:
         """An array for an output: one that was given before and that nobody holds any more, or a new one."""
@@ -313,6 +336,11 @@ class Compiled:
             raise CompileError(
                 f"jit: {e.name} has made {value.dtype}{list(value.shape)}, not {e.out!r}; please report it"
             )
+        if self.buffers.fixed:
+            if e.out not in self.arrays:
+                self.bind(e.out, self.buffers.empty(value.shape, value.dtype))
+            self.buffers.fill(self.arrays[e.out], value)
+            return
         if not self.buffers.alone(value) or any(value is x for x in given):
             value = self.buffers.copy(value)
         self.bind(e.out, value)
@@ -328,7 +356,7 @@ class Compiled:
         if not isinstance(x, Var):
             return x
         root = self.outputs[i]
-        own = root in self.calls or (root in self.written and root not in self.staying)
+        own = (root in self.calls and not self.buffers.fixed) or (root in self.written and root not in self.staying)
         return self.value(x) if own or x.weak else self.buffers.copy(self.value(x))
 
     # -- showing ------------------------------------------------------------------------------------------------

@@ -402,6 +402,8 @@ def lower(graph: Graph, reals: frozenset[str] = SAME_ON_CPU) -> Graph:
             made = k.view(nodes[0], e.out.shape)
         elif rule is not None and not any(x.weak for x in e.variables()) and (nodes and isinstance(nodes[-1], Node)):
             made = rule(k, *nodes, **e.params)
+        if made is not None and made.dtype != e.out.dtype and not k.reals <= SAME_ON_CPU:
+            made = lower_cast(k, made, e.out.dtype) or made  # what was summed in single precision
         if made is None or (made.shape, made.dtype) != (e.out.shape, e.out.dtype):
             del k.equations[mark:]
             k.equations.append(Equation(e.op, inputs, e.params, e.out))

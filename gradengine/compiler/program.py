@@ -1,10 +1,11 @@
 """A traced step as a program: where its inputs are found at each call, and where its outputs go.
 
-May import graph, simplify, recording, tracing, tree, execute, replay, backend, errors and tensor.
+May import graph, simplify, recording, tracing, tree, execute, replay, interrupts, backend, errors and tensor.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dis
 import functools
 import sys
@@ -16,6 +17,7 @@ from ..tensor import EXCLUSIVE, Tensor, constant
 from . import tree
 from .execute import Compiled
 from .graph import Graph, Var, typecheck
+from .interrupts import uninterrupted
 from .recording import Traced
 from .replay import Replay
 from .simplify import simplify
@@ -197,7 +199,7 @@ class Program:
         self.graph = simplify(self.traced, listen)
         if self.backend.program is None:
             self.executor: Any = Replay(self.graph, self.backend)
-            self.moving = self.states
+            self.moving, self.waits = self.states, False
             return self
         places = {id(source): i for i, source in enumerate(self.sources)}
         updates = [(place, places[id(source)]) for source, place in self.states if id(source) in places]
@@ -205,6 +207,7 @@ class Program:
         kept = {made[1] for _, made in self.grads if made is not None} | {place for _, place in self.states}
         returned = [what for kind, what in self.results if kind in ("tensor", "array") and what not in kept]
         self.executor = Compiled(self.graph, self.backend, updates, passing, returned, listen)
+        self.waits = self.executor.buffers.fixed
         writers = {old: new for new, old in self.executor.in_place.items()}
         self.written = {i: writers[var] for i, var in enumerate(self.graph.inputs) if var in writers}
         kept = self.executor.in_place
@@ -214,8 +217,11 @@ class Program:
     # -- running ------------------------------------------------------------------------------------------------
 
     def run(self, arguments: list[Any]) -> Any:
-        """One call. Raises StaleError, with nothing done, when the host's part has become of another kind."""
-        with self.lock:
+        """One call. Raises StaleError, with nothing done, when the host's part has become of another kind.
+
+        Where the host waits for a GPU, an interrupt waits as well: it would meet a step that is half done.
+        """
+        with self.lock, uninterrupted() if self.waits else contextlib.nullcontext():
             host = self.host_values()
             for i, var in self.written.items():
                 self.own(self.graph.inputs[i], var, find(self.sources[i], arguments))
@@ -256,6 +262,8 @@ class Program:
         for k, (source, made) in enumerate(self.grads):
             last = self.given.get(k)  # not by items(), which would hold on to it as well
             if last is None or made[1] not in self.executor.own:
+                continue
+            if self.executor.outputs[made[1]] in self.executor.staying:
                 continue
             if find(source, arguments).grad is not last:
                 continue

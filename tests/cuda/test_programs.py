@@ -191,6 +191,87 @@ def test_a_step_on_two_devices_is_refused(rng):
         step(ge.ones(5, device="cuda"))
 
 
+@pytest.fixture
+def captures(monkeypatch):
+    """How many graphs have been captured."""
+    from gradengine_kernels.cupy_cuda import driver
+
+    counted, capture = [], driver.capture
+    monkeypatch.setattr(driver, "capture", lambda *parts: counted.append(1) or capture(*parts))
+    return counted
+
+
+def test_ops_that_are_called_leave_their_results_where_graphs_look_for_them(captures):
+    table, head = nn.Embedding(10, 4), nn.Linear(4, 3)
+    optimizer = optim.SGD([*table.parameters(), *head.parameters()], lr=0.1)
+
+    @ge.jit
+    def step(words, y):
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(head(table(words)), y)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    losses = [float(step(ge.arange(6), ge.arange(6) % 3)) for _ in range(8)]
+    assert len(captures) <= 4
+    assert losses == sorted(losses, reverse=True)
+
+
+def test_what_is_not_aligned_is_copied_to_one_place(captures, rng):
+    v = ge.tensor(rng.normal(size=9))[1:]
+    step = ge.jit(lambda x: (x * v).sum())
+    for _ in range(5):
+        x = rng.normal(size=8)
+        np.testing.assert_allclose(float(step(ge.tensor(x))), x @ v.numpy(), rtol=1e-12)
+    assert len(captures) == 1
+
+
+def test_gradients_that_are_always_kept_do_not_cost_a_graph_each(captures, rng):
+    layer = nn.Linear(4, 3)
+
+    @ge.jit
+    def step(x):
+        layer.zero_grad()
+        (layer(x) ** 2).sum().backward()
+
+    held, want = [], []
+    for _ in range(10):
+        x = ge.tensor(rng.normal(size=(5, 4)).astype("f"))
+        step(x)
+        held.append(layer.weight.grad)
+        (g,) = ge.grad((layer(x) ** 2).sum(), [layer.weight])
+        want.append(g.numpy())
+    assert len(captures) <= 6
+    for h, w in zip(held, want, strict=True):
+        np.testing.assert_allclose(h.numpy(), w, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["mean", "var", "mse", "cross entropy"])
+def test_half_precision_is_divided_before_it_is_rounded(name):
+    """A sum of 70,000 elements is more than float16 holds; their mean is not."""
+    x = ge.full((70000, 2), 2.0, dtype=ge.float16)
+    function = {
+        "mean": lambda x: x.mean(),
+        "var": lambda x: x.var(0),
+        "mse": lambda x: nn.functional.mse_loss(x, x * 0.0),
+        "cross entropy": lambda x: nn.functional.cross_entropy(x, ge.zeros(70000, dtype=ge.int64)),
+    }[name]
+    np.testing.assert_array_equal(ge.jit(function)(x).numpy(), function(x).numpy())
+    assert np.isfinite(function(x).numpy()).all()
+
+
+def test_a_switch_of_tf32_makes_another_program():
+    product = ge.jit(lambda a: a @ a)
+    product(ge.ones(4, 4))
+    ge.cuda.set_tf32(True)
+    try:
+        product(ge.ones(4, 4))
+    finally:
+        ge.cuda.set_tf32(False)
+    assert product.cache_info().misses == 2
+
+
 COLUMNS = [1, 2, 3, 10, 31, 33, 100, 128, 1000, 4100, 9001]
 
 
@@ -239,7 +320,7 @@ def test_a_fault_in_what_kernels_share_is_found(fault, monkeypatch, rng):
     right, wrong = FAULTS[fault]
     assert right in driver.PRELUDE
     monkeypatch.setattr(driver, "PRELUDE", driver.PRELUDE.replace(right, wrong))
-    driver.function.cache_clear()
+    driver.loaded.cache_clear()
     rows.compiled.cache_clear()
 
     def checks():
@@ -250,5 +331,5 @@ def test_a_fault_in_what_kernels_share_is_found(fault, monkeypatch, rng):
         with pytest.raises(AssertionError):
             checks()
     finally:
-        driver.function.cache_clear()
+        driver.loaded.cache_clear()
         rows.compiled.cache_clear()

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 FULL, LINE, ONCE = Access(((1, 0, "columns"),), 1), Access(((1, 0, 1),)), Access()
 
 
+def wide(real: str) -> str:
+    """The dtype that counts and sums of a dtype are kept in."""
+    return "float64" if real == "float64" else "float32"
+
+
 class Draft:
     """A loop in the making. Operands are arrays in the order in which they are asked for, then come outputs."""
 
@@ -197,7 +202,7 @@ def cross_entropy_grad(ignore: int, per_row: bool, mean: bool) -> Callable[[Draf
     def write(d: Draft) -> None:
         g, x, label = d.read(LINE if per_row else ONCE), d.read(), d.read(LINE, "int64")
         if mean:
-            g = d.compute(lambda k, g, n: g * (1.0 / n), g, d.read(ONCE))
+            g = d.compute(lambda k, g, n: g * (1.0 / n), g, d.read(ONCE, wide(d.real)))
         e = d.compute(lambda k, x, m: k.exp(x - m), x, d.reduce("max", x))
         hit, ignored = d.index("at_column", label), d.index("index_is", label, ignore)
         scale = d.compute(lambda k, g, s: g / s, g, d.reduce("sum", e))

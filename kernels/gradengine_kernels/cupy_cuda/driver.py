@@ -1,8 +1,7 @@
 """The CUDA driver, as far as kernels need it: compile CUDA C, launch it, capture many launches as one graph.
 
 The only file that does so. Work goes to CuPy's current stream and nobody waits for it, unless `synchronous` is set.
-What a program finds out while it runs (a label out of range, say) it leaves in memory; `settle` looks at it whenever
-the host waits for the device anyway. May import lib and prelude.
+May import lib and prelude.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ import functools
 import gc
 import hashlib
 import os
+import threading
 from typing import TYPE_CHECKING, Any
 
 from .lib import cp
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 OPTIONS = ("-std=c++17",)
 synchronous = os.environ.get("GRADENGINE_CUDA_SYNC", "") not in ("", "0")
-pending: list[Callable[[], None]] = []  # what is to be looked at once the device has caught up
 
 
 class CudaError(RuntimeError):
@@ -53,9 +52,14 @@ def named(name: str, code: str) -> str:
     return f"{name}_{hashlib.sha256(code.encode()).hexdigest()[:12]}"
 
 
-@functools.cache
 def function(name: str, code: str, options: tuple[str, ...] = OPTIONS) -> Any:
-    """The kernel `name` in `code`, which comes without the prelude. Compiled once; CuPy keeps machine code on disk."""
+    """The kernel `name` in `code`, which comes without the prelude, for the current device; loaded, once."""
+    return loaded(name, code, options, here())
+
+
+@functools.cache
+def loaded(name: str, code: str, options: tuple[str, ...], device: int) -> Any:
+    """A kernel, compiled. CuPy keeps the machine code on disk."""
     source = f"{PRELUDE}\n{code}"
     kernel = cp.RawKernel(source, name, options=options)
     try:
@@ -66,6 +70,7 @@ def function(name: str, code: str, options: tuple[str, ...] = OPTIONS) -> Any:
             raise
         message = f"CUDA kernel {name} does not compile:\n{log}\n-- source --\n{code}"
         raise CompileError(message, source, log) from None
+    _ = kernel.attributes  # CUDA loads a kernel when it is first looked at, which must not be in a capture
     return kernel
 
 
@@ -89,13 +94,6 @@ def wait() -> None:
     stream = cp.cuda.get_current_stream()
     if not stream.is_capturing():
         stream.synchronize()
-        settle()
-
-
-def settle() -> None:
-    """Look at what programs have found out; the host must have waited for them."""
-    while pending:
-        pending.pop()()
 
 
 def set_synchronous(on: bool) -> None:
@@ -130,6 +128,9 @@ def no_collection() -> Iterator[None]:
             gc.enable()
 
 
+capturing = threading.Lock()  # there is one stream for all captures
+
+
 @functools.cache
 def capture_stream(device: int) -> Any:
     """The stream that captures go through."""
@@ -142,7 +143,7 @@ def capture(work: Callable[[], None], prepare: Callable[[], None]) -> Any:
     All memory must have its place, and all kernels be loaded, before; `prepare` does so on the stream of the capture.
     """
     stream = capture_stream(here())
-    with no_collection(), stream:
+    with capturing, no_collection(), stream:
         prepare()
         stream.synchronize()
         stream.begin_capture()

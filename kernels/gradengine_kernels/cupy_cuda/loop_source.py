@@ -282,8 +282,16 @@ def source_of(loop: Loop, given: Given, name: str = "loop") -> Source:
 
 def known(loop: Loop, rows: int, guarded: bool = False, noted: Mapping[int, int] | None = None) -> Given:
     """What is given to a loop whose sizes are all known."""
-    columns, wide = int(loop.columns), rows * int(loop.columns) >= WIDE
+    columns = int(loop.columns)
+    operands = [v.operand for v in loop.values if isinstance(v, Load)] + [s.operand for s in loop.stores]
+    wide = any([reach(o.access, rows, columns) >= WIDE for o in operands]) or rows * columns >= WIDE
     return Given(rows, most=columns, divisor=columns, wide=wide, guarded=guarded, noted=noted or {})
+
+
+def reach(access: Access, rows: int, columns: int) -> int:
+    """How far from its start an array is read, about."""
+    along = [abs(int(step)) * (int(count) or -(-rows // int(over))) for over, count, step in access.terms]
+    return access.offset + sum(along) + abs(int(access.column)) * columns
 
 
 def term(over: Size, count: Size, step: Size) -> str:

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import driver
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -102,10 +100,7 @@ class Memory:
         """The array in host memory; waits for what computes it."""
         if not isinstance(array, self.cupy.ndarray):
             return np.asarray(array)
-        found = array.get()
-        if driver.pending:
-            driver.settle()
-        return found
+        return array.get()
 
     def duplicate(self, array: Any) -> Any:
         """A copy that nobody else sees."""
@@ -129,7 +124,6 @@ class Memory:
     def synchronize(self) -> None:
         """Wait for everything that this GPU was given to do."""
         self.device.synchronize()
-        driver.settle()
 
     def used(self) -> int:
         """How many bytes arrays take."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import collections.abc
 import functools
 import math
+import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from .. import expr
 from ..loops import Compute, Load, Loop, Operand, Store, Total
 from . import drafts, driver
 from .dialect import COMPUTED
-from .drafts import FULL, LINE, Draft, writer_of
+from .drafts import FULL, LINE, Draft, wide, writer_of
 from .lib import cp
 from .loop_source import WIDE, Given, Source, source_of
 
@@ -99,7 +100,8 @@ workspaces: dict[Any, Any] = {}
 
 def partial_sums(device: int, i: int, size: int) -> Any:
     """Memory for what blocks leave for the last of them: kernels on one stream use it one after the other."""
-    key = device, cp.cuda.get_current_stream().ptr, i
+    # The default streams of two threads may go by one address.
+    key = device, cp.cuda.get_current_stream().ptr, threading.get_ident(), i
     found = workspaces.get(key)
     if found is None or found.size < size:
         found = workspaces[key] = cp.zeros(max(size, 1 << 14), np.float64)
@@ -304,11 +306,10 @@ def make_cross_entropy(plain: Kernel) -> Kernel:
         if not are_labelled(logits, labels):
             return plain(logits, labels, ignore_index, reduction)
         rows, columns = logits.shape
-        wide = "float64" if logits.dtype.name == "float64" else "float32"
-        sums = cp.zeros(3, wide)
+        sums = cp.zeros(3, wide(logits.dtype.name))
         outs = (sums,) if reduction != "none" else (cp.empty(rows, logits.dtype), sums)
         write = writer_of(drafts.cross_entropy, ignore_index, reduction)
-        run_mixed(write, logits.dtype.name, wide, (logits, labels, *outs), rows, columns)
+        run_mixed(write, logits.dtype.name, sums.dtype.name, (logits, labels, *outs), rows, columns)
         total, count, outside = sums.tolist()
         if outside:
             return plain(logits, labels, ignore_index, reduction)  # which says what is wrong
@@ -349,8 +350,8 @@ def make_cross_entropy_grad(plain: Kernel) -> Kernel:
         out = cp.empty(logits.shape, logits.dtype)
         extra: tuple[Any, ...] = ()
         if reduction == "mean":
-            count = cp.empty((), logits.dtype)
-            run(writer_of(drafts.count_labels, ignore_index), real, (labels, count), rows, 1)
+            count = cp.empty((), wide(real))
+            run(writer_of(drafts.count_labels, ignore_index), wide(real), (labels, count), rows, 1)
             extra = (count,)
         write = writer_of(drafts.cross_entropy_grad, ignore_index, per_row, reduction == "mean")
         run(write, real, (g, logits, labels, *extra, out), rows, columns)
