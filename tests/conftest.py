@@ -58,6 +58,8 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError("GRADENGINE_REQUIRE_TORCH is set, but PyTorch is not installed: make test installs it")
     if CUDA_REQUIRED and (reason := why_no_cuda()):
         raise pytest.UsageError(f"GRADENGINE_REQUIRE_CUDA is set, but tests of device 'cuda' cannot run: {reason}")
+    if ON_DEVICE and (reason := why_no_cuda()):
+        raise pytest.UsageError(f"GRADENGINE_TEST_CUDA=device, but there is no device to test on: {reason}")
     if not ON_DEVICE and not hasattr(config, "workerinput"):  # workers write where the process that starts them says
         runs = toolchain.cache_folder() / "sources"
         for former in sorted(runs.glob("*"))[:-RUNS_KEPT]:
