@@ -9,14 +9,14 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 TORCH  := torch==2.13.0
 
-.PHONY: help train test nvrtc slow-test check bench gpu-check docs lint format clean
+.PHONY: help train test cuda-test slow-test check bench gpu-check docs lint format clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make train      train a digit classifier and draw its curves (ARGS=... goes to gradengine train)"
-	@echo "make test       ruff, mypy, pytest and doctests"
-	@echo "make nvrtc      compile for GPUs every CUDA kernel that the last tests have emulated; no GPU is needed"
+	@echo "make test       ruff, mypy, pytest and doctests, on the CPU"
+	@echo "make cuda-test  the tests of device cuda, emulated on the CPU; and its kernels compiled for three GPUs"
 	@echo "make slow-test  the tests that take minutes"
 	@echo "make check      check every op's values and gradients on this machine, on every backend"
 	@echo "make bench      benchmarks beside PyTorch and JAX"
@@ -32,10 +32,11 @@ check: $(VENV)/.train
 	$(BIN)/gradengine check $(ARGS)
 
 test: $(VENV)/.torch lint
-	$(BIN)/python -m pytest $(PYTEST) $(ARGS)
+	$(BIN)/python -m pytest -m "not slow and not cuda" $(PYTEST) $(ARGS)
 
-nvrtc: $(VENV)/.test
-	$(BIN)/python -m tests.cuda.nvrtc $(ARGS)
+cuda-test: $(VENV)/.torch $(VENV)/.test
+	$(BIN)/python -m pytest -m "cuda and not slow" $(PYTEST) $(ARGS)
+	$(BIN)/python -m tests.cuda.nvrtc
 
 slow-test: $(VENV)/.torch $(VENV)/.test
 	$(BIN)/python -m pytest -m slow --hypothesis-profile=thorough $(PYTEST) $(ARGS)
