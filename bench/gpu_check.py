@@ -2,7 +2,8 @@
 
 It needs no installation and no network: a Python with NumPy and CuPy will do, and what else is missing (PyTorch, JAX,
 pytest) is left out and named. The most important parts come first, each in a process of its own; one that fails or
-takes too long does not end the rest. After each part `gpu.json` and `gpu.md` are written anew.
+takes too long does not end the rest. After each part `gpu.json` and `gpu.md` are written anew. Where there is no GPU,
+it says why and writes nothing.
 """
 
 from __future__ import annotations
@@ -19,31 +20,37 @@ from pathlib import Path
 from typing import Any
 
 from . import timing
-from .gpu import machine, tables
+from .gpu import machine, probe, tables
 from .gpu.parts import PARTS, ROOT, TOTAL, Part, Settings, environment
 from .gpu.report import write, write_text
 
 GRACE = 2.0  # seconds between asking a part to end and ending it
 TAIL = 1500  # characters of a failed part's output that are kept
+NO_DEVICE = 2  # the exit status
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the parts asked for; 1 when one failed. A missed target is no failure."""
+    """Run the parts asked for; 1 when one failed, 2 when there is no device. A missed target is no failure."""
     args, settings = options(argv)
+    deadline = time.monotonic() + args.budget
     if args.list:
         for part in PARTS:
             print(f"{part.name:10} {part.seconds:4.0f} s  {part.title}")
         return 0
+    if reason := probe.why_not(settings):
+        print(f"nothing checked, nothing written: {reason} (--emulate is a dry run without a GPU)", file=sys.stderr)
+        return NO_DEVICE
+    for folder in filter(None, (args.out, args.logs)):
+        folder.mkdir(parents=True, exist_ok=True)
     chosen = [part for part in PARTS if not args.only or part.name in args.only]
-    stored = {"environment": machine.environment(), "quick": settings.quick, "parts": {}}
+    stored: dict[str, Any] = {"environment": machine.environment(settings), "quick": settings.quick, "parts": {}}
     with tempfile.TemporaryDirectory() as scratch:
         folders = Path(scratch), (args.logs or Path(scratch)).absolute()
-        deadline = time.monotonic() + args.budget
         scale = args.budget / sum(part.seconds for part in chosen)
         for i, part in enumerate(chosen):
             later = sum(part.seconds for part in chosen[i + 1 :]) * scale  # what a part saves, the others may use
             stored["parts"][part.name] = run(part, settings, deadline - time.monotonic() - later, *folders)
-            stored["environment"]["after"] = machine.state()
+            stored["environment"]["after"] = {} if settings.tiny else machine.state()
             save(stored, args.out)
     if args.out is None:
         print(tables.report(stored))
@@ -69,8 +76,6 @@ def options(argv: list[str] | None) -> tuple[argparse.Namespace, Settings]:
     partial = args.quick or args.emulate or args.only or args.device == "cpu"
     if args.out is None and not partial:  # what is no full run replaces no stored result unless --out says where
         args.out = timing.RESULTS
-    for folder in filter(None, (args.out, args.logs)):
-        folder.mkdir(parents=True, exist_ok=True)
     data = str(Path(args.data).absolute()) if args.data else ""
     return args, Settings(device=args.device, emulate=args.emulate, quick=args.quick, data=data)
 
@@ -102,8 +107,17 @@ def run(part: Part, settings: Settings, limit: float, scratch: Path, logs: Path)
     said = {"title": part.title, "status": status, "seconds": round(time.monotonic() - start, 1), **found}
     if status in ("failed", "out of time"):
         said["output"] = plain(output)[-TAIL:]
+        if status == "failed" and all(check["ok"] for check in said.get("checks", [])):
+            said.setdefault("error", ending(said["output"], process.returncode))
     print(tables.one_line(part.name, said), flush=True)
     return said
+
+
+def ending(output: str, returned: int) -> str:
+    """Why a process failed that could not say so itself: its last line, and the signal that has ended it."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    said = [f"ended by signal {-returned}"] * (returned < 0) + lines[-1:]
+    return "; ".join(said) or f"ended with status {returned}"
 
 
 def plain(path: Path) -> str:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import subprocess
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import timing
 from .parts import ROOT
 
+if TYPE_CHECKING:
+    from .parts import Settings
+
 FIXED = ("name", "driver_version", "memory.total", "clocks.max.sm", "clocks.max.memory", "power.limit", "vbios_version")
+EMULATION = "the tests' emulation"
 MOVING = ("clocks.sm", "clocks.memory", "memory.used", "temperature.gpu", "power.draw", "pstate")
 PACKAGES = (
     *("cupy-cuda13x", "cupy-cuda12x", "cupy", "cuda-bindings", "cuda-core", "nvmath-python", "cuda-pathfinder"),
@@ -19,8 +23,8 @@ PACKAGES = (
 )
 
 
-def environment() -> dict[str, Any]:
-    """The machine and the versions, with the GPU's state before anything ran."""
+def environment(settings: Settings) -> dict[str, Any]:
+    """The machine and the versions, with the GPU's state before anything ran. A dry run names no GPU, used or not."""
     found = timing.environment()
     found["versions"]["gradengine"] = found["versions"]["gradengine"] or own_version()
     for package in PACKAGES:
@@ -28,7 +32,14 @@ def environment() -> dict[str, Any]:
             found["versions"][package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return {**found, "commit": commit(), "gpu": query(FIXED), "cuda": driver_cuda(), "before": state()}
+    found["commit"] = commit()
+    if settings.emulate:
+        absent = [name for name in found["versions"] if name.startswith("cupy")]
+        found["versions"] = {name: v for name, v in found["versions"].items() if name not in absent}
+        found["versions"]["cupy"] = EMULATION
+    if settings.tiny:
+        return {**found, "dry run": "emulated" if settings.emulate else "on the CPU"}
+    return {**found, "gpu": query(FIXED), "cuda": driver_cuda(), "before": state()}
 
 
 def own_version() -> str | None:

@@ -10,6 +10,7 @@ import numpy as np
 from .. import timing
 from . import torch_peers
 from .overhead import waiting
+from .parts import halves
 from .steps import speedup
 
 if TYPE_CHECKING:
@@ -31,7 +32,10 @@ def run(report: Report, settings: Settings) -> None:
     n = 48 if settings.tiny else SIZE
     rng = np.random.default_rng(0)
     a, b = (rng.standard_normal((n, n), np.float32) for _ in range(2))
+    possible = ("TF32", "float32", *halves(report))
     for kind, allowed in ALLOWED.items():
+        if kind not in possible:
+            continue
         makers: dict[str, Callable[[], Callable[[], Any]]] = {OURS: lambda k=kind: ours(k, a, b, settings)}
         if settings.torch:
             makers[THEIRS] = lambda k=kind: theirs(k, a, b, settings)

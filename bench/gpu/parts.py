@@ -7,6 +7,10 @@ import importlib.util
 import json
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .report import Report
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,15 +27,15 @@ class Part:
 
 
 PARTS = (
-    Part("smoke", "smoke", "run", 35, "an op of each kind, a jitted step, gradients as on the CPU"),
-    Part("cases", "suite", "cases", 80, "the case table, eager, first and second order"),
-    Part("jit-cases", "suite", "jit_cases", 70, "the case table, jitted"),
-    Part("training", "suite", "training", 30, "the tests of training, layers and optimizers"),
-    Part("steps", "steps", "run", 75, "MLP 784-128-10: a training step beside PyTorch and JAX"),
+    Part("smoke", "smoke", "run", 45, "an op of each kind, a jitted step, gradients as on the CPU"),
+    Part("steps", "steps", "run", 80, "MLP 784-128-10: a training step beside PyTorch and JAX"),
+    Part("cases", "suite", "cases", 75, "the case table, eager, first and second order"),
     Part("overhead", "overhead", "run", 12, "chain of 40 small ops, forward and backward, eager"),
     Part("bandwidth", "bandwidth", "run", 40, "kernels over 1e8 numbers, beside a copy"),
     Part("matmul", "matmul", "run", 20, "matrix products of 8192 beside PyTorch"),
     Part("mnist", "mnist", "run", 25, "MNIST, mlp, to 97.5 % test accuracy"),
+    Part("jit-cases", "suite", "jit_cases", 65, "the case table, jitted"),
+    Part("training", "suite", "training", 30, "the tests of training, layers and optimizers"),
     Part("sanitizer", "sanitizer", "run", 30, "memcheck and racecheck of a small script"),
     Part("errors", "faults", "run", 15, "errors that only a real device can raise"),
     Part("seeds", "seeds", "run", 8, "the same seed on every backend"),
@@ -103,6 +107,14 @@ class Settings:
             import gradengine as ge
 
             ge.cuda.synchronize()
+
+
+def halves(report: Report) -> tuple[str, ...]:
+    """The half precisions that can be had here; what is left out is noted."""
+    if importlib.util.find_spec("ml_dtypes") is not None:
+        return "float16", "bfloat16"
+    report.note("bfloat16: left out, since ml_dtypes is not installed")
+    return ("float16",)
 
 
 def environment(settings: Settings) -> dict[str, str]:

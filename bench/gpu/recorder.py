@@ -55,9 +55,11 @@ class Outcome:
         self.report.fact("tests", len(ids))
 
     def pytest_collectreport(self, report: Any) -> None:
-        """A file that cannot be imported."""
+        """A file that cannot be imported, or leaves itself out."""
         if report.failed:
             self.report.add(f"collecting {report.nodeid}", False, ending(report))
+        elif report.skipped:
+            self.report.note(f"{report.nodeid} is left out: {report.longrepr[2]}")
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         """One phase of one test: its outcome counts if it is the call, or if nothing was called."""

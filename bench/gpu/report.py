@@ -71,11 +71,14 @@ class Report:
         self.save()
 
     def target(self, name: str, value: float | None, *, least: float | None = None, most: float | None = None) -> None:
-        """Compare a number with what it has to be; None is a number that could not be had."""
+        """Compare a number with what it has to be; None is a number that could not be had. The same name replaces."""
         met = value is not None and math.isfinite(value)
         met = met and (least is None or value >= least) and (most is None or value <= most)  # type: ignore[operator]
         needed = f"at least {least:g}" if least is not None else f"at most {most:g}"
-        self.found["targets"].append({"name": name, "value": value, "needed": needed, "met": met})
+        target = {"name": name, "value": value, "needed": needed, "met": met}
+        targets = self.found["targets"]
+        at = next((i for i, former in enumerate(targets) if former["name"] == name), len(targets))
+        targets[at : at + 1] = [target]
         self.save()
 
     def note(self, text: str) -> None:

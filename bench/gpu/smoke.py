@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from . import machine
+from .parts import halves
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -27,7 +30,7 @@ def run(report: Report, settings: Settings) -> None:
     where = "cpu" if settings.device == "cpu" else "cuda:0"
     checks = {f"{name}, float32": lambda f=f: beside_cpu(ge, f, where, np.float32) for name, f in COMPARED.items()}
     checks |= {name: lambda f=f: f(ge, where) for name, f in STEPS.items()}
-    checks["half precision"] = lambda: half_precision(ge, where)
+    checks |= {f"product of {name}": lambda n=name: half_precision(ge, n, where) for name in halves(report)}
     if settings.device != "cpu":
         checks["exchange without a copy"] = lambda: exchange(ge, settings)
     if not settings.emulate:
@@ -47,8 +50,9 @@ def device(report: Report, settings: Settings) -> str:
         raise RuntimeError(f"no CUDA device: {ge.backends()['cupy']}")
     import cupy
 
-    report.fact("cupy", cupy.__version__)
-    report.fact("CUDA runtime", getattr(cupy.cuda.runtime, "runtimeGetVersion", lambda: None)())
+    report.fact("cupy", machine.EMULATION if settings.emulate else cupy.__version__)
+    if not settings.emulate:
+        report.fact("CUDA runtime", cupy.cuda.runtime.runtimeGetVersion())
     where = ge.zeros(3).device
     if where != "cuda:0":
         raise RuntimeError(f"a new Tensor is on {where}")
@@ -204,18 +208,11 @@ def exchange(ge: Any, settings: Settings) -> str:
     return ", ".join(seen)
 
 
-def half_precision(ge: Any, where: str) -> str:
-    """A product of float16 and, where the engine has it, bfloat16, beside float64."""
-    rng = np.random.default_rng(0)
+def half_precision(ge: Any, name: str, where: str) -> str:
+    """A product beside float64."""
+    rng, dtype = np.random.default_rng(0), getattr(ge, name)
     a, b = rng.standard_normal((2, 64, 64))
-    said = []
-    for name in ("float16", "bfloat16"):
-        dtype = getattr(ge, name, None)
-        if dtype is None:
-            said.append(f"no {name}")
-            continue
-        product = ge.tensor(a, dtype=dtype, device=where) @ ge.tensor(b, dtype=dtype, device=where)
-        if product.dtype != dtype:
-            raise ValueError(f"a product of {name} is {product.dtype}")
-        said.append(f"{name} {compare([a @ b], [to_numpy(product.to(ge.float64))], 3e-2)}")
-    return ", ".join(said)
+    product = ge.tensor(a, dtype=dtype, device=where) @ ge.tensor(b, dtype=dtype, device=where)
+    if product.dtype != dtype:
+        raise ValueError(f"a product of {name} is {product.dtype}")
+    return compare([a @ b], [to_numpy(product.to(ge.float64))], 3e-2)

@@ -29,16 +29,19 @@ NEEDED = {candidates.TORCH: 10.0, candidates.COMPILE: 1.5, candidates.SCAN: 1.0}
 
 
 def run(report: Report, settings: Settings) -> None:
-    """Both batch sizes."""
+    """Both batch sizes: first all that is ready soon, so that a compiler that takes too long costs no other number."""
     if settings.peers:
         prepare_peers(report, settings)
         if not settings.torch:
             report.note("PyTorch is not installed")
     settings.prepare()
-    for batch in (32,) if settings.tiny else BATCHES:
-        rows = 128 if settings.tiny else 16_384
-        widths = (12, 8, 4) if settings.tiny else workloads.HEADLINE.widths
-        one_size(report, settings, workloads.Training(f"batch {batch}", widths, batch, rows=rows))
+    rows, widths = (128, (12, 8, 4)) if settings.tiny else (16_384, workloads.HEADLINE.widths)
+    works = [workloads.Training(f"batch {n}", widths, n, rows=rows) for n in ((32,) if settings.tiny else BATCHES)]
+    sizes = [Size(report, settings, work) for work in works]
+    for size in sizes:
+        size.quick()
+    for size in sizes:
+        size.costly()
 
 
 def prepare_peers(report: Report, settings: Settings) -> None:
@@ -69,40 +72,75 @@ def makers(settings: Settings, work: workloads.Training) -> dict[str, Callable[[
     return found
 
 
-def one_size(report: Report, settings: Settings, work: workloads.Training) -> None:
-    """Warm every candidate up, measure those that work in turns, and compare."""
-    passes: dict[str, Callable[[], None]] = {}
-    first, losses = {}, {}
-    for name, make in makers(settings, work).items():
-        if name.startswith(COSTLY) and report.left() < LEAST:
-            report.note(f"{work.title}, {name}: left out, since the time is short")
-            continue
-        start = time.perf_counter()
-        ours = name.startswith("gradengine")
-        warm = report.attempt(f"{work.title}, {name}", functools.partial(warmed, settings, work, name, make), ours)
-        if warm is not None:
-            passes[name], losses[name] = warm
-            first[name] = time.perf_counter() - start
-            report.fact(f"{work.title}: last", name)
-    middle = statistics.median_low(losses.values()) if losses else 0.0
-    for name, loss in losses.items():
-        if not abs(loss - middle) <= TOLERANCE * abs(middle):
-            report.add(f"{work.title}, {name}: loss after one pass", False, f"{loss} where most have {middle}")
-    times = timing.in_turns(passes, settings.rounds, settings.target)
-    for name, values in times.items():
-        micro = [value / work.unit * 1e6 for value in values]
-        report.row(
-            f"{work.title}, {name}",
-            **{"µs a step": statistics.median(micro), "fastest": min(micro), "first pass, s": first[name]},
-            rounds=micro,
-        )
-    report.found["facts"].pop(f"{work.title}: last", None)
-    for form in (candidates.JIT, candidates.OVER):
-        for peer, needed in NEEDED.items() if settings.peers else ():
-            faster = speedup(times, form, peer)
-            if peer == candidates.SCAN and form == candidates.JIT:
-                continue  # a call for each step is not what a scan is compared with
-            report.target(f"{work.title}: {form}, times as fast as {peer}", faster, least=needed)
+class Size:
+    """One batch size: the candidates that are warm, in two rounds of turns, of which each measures some of them."""
+
+    def __init__(self, report: Report, settings: Settings, work: workloads.Training) -> None:
+        self.report, self.settings, self.work = report, settings, work
+        self.makers = makers(settings, work)
+        self.passes: dict[str, Callable[[], None]] = {}
+        self.first: dict[str, float] = {}
+        self.losses: dict[str, float] = {}
+
+    def quick(self) -> None:
+        """Ours, and what is ready soon."""
+        names = [name for name in self.makers if not name.startswith(COSTLY)]
+        self.warm_up(names)
+        self.compare(self.measure(names, names), NEEDED)
+
+    def costly(self) -> None:
+        """What takes long to compile, in turns with ours and with the kind of candidate that it is one of."""
+        report, names = self.report, [name for name in self.makers if name.startswith(COSTLY)]
+        for name in names:
+            if report.left() < LEAST:
+                report.note(f"{self.work.title}, {name}: left out, since the time is short")
+            else:
+                self.warm_up([name])
+        if any(name in self.passes for name in names):
+            peers = {peer: needed for peer, needed in NEEDED.items() if peer != candidates.TORCH}
+            self.compare(self.measure([candidates.JIT, candidates.OVER, candidates.SCAN, *names], names), peers)
+
+    def warm_up(self, names: list[str]) -> None:
+        """Make these candidates, and compare their losses with those of most."""
+        report, title = self.report, self.work.title
+        for name in names:
+            start = time.perf_counter()
+            make = functools.partial(warmed, self.settings, self.work, name, self.makers[name])
+            report.fact(f"{title}: last", name)
+            warm = report.attempt(f"{title}, {name}", make, name.startswith("gradengine"))
+            if warm is not None:
+                self.passes[name], self.losses[name] = warm
+                self.first[name] = time.perf_counter() - start
+        report.found["facts"].pop(f"{title}: last", None)
+        middle = statistics.median_low(self.losses.values()) if self.losses else 0.0
+        for name in names:
+            loss = self.losses.get(name, middle)
+            if not abs(loss - middle) <= TOLERANCE * abs(middle):
+                report.add(f"{title}, {name}: loss after one pass", False, f"{loss} where most have {middle}")
+
+    def measure(self, names: list[str], told: list[str]) -> dict[str, list[float]]:
+        """Those of these candidates that are warm, in turns; the table gets the ones in `told`."""
+        chosen = {name: self.passes[name] for name in names if name in self.passes}
+        times = timing.in_turns(chosen, self.settings.rounds, self.settings.target)
+        for name in told:
+            if name in times:
+                micro = [value / self.work.unit * 1e6 for value in times[name]]
+                columns = {
+                    "µs a step": statistics.median(micro),
+                    "fastest": min(micro),
+                    "first pass, s": self.first[name],
+                }
+                self.report.row(f"{self.work.title}, {name}", **columns, rounds=micro)
+        return times
+
+    def compare(self, times: dict[str, list[float]], peers: dict[str, float]) -> None:
+        """Ours beside these peers. A peer that comes later is not measured yet."""
+        for form in (candidates.JIT, candidates.OVER):
+            for peer, needed in peers.items() if self.settings.peers else ():
+                if peer == candidates.SCAN and form == candidates.JIT:
+                    continue  # a call for each step is not what a scan is compared with
+                faster = speedup(times, form, peer)
+                self.report.target(f"{self.work.title}: {form}, times as fast as {peer}", faster, least=needed)
 
 
 def warmed(

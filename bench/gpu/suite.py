@@ -45,9 +45,10 @@ def others(report: Report, settings: Settings) -> None:
 
 def tests(report: Report, settings: Settings, files: list[str], file: str, few: str) -> None:
     """The tests in these files that run on the device, or all in others; a dry run takes `few` of one file."""
-    if importlib.util.find_spec("pytest") is None:
-        report.fact("left out", "pytest is not installed")
-        return
+    for package in ("pytest", "hypothesis"):
+        if importlib.util.find_spec(package) is None:
+            report.fact("left out", f"{package} is not installed")
+            return
     import pytest
 
     from .recorder import Outcome

@@ -9,9 +9,11 @@ FAILURES = 12  # that are listed of one part
 
 
 def report(stored: dict[str, Any]) -> str:
-    """Everything."""
+    """Everything; the title of a dry run says that it is one."""
+    dry = stored["environment"].get("dry run")
+    title = f"A dry run of the GPU check, *{dry}*" if dry else "What the GPU showed"
     sections = [section(name, part) for name, part in stored["parts"].items()]
-    return "\n\n".join(["# What the GPU showed", summary(stored), *filter(None, sections)])
+    return "\n\n".join([f"# {title}", summary(stored), *filter(None, sections)])
 
 
 def summary(stored: dict[str, Any]) -> str:
@@ -25,9 +27,12 @@ def measured_on(place: dict[str, Any]) -> str:
     """The machine in a few sentences."""
     gpu, before, after = place.get("gpu") or {}, place.get("before") or {}, place.get("after") or {}
     versions = ", ".join(f"{name} {version}" for name, version in place["versions"].items() if version)
-    card = f"{gpu['name']} ({gpu['memory.total']}), driver {gpu['driver_version']}" if gpu else "no GPU found"
-    text = f"Measured on {place['date']}: {card}, CUDA {place.get('cuda')}, {place['cpu']} ({place['cores']} cores), "
-    text += f"Python {place['python']}, {versions}."
+    if dry := place.get("dry run"):
+        text = f"{dry.capitalize()}, {place['date']}: no GPU took part, sizes are tiny, and times mean nothing; "
+    else:
+        card = f"{gpu['name']} ({gpu['memory.total']}), driver {gpu['driver_version']}" if gpu else "GPU unknown"
+        text = f"Measured on {place['date']}: {card}, CUDA {place.get('cuda')}, "
+    text += f"{place['cpu']} ({place['cores']} cores), Python {place['python']}, {versions}."
     if before and after:
         text += f" The clock of the multiprocessors was {before['clocks.sm']} before and {after['clocks.sm']} after, "
         text += f"memory at {after['clocks.memory']}, {after['temperature.gpu']} °C."
@@ -59,6 +64,7 @@ def shown(part: dict[str, Any]) -> str:
     if targets:
         words.append(f"{sum(target['met'] for target in targets)} of {len(targets)} targets met")
     words += [f"{name}: {number(value)}" for name, value in facts.items()]
+    words += [part["error"]] if "error" in part else []
     return "; ".join(words)
 
 

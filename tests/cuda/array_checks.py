@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-import ml_dtypes
 import numpy as np
+import pytest
 
 from gradengine_kernels import numpy_cpu
 from gradengine_kernels.cupy_cuda import arrays
@@ -19,7 +19,7 @@ from gradengine_kernels.numpy_cpu.halves import widened
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-BFLOAT = np.dtype(ml_dtypes.bfloat16)
+BFLOAT = np.dtype(pytest.importorskip("ml_dtypes").bfloat16)
 HALF, SINGLE, DOUBLE = np.dtype("float16"), np.dtype("float32"), np.dtype("float64")
 FLOATS = (SINGLE, DOUBLE, HALF, BFLOAT)
 INTEGERS = tuple([np.dtype(c) for c in "bBhHiIlL"])

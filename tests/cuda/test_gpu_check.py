@@ -1,13 +1,15 @@
 """`python3 -m bench.gpu_check` without a GPU: each part's own code runs on the emulator, and failures are reported."""
 
 import json
+import os
+import re
 import subprocess
 import sys
 
 import pytest
 
-from bench import gpu_check
-from bench.gpu import machine, parts, recorder, report, tables
+from bench import candidates, gpu_check, workloads
+from bench.gpu import machine, parts, probe, recorder, report, steps, tables
 from tests.cuda import toolchain
 
 SETTINGS = parts.Settings(device="cpu")
@@ -27,7 +29,7 @@ def place(monkeypatch):
         "gpu": {},
         "cuda": None,
     }
-    monkeypatch.setattr(machine, "environment", lambda: dict(found))
+    monkeypatch.setattr(machine, "environment", lambda settings: dict(found))
     monkeypatch.setattr(machine, "state", dict)
 
 
@@ -40,6 +42,64 @@ def test_each_part_runs_on_the_emulator(name, tmp_path, place):
     assert status == 0
     assert part["checks"] or part["rows"]
     assert f"| {name} | passed |" in (tmp_path / "gpu.md").read_text()
+
+
+@pytest.fixture
+def no_gpu(monkeypatch):
+    """Hides the GPUs of this machine, if it has any."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_without_a_device_there_is_one_line_and_no_file(tmp_path, place, monkeypatch, capfd):
+    monkeypatch.setattr(gpu_check, "run", lambda *args: pytest.fail("a part was run"))
+    assert gpu_check.main(["--out", str(tmp_path / "out"), "--logs", str(tmp_path / "logs")]) == 2
+    assert list(tmp_path.iterdir()) == []
+    said = capfd.readouterr()
+    assert said.out == ""
+    # What is missing: CuPy, CUDA's driver, or a GPU.
+    assert re.fullmatch(r"nothing checked, nothing written: .*(CuPy|CUDA).* \(--emulate .*\)\n", said.err)
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_a_device_that_does_not_answer_is_not_waited_for():
+    assert probe.why_not(parts.Settings(), patience=0.01) == "device 'cuda' has not answered for 0.01 s"
+    for dry in (parts.Settings(emulate=True), parts.Settings(device="cpu")):
+        assert probe.why_not(dry, patience=0.0) == ""
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_tests_on_a_device_that_is_not_there_are_refused():
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", __file__]
+    where = {**os.environ, "GRADENGINE_TEST_CUDA": "device"}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=parts.ROOT, env=where)
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "GRADENGINE_TEST_CUDA=device, but there is no device to test on: " in done.stderr
+
+
+@pytest.mark.skipif(bool(toolchain.why_not()), reason=toolchain.why_not())
+def test_half_precision_is_left_out_where_it_cannot_be_had(tmp_path, place, monkeypatch):
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['ml_dtypes'] = None\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    assert gpu_check.main(["--emulate", "--only", "smoke", "matmul", "--out", str(tmp_path)]) == 0
+    found = json.loads((tmp_path / "gpu.json").read_text())["parts"]
+    for part, check in (("smoke", "product of float16"), ("matmul", "float16, gradengine")):
+        assert found[part]["notes"] == ["bfloat16: left out, since ml_dtypes is not installed"]
+        names = [check["name"] for check in found[part]["checks"]]
+        assert check in names
+        assert not [name for name in names if "bfloat16" in name]
+
+
+def test_a_dry_run_says_that_it_is_one(monkeypatch):
+    monkeypatch.setattr(machine.metadata, "version", lambda name: "1.2.3")  # as if all were installed
+    monkeypatch.setattr(machine, "query", lambda fields: pytest.fail("the GPU was asked"))
+    for settings, word in ((parts.Settings(emulate=True), "emulated"), (parts.Settings(device="cpu"), "on the CPU")):
+        place = machine.environment(settings)
+        text = tables.report({"environment": place, "parts": {}})
+        assert text.startswith(f"# A dry run of the GPU check, *{word}*\n\n{word[:1].upper()}{word[1:].lower()}, ")
+        assert "no GPU took part" in text
+    emulated = machine.environment(parts.Settings(emulate=True))["versions"]
+    assert {name: text for name, text in emulated.items() if "cupy" in name} == {"cupy": "the tests' emulation"}
 
 
 @pytest.mark.slow
@@ -57,8 +117,23 @@ def test_a_part_that_fails_says_how(tmp_path):
     part = parts.Part("unknown", "none", "run", 5, "a part that there is not")
     found = gpu_check.run(part, SETTINGS, 30, tmp_path, tmp_path)
     assert found["status"] == "failed"
+    assert found["error"] == "StopIteration"
     assert "StopIteration" in found["output"]
     assert str(parts.ROOT) not in found["output"]
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_the_terminal_has_the_reason_of_a_part_that_fails(tmp_path, capsys):
+    found = gpu_check.run(SEEDS, parts.Settings(), 30, tmp_path, tmp_path)
+    assert found["status"] == "failed"
+    assert found["error"].startswith("DeviceError: device 'cuda': ")
+    assert found["error"] in capsys.readouterr().out
+    assert found["error"] in tables.parts_table({"seeds": found})
+
+
+def test_a_part_that_is_killed_names_the_signal():
+    assert gpu_check.ending("first\nlast\n\n", -11) == "ended by signal 11; last"
+    assert gpu_check.ending("", 3) == "ended with status 3"
 
 
 def test_a_part_that_takes_too_long_is_ended_and_keeps_what_it_has(tmp_path, monkeypatch):
@@ -83,6 +158,7 @@ def test_one_failure_does_not_end_the_rest(tmp_path, place, monkeypatch):
         return {"title": part.title, "status": "failed" if part.name == "smoke" else "passed", "seconds": 0.0}
 
     monkeypatch.setattr(gpu_check, "run", run)
+    monkeypatch.setattr(probe, "why_not", lambda settings: "")
     assert gpu_check.main(["--out", str(tmp_path)]) == 1
     assert [name for name, _ in asked] == [part.name for part in parts.PARTS]
     # Nothing has taken time here, so each part may take its own and all that the earlier ones have saved.
@@ -91,6 +167,34 @@ def test_one_failure_does_not_end_the_rest(tmp_path, place, monkeypatch):
         so_far += own
         assert limit == pytest.approx(so_far, abs=1)
     assert parts.TOTAL < 480
+    # The headline is there after two minutes and a half, whatever the tests take.
+    assert [name for name, _ in asked][:3] == ["smoke", "steps", "cases"]
+    assert sum(seconds[:2]) < 150
+
+
+def test_a_compiler_that_takes_too_long_costs_no_other_number(tmp_path, monkeypatch):
+    found = report.Report(tmp_path / "part.json")
+    headline = f"batch 8: {candidates.JIT}, times as fast as "
+    before = {}
+
+    def slow():
+        before.update(json.loads((tmp_path / "part.json").read_text()))
+        return candidates.Runner(lambda n: None, lambda: 1.0)
+
+    quick = lambda: candidates.Runner(lambda n: None, lambda: 1.0)
+    ours = dict.fromkeys((candidates.JIT, candidates.OVER, f"{candidates.TORCH} (fused)", candidates.SCAN), quick)
+    monkeypatch.setattr(steps, "makers", lambda settings, work: {**ours, f"{candidates.COMPILE} (loss)": slow})
+    size = steps.Size(found, SETTINGS, workloads.Training("batch 8", (4, 2), 8, rows=16))
+    size.quick()
+    size.costly()
+    values = lambda stored: {target["name"]: target["value"] for target in stored["targets"]}
+    assert len(before["rows"]) == len(ours)
+    assert values(before)[headline + candidates.TORCH] > 0
+    assert values(before)[headline + candidates.COMPILE] is None
+    assert len(found.found["rows"]) == len(ours) + 1
+    assert values(found.found)[headline + candidates.COMPILE] > 0
+    assert values(found.found).keys() == values(before).keys()
+    assert len(found.found["targets"]) == len(values(before))
 
 
 def test_what_is_no_full_run_replaces_no_result(monkeypatch):
