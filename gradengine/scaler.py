@@ -58,15 +58,14 @@ class GradScaler:
         growth_interval: int = 2000,
         enabled: bool = True,
     ) -> None:
-        if not growth_factor > 1:
-            raise ArgumentError(f"GradScaler: growth_factor must be above 1, got {growth_factor!r}")
-        if not 0 < backoff_factor < 1:
-            raise ArgumentError(f"GradScaler: backoff_factor must be between 0 and 1, got {backoff_factor!r}")
-        if not init_scale > 0 or not math.isfinite(init_scale):
-            raise ArgumentError(f"GradScaler: init_scale must be a positive number, got {init_scale!r}")
-        self.enabled = enabled
-        self.growth_factor, self.backoff_factor = float(growth_factor), float(backoff_factor)
-        self.growth_interval = growth_interval
+        if not isinstance(enabled, (bool, np.bool_)):
+            raise ArgumentError(f"GradScaler: enabled must be True or False, got {describe(enabled)}")
+        self.enabled = bool(enabled)
+        self.set_growth_factor(growth_factor)
+        self.set_backoff_factor(backoff_factor)
+        self.set_growth_interval(growth_interval)
+        init_scale = number("GradScaler: init_scale", init_scale)
+        self.used = False  # whether anything was scaled yet; a compiled step is scaled while it is traced
         # Of each optimizer that was unscaled or stepped since the last update: 1 where a gradient was not finite.
         self.found: dict[int, Tensor] = {}
         self.stepped: set[int] = set()
@@ -87,6 +86,7 @@ class GradScaler:
             return outputs
         if isinstance(outputs, Tensor):
             self.follow(outputs)
+            self.used = True
             return outputs * self.factor
         if isinstance(outputs, (list, tuple)):
             return type(outputs)(self.scale(x) for x in outputs)
@@ -108,6 +108,7 @@ class GradScaler:
         """
         if not self.enabled:
             return
+        self.check_use("unscale_", optimizer)
         if id(optimizer) in self.found:
             when = "step" if id(optimizer) in self.stepped else "unscale_"
             raise GraphError(
@@ -132,6 +133,15 @@ class GradScaler:
         every = ops.all(ops.stack(finite)) if len(finite) > 1 else finite[0]
         self.found[id(optimizer)] = ops.logical_not(every)
 
+    def check_use(self, what: str, optimizer: Any) -> None:
+        """Raise for what is no optimizer, and where no loss was scaled, whose gradients would be made too small."""
+        if not hasattr(optimizer, "param_groups"):
+            raise ArgumentError(f"GradScaler.{what}: takes an optimizer, got {describe(optimizer)}")
+        if self.enabled and not self.used:
+            raise GraphError(
+                f"GradScaler.{what}: no loss was scaled; call scaler.scale(loss).backward() instead of loss.backward()"
+            )
+
     def moving(self, optimizer: Any) -> list[Tensor]:
         """The parameters that have a gradient."""
         return [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
@@ -139,9 +149,10 @@ class GradScaler:
     def step(self, optimizer: Any, *args: Any, **kwargs: Any) -> Any:
         """`optimizer.step(*args, **kwargs)` unless a gradient is infinite or NaN; unscales them unless that was done.
 
-        Returns what that returns, None for a skipped step. Raises GraphError for a second call before `update`,
-        ArgumentError for a closure, which would compute other gradients.
+        Returns what that returns, None for a skipped step. Raises GraphError for a second call before `update` and
+        where no loss was scaled, ArgumentError for a closure, which would compute other gradients.
         """
+        self.check_use("step", optimizer)
         if not self.enabled:
             return optimizer.step(*args, **kwargs)
         if "closure" in kwargs or args:
@@ -221,9 +232,12 @@ class GradScaler:
         """
         if not self.enabled:
             return
-        if new_scale is not None:
-            scale = new_scale if isinstance(new_scale, Tensor) else ops.full((), float(new_scale), dtype=FLOAT32)
-            self.factor.copy_(scale.detach().reshape(()))
+        if isinstance(new_scale, Tensor):
+            if new_scale.size != 1:
+                raise ArgumentError(f"GradScaler.update: new_scale must be one number, got shape {new_scale.shape}")
+            self.factor.copy_(new_scale.detach().reshape(()).to(self.factor.device))
+        elif new_scale is not None:
+            self.factor.fill_(number("GradScaler.update: new_scale", new_scale))
         else:
             if not self.found:
                 raise GraphError("GradScaler.update: nothing was unscaled or stepped since the last update()")
@@ -278,21 +292,34 @@ class GradScaler:
         return self.growth_factor
 
     def set_growth_factor(self, new_factor: float) -> None:
-        """Set by what the scale grows."""
-        self.growth_factor = new_factor
+        """Set by what the scale grows. Raises ArgumentError unless it is above 1."""
+        self.growth_factor = number("GradScaler: growth_factor", new_factor, 1)
 
     def get_backoff_factor(self) -> float:
         """By what the scale shrinks."""
         return self.backoff_factor
 
     def set_backoff_factor(self, new_factor: float) -> None:
-        """Set by what the scale shrinks."""
-        self.backoff_factor = new_factor
+        """Set by what the scale shrinks. Raises ArgumentError unless it is between 0 and 1."""
+        self.backoff_factor = number("GradScaler: backoff_factor", new_factor, 0, 1)
 
     def get_growth_interval(self) -> int:
         """After how many steps the scale grows."""
         return self.growth_interval
 
     def set_growth_interval(self, new_interval: int) -> None:
-        """Set after how many steps the scale grows."""
-        self.growth_interval = new_interval
+        """Set after how many steps the scale grows. Raises ArgumentError unless it is an int of 1 or more."""
+        if isinstance(new_interval, bool) or not isinstance(new_interval, (int, np.integer)) or new_interval < 1:
+            raise ArgumentError(
+                f"GradScaler: growth_interval must be an int of 1 or more, got {describe(new_interval)}"
+            )
+        self.growth_interval = int(new_interval)
+
+
+def number(what: str, value: Any, above: float = 0, below: float = math.inf) -> float:
+    """A setting as a float. Raises ArgumentError unless it is a number between two others."""
+    known = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    if known and above < value < below:
+        return float(value)
+    wanted = f"between {above} and {below}" if below != math.inf else f"above {above}, and finite"
+    raise ArgumentError(f"{what} must be a number {wanted}, got {describe(value)}")

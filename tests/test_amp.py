@@ -446,6 +446,7 @@ def test_the_scale_stays_finite():
     w = ge.tensor([1.0], requires_grad=True)
     optimizer = ge.optim.SGD([w], lr=0.1)
     w.grad = ge.zeros(1)
+    scaler.scale(ge.tensor(0.0))
     with np.errstate(over="ignore"):
         scaler.step(optimizer)
         scaler.update()
@@ -492,6 +493,7 @@ def test_mistakes_are_named():
     scaler = ge.amp.GradScaler(init_scale=4.0)
     w = ge.tensor([1.0], requires_grad=True)
     optimizer = ge.optim.SGD([w], lr=0.1)
+    scaler.scale(w.sum())
     with pytest.raises(GraphError, match="no parameter of this SGD has a gradient; call backward first"):
         scaler.step(optimizer)
     with pytest.raises(GraphError, match="nothing was unscaled or stepped"):
@@ -515,13 +517,36 @@ def test_mistakes_are_named():
     with pytest.raises(DTypeError, match=r"a gradient is float16.*keep parameters in float32"):
         scaler.unscale_(ge.optim.SGD([half], lr=0.1))
     for bad, text in (
-        (dict(growth_factor=1.0), "growth_factor must be above 1"),
-        (dict(backoff_factor=1.0), "backoff_factor must be between 0 and 1"),
-        (dict(init_scale=0.0), "init_scale must be a positive number"),
-        (dict(init_scale=math.inf), "init_scale must be a positive number"),
+        (dict(growth_factor=1.0), "growth_factor must be a number above 1, and finite, got float 1.0"),
+        (dict(backoff_factor=1.0), "backoff_factor must be a number between 0 and 1"),
+        (dict(init_scale=0.0), "init_scale must be a number above 0"),
+        (dict(init_scale=math.inf), "init_scale must be a number above 0, and finite"),
+        (dict(init_scale="x"), "init_scale must be a number above 0, and finite, got str 'x'"),
+        (dict(growth_factor="x"), "growth_factor must be a number"),
+        (dict(growth_interval=0), "growth_interval must be an int of 1 or more, got int 0"),
+        (dict(growth_interval=2.5), "growth_interval must be an int of 1 or more"),
+        (dict(enabled="x"), "enabled must be True or False, got str 'x'"),
     ):
         with pytest.raises(ArgumentError, match=text):
             ge.amp.GradScaler(**bad)
+    for bad in (-7.0, 0, math.nan, "s", ge.ones(2)):
+        with pytest.raises(ArgumentError, match="update: new_scale must be"):
+            scaler.update(bad)
+    assert scaler.get_scale() == 4.0
+    model = ge.nn.Linear(1, 1)
+    for wrong in (scaler, ge.amp.GradScaler(enabled=False)):
+        with pytest.raises(ArgumentError, match=r"GradScaler\.step: takes an optimizer, got Linear"):
+            wrong.step(model)
+
+
+def test_gradients_of_a_loss_that_was_not_scaled(backend):
+    w = ge.tensor([1.0], requires_grad=True)
+    optimizer, scaler = ge.optim.SGD([w], lr=0.1), ge.amp.GradScaler()
+    w.sum().backward()
+    for call in (scaler.unscale_, scaler.step):
+        with pytest.raises(GraphError, match=r"no loss was scaled; call scaler\.scale\(loss\)"):
+            call(optimizer)
+    assert w.grad.tolist() == w.tolist() == [1.0]
 
 
 # -- compiled -----------------------------------------------------------------------------------------------------
