@@ -369,7 +369,7 @@ def test_a_device_that_is_gone_is_named_with_the_remedy(tmp_path, capsys, monkey
     monkeypatch.setattr(backend, "why_not", lambda name: "CUDA sees no GPU" if name == "cupy" else "")
     monkeypatch.delitem(backend._loaded, "cupy")
     err = fails(capsys, "--resume", tmp_path / "run", "--epochs", 2, status=2)
-    assert "device 'cuda': CUDA sees no GPU; or use device='cpu'" in err
+    assert "device 'cuda': CUDA sees no GPU; or use --device cpu" in err
     train("--resume", tmp_path / "run", "--epochs", 2, "--device", "cpu")
 
 

@@ -262,8 +262,11 @@ def _naming(name: str, given: Mapping[str, Any]) -> Iterator[None]:
     try:
         yield
     except DeviceError as error:
-        text = str(error).removeprefix("set_cpu_backend: ").removeprefix("device: ")
-        raise DeviceError(f"{options.flag(name)} {given[name]}: {text}" if name in given else str(error)) from error
+        text = str(error).replace("or use device='cpu'", "or use --device cpu")
+        if name in given:
+            text = text.removeprefix("set_cpu_backend: ").removeprefix("device: ")
+            text = f"{options.flag(name)} {given[name]}: {text.removeprefix(f'device {given[name]!r}: ')}"
+        raise DeviceError(text) from error
 
 
 def _new_folder(model: str) -> Path:
