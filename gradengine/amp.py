@@ -94,12 +94,12 @@ def state() -> Hashable:
 class autocast(Recording):
     """Compute products in lower precision, and in float32 what needs it: `with ge.autocast("cuda"):`, or a decorator.
 
-    On Tensors of `device_type` ("cpu" or "cuda"), matmul, linear, einsum and convolutions cast their float32 operands
-    to `dtype`: bfloat16 or float16, by default bfloat16 on the CPU and float16 on CUDA. exp, log, powers, softmax,
-    norms, sums, means and losses cast theirs to float32; all other ops follow their inputs. Gradients flow through the
-    casts, so those of float32 parameters are float32. A parameter's cast is made once within the outermost region,
-    unless `cache_enabled` is false. Nothing is cast in a region with `enabled=False`. Each thread has its own regions;
-    run backward outside. What is cast is what `torch.autocast` casts on CUDA.
+    On Tensors of `device_type` ("cpu" or "cuda"), matmul, linear and einsum cast their float32 operands to `dtype`:
+    bfloat16 or float16, by default bfloat16 on the CPU and float16 on CUDA. exp, log, powers, softmax, norms, sums,
+    means and losses cast theirs to float32; all other ops follow their inputs. Gradients flow through the casts, so
+    those of float32 parameters are float32. A parameter's cast is made once within the outermost region, unless
+    `cache_enabled` is false. Nothing is cast in a region with `enabled=False`. Each thread has its own regions; run
+    backward outside. What is cast is what `torch.autocast` casts on CUDA.
 
     Raises ArgumentError for another device type, DTypeError for another dtype or where ml_dtypes is missing.
 
@@ -125,7 +125,7 @@ class autocast(Recording):
             )
         self.device_type, self.enabled, self.cached = device_type, bool(enabled), cache_enabled is not False
         if enabled or dtype is not None:
-            self.dtype = check_dtype(DEFAULTS[device_type] if dtype is None else dtype)
+            self.dtype = check_dtype(DEFAULTS[device_type] if dtype is None else dtype, "autocast")
             if not is_half(self.dtype):
                 raise DTypeError(f"autocast: dtype must be ge.float16 or ge.bfloat16, got {self.dtype}")
 

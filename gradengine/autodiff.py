@@ -119,6 +119,11 @@ def start(root: Any, gradient: Any, what: str, create_graph: bool) -> Any:
         array = root.backend.new_ones(root.shape, root.dtype)
         return constant(array, root.backend) if create_graph else array
     given = gradient if isinstance(gradient, Tensor) else wrap(gradient, root)
+    if given.device != root.device:
+        raise DeviceError(
+            f"{what}: the gradient is on {given.device!r}, the Tensor (shape {root.shape}) on {root.device!r}; move "
+            f"the gradient with .to({root.device!r})"
+        )
     if given.shape != root.shape:
         raise ShapeError(f"{what}: the gradient has shape {given.shape}, the Tensor {root.shape}; they must be equal")
     if given.dtype != root.dtype:
@@ -155,8 +160,8 @@ def relink(t: Tensor, x: Tensor, array: Any) -> None:
             past = constant(array, x.backend)
         elif past.op is LEAF or not past.inputs:
             raise GraphError(
-                f"backward: an input of {t.op.name} (shape {x.shape}) was changed in place after "  # type: ignore[union-attr]
-                f"{t.op.name} had used it; run backward before the change, or change a .clone()"  # type: ignore[union-attr]
+                f"backward: an input of {t.op.shown} (shape {x.shape}) was changed in place after "  # type: ignore[union-attr]
+                f"{t.op.shown} had used it; run backward before the change, or change a .clone()"  # type: ignore[union-attr]
             )
         else:
             past = past.inputs[0]  # an in-place op's first input is the Tensor's old self
@@ -357,7 +362,7 @@ def walk_tensors(
 def released(t: Tensor) -> GraphError:
     """The error for a second walk over a graph that the first one has used up."""
     return GraphError(
-        f"backward: the graph behind {t.op.name} was released by an earlier backward; "  # type: ignore[union-attr]
+        f"backward: the graph behind {t.op.shown} was released by an earlier backward; "  # type: ignore[union-attr]
         "pass retain_graph=True to the first call to walk it twice"
     )
 

@@ -182,7 +182,8 @@ class Backend:
         home = home_of(value)
         if home is not None:
             there = for_device(home)
-            return self.cast(there.to_numpy(there.asarray(value)), dtype)
+            array = there.to_numpy(there.asarray(value))
+            return array if dtype is None else self.cast(array, dtype)
         if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
             value = np.from_dlpack(value)
         if copy and isinstance(value, np.ndarray):
@@ -443,7 +444,7 @@ def get_cpu_backend() -> str:
     if _chosen_cpu is None:
         wanted = os.environ.get("GRADENGINE_CPU_BACKEND", "")
         if wanted:
-            set_cpu_backend(wanted)
+            _choose_cpu(wanted, "GRADENGINE_CPU_BACKEND")
         else:
             _chosen_cpu = next(name for name in CPU_BACKENDS if not why_not(name))
     return _chosen_cpu  # type: ignore[return-value]
@@ -459,9 +460,14 @@ def set_cpu_backend(name: str) -> None:
     'numpy'
     >>> ge.set_cpu_backend(before)
     """
+    _choose_cpu(name, "set_cpu_backend")
+
+
+def _choose_cpu(name: str, what: str) -> None:
+    """Choose the backend of device "cpu" because `what` says so."""
     global _chosen_cpu
     if name not in CPU_BACKENDS:
-        raise DeviceError(f"set_cpu_backend: there is no {name!r}; choose one of {', '.join(CPU_BACKENDS)}")
+        raise DeviceError(f"{what}: there is no {name!r} for the CPU; choose one of {', '.join(CPU_BACKENDS)}")
     load(name)
     _chosen_cpu = name
 

@@ -17,8 +17,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from . import backend as backends
-from .errors import DeviceError
+from .errors import ArgumentError, DeviceError
 
 __all__ = [
     "current_device", "device_count", "empty_cache", "get_device_name", "is_available", "is_synchronous", "is_tf32",
@@ -103,6 +105,13 @@ def empty_cache() -> None:
         backend.memory.release()
 
 
+def switch(what: str, on: Any) -> bool:
+    """A setting that is on or off. Raises ArgumentError for anything else."""
+    if not isinstance(on, (bool, np.bool_)):
+        raise ArgumentError(f"cuda.{what}: takes True or False, got {on!r}")
+    return bool(on)
+
+
 def set_synchronous(on: bool) -> None:
     """Wait for each kernel to end before the next begins, so that a fault is raised by the op that has caused it.
 
@@ -116,7 +125,7 @@ def set_synchronous(on: bool) -> None:
     """
     from gradengine_kernels.cupy_cuda import driver
 
-    driver.set_synchronous(on)
+    driver.set_synchronous(switch("set_synchronous", on))
     for backend in backends.loaded_gpus():
         backend.set_synchronous(driver.synchronous)
 
@@ -139,7 +148,7 @@ def set_tf32(on: bool) -> None:
     """
     from gradengine_kernels.cupy_cuda import products
 
-    products.set_tf32(on)
+    products.set_tf32(switch("set_tf32", on))
 
 
 def is_tf32() -> bool:

@@ -35,11 +35,21 @@ def common_backend(op: Op, tensors: tuple[Tensor, ...]) -> backends.Backend:
     first = tensors[0]
     for other in tensors[1:]:
         if other.backend.device != first.backend.device:
+            here, there = where_to_move(first, other)
             raise DeviceError(
-                f"{op.name}: operands live on {first.device!r} (shape {first.shape}) and {other.device!r} "
-                f"(shape {other.shape}); move one with .to({first.device!r})"
+                f"{op.shown}: operands live on {first.device!r} (shape {first.shape}) and {other.device!r} "
+                f"(shape {other.shape}); move the one on {here!r} with .to({there!r})"
             )
     return backends.for_device(first.device) if any(t.backend is not first.backend for t in tensors) else first.backend
+
+
+def where_to_move(a: Tensor, b: Tensor) -> tuple[str, str]:
+    """Of two operands, the device of the one to move, and that of the other.
+
+    Data go to the model: what requires grad stays where it is. Where that does not tell, the GPU is meant.
+    """
+    stays = (a.op is not None, a.device != "cpu") >= (b.op is not None, b.device != "cpu")
+    return (b.device, a.device) if stays else (a.device, b.device)
 
 
 def explain(op: Op, error: Exception, tensors: tuple[Tensor, ...], params: dict[str, Any]) -> Exception:
@@ -80,7 +90,7 @@ def unary(op: Op) -> Callable[..., Tensor]:
 
     def call(x: Any, /) -> Tensor:
         if type(x) is not Tensor and not isinstance(x, Tensor):
-            x = wrap(x)
+            x = wrap(x, None, op.shown)
         if casting:
             (x,) = prepare(op, (x,), EMPTY)
         backend = x.backend
@@ -107,9 +117,9 @@ def binary(op: Op) -> Callable[..., Tensor]:
 
     def call(a: Any, b: Any, /) -> Tensor:
         if type(b) is not Tensor and not isinstance(b, Tensor):
-            b = wrap(b, a)
+            b = wrap(b, a, op.shown)
         if type(a) is not Tensor and not isinstance(a, Tensor):
-            a = wrap(a, b)
+            a = wrap(a, b, op.shown)
         if casting:
             a, b = prepare(op, (a, b), EMPTY)
         backend = a.backend
@@ -153,7 +163,7 @@ def nary(op: Op, count: int | None) -> Callable[..., Tensor]:
         for x in args:
             if type(x) is not Tensor and not isinstance(x, Tensor):
                 like = next((t for t in args if isinstance(t, Tensor)), None)
-                args = tuple([t if isinstance(t, Tensor) else wrap(t, like) for t in args])
+                args = tuple([t if isinstance(t, Tensor) else wrap(t, like, op.shown) for t in args])
                 break
         if casting:
             args = prepare(op, args, merged)
@@ -199,10 +209,10 @@ def split_metadata(op: Op, count: int, args: tuple[Any, ...], params: dict[str, 
     extra = args[count:]
     if len(args) < count or len(extra) > len(op.names):
         wanted = f"{count} array{'s' if count != 1 else ''}" + (f", then {', '.join(op.names)}" if op.names else "")
-        raise DTypeError(f"{op.name}: takes {wanted}; got {len(args)} positional arguments")
+        raise DTypeError(f"{op.shown}: takes {wanted}; got {len(args)} positional arguments")
     for name, value in zip(op.names, extra, strict=False):
         if name in params:
-            raise DTypeError(f"{op.name}: got {name!r} twice")
+            raise DTypeError(f"{op.shown}: got {name!r} twice")
         params = {**params, name: value}
     return args[:count], params
 

@@ -168,9 +168,9 @@ class GpuBackend(Backend):
         """The typed error for one of CUDA's that came while `what` ran; None for an error that is not the device's."""
         if isinstance(error, GradengineError):
             return error
-        kind = diagnosis.kind(error)
+        kind, words = diagnosis.kind(error), str(error).strip().rstrip(".")
         if kind == "memory":
-            return OutOfMemoryError(f"{what}: {error}; {self.occupancy()}")
+            return OutOfMemoryError(f"{what}: {words}; {self.occupancy()}")
         if kind == "compile":
             source, log = diagnosis.source_and_log(error)
             typed = CompileError(
@@ -182,10 +182,10 @@ class GpuBackend(Backend):
         if kind == "fault":
             blame = "" if self.waiting else f" {ASYNCHRONOUS}"
             return CudaFaultError(
-                f"{what}: a kernel on {self.device!r} has failed: {error}.{blame} This process can use the device no "
+                f"{what}: a kernel on {self.device!r} has failed: {words}.{blame} This process can use the device no "
                 "more; start a new one"
             )
-        return DeviceError(f"{what}: CUDA on {self.device!r} says {error}") if kind else None
+        return DeviceError(f"{what}: CUDA on {self.device!r} says {words}") if kind else None
 
     def occupancy(self) -> str:
         """Who holds the memory of the device, and what can be done about it."""

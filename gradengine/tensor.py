@@ -212,7 +212,7 @@ class Tensor:
             if requires_grad:
                 return self
             raise GraphError(
-                f"requires_grad_(False): this Tensor is the result of {self.op.name}, not a leaf; use .detach() to "
+                f"requires_grad_(False): this Tensor is the result of {self.op.shown}, not a leaf; use .detach() to "
                 "get its value outside the graph"
             )
         new = requires_grad and self.op is None
@@ -246,7 +246,7 @@ class Tensor:
         if self.op is LEAF and array.dtype.kind not in FLOATS:
             raise DTypeError(f"data: this Tensor requires grad, so its value must be floating-point, got {array.dtype}")
         if self.op is not None and self.op is not LEAF:
-            raise GraphError(f"data: cannot replace the value of a recorded result of {self.op.name}; use .detach()")
+            raise GraphError(f"data: cannot replace the value of a recorded result of {self.op.shown}; use .detach()")
         self.array = array
 
     # -- gradients ----------------------------------------------------------------------------------------------
@@ -445,7 +445,7 @@ class Tensor:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         if not self.is_leaf:
-            raise GraphError(f"deepcopy: only leaves can be copied, this is the result of {self.op.name}; detach it")  # type: ignore[union-attr]
+            raise GraphError(f"deepcopy: only leaves can be copied, this is the result of {self.op.shown}; detach it")  # type: ignore[union-attr]
         out = self._like(self.backend.duplicate(self.array))
         out.grad = None if self.grad is None else self.grad.detach().clone()
         memo[id(self)] = out
@@ -489,7 +489,7 @@ class Tensor:
                 )
             if not mode.recording and self.op is not LEAF:
                 raise GraphError(
-                    f"{what}: this recorded result of {self.op.name} cannot be changed where nothing is recorded; "
+                    f"{what}: this recorded result of {self.op.shown} cannot be changed where nothing is recorded; "
                     "use .detach() or write it out of place"
                 )
         old = Tensor.__new__(Tensor)
@@ -561,8 +561,11 @@ def constant(array: Any, backend: Any) -> Tensor:
 EXCLUSIVE = _count_references()
 
 
-def to_array(data: Any, dtype: Any, backend: backends.Backend, copy: bool = False) -> Any:
-    """`data` as a raw array of `backend`: Python floats become float32, arrays keep their dtype."""
+def to_array(data: Any, dtype: Any, backend: backends.Backend, copy: bool = False, what: str = "tensor") -> Any:
+    """`data` as a raw array of `backend`: Python floats become float32, arrays keep their dtype.
+
+    An error begins with `what`, the op that is to take it.
+    """
     if isinstance(data, Tensor):
         if data.device != backend.device:
             array = backend.receive(data.array, data.backend)
@@ -571,18 +574,20 @@ def to_array(data: Any, dtype: Any, backend: backends.Backend, copy: bool = Fals
         return array if dtype is None else backend.cast(array, check_dtype(dtype))
     if backend.device != "cpu" and backends.home_of(data) is None:
         host = backends.for_device("cpu")
-        return backend.receive(to_array(data, dtype, host), host)
+        return backend.receive(to_array(data, dtype, host, what=what), host)
     given = dtype is not None or any([hasattr(data, name) for name in DTYPE_OF_ITS_OWN])
     try:
         array = backend.asarray(data, copy=copy) if dtype is None else backend.asarray(data, check_dtype(dtype), copy)
     except GradengineError:
         raise
     except BufferError as error:  # such as that of a Tensor of another library that requires grad there
-        raise DTypeError(f"tensor: cannot take {describe(data)}: {error}") from None
+        raise DTypeError(f"{what}: cannot take {describe(data)}: {error}") from None
     except (ValueError, TypeError, OverflowError, RuntimeError) as error:
-        raise ShapeError(f"tensor: cannot make an array of {describe(data)}: {error}") from None
+        raise ShapeError(f"{what}: cannot make an array of {describe(data)}: {error}") from None
+    if array.dtype.kind == "c":
+        raise DTypeError(f"{what}: got {describe(data)}; complex numbers are not supported, only real ones")
     if array.dtype.kind not in "fiub" and not is_half(array.dtype):
-        raise DTypeError(f"tensor: {describe(data)} is no array of numbers; give numbers, bools or an array of them")
+        raise DTypeError(f"{what}: {describe(data)} is no array of numbers; give numbers, bools or an array of them")
     if not given and array.dtype == np.float64 and not holds_arrays(data):
         array = backend.cast(array, np.dtype(np.float32))
     check_dtype(array.dtype)
@@ -602,20 +607,28 @@ def describe(value: Any) -> str:
     return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
 
 
-def check_dtype(dtype: Any) -> np.dtype[Any]:
-    """`dtype` as a NumPy dtype. Raises DTypeError for one that the engine does not compute with."""
+def check_dtype(dtype: Any, what: str = "dtype") -> np.dtype[Any]:
+    """`dtype` as a NumPy dtype. Raises DTypeError, for `what`, for one that the engine does not compute with."""
     try:
         found = np.dtype(dtype)
     except TypeError:
         if isinstance(dtype, str) and dtype == "bfloat16":
             found = bfloat16_dtype()
         else:
-            raise DTypeError(f"dtype: {describe(dtype)} is none; use ge.float32, ge.int64, ge.bool, ...") from None
+            raise DTypeError(f"{what}: {dtype!r} is no dtype of gradengine's; {meant(dtype)}") from None
     if is_half(found):
         backends.use_halves()
     elif found.kind not in "fiub" or found.itemsize > 8:
-        raise DTypeError(f"dtype: {found} is not supported; use float16/32/64, bfloat16, an integer type or bool")
+        raise DTypeError(f"{what}: {found} is not supported; use float16/32/64, bfloat16, an integer type or bool")
     return found
+
+
+def meant(dtype: Any) -> str:
+    """What to write instead of a dtype that is none, such as another library's."""
+    name = str(dtype).rpartition(".")[2]
+    if name in ("float16", "bfloat16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool"):
+        return f"use ge.{name}"
+    return "use ge.float32, ge.int64, ge.bool, ..."
 
 
 def is_floating(dtype: Any) -> bool:
@@ -658,7 +671,7 @@ def fits(source: Any, target: Any) -> bool:
     return np.can_cast(source, target, "same_kind")
 
 
-def wrap(value: Any, like: Any = None) -> Tensor:
+def wrap(value: Any, like: Any = None, what: str = "tensor") -> Tensor:
     """A constant Tensor for an operand that is none. A Python number stays one, so it takes the other's dtype.
 
     A NumPy array is copied: its owner may write to it before a gradient reads it again.
@@ -671,6 +684,6 @@ def wrap(value: Any, like: Any = None) -> Tensor:
             return constant(value, like.backend)
         home = backends.home_of(value)
         backend = like.backend if home is None or home == like.device else backends.for_device(home)
-        return constant(to_array(value, None, backend, copy=True), backend)
+        return constant(to_array(value, None, backend, True, what), backend)
     backend = backends.for_device(backends.home_of(value))
-    return constant(to_array(value, None, backend, copy=True), backend)
+    return constant(to_array(value, None, backend, True, what), backend)

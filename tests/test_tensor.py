@@ -443,7 +443,7 @@ def test_unknown_devices_and_backends():
         ge.tensor(1.0, device="tpu")
     with pytest.raises(DeviceError, match="cuda"):
         ge.zeros(2, device="cuda:7")
-    with pytest.raises(DeviceError, match=r"no 'fast'; choose one of numba, numpy"):
+    with pytest.raises(DeviceError, match=r"no 'fast' for the CPU; choose one of numba, numpy"):
         ge.set_cpu_backend("fast")
     with pytest.raises(DeviceError, match="mars"):
         ge.tensor(1.0).to("mars")
@@ -464,10 +464,87 @@ def test_two_devices_do_not_mix(other_device):
     here, there = ge.ones((2, 3)), ge.ones((2, 3), device=other_device)
     assert (there * there).device == other_device
     for mix in (lambda: here + there, lambda: ge.where(here > 0, here, there), lambda: here.mT @ there):
-        with pytest.raises(DeviceError, match=r"'cpu'.*'elsewhere:0'.*\.to\('cpu'\)"):
+        with pytest.raises(DeviceError, match=r"'cpu'.*'elsewhere:0'.*on 'cpu' with \.to\('elsewhere:0'\)"):
             mix()
     assert (here + there.to("cpu")).device == "cpu"
     assert here.to(there).device == other_device
+
+
+def test_what_requires_grad_stays_where_it_is(other_device):
+    data, there = ge.ones((2, 3)), ge.ones((2, 3), device=other_device)
+    model = ge.nn.Linear(3, 2)
+    for call, moved in (
+        (lambda: model(there), r"linear: .*the one on 'elsewhere:0' with \.to\('cpu'\)"),
+        (lambda: model.to(other_device)(data), r"linear: .*the one on 'cpu' with \.to\('elsewhere:0'\)"),
+        (lambda: data.clone().requires_grad_() * there, r"the one on 'elsewhere:0' with \.to\('cpu'\)"),
+        (lambda: there * data.clone().requires_grad_(), r"the one on 'elsewhere:0' with \.to\('cpu'\)"),
+    ):
+        with pytest.raises(DeviceError, match=moved):
+            call()
+
+
+def test_a_gradient_on_another_device_is_refused(other_device):
+    here, there = ge.ones(2, requires_grad=True), ge.ones(2, device=other_device, requires_grad=True)
+    for x, g in ((here, there.detach()), (there, here.detach())):
+        words = f"the gradient is on '{g.device}', .* on '{x.device}'; move the gradient with .to..{x.device}"
+        with pytest.raises(DeviceError, match=f"backward: {words}"):
+            x.exp().backward(g)
+        for create_graph in (False, True):
+            with pytest.raises(DeviceError, match=f"grad: {words}"):
+                ge.grad(x.exp(), x, g, create_graph=create_graph)
+        x.exp().backward(g.to(x.device))
+        assert x.grad.device == x.device
+
+
+def test_the_variable_that_names_no_cpu_backend_is_named(monkeypatch):
+    from gradengine import backend
+
+    monkeypatch.setattr(backend, "_chosen_cpu", None)
+    monkeypatch.setenv("GRADENGINE_CPU_BACKEND", "cupy")
+    with pytest.raises(DeviceError, match=r"^GRADENGINE_CPU_BACKEND: there is no 'cupy' for the CPU"):
+        ge.get_cpu_backend()
+
+
+def test_operands_that_are_no_numbers():
+    c = ge.ones(2)
+    for call, words in (
+        (lambda: c + "a", "add: str 'a' is no array of numbers"),
+        (lambda: c * None, "multiply: NoneType None is no array of numbers"),
+        (lambda: c + 1j, "add: got complex 1j; complex numbers are not supported"),
+        (lambda: ge.exp("a"), "exp: str 'a'"),
+        (lambda: ge.where(c > 0, "a", c), "where: str 'a'"),
+        (lambda: ge.softmax("a"), "softmax: str 'a'"),
+        (lambda: c.fill_("a"), "fill_: str 'a'"),
+        (lambda: c.__setitem__(0, "a"), "setitem: str 'a'"),
+        (lambda: ge.nn.functional.mse_loss(c, "a"), "mse_loss: str 'a'"),
+        (lambda: ge.stack(["a"]), "stack: str 'a'"),
+    ):
+        with pytest.raises(DTypeError, match=f"^{words}"):
+            call()
+
+
+def test_other_libraries_dtypes():
+    class Foreign:
+        def __repr__(self):
+            return "torch.float16"
+
+    with pytest.raises(DTypeError, match=r"^dtype: torch\.float16 is no dtype of gradengine's; use ge\.float16$"):
+        ge.zeros(2, dtype=Foreign())
+    with pytest.raises(DTypeError, match=r"^autocast: torch\.float16 is no dtype"):
+        ge.autocast("cuda", dtype=Foreign())
+
+
+@pytest.mark.parametrize("switch", [ge.cuda.set_tf32, ge.cuda.set_synchronous])
+def test_switches_of_cuda_are_on_or_off(switch):
+    for wrong in ("yes", 1, None):
+        with pytest.raises(ge.ArgumentError, match=f"cuda.{switch.__name__}: takes True or False"):
+            switch(wrong)
+
+
+@pytest.mark.parametrize("name", ["b 7", "7b", "class", "", 7, None])
+def test_the_name_of_an_op_is_a_python_name(name):
+    with pytest.raises(ge.ArgumentError, match="the name must be a Python name"):
+        ge.elementwise(name, lambda k, g, y, x: g, body=lambda k, x: x)
 
 
 def test_both_cpu_backends_mix():

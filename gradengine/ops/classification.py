@@ -44,7 +44,7 @@ def cross_entropy(
     tensor([[-0.1065,  0.0533,  0.0533],
             [ 0.0033,  0.0033, -0.0066]])
     """
-    input, target = tensors(input, target)
+    input, target = tensors("cross_entropy", input, target)
     check_reduction("cross_entropy", reduction)
     if is_floating(target.dtype):
         return probable_cross_entropy(input, target, weight, reduction, label_smoothing)
@@ -188,7 +188,7 @@ def nll_loss(input: Any, target: Any, weight: Any = None, ignore_index: int = -1
     >>> ge.nn.functional.nll_loss(log_p, ge.tensor([0, 2]), reduction="none")
     tensor([0.6931, 0.2231])
     """
-    input, target = tensors(input, target)
+    input, target = tensors("nll_loss", input, target)
     check_reduction("nll_loss", reduction)
     log_p, labels, shape = rows("nll_loss", input, target)
     try:

@@ -183,7 +183,7 @@ def full(
     tensor([[7, 7],
             [7, 7]])
     """
-    value = to_array(fill_value, dtype, backends.for_device("cpu"))
+    value = to_array(fill_value, dtype, backends.for_device("cpu"), what="full")
     if value.shape != ():
         raise ShapeError(f"full: fill_value must be one number, got shape {value.shape}; use broadcast_to")
     make = lambda xp, s, t: xp.full(s, value.item(), t)

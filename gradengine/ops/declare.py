@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import keyword
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -32,12 +33,14 @@ def elementwise(
     body: Callable[..., Any] | None = None,
     doc: str = "",
     shape: Callable[..., Any] | None = None,
+    shown: str = "",
 ) -> Callable[..., Tensor]:
     """Declare an op that works on each element by itself, with one gradient rule (or None) per array.
 
     `body(k, *inputs, **params)` defines the op in simpler pointwise ops; without one, every backend needs a kernel
-    of that name. Parameters of `body` after its positional arrays are metadata. Raises ArgumentError when the name
-    is taken or no rules are given (a function that has no gradient has the rule None).
+    of that name. Parameters of `body` after its positional arrays are metadata. Errors name the op `shown`, where that
+    is given. Raises ArgumentError when the name is taken or no Python name, or no rules are given (a function that has
+    no gradient has the rule None).
 
     >>> import gradengine as ge
     >>> cube = ge.elementwise("doc_cube", lambda k, g, y, x: g * 3 * x * x, body=lambda k, x: x * x * x)
@@ -46,6 +49,7 @@ def elementwise(
     >>> x.grad
     tensor([ 3., 12.])
     """
+    check_name(name)
     if not rules:
         raise ArgumentError(f"elementwise {name!r}: give one gradient rule per array (None for no gradient)")
     from .. import shapes
@@ -61,6 +65,7 @@ def elementwise(
             shape=shape or shapes.broadcast,
             names=names,
             defaults=defaults,
+            shown=shown,
         )
     )
     if names or len(rules) > 2:
@@ -93,6 +98,7 @@ def primitive(
     """
 
     def decorate(stub: Callable[..., Any]) -> Callable[..., Tensor]:
+        check_name(name or stub.__name__)
         code = stub.__code__
         arrays, variadic = code.co_posonlyargcount, bool(code.co_flags & inspect.CO_VARARGS)
         names, defaults = metadata(stub, arrays)
@@ -163,7 +169,7 @@ def composite(body: Callable[..., Any]) -> Callable[..., Tensor]:
         from ..tensor import wrap
 
         like = next((t for t in args[:arrays] if isinstance(t, Tensor)), None)
-        tensors = [t if isinstance(t, Tensor) or t is None else wrap(t, like) for t in args[:arrays]]
+        tensors = [t if isinstance(t, Tensor) or t is None else wrap(t, like, op.shown) for t in args[:arrays]]
         return body(k, *tensors, *args[arrays:], **params)
 
     return dress(call, op, body.__doc__ or "", functools.partial(body, None))
@@ -218,6 +224,12 @@ def declare(op: Op) -> Op:
         raise ArgumentError(f"op {op.name!r} is declared already; choose another name")
     backends.register(op)
     return op
+
+
+def check_name(name: Any) -> None:
+    """Raise ArgumentError for the name of an op that is no Python name: kernels and attributes are called so."""
+    if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
+        raise ArgumentError(f"op {name!r}: the name must be a Python name, such as 'my_op'")
 
 
 PLAIN_SIGNATURES: dict[int, Any] = {

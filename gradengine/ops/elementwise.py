@@ -263,6 +263,7 @@ at_least = elementwise(
     lambda k, g, y, x, bound: k.where(k.greater_equal(x, bound), g, 0),
     lambda k, g, y, x, bound: k.where(k.less(x, bound), g, 0),
     body=lambda k, x, bound: k.maximum(x, bound),
+    shown="clip",
     doc="`x1`, or `x2` where that is larger; on the bound the gradient is that of `x1`. `clip` uses it.",
 )
 
@@ -271,6 +272,7 @@ at_most = elementwise(
     lambda k, g, y, x, bound: k.where(k.less_equal(x, bound), g, 0),
     lambda k, g, y, x, bound: k.where(k.greater(x, bound), g, 0),
     body=lambda k, x, bound: k.minimum(x, bound),
+    shown="clip",
     doc="`x1`, or `x2` where that is smaller; on the bound the gradient is that of `x1`. `clip` uses it.",
 )
 

@@ -179,7 +179,7 @@ def setitem(x: Tensor, index: Any, v: Any) -> None:
     >>> x
     tensor([ 0., 10.,  0.], op=put_at)
     """
-    v = v if isinstance(v, Tensor) else wrap(v, x)
+    v = v if isinstance(v, Tensor) else wrap(v, x, "setitem")
     structure, at = split_index(index, x, x.op is not None or v.op is not None)
     if v.dtype is not x.dtype and not storable(v, x.dtype):
         raise DTypeError(f"setitem: {v.dtype} does not fit into a Tensor of {x.dtype}; convert it with .to(...)")

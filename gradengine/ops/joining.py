@@ -39,7 +39,9 @@ def as_tensors(name: str, arrays: Any, axis: Any = 0) -> list[Tensor]:
     if all([isinstance(x, Tensor) for x in arrays]):
         return list(arrays)
     like = next((x for x in arrays if isinstance(x, Tensor)), None)
-    tensors = [wrap(x) if like is None or isinstance(x, Tensor) else Tensor(x, device=like.device) for x in arrays]
+    tensors = [
+        wrap(x, None, name) if like is None or isinstance(x, Tensor) else Tensor(x, device=like.device) for x in arrays
+    ]
     weak = [t for x, t in zip(arrays, tensors, strict=True) if not hasattr(x, "dtype")]
     if weak:
         given = [t.dtype for x, t in zip(arrays, tensors, strict=True) if hasattr(x, "dtype")]
@@ -59,7 +61,7 @@ def concat_rule(k: Any, g: Any, y: Any, *arrays: Any, axis: Any, i: int) -> Any:
     return k.narrow(g, axis=axis, start=start, length=shape[axis])
 
 
-@primitive(concat_rule, shape=shapes.concat)
+@primitive(concat_rule, shape=shapes.concat, shown="concat")
 def concat_arrays(*arrays, axis=0):
     """`concat` of arrays given one by one."""
 
@@ -83,7 +85,7 @@ def stack_rule(k: Any, g: Any, y: Any, *arrays: Any, axis: int, i: int) -> Any:
     return k.reshape(k.narrow(g, axis=axis, start=i, length=1), shape=arrays[i].shape)
 
 
-@primitive(stack_rule, shape=shapes.stack)
+@primitive(stack_rule, shape=shapes.stack, shown="stack")
 def stack_arrays(*arrays, axis=0):
     """`stack` of arrays given one by one."""
 

@@ -123,7 +123,11 @@ def linear_grad_weight(k: Any, g: Any, y: Any, x: Any, *parameters: Any) -> Any:
 
 
 linear_no_bias = primitive(
-    lambda k, g, y, x, w: k.matmul(g, w), linear_grad_weight, shape=shapes.linear, name="linear_no_bias"
+    lambda k, g, y, x, w: k.matmul(g, w),
+    linear_grad_weight,
+    shape=shapes.linear,
+    name="linear_no_bias",
+    shown="linear",
 )(lambda x, weight, /: None)
 
 linear_bias = primitive(

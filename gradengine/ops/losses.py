@@ -45,11 +45,11 @@ def check_reduction(name: str, reduction: str, allowed: tuple[str, ...] = REDUCT
         raise ArgumentError(f"{name}: reduction must be one of {', '.join(allowed)}; got {describe(reduction)}")
 
 
-def tensors(input: Any, target: Any) -> tuple[Tensor, Tensor]:
+def tensors(name: str, input: Any, target: Any) -> tuple[Tensor, Tensor]:
     """Both as Tensors; a Python number takes the other's dtype."""
     if not isinstance(input, Tensor):
-        input = wrap(input, target)
-    target = target if isinstance(target, Tensor) else wrap(target, input)
+        input = wrap(input, target, name)
+    target = target if isinstance(target, Tensor) else wrap(target, input, name)
     if dispatch.casting:  # every loss is computed in the precision of this one
         return dispatch.prepare(nn.mean_squared_error.op, (input, target), EMPTY)  # type: ignore[attr-defined]
     return input, target
@@ -57,7 +57,7 @@ def tensors(input: Any, target: Any) -> tuple[Tensor, Tensor]:
 
 def operands(name: str, input: Any, target: Any) -> tuple[Tensor, Tensor]:
     """Input and target as Tensors of one shape; integer targets take the input's dtype. Raises ShapeError."""
-    input, target = tensors(input, target)
+    input, target = tensors(name, input, target)
     if input.shape != target.shape:
         raise ShapeError(unequal(name, input.shape, target.shape))
     if not is_floating(target.dtype) and is_floating(input.dtype):
@@ -106,6 +106,7 @@ huber_elements = elementwise(
     body=lambda k, a, b, delta=1.0: k.where(
         k.less_equal(k.abs(a - b), delta), 0.5 * ((a - b) * (a - b)), delta * (k.abs(a - b) - 0.5 * delta)
     ),
+    shown="huber_loss",
     doc="Half the squared difference up to delta, then linear.",
 )
 
@@ -206,6 +207,7 @@ binary_cross_entropy_elements = elementwise(
     lambda k, g, y, p, t: g * ((p - t) / k.maximum(p * (1 - p), 1e-12)),
     lambda k, g, y, p, t: g * (k.log1p(-p) - k.log(p)),
     body=lambda k, p, t: (t - 1) * clamped_log1m(k, p) - t * clamped_log(k, p),
+    shown="binary_cross_entropy",
     doc="-(t log p + (1 - t) log(1 - p)), each logarithm at least -100.",
 )
 
@@ -214,6 +216,7 @@ logistic_loss_elements = elementwise(
     lambda k, g, y, x, t: g * (k.sigmoid(x) - t),
     lambda k, g, y, x, t: -g * x,
     body=lambda k, x, t: k.where(k.greater(x, 0), x * (1 - t), -x * t) + k.log1p(k.exp(-k.abs(x))),
+    shown="binary_cross_entropy_with_logits",
     doc="Binary cross-entropy of sigmoid(x) and t, without overflow.",
 )
 
@@ -324,6 +327,7 @@ kl_elements = elementwise(
     lambda k, g, y, x, t: -g * t,
     lambda k, g, y, x, t: g * (k.log(t) + 1 - x),
     body=lambda k, x, t: t * k.log(k.where(k.equal(t, 0), 1.0, t)) - t * x,
+    shown="kl_div",
     doc="t (log t - x), which is 0 where t is 0.",
 )
 

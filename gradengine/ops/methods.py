@@ -10,6 +10,7 @@ from typing import Any
 
 from .. import backend as backends
 from .. import ops
+from ..errors import DeviceError
 from ..tensor import Op, Tensor, check_dtype, constant, mode, order, to_array, wrap
 
 OPERATORS = {
@@ -298,9 +299,20 @@ def move_back(k: Any, g: Any, y: Any, x: Any, origin: str) -> Any:
 MOVE = Op("to", rules=(move_back,), names=("origin",), shown="to")
 
 
+def cuda(self: Tensor, device: Any = None, non_blocking: bool = False) -> Tensor:
+    """This Tensor on a GPU, given by number or name; "cuda" by default. Nobody waits, `non_blocking` or not.
+
+    Raises DeviceError for a device that is no GPU or that there is not.
+    """
+    return to(self, device=cuda_name(device))
+
+
 def cuda_name(device: Any) -> str:
     """The GPU that `.cuda(device)` means: its number, its name, or None for the first."""
-    return "cuda" if device is None else f"cuda:{device}" if isinstance(device, int) else str(device)
+    name = "cuda" if device is None else f"cuda:{device}" if isinstance(device, int) else str(device)
+    if not name.startswith("cuda"):
+        raise DeviceError(f"cuda: {name!r} is no GPU; use .cuda(), .cuda(0), or .to({name!r}) if that is meant")
+    return name
 
 
 def is_dtype_name(name: str) -> bool:
@@ -314,7 +326,7 @@ def is_dtype_name(name: str) -> bool:
 
 def assign(self: Tensor, value: Any, what: str) -> Tensor:
     """Replace the value by `value`, broadcast to this shape."""
-    other = wrap(value, self)
+    other = wrap(value, self, what)
     return self.become(lambda old: ops.overwrite(old, other), what)
 
 
@@ -335,7 +347,7 @@ def zero_(self: Tensor) -> Tensor:
 
 def attach_methods() -> None:
     """The methods that are more than an op under its own name."""
-    for function in (reshape, permute, transpose, unsqueeze, expand, clone, to, copy_, fill_, zero_):
+    for function in (reshape, permute, transpose, unsqueeze, expand, clone, to, cuda, copy_, fill_, zero_):
         setattr(Tensor, function.__name__, function)
     for name, attribute in {
         "view": reshape,
@@ -351,7 +363,7 @@ def attach_methods() -> None:
         "int": lambda self: to(self, "int32"),
         "bool": lambda self: to(self, "bool"),
         "cpu": lambda self: to(self, "cpu"),
-        "cuda": lambda self, device=None: to(self, device=cuda_name(device)),
+        "is_cuda": property(lambda self: self.device != "cpu", doc="Whether this Tensor is on a GPU."),
         "numel": lambda self: self.size,
         "dim": lambda self: self.ndim,
     }.items():

@@ -91,17 +91,22 @@ def labelled(name, x, labels, **metadata):
     lambda k, g, y, x, labels, ignore_index: k.place_class(g, labels, classes=x.shape[1], ignore_index=ignore_index),
     None,
     shape=labelled,
+    shown="nll_loss",
 )
 def pick_class(x, labels, /, ignore_index):
     """x[i, labels[i]] of every row i, 0 where the label is to be ignored."""
 
 
-@primitive(lambda k, h, out, g, labels, classes, ignore_index: k.pick_class(h, labels, ignore_index=ignore_index), None)
+@primitive(
+    lambda k, h, out, g, labels, classes, ignore_index: k.pick_class(h, labels, ignore_index=ignore_index),
+    None,
+    shown="nll_loss",
+)
 def place_class(g, labels, /, classes, ignore_index):
     """Zeros, with g[i] at [i, labels[i]]."""
 
 
-@primitive(None, None)
+@primitive(None, None, shown="cross_entropy")
 def label_weights(labels, logits, /, ignore_index, reduction):
     """What each row counts in a loss, as a column: 0 where ignored, and 1/(rows that count) under a mean."""
 
@@ -112,6 +117,7 @@ def label_weights(labels, logits, /, ignore_index, reduction):
     ),
     None,
     shape=labelled,
+    shown="cross_entropy",
 )
 def cross_entropy_rows(logits, labels, /, ignore_index, reduction):
     """log(sum(exp(logits))) - logits[label] of every row: their mean, their sum, or (N,) for "none"."""
@@ -130,7 +136,7 @@ def cross_entropy_rows_grad_logits(k, h, out, g, logits, labels, ignore_index, r
     return k.softmax_grad(h * share, k.softmax(logits, axis=1), axis=1)
 
 
-@primitive(cross_entropy_rows_grad_g, cross_entropy_rows_grad_logits, None)
+@primitive(cross_entropy_rows_grad_g, cross_entropy_rows_grad_logits, None, shown="cross_entropy")
 def cross_entropy_rows_grad(g, logits, labels, /, ignore_index, reduction):
     """(softmax(logits) - one_hot(labels)) * g, where a reduction's share is part of g."""
 
@@ -150,6 +156,7 @@ def over_size(a: Any) -> float:
     lambda k, g, y, a, b: (a - b) * (g * over_size(a)),
     lambda k, g, y, a, b: (b - a) * (g * over_size(b)),
     shape=shapes.broadcast,
+    shown="mse_loss",
 )
 def mean_squared_error(a, b, /):
     """mean((a - b)**2) of two arrays of one shape."""
@@ -175,6 +182,7 @@ def embedding_rows(weight, indices, /, padding_idx=None, blank=False):
         h, indices, padding_idx=padding_idx, blank=padding_idx is not None
     ),
     None,
+    shown="embedding",
 )
 def embedding_rows_grad(g, indices, /, rows, padding_idx=None):
     """The transpose of `embedding_rows`: g added up by index, with nothing for `padding_idx`."""
@@ -188,6 +196,6 @@ def standardize_rule(k: Any, g: Any, y: Any, x: Any, axis: Any, eps: float) -> A
     return (g - k.mean(g, axis=axis, keepdims=True) - along_y) / deviation
 
 
-@primitive(standardize_rule, shape=shapes.same)
+@primitive(standardize_rule, shape=shapes.same, shown="layer_norm")
 def standardize(x, /, axis=-1, eps=1e-5):
     """(x - mean) / sqrt(variance + eps) over `axis`."""

@@ -92,6 +92,7 @@ power_by_scalar = elementwise(
     "power_by_scalar",
     power_by_scalar_rule,
     body=lambda k, x, exponent: k.pow(x, exponent),
+    shown="pow",
     doc="""`x` to the power of one Python number, which is no operand but metadata; `pow` chooses it.
 
     >>> import gradengine as ge

@@ -199,6 +199,14 @@ def test_out_of_memory(error):
     assert "smaller batches" in words
 
 
+def test_words_that_end_with_a_stop_are_gone_on_from():
+    """As those of CuPy do."""
+    words = "Out of memory allocating 8 bytes (allocated so far: 4 bytes)."
+    assert "(allocated so far: 4 bytes); on 'cuda:0'" in str(Known().typed("add", MemoryError(words)))
+    fault = driver.FaultError("CUDA_ERROR_ILLEGAL_ADDRESS: illegal.")
+    assert "illegal. Kernels" in str(Known().typed("add", fault))
+
+
 def test_out_of_memory_where_the_device_says_nothing_more():
     broken = Known()
     broken.memory.free_and_total = raising(RuntimeError("context is destroyed"))

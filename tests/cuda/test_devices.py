@@ -31,7 +31,12 @@ def test_names_of_the_device():
         x = ge.zeros(2, device=name)
         assert x.device == "cuda:0"
         assert type(x.array) is cupy.ndarray
-    assert x.to("cuda") is x.to("cuda:0") is x.cuda() is x.cuda(0) is x
+    assert x.to("cuda") is x.to("cuda:0") is x.cuda() is x.cuda(0) is x.cuda(non_blocking=True) is x
+    assert x.is_cuda
+    assert not x.cpu().is_cuda
+    for wrong in ("cpu", "tpu"):
+        with pytest.raises(DeviceError, match=f"cuda: '{wrong}' is no GPU"):
+            x.cuda(wrong)
     assert ge.backends()["cupy"] == "available"
     assert backend.load("cupy") is backend.for_device("cuda") is x.backend
     assert repr(x.backend) == "<backend cupy on cuda:0>"
@@ -129,7 +134,7 @@ def test_operands_on_two_devices():
         lambda: here.mT @ there,
         lambda: ge.stack([here, there]),
     ):
-        with pytest.raises(DeviceError, match=r"'cpu'.*'cuda:0'.*\.to\('cpu'\)"):
+        with pytest.raises(DeviceError, match=r"'cpu'.*'cuda:0'.*the one on 'cpu' with \.to\('cuda:0'\)"):
             mix()
     with pytest.raises(DeviceError, match=r"'cpu'.*'cuda:0'"):
         here + cupy.ones((2, 3), "float32")
