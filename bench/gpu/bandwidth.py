@@ -76,7 +76,7 @@ def measure(
         share = shares(times, nbytes, name)
         report.row(name if name == COPY else f"{title}, {name}", **numbers, **{"of the copy": share})
     wanted = {name for name in makers if name == "gradengine jit" or (name == "gradengine eager" and title in ONE_OP)}
-    for name in sorted(wanted):
+    for name in sorted(wanted) if settings.peers else ():  # the emulator has no bandwidth
         report.target(f"{title}, {name}: share of the copy's bandwidth", shares(times, nbytes, name), least=LEAST)
 
 

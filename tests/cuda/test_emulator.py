@@ -285,8 +285,7 @@ def test_half_precision_rounds_to_even():
       const int i = blockIdx.x * 256 + threadIdx.x;
       h[i] = ge_f32_to_f16(x[i]); b[i] = ge_f32_to_bf16(x[i]);
       y[i] = ge_f16_to_f32(h[i]); z[i] = ge_bf16_to_f32(b[i]); }"""
-    import ml_dtypes
-
+    ml_dtypes = pytest.importorskip("ml_dtypes")
     bits = np.random.default_rng(0).integers(0, 1 << 32, 1 << 16, dtype=np.uint32)
     bits[: 1 << 15] = np.arange(1 << 15, dtype=np.uint32) << 13 | 0x38000000 | (1 << 12)  # halfway between neighbours
     x = bits.view(np.float32)
