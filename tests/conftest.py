@@ -78,6 +78,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("torch") and not installed("torch"):
         pytest.skip("PyTorch is not installed")
+    if "bfloat16" in item.name.partition("[")[2] and not installed("ml_dtypes"):
+        pytest.skip("bfloat16: ml_dtypes is not installed")
     if item.get_closest_marker("cuda") and (reason := why_no_cuda()):
         pytest.skip(reason)
 
