@@ -15,7 +15,7 @@ import numpy as np
 
 PAGE = mmap.PAGESIZE
 BATCH = 64  # one-page slots that are mapped at once
-# A process may have 65,530 mappings, and the libraries of kernels need some: blocks beyond so many have no page of their own.
+# A process may have 65,530 mappings, and kernels need some: blocks beyond so many have no page of their own.
 MOST_GUARDED = 12_000
 KEPT = 256  # pages up to which a freed slot is kept for the next block of its size
 BEFORE = 64
