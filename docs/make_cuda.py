@@ -23,7 +23,6 @@ import gradengine as ge
 from docs.make_jit import fenced, filled, write_or_check
 from gradengine import backend as backends
 from gradengine import gpu
-from gradengine_kernels import expr, loops
 from gradengine_kernels.cupy_cuda import dialect, drafts, driver, loop_source, products, programs
 
 PAGE = Path(__file__).parent / "cuda.md"
@@ -31,16 +30,6 @@ MULTIPROCESSORS = 132  # of the GPU that the page counts blocks for
 
 
 # -- kernels of their own ---------------------------------------------------------------------------------------------
-
-
-def of_pointwise(name: str, function: Any, arity: int, real: str = "float32") -> loop_source.Source:
-    """The kernel of a pointwise function for contiguous arrays."""
-    names = [f"x{i}" for i in range(arity)]
-    (found,) = expr.trace(function, names, {}, {}, dialect.OPERATIONS)
-    operand = lambda slot: loops.Operand(slot, real, drafts.LINE)
-    values = [*(loops.Load(x, operand(i)) for i, x in enumerate(names)), loops.Compute("y0", found)]
-    loop = loops.Loop(real, 1, values, [loops.Store("y0", operand(arity))])
-    return loop_source.source_of(loop, loop_source.Given(1), name)
 
 
 def of_rows(write: Any, rows: int, columns: int, real: str = "float32") -> loop_source.Source:
@@ -176,7 +165,7 @@ def blocks(page: str) -> dict[str, str]:
     updates = max((group for group, _ in groups), key=len)
     return {
         "declaration": fenced(declaration(tanh), "python"),
-        "gradient": fenced(of_pointwise("tanh_grad0", tanh.rules[0], 3).code.rstrip(), "c"),
+        "gradient": fenced(ge.cuda.source(ge.tanh, gradient=0).rstrip(), "c"),
         "draft": fenced(inspect.getsource(drafts.softmax).rstrip(), "python"),
         "rows": fenced(of_rows(drafts.softmax, 1024, 1024).code.rstrip(), "c"),
         "launches": listed(groups),

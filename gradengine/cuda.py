@@ -7,7 +7,7 @@ for them: `.item()`, `.numpy()` and `synchronize()` do. Work of your own on the 
         y = model(x)
 
 Other libraries' arrays come and go without copies through DLPack and `__cuda_array_interface__`, both of which say on
-which stream an array is ready. May import backend; imports CuPy with the first question to a device.
+which stream an array is ready. May import backend, tensor and errors; imports CuPy with the first question to a device.
 
 >>> import gradengine as ge
 >>> x = ge.ones(3, device="cuda" if ge.cuda.is_available() else "cpu")
@@ -20,12 +20,30 @@ from typing import Any
 import numpy as np
 
 from . import backend as backends
-from .errors import ArgumentError, DeviceError
+from .errors import ArgumentError, DeviceError, DTypeError
+from .tensor import check_dtype, describe
 
 __all__ = [
     "current_device", "device_count", "empty_cache", "get_device_name", "is_available", "is_synchronous", "is_tf32",
-    "mem_get_info", "memory_allocated", "memory_reserved", "set_synchronous", "set_tf32", "synchronize",
+    "mem_get_info", "memory_allocated", "memory_reserved", "set_synchronous", "set_tf32", "source",
+    "synchronize",
 ]  # fmt: skip
+
+
+PEAK = "no peak is kept; memory_allocated() and memory_reserved() say what is taken now"
+ABSENT = {
+    "max_memory_allocated": PEAK,
+    "max_memory_reserved": PEAK,
+    "reset_peak_memory_stats": PEAK,
+    "set_device": "use ge.set_default_device('cuda:<number>')",
+    "Stream": "use cupy.cuda.Stream; ops run on CuPy's current stream",
+    "CUDAGraph": "ge.jit captures a step as a CUDA graph",
+}
+
+
+def __getattr__(name: str) -> Any:
+    hint = f"; {ABSENT[name]}" if name in ABSENT else ""
+    raise AttributeError(f"module 'gradengine.cuda' has no attribute {name!r}{hint}")
 
 
 def is_available() -> bool:
@@ -135,6 +153,55 @@ def is_synchronous() -> bool:
     from gradengine_kernels.cupy_cuda import driver
 
     return driver.synchronous
+
+
+def source(op: Any, dtype: Any = "float32", gradient: int | None = None, **metadata: Any) -> str:
+    """The CUDA C of a pointwise op for contiguous arrays, or that of its gradient by the operand number `gradient`.
+
+    What the op takes beside its operands goes by name. It is text, so neither a GPU nor CuPy is needed; what all
+    kernels start with (types, loads, mathematics) is left out. The kernels of a whole step: `step.lower(...)`. Raises
+    ArgumentError for what is no pointwise op or has no kernel of its own, DTypeError for a dtype that none is made for.
+
+    >>> import gradengine as ge
+    >>> halved = ge.elementwise("doc_halved", lambda k, g, y, x: g * 0.5, body=lambda k, x: x * 0.5)
+    >>> text = ge.cuda.source(halved)
+    >>> print(next(line.strip() for line in text.splitlines() if "0.5" in line))
+    const float t2 = xt1[u] * (float)0.5;
+    >>> ge.cuda.source(halved, dtype=ge.float64, gradient=0).split("(")[0]
+    'extern "C" __global__ void __launch_bounds__'
+    """
+    from gradengine_kernels import expr, loops
+    from gradengine_kernels.cupy_cuda import dialect, loop_source
+    from gradengine_kernels.cupy_cuda.pointwise import LINE, as_inputs, kind_of
+
+    found, real = getattr(op, "op", None), check_dtype(dtype, "cuda.source").name
+    if found is None or found.kind != "pointwise":
+        raise ArgumentError(
+            f"cuda.source: takes a pointwise op, such as ge.tanh, got {describe(op)}; for a jitted step, "
+            "step.lower(...) shows all kernels"
+        )
+    if real not in dialect.COMPUTED:
+        raise DTypeError(f"cuda.source: kernels are generated for {', '.join(dialect.COMPUTED)}, not for {real}")
+    name, function, arity = found.name, found.body or backends.primitive_call(found.name), len(found.rules)
+    if gradient is not None:
+        if gradient not in range(arity) or found.rules[gradient] is None:
+            raise ArgumentError(f"cuda.source: {name} has no gradient by an operand {gradient!r}; it has {arity}")
+        name, function, arity = f"{name}_grad{gradient}", found.rules[gradient], arity + 2
+    names, params = [f"x{i}" for i in range(arity)], {**found.defaults, **metadata}
+    bodies = {other.name: other.body for other in backends.ALL_OPS.values() if other.body is not None}
+    try:
+        (result,) = expr.trace(function, names, params, bodies, dialect.OPERATIONS)
+        if result.op in ("input", "param", "constant"):
+            raise expr.NotPointwiseError(f"it is {result}, and nothing is computed")
+        given = [f"given_{key}" for key, value in params.items() if isinstance(value, float)]
+        values: list[Any] = [loops.Load(x, loops.Operand(i, real, LINE)) for i, x in enumerate(names)]
+        values += [loops.Number(x, -1) for x in given]
+        values.append(loops.Compute("y0", as_inputs(result)))
+        kind = "bool" if kind_of(values, "y0") else real
+    except expr.NotPointwiseError as error:
+        raise ArgumentError(f"cuda.source: no kernel is generated for {name} of {real} arrays: {error}") from None
+    loop = loops.Loop(real, 1, values, [loops.Store("y0", loops.Operand(arity, kind, LINE))])
+    return loop_source.source_of(loop, loop_source.Given(1, (), tuple(given)), name).code
 
 
 def set_tf32(on: bool) -> None:

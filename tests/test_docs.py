@@ -101,6 +101,35 @@ def test_kernels_on_the_page_are_those_that_run(cuda_page, launched):
 
 
 @pytest.mark.cuda
+def test_sources_that_are_shown_are_of_the_kernels_that_run(launched):
+    leaky = ge.nn.functional.leaky_relu
+    shown = [
+        ge.cuda.source(ge.sinh),
+        ge.cuda.source(leaky, negative_slope=0.5),
+        ge.cuda.source(leaky, gradient=0, negative_slope=0.5),
+        ge.cuda.source(ge.hypot, gradient=1, dtype=ge.float64),
+        ge.cuda.source(ge.less, dtype=ge.float16),
+    ]
+    ge.set_default_device("cuda")
+    make = lambda dtype: ge.rand(8, 8).to(dtype).requires_grad_()
+    ge.sinh(make(ge.float32))
+    leaky(make(ge.float32), 0.5).backward(ge.ones((8, 8)))
+    ge.hypot(make(ge.float64), make(ge.float64)).backward(ge.ones((8, 8), dtype=ge.float64))
+    ge.less(make(ge.float16), make(ge.float16))
+    assert {re.search(r"\) (\w+)\(const", text)[1] for text in shown} <= set(launched)
+    for call, words in (
+        (lambda: ge.cuda.source(ge.matmul), "takes a pointwise op"),
+        (lambda: ge.cuda.source(ge.exp, gradient=1), "exp has no gradient by an operand 1; it has 1"),
+        (lambda: ge.cuda.source(ge.floor_divide), "no kernel is generated for floor_divide of float32 arrays"),
+        (lambda: ge.cuda.source(ge.add, gradient=0), "nothing is computed"),
+    ):
+        with pytest.raises(ge.ArgumentError, match=words):
+            call()
+    with pytest.raises(ge.DTypeError, match="not for int32"):
+        ge.cuda.source(ge.exp, dtype=ge.int32)
+
+
+@pytest.mark.cuda
 @pytest.mark.skipif(not EMULATED, reason="counts what a graph of the emulator has recorded")
 def test_launches_on_the_page_are_those_of_the_step(cuda_page):
     ge.set_default_device("cuda")
