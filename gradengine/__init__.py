@@ -210,6 +210,8 @@ from .tensor import bfloat16_dtype as _bfloat16_dtype
 
 SUBMODULES = ("autograd", "cases", "cuda", "data", "inspect", "io", "nn", "optim")
 LAZY = {"save": "io", "load": "io", "jit": "compiler"}  # names that load with their file, when they are first used
+# What PyTorch or NumPy calls otherwise, for those who try that name first.
+OTHERWISE = {"cat": "concat", "concatenate": "concat", "from_numpy": "asarray", "as_tensor": "asarray"}
 
 
 def __getattr__(name: str) -> _Any:
@@ -219,7 +221,8 @@ def __getattr__(name: str) -> _Any:
         return _bfloat16_dtype()
     if name in LAZY:
         return getattr(_importlib.import_module(f".{LAZY[name]}", __name__), name)
-    raise AttributeError(f"module 'gradengine' has no attribute {name!r}")
+    hint = f"; here it is ge.{OTHERWISE[name]}" if name in OTHERWISE else ""
+    raise AttributeError(f"module 'gradengine' has no attribute {name!r}{hint}")
 
 
 def __dir__() -> list[str]:

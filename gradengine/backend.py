@@ -316,10 +316,13 @@ def why_not(name: str) -> str:
     if name == "numba":
         for package in ("numba", "scipy"):
             if not _installed(package):
-                return f"{package} is not installed; pip install 'gradengine[numba]'"
+                return f"{package} is not installed; pip install '.[numba]' in gradengine's folder"
     if name == "cupy":
         if not _installed("cupy"):
-            return "CuPy is not installed; pip install 'gradengine[cuda13]' (or [cuda12], by the version of the driver)"
+            return (
+                "CuPy is not installed; pip install '.[cuda13]' in gradengine's folder (or '.[cuda12]', by the version "
+                "of the driver)"
+            )
         from gradengine_kernels.cupy_cuda import diagnosis
 
         return diagnosis.why_not()

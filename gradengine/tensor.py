@@ -646,7 +646,9 @@ def bfloat16_dtype() -> np.dtype[Any]:
     try:
         from ml_dtypes import bfloat16
     except ImportError:
-        raise DTypeError("bfloat16: ml_dtypes is not installed; pip install 'gradengine[bfloat16]'") from None
+        raise DTypeError(
+            "bfloat16: ml_dtypes is not installed; pip install '.[bfloat16]' in gradengine's folder"
+        ) from None
     return np.dtype(bfloat16)
 
 

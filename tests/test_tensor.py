@@ -534,6 +534,18 @@ def test_other_libraries_dtypes():
         ge.autocast("cuda", dtype=Foreign())
 
 
+def test_names_of_pytorch_are_led_to_those_here():
+    with pytest.raises(AttributeError, match=r"no attribute 'cat'; here it is ge\.concat"):
+        ge.cat([ge.ones(1)])
+    with pytest.raises(AttributeError, match=r"'max_memory_allocated'; no peak is kept; memory_allocated\(\)"):
+        ge.cuda.max_memory_allocated()
+    with pytest.raises(AttributeError, match=r"has no attribute 'catt'$"):
+        ge.catt  # noqa: B018
+    with pytest.raises(AttributeError, match=r"cuda' has no attribute 'strem'$"):
+        ge.cuda.strem  # noqa: B018
+    assert not ge.ones(1).is_cuda
+
+
 @pytest.mark.parametrize("switch", [ge.cuda.set_tf32, ge.cuda.set_synchronous])
 def test_switches_of_cuda_are_on_or_off(switch):
     for wrong in ("yes", 1, None):

@@ -142,6 +142,6 @@ def _pooch() -> ModuleType:
         import pooch
     except ImportError:
         raise MissingDataError(
-            "Downloads need the package pooch, which is not installed; pip install 'gradengine[train]'"
+            "Downloads need the package pooch, which is not installed; pip install '.[train]' in gradengine's folder"
         ) from None
     return pooch

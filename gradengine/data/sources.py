@@ -199,7 +199,7 @@ def digits() -> ImageData:
         from sklearn.datasets import load_digits
     except ImportError:
         raise DataError(
-            "digits come with scikit-learn, which is not installed; pip install 'gradengine[train]'"
+            "digits come with scikit-learn, which is not installed; pip install '.[train]' in gradengine's folder"
         ) from None
     bunch = load_digits()
     images, labels = bunch.images.astype(np.uint8), bunch.target.astype(np.int64)

@@ -277,6 +277,7 @@ def _safetensors() -> ModuleType:
         import safetensors.numpy
     except ImportError:
         raise CheckpointError(
-            "checkpoints need the package safetensors, which is not installed; pip install 'gradengine[train]'"
+            "checkpoints need the package safetensors, which is not installed; pip install '.[train]' in gradengine's "
+            "folder"
         ) from None
     return safetensors

@@ -296,4 +296,6 @@ def _require(package: str, what: str) -> None:
     with contextlib.suppress(ImportError, ValueError):
         found = importlib.util.find_spec(package)
     if found is None:
-        raise GradengineError(f"{what} the package {package}, which is not installed; pip install 'gradengine[train]'")
+        raise GradengineError(
+            f"{what} the package {package}, which is not installed; pip install '.[train]' in gradengine's folder"
+        )

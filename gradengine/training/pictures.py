@@ -194,7 +194,7 @@ def _matplotlib() -> Any:
         import matplotlib.patches
     except ImportError:
         raise GradengineError(
-            "pictures need the package matplotlib, which is not installed; pip install 'gradengine[train]', or train "
-            "with --no-pictures"
+            "pictures need the package matplotlib, which is not installed; pip install '.[train]' in gradengine's "
+            "folder, or train with --no-pictures"
         ) from None
     return matplotlib
