@@ -21,15 +21,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-REDUCERS = {
-    "sum": lambda x, axes: np.add.reduce(x, axes, keepdims=True),
-    "max": lambda x, axes: np.maximum.reduce(x, axes, keepdims=True),
-    "min": lambda x, axes: np.minimum.reduce(x, axes, keepdims=True),
-}
+def reduce_whole(k: Any, x: Any, how: str, axes: tuple[int, ...]) -> Any:
+    """A reduction by the backend's own kernel, where no loop can be made of it."""
+    wanted = summed_in(x.dtype)
+    return getattr(k, how)(x if x.dtype == wanted else k.cast(x, wanted), axis=axes, keepdims=True)
 
 
 # The core ops. A reduction leaves its axes with size 1.
-REDUCE = Op("reduce", kind="core", names=("how", "axes"), body=lambda k, x, how, axes: REDUCERS[how](x, axes))
+REDUCE = Op("reduce", kind="core", names=("how", "axes"), body=reduce_whole)
 DOT = Op("dot", kind="core", names=("ta", "tb"))
 COPY = Op("copy", kind="core", names=("start", "steps"))  # element i of the output is the input's at start + i . steps
 BROADCAST = Op("broadcast", kind="core", names=("start", "steps"))  # a copy that repeats elements
