@@ -24,7 +24,6 @@ libc = ctypes.CDLL(None, use_errno=True)
 libc.mmap.restype = ctypes.c_void_p
 libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
 libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
-libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 NONE, READ_WRITE = 0, mmap.PROT_READ | mmap.PROT_WRITE
 
@@ -70,15 +69,14 @@ def pages_for(size: int) -> int:
 
 
 def discard_free() -> None:
-    """Take the memory of slots that nobody uses; their addresses are not used again."""
+    """Give back the memory of slots that nobody uses, each with the page behind it: only whole mappings go away."""
     global guarded
     for ready in free_slots.values():
         for slot in ready:
             del slots[slot.start]
             guarded -= 1
             slot.bytes = slot.view = None
-            libc.madvise(slot.start, slot.pages * PAGE, mmap.MADV_DONTNEED)
-            libc.mprotect(slot.start, slot.pages * PAGE, NONE)
+            libc.munmap(slot.start, (slot.pages + 1) * PAGE)
         if ready:
             ready.clear()
             starts[:] = sorted(slots)
