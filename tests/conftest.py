@@ -56,7 +56,7 @@ def installed(package: str) -> bool:
 def pytest_configure(config: pytest.Config) -> None:
     if TORCH_REQUIRED and not installed("torch"):
         raise pytest.UsageError("GRADENGINE_REQUIRE_TORCH is set, but PyTorch is not installed: make test installs it")
-    if CUDA_REQUIRED and (reason := why_no_cuda()):
+    if CUDA_REQUIRED and not ON_DEVICE and (reason := why_no_cuda()):
         raise pytest.UsageError(f"GRADENGINE_REQUIRE_CUDA is set, but tests of device 'cuda' cannot run: {reason}")
     if ON_DEVICE and (reason := why_no_cuda()):
         raise pytest.UsageError(f"GRADENGINE_TEST_CUDA=device, but there is no device to test on: {reason}")
