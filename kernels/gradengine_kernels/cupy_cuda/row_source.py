@@ -96,15 +96,16 @@ class Rows(Writer):
         return [name for name in dict.fromkeys(found) if self.passes[name] == when]
 
     def needed_later(self) -> set[str]:
-        """Values of elements that a later pass reads again."""
+        """Costly values of elements that a later pass reads again."""
         found: set[str] = set()
 
         def need(name: str, when: int) -> None:
             v = self.values[name]
             if self.levels[name] != ELEMENT or isinstance(v, Reduce):
                 return
-            if self.passes[name] < when:
-                found.add(name)
+            if self.passes[name] < when and is_heavy(v):
+                found.add(name)  # it is kept, so that what it is made of need not be
+                return
             if not isinstance(v, Load):
                 for n in inputs_of(v):
                     need(n, when)
