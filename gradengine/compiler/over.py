@@ -12,6 +12,7 @@ May import buffers, execute, graph, interrupts, program, tree, backend, tensor a
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from typing import Any
 
@@ -153,6 +154,20 @@ def run_batches(
     return pieces
 
 
+@dataclasses.dataclass(frozen=True)
+class Stretch:
+    """Steps in a row, `count` after `done` others: what they read, a row for each, and where results are stacked."""
+
+    arrays: list[Any]
+    order: Any
+    batch: int
+    done: int
+    count: int
+    numbers: Any
+    states: dict[Var, Any]
+    made: dict[int, Any]
+
+
 class Native:
     """A program that native code can repeat: all its kernels are compiled, and each step leaves it as it found it."""
 
@@ -209,7 +224,7 @@ class Native:
         results = [(i, var) for i, var in executor.fresh if ("tensor", i) in program.results]
         made = {i: executor.buffers.empty((count, *var.shape), var.dtype) for i, var in results}
         repeat = self.on_device if executor.buffers.fixed else self.on_host
-        finished = repeat(arrays, order, batch, done, count, numbers, states, made)
+        finished = repeat(Stretch(arrays, order, batch, done, count, numbers, states, made))
         if finished:
             program.write(executor.results(), arguments, again)
         for var in self.moved:
@@ -232,61 +247,40 @@ class Native:
         pairs = zip(self.executor.inputs, self.program.sources, strict=True)
         return [(var, s.place) for var, s in pairs if s.kind == "argument" and s.place < self.data]
 
-    def on_host(
-        self,
-        arrays: list[Any],
-        order: Any,
-        batch: int,
-        done: int,
-        count: int,
-        numbers: Any,
-        states: dict[Var, Any],
-        made: dict[int, Any],
-    ) -> int:
+    def on_host(self, s: Stretch) -> int:
         """Run a stretch by one native call; returns how many steps were finished."""
         executor = self.executor
-        sources = {var: (address_of(table), table[0].nbytes) for var, table in states.items()}
+        sources = {var: (address_of(table), table[0].nbytes) for var, table in s.states.items()}
         gathers = []
         for var, place in self.data_inputs():
-            x = arrays[place]
+            x = s.arrays[place]
             row = x.nbytes // max(len(x), 1)
-            if order is None:
-                sources[var] = address_of(x) + done * batch * row, batch * row
+            if s.order is None:
+                sources[var] = address_of(x) + s.done * s.batch * row, s.batch * row
             else:
                 gathers.append((address_of(x), address_of(executor.arrays[var]), row))
         fresh = dict(executor.fresh)
-        for i, stack in made.items():
+        for i, stack in s.made.items():
             sources[fresh[i]] = address_of(stack), fresh[i].nbytes
         self.moved = list(sources)
-        positions = np.zeros(0, np.int64) if order is None else order[done * batch :]
+        positions = np.zeros(0, np.int64) if s.order is None else s.order[s.done * s.batch :]
         memory = address_of(executor.memory)
-        return executor.parts[0].run_many(numbers, sources, gathers, positions, batch, count, memory)
+        return executor.parts[0].run_many(s.numbers, sources, gathers, positions, s.batch, s.count, memory)
 
-    def on_device(
-        self,
-        arrays: list[Any],
-        order: Any,
-        batch: int,
-        done: int,
-        count: int,
-        numbers: Any,
-        states: dict[Var, Any],
-        made: dict[int, Any],
-    ) -> int:
+    def on_device(self, s: Stretch) -> int:
         """Run a stretch by graphs, from stacks on the device to stacks there; returns how many steps were finished."""
         executor, fresh = self.executor, dict(self.executor.fresh)
         asarray = executor.buffers.array
-        tables = [(asarray(numbers), executor.given_numbers, 1)]
-        tables += [(asarray(table), executor.arrays[var], 1) for var, table in states.items()]
-        start = done * batch
-        positions = np.arange(start, start + count * batch) if order is None else order[start : start + count * batch]
-        named = None if order is None else asarray(positions.astype(np.int64))
+        tables = [(asarray(s.numbers), executor.given_numbers, 1)]
+        tables += [(asarray(table), executor.arrays[var], 1) for var, table in s.states.items()]
+        start = s.done * s.batch
+        named = None if s.order is None else asarray(s.order[start : start + s.count * s.batch])
         batches = []
         for var, place in self.data_inputs():
-            x = arrays[place]
-            batches.append((x if order is not None else x[start:], executor.arrays[var], batch))
-        stacks = [(executor.arrays[fresh[i]], stack) for i, stack in made.items()]
-        finished = executor.parts[0].run_many(tables, batches, named, stacks, count)
+            x = s.arrays[place]
+            batches.append((x if s.order is not None else x[start:], executor.arrays[var], s.batch))
+        stacks = [(executor.arrays[fresh[i]], stack) for i, stack in s.made.items()]
+        finished = executor.parts[0].run_many(tables, batches, named, stacks, s.count)
         executor.last_numbers = b""  # the device has had others since
         return finished
 
