@@ -790,6 +790,28 @@ def test_threads_are_taken_while_they_pay() -> None:
     assert chosen(1000, 1.0, 0.6) >= 700
 
 
+def test_long_stretches_try_the_other_way_as_often() -> None:
+    """What made all threads slow once must not decide for the many steps of a whole stretch, or of several."""
+    from gradengine_kernels.numba_cpu import runtime
+
+    pace = runtime.Pace()
+
+    def chosen(steps: int, alone: float, together: float) -> int:
+        """How many steps of a stretch took all threads."""
+        done = count = 0
+        while done < steps:
+            spread, several = pace.ahead(steps - done)
+            pace.note(spread, together if spread else alone)
+            done += several
+            count += several if spread else 0
+        assert done == steps
+        return count
+
+    assert chosen(1000, 1.0, 5.0) <= 50
+    assert chosen(1000, 1.0, 0.6) >= 700
+    assert chosen(1000, 1.0, 0.6) >= 980
+
+
 # -- cache, threads, processes ------------------------------------------------------------------------------------
 
 PROGRAM = """

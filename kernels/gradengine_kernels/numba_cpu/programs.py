@@ -252,25 +252,22 @@ class Program:
         for buffer, (start, grows) in sources.items():
             self.bind(buffer, start)
             shifts += [(place, grows) for place in self.places.get(buffer, ())]
-        width = numbers.shape[1] * 8
-        copies = np.array([(numbers.ctypes.data, memory, width, width)], np.int64)
+        moved, gathered, width = table_of(shifts, 2), table_of(gathers, 3), numbers.shape[1] * 8
         several = not self.alone and runtime._pool.threads > 1
-        spread, started = several and self.pace.spread_pays(), time.perf_counter_ns()
-        with runtime._pool.lock:
-            finished = self.go_many(
-                self.plan,
-                spread,
-                self.table,
-                table_of(shifts, 2),
-                copies,
-                table_of(gathers, 3),
-                order,
-                batch,
-                steps,
-            )
-        if several and steps:
-            self.pace.note(spread, (time.perf_counter_ns() - started) / (self.cost * steps))
-        return finished
+        done = 0
+        while done < steps:
+            spread, count = self.pace.ahead(steps - done) if several else (False, steps - done)
+            copies = np.array([(numbers.ctypes.data + done * width, memory, width, width)], np.int64)
+            rest = order[done * batch :]
+            started = time.perf_counter_ns()
+            with runtime._pool.lock:
+                finished = self.go_many(self.plan, spread, self.table, moved, copies, gathered, rest, batch, count)
+            done += finished
+            if finished < count:
+                break
+            if several:
+                self.pace.note(spread, (time.perf_counter_ns() - started) / (self.cost * count))
+        return done
 
 
 def aligned(memory: Any) -> int:

@@ -76,11 +76,19 @@ class Pace:
 
         A thread that has to wait for a core holds up all of them. Now and then the slower way is tried again.
         """
+        return self.ahead(1)[0]
+
+    def ahead(self, most: int) -> tuple[bool, int]:
+        """Whether the next calls had better take all threads, and how many of `most` until another way is tried."""
         alone, together = self.lately
         if not (alone and together):
-            return not together
+            return not together, 1
         self.calls += 1
-        return (together < alone) != (self.calls >= self.look)
+        if self.calls >= self.look:
+            return together >= alone, 1
+        count = min(most, self.look - self.calls)
+        self.calls += count - 1
+        return together < alone, count
 
     def note(self, spread: bool, pace: float) -> None:
         """Remember how fast a call was: the usual way's pace is an average, the other's is news."""
