@@ -106,8 +106,8 @@ def executor_of(made: dict[str, Any]) -> Any:
     return executor
 
 
-def groups_of(executor: Any) -> list[tuple[list[Any], list[str]]]:
-    """What is launched, in order: launches that are one, and the ops of the first of them."""
+def groups_of(executor: Any) -> list[list[tuple[list[Any], list[str]]]]:
+    """What each graph launches, in order: launches that are one, and the ops of the first of them."""
     (program,) = executor.programs
     stages = [stage for maker in executor.makers for stage in maker.unit.stages]
     computing = iter(stages)
@@ -115,14 +115,17 @@ def groups_of(executor: Any) -> list[tuple[list[Any], list[str]]]:
     for launch in program.launches:
         looks_at_a_flag = launch.source is None and launch.plan is None
         ops[id(launch)] = [] if looks_at_a_flag else [e.name for e in next(computing).equations]
-    groups = programs.joined(program.launches, program.arrays)
-    return [(group, list(dict.fromkeys(ops[id(group[0])]))) for group in groups]
+    parts = [programs.joined(part, program.arrays) for part in program.parts]
+    return [[(group, list(dict.fromkeys(ops[id(group[0])]))) for group in groups] for groups in parts]
 
 
-def listed(groups: list[tuple[list[Any], list[str]]]) -> str:
-    """The launches as a table."""
+def listed(parts: list[list[tuple[list[Any], list[str]]]]) -> str:
+    """The launches as a table: the first graph has the checks, and tells the host what they have found."""
     lines = ["| | launch | what it computes | blocks of threads |", "| ---: | --- | --- | --- |"]
-    for i, (group, ops) in enumerate(groups):
+    told = len(parts[0]) if len(parts) > 1 else -1
+    for i, (group, ops) in enumerate([x for groups in parts for x in groups]):
+        if i == told:
+            lines.append("| | copy to the host | whether a label is out of range | |")
         first = group[0]
         if first.source is None and first.plan is None:
             row = "note_failure", "stops what follows if a label is out of range", "1 of 1"
@@ -162,7 +165,7 @@ def blocks(page: str) -> dict[str, str]:
     with no_device():
         executor = executor_of(example(page))
         groups = groups_of(executor)
-    updates = max((group for group, _ in groups), key=len)
+    updates = max((group for part in groups for group, _ in part), key=len)
     return {
         "declaration": fenced(declaration(tanh), "python"),
         "gradient": fenced(ge.cuda.source(ge.tanh, gradient=0).rstrip(), "c"),

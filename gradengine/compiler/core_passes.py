@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import backend as backends
-from .core import BROADCAST, CHECK, COPY, DOT, strides_of
+from .core import BROADCAST, CHECK, COPY, DOT, LABEL_IS, LABEL_OUTSIDE, REDUCE, RESHAPE, strides_of
 from .graph import Equation, Graph, Var
 from .lower import lower
 from .simplify import apply_identities, drop_dead_code, merge_common, merge_constants, rewrite
@@ -106,9 +106,59 @@ def join_checks(graph: Graph) -> Graph:
     return Graph(graph.inputs, graph.constants, equations, graph.outputs)
 
 
-def core_passes(reals: frozenset[str]) -> dict[str, Callable[[Graph], Graph]]:
-    """All that a graph goes through for a backend whose kernels are compiled for these floating-point dtypes."""
-    return {**CORE_PASSES, "lower": lambda graph: lower(graph, reals)}
+def labels_first(graph: Graph) -> Graph:
+    """Checks of labels, and counts of them, before all else: a GPU's host then waits for little more than these.
+
+    What they are made of is computed once more where others read it, rather than brought there through memory.
+    """
+    known = {x for x in graph.inputs if x.dtype.kind in "bi" and not x.weak} | set(graph.constants)
+    definitions: dict[Any, Equation] = {}
+    sums: dict[Equation, None] = {}
+    checks: dict[Equation, None] = {}
+    follow: dict[Equation, None] = {}  # what single numbers are computed from sums
+    numbers: set[Any] = set()
+    for e in graph.equations:
+        light = e.op.kind == "pointwise" or e.op in (BROADCAST, CHECK, COPY, LABEL_IS, LABEL_OUTSIDE, REDUCE, RESHAPE)
+        if not light or not known.issuperset(e.variables()):
+            continue
+        known.add(e.out)
+        definitions[e.out] = e
+        if e.op is CHECK:
+            checks[e] = None
+        elif e.out.size == 1 and (e.op is REDUCE or not numbers.isdisjoint(e.variables())):
+            (sums if e.op is REDUCE else follow)[e] = None
+            numbers.add(e.out)
+    if not checks:
+        return graph
+    first: list[Equation] = []
+    roots = {**sums, **checks, **follow}
+    made: dict[Any, Var] = {e.out: e.out for e in roots}
+
+    def copied(x: Any) -> Any:
+        if x in definitions and x not in made:
+            made[x] = Var(x.shape, x.dtype)
+            add(definitions[x])
+        return made.get(x, x) if isinstance(x, Var) else x
+
+    def add(e: Equation) -> None:
+        inputs = tuple([copied(x) for x in e.inputs])
+        first.append(Equation(e.op, inputs, e.params, made[e.out]))
+
+    for e in roots:
+        add(e)
+    rest = [e for e in graph.equations if e not in roots]
+    return Graph(graph.inputs, graph.constants, first + rest, graph.outputs)
+
+
+def core_passes(reals: frozenset[str], waiting: bool = False) -> dict[str, Callable[[Graph], Graph]]:
+    """All that a graph goes through for a backend whose kernels are compiled for these floating-point dtypes.
+
+    With `waiting`, the host does not run the kernels, but waits for what they find.
+    """
+    passes = {**CORE_PASSES, "lower": lambda graph: lower(graph, reals)}
+    if not waiting:
+        del passes["labels first"]
+    return passes
 
 
 CORE_PASSES: dict[str, Callable[[Graph], Graph]] = {
@@ -119,6 +169,7 @@ CORE_PASSES: dict[str, Callable[[Graph], Graph]] = {
     "constants of core terms": merge_constants,
     "identities of core terms": apply_identities,
     "common core terms": merge_common,
+    "labels first": labels_first,
     "checks": join_checks,
     "dead core terms": drop_dead_code,
 }

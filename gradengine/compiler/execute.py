@@ -52,7 +52,7 @@ class Compiled:
         self.backend, self.buffers = backend, buffers_of(backend)
         self.of_numbers = backends.load("numpy") if self.buffers.fixed else backend  # the host computes with numbers
         self.returned = frozenset(returned) if self.buffers.fixed else frozenset()
-        self.graph = graph = simplify(graph, listen, core_passes(backend.reals), infer_core)
+        self.graph = graph = simplify(graph, listen, core_passes(backend.reals, self.buffers.fixed), infer_core)
         self.fusion = fusion = Fusion(graph, backend.operations(), backend.reals, rows_only=self.buffers.fixed)
         self.units = fusion.units
         self.inputs = list(graph.inputs)

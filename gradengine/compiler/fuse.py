@@ -98,6 +98,7 @@ class Fusion:
         self.place: dict[Var, tuple[int, int]] = {}  # of a variable: its unit and stage
         self.drawn: set[Var] = set()
         self.late: set[Var] = set()  # sums over rows, which are known when a kernel has ended
+        self.closed = 0  # units that nothing more joins: with `rows_only`, checks that need no product come first
         self.templates: dict[Any, Any] = {}
         floats = [v.dtype.name for v in self.variables() if v.dtype.name in reals and not v.weak]
         self.usual = COMPUTED_IN.get(floats[0], floats[0]) if floats else "float32"
@@ -132,6 +133,8 @@ class Fusion:
         if e.op is CHECK:
             unit, _ = self.place[self.root(e.inputs[0])]
             self.units[unit].checks.append(e)
+            if self.rows_only and not any(stage.alone for unit in self.units for stage in unit.stages):
+                self.closed = len(self.units)
             return
         form = self.form(e)
         if form is not None and self.can_wait(e):
@@ -217,30 +220,23 @@ class Fusion:
         return self.put(e, form, index, len(unit.stages) - 1, unit.stages[-1])
 
     def join_loops(self, index: int, unit: Unit) -> None:
-        """Make one loop of two that depend on each other, one of which is over rows alone."""
+        """Make one loop of two that depend on each other, over the same columns, or one of them over rows alone."""
         stages = unit.stages
         pairs = [(s, t) for t in range(len(stages)) for s in range(t)]
         for s, t in pairs:
             one, other = stages[s], stages[t]
-            if (
-                one.alone
-                or other.alone
-                or not one.equations
-                or not other.equations
-                or 1 not in (one.columns, other.columns)
-            ):
+            if one.alone or other.alone or not one.equations or not other.equations:
                 continue
             between = stages[s + 1 : t]
             if not depends(self, other, one) or any(depends(self, other, x) for x in between):
                 continue
-            columns = max(one.columns, other.columns)
-            if any(
-                e.op is REDUCE and self.form_of(e).along == "columns"
-                for e in (one if one.columns == 1 else other).equations
-            ):
-                continue
+            if one.columns != other.columns:
+                rows = [x for x in (one, other) if x.columns == 1]
+                sums = [e for x in rows for e in x.equations if e.op is REDUCE and self.form_of(e).along == "columns"]
+                if not rows or sums:
+                    continue
             one.equations += other.equations
-            one.columns, other.equations = columns, []
+            one.columns, other.equations = max(one.columns, other.columns), []
         unit.stages = [stage for stage in stages if stage.equations]
         for s, stage in enumerate(unit.stages):
             for e in stage.equations:
@@ -262,7 +258,7 @@ class Fusion:
     def fits(self, e: Equation, form: Form, index: int, real: str, is_read: bool = False) -> bool:
         """Whether an equation may join a kernel, as far as rows and dtype go; `is_read` if it is read there."""
         unit = self.units[index]
-        if not unit.rows or (real and unit.real != real):
+        if index < self.closed or not unit.rows or (real and unit.real != real):
             return False
         if not unit.across:
             return unit.rows == form.rows and not form.across

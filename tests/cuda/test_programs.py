@@ -6,6 +6,7 @@ import pytest
 import gradengine as ge
 from gradengine import nn, optim
 from gradengine.errors import DeviceError, IndexRangeError
+from gradengine_kernels.cupy_cuda import programs
 
 pytestmark = pytest.mark.cuda
 
@@ -71,20 +72,17 @@ def test_gradients_that_a_user_keeps_stay_as_they_are(rng):
 
 @pytest.mark.parametrize("optimizer", ["SGD", "Adam", "AdamW", "RMSprop"])
 def test_the_updates_of_all_parameters_are_one_launch(optimizer, rng):
-    from gradengine_kernels.cupy_cuda import programs
-
     training = Training(optimizer)
     step = ge.jit(training.step)
     step(*batch(rng))
     part = program_of(step)
     groups = programs.joined(part.launches, part.arrays)
     assert [len(group) for group in groups if len(group) > 1] == [4]
-    assert len(groups) <= 11
+    assert len(groups) <= 12
 
 
 def test_launches_that_depend_on_each_other_stay_apart(rng):
     """Each of these is the same kernel, but reads what the one before has written."""
-    from gradengine_kernels.cupy_cuda import programs
 
     @ge.jit
     def step(x, weights):
@@ -214,7 +212,7 @@ def test_ops_that_are_called_leave_their_results_where_graphs_look_for_them(capt
         return loss
 
     losses = [float(step(ge.arange(6), ge.arange(6) % 3)) for _ in range(8)]
-    assert len(captures) <= 4
+    assert len(captures) <= 8
     assert losses == sorted(losses, reverse=True)
 
 
@@ -333,3 +331,89 @@ def test_a_fault_in_what_kernels_share_is_found(fault, monkeypatch, rng):
     finally:
         driver.loaded.cache_clear()
         rows.compiled.cache_clear()
+
+
+def test_the_host_waits_for_the_check_of_labels_alone(rng, monkeypatch):
+    """The first graph has one launch and tells the host; the other is started before the host waits."""
+    training = Training()
+    step = ge.jit(training.step)
+    step(*batch(rng))
+    part = program_of(step)
+    assert [len(launches) for launches in part.parts] == [1, len(part.launches) - 1]
+    assert part.parts[0][0].plan is None
+    (graphs,) = part.graphs.values()
+    order = []
+    for name, graph in zip("ab", graphs, strict=True):
+        monkeypatch.setattr(graph, "launch", lambda graph=graph.launch, name=name: (order.append(name), graph()))
+    read = part.verdict.read
+    monkeypatch.setattr(part.verdict, "read", lambda: (order.append("read"), read())[1])
+    step(*batch(rng))
+    assert order == ["a", "b", "read"]
+
+
+def test_labels_that_a_product_makes_are_checked_after_it(rng):
+    """The host has to wait for the product then."""
+    w = ge.tensor(rng.normal(size=(20, 7)).astype("f"), requires_grad=True)
+    head = ge.tensor(rng.normal(size=(20, 3)).astype("f"))
+    optimizer = optim.SGD([w], lr=0.1)
+
+    @ge.jit
+    def step(x, lift):
+        y = ge.argmax(x @ head, axis=1) + lift
+        loss = nn.functional.cross_entropy(x @ w, y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    x, _ = batch(rng)
+    before = w.detach().numpy().copy()
+    assert np.isfinite(float(step(x, ge.zeros(12, dtype=ge.int64))))
+    after = w.detach().numpy().copy()
+    assert not np.array_equal(before, after)
+    with pytest.raises(IndexRangeError, match="labels are 0 to 6"):
+        step(x, ge.full(12, 7, dtype=ge.int64))
+    np.testing.assert_array_equal(w.detach().numpy(), after)
+
+
+def test_cross_entropy_and_its_gradient_are_one_kernel(rng):
+    training = Training("SGD")
+    step = ge.jit(training.step)
+    x, y = batch(rng)
+    step(x, y)
+    program, _ = step.find((x, y), {})
+    stages = [{e.name for e in stage.equations} for unit in program.executor.units for stage in unit.stages]
+    assert [names for names in stages if {"exp", "log"} <= names and "at_column" in names and "where" in names]
+    assert sum("exp" in names for names in stages) == 1
+
+
+def test_between_steps_results_and_batches_move_in_one_launch(rng):
+    training = Training("SGD")
+    step = ge.jit(training.step)
+    data, labels = ge.tensor(rng.normal(size=(96, 20)).astype("f")), ge.tensor(rng.integers(0, 5, 96))
+    step.over(data, labels, batch_size=2)
+    part = program_of(step)
+    groups = len(programs.joined(part.launches, part.arrays))
+    nodes = {key[0]: len(graphs[0].kept[0].nodes) for key, graphs in part.graphs.items() if key[1] is not None}
+    assert nodes == {1: groups + 1, 8: 8 * (groups + 1)} or nodes == {8: 8 * (groups + 1)}
+
+
+@pytest.mark.parametrize("steps", [1, 7, 8, 9, 17])
+def test_over_reads_no_sample_beyond_the_last(steps, rng):
+    """After the last step nothing is left to be gathered."""
+    x = ge.tensor(rng.normal(size=(steps * 3, 5)).astype("f"))
+    total = ge.zeros(5)
+
+    @ge.jit
+    def step(batch):
+        total.add_(batch.sum(axis=0))
+        return batch.mean()
+
+    got = step.over(x, batch_size=3)
+    want = x.numpy().reshape(steps, 3, 5)
+    np.testing.assert_allclose(got.numpy(), want.mean((1, 2)), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(total.numpy(), want.sum((0, 1)), rtol=1e-4, atol=1e-5)
+    order = ge.randperm(steps * 3)
+    got = step.over(x, batch_size=3, order=order)
+    want = x.numpy()[order.numpy()].reshape(steps, 3, 5)
+    np.testing.assert_allclose(got.numpy(), want.mean((1, 2)), rtol=1e-5, atol=1e-6)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -76,7 +77,7 @@ class Program:
         self.guarded = any(flag is not None for flag in flags)
         self.arrays: dict[Any, Bound] = {}
         self.launches: list[Launch] = []
-        self.stop, self.step = cp.zeros(1, np.int64), cp.zeros(1, np.int64)
+        self.stop = cp.zeros(1, np.int64)
         for i, (kernel, table) in enumerate(zip(kernels, tables)):
             for stage in kernel.stages:
                 self.launches.append(self.launch_of(stage, kernel, table, flags[i], i + 1))
@@ -84,10 +85,12 @@ class Program:
             if flags[i] is not None and not noted:
                 self.launches.append(Launch(None, None, [flags[i]], {flags[i]}, set(), rows=i + 1))
         self.sources = list(dict.fromkeys(launch.source.code for launch in self.launches if launch.source))
+        self.parts = self.in_parts()
+        self.verdict: Verdict | None = None
         self.graphs: collections.OrderedDict[Any, Any] = collections.OrderedDict()
         self.changed = True
         self.current: Any = None
-        self.moving: Moving | None = None
+        self.moving: service.Moving | None = None
 
     # -- what is launched ---------------------------------------------------------------------------------------
 
@@ -121,6 +124,13 @@ class Program:
         buffers = [sums[slot] if slot in sums else table[slot - 2] for slot in source.slots]
         return Launch(source, None, buffers, reads, writes, rows, noted=(flag,) if noted else ())
 
+    def in_parts(self) -> list[list[Launch]]:
+        """The launches up to the last flag, for which the host waits, and those after it, for which it does not."""
+        flagged = [i for i, x in enumerate(self.launches) if x.noted or (x.plan is None and x.source is None)]
+        split = max(flagged) + 1 if flagged else 0
+        parts = [self.launches[:split], self.launches[split:]]
+        return [part for part in parts if part]
+
     # -- running ------------------------------------------------------------------------------------------------
 
     def bind(self, buffer: Any, array: Any) -> None:
@@ -132,20 +142,21 @@ class Program:
         """Run all kernels."""
         if self.changed:
             self.current, self.changed = self.graph(1, None), False
-        self.current.launch()
+        first, *rest = self.current
+        first.launch()
+        if self.verdict is not None:
+            self.verdict.given.record()
+        for graph in rest:
+            graph.launch()
         if driver.synchronous:
             driver.wait()
-        return self.failed() if self.guarded else 0
-
-    def failed(self) -> int:
-        """What has stopped the program, once the device has got so far: 1 + the kernel's number, or 0."""
-        code = int(self.stop.get()[0])
-        if code:
-            self.stop.fill(0)
+        if self.verdict is None or not (code := self.verdict.read()):
+            return 0
+        self.stop.fill(0)
         return code
 
-    def graph(self, steps: int, moving: Moving | None) -> Any:
-        """The graph for the arrays that are bound now."""
+    def graph(self, steps: int, moving: service.Moving | None) -> Any:
+        """The graphs for the arrays that are bound now: one for each part, or one for several steps."""
         moved = None if moving is None else moving.shape
         key = (steps, moved, *[a.start for a in self.arrays.values()])
         found = self.graphs.get(key)
@@ -156,30 +167,33 @@ class Program:
         self.graphs.move_to_end(key)
         return found
 
-    def capture(self, steps: int, moving: Moving | None) -> Graph:
-        """A new graph: all that it needs is compiled, loaded and placed before it is captured."""
-        groups = joined(self.launches, self.arrays)
+    def capture(self, steps: int, moving: service.Moving | None) -> list[Graph]:
+        """New graphs: all that they need is compiled, loaded and placed before they are captured."""
+        if moving is not None:
+            turn = functools.partial(moving.launch, self.stop)
+            return [self.captured(self.launches, [turn], steps, moving)]
+        if self.guarded and self.verdict is None:
+            self.verdict = Verdict(self.stop)
+        first = [self.captured(self.parts[0], [] if self.verdict is None else [self.verdict.tell])]
+        return first + [self.captured(part, []) for part in self.parts[1:]]
+
+    def captured(
+        self, launches: list[Launch], closing: list[Callable[[], None]], times: int = 1, kept: Any = None
+    ) -> Graph:
+        """A graph of these launches and what closes them, several times."""
+        groups = joined(launches, self.arrays)
         runs = [self.several(group) if len(group) > 1 else self.one(group[0]) for group in groups]
-        plans = [launch.plan for launch in self.launches if launch.plan is not None]
+        plans = [launch.plan for launch in launches if launch.plan is not None]
 
         def prepare() -> None:
             for plan in plans:
                 plan.warm()
 
         def work() -> None:
-            for _ in range(steps):
-                if moving is not None:
-                    moving.before.launch(self.stop, self.step)
-                for run in runs:
-                    run()
-                if moving is not None:
-                    moving.after.launch(self.stop, self.step)
-                    driver.launch(service.next_step(), 1, 1, (self.stop, self.step))
+            for run in [*runs, *closing] * times:
+                run()
 
-        if moving is not None:
-            service.move_rows(), service.next_step()
-        kept = (dict(self.arrays), groups, runs, moving)
-        return Graph(driver.capture(work, prepare), kept)
+        return Graph(driver.capture(work, prepare), (dict(self.arrays), groups, runs, kept))
 
     def one(self, launch: Launch) -> Callable[[], None]:
         """What runs a launch."""
@@ -221,47 +235,38 @@ class Program:
         `batches`, (stack, array, rows), go to the array; of batches, those rows that `order` names, where it is not
         None. After it, each of `stacks`, (array, stack), gets a row.
         """
-        moving = self.moving = self.moving or Moving()
+        moving = self.moving = self.moving or service.Moving()
         moving.aim(tables, batches, order, stacks)
-        self.step.fill(0)
+        moving.start(self.stop, steps)
         many, rest = divmod(steps, UNROLLED)
         for length, times in ((UNROLLED, many), (1, rest)):
             if times:
-                graph = self.graph(length, moving)
+                (graph,) = self.graph(length, moving)
                 for _ in range(times):
                     graph.launch()
-        done = int(self.step.get()[0])
+        done = moving.done()
         if done < steps:
-            self.failed()
+            self.stop.fill(0)
         self.changed = True
         return done
 
 
-class Moving:
-    """What comes from stacks before each step, and goes to stacks after it. Graphs read where from at each run."""
+class Verdict:
+    """A word in host memory that the device tells whether, and where, a check has stopped a program."""
 
-    def __init__(self) -> None:
-        self.before, self.after = service.Segments(), service.Segments()
-        self.kept: list[Any] = []
+    def __init__(self, stop: Any) -> None:
+        self.stop, self.memory = stop, cp.cuda.alloc_pinned_memory(8)
+        self.word = np.frombuffer(self.memory, np.int64, 1)
+        self.given = cp.cuda.Event(disable_timing=True)
 
-    @property
-    def shape(self) -> tuple[Any, ...]:
-        """What graphs have built in."""
-        return self.before.shape, self.after.shape
+    def tell(self) -> None:
+        """Have the device write it."""
+        self.stop.data.copy_to_host_async(self.memory.ptr, 8)
 
-    def aim(self, tables: Any, batches: Any, order: Any, stacks: Any) -> None:
-        """Say what is moved from now on."""
-        self.before.clear()
-        self.after.clear()
-        names = 0 if order is None else order.data.ptr
-        for several, named in ((tables, 0), (batches, names)):
-            for stack, array, rows in several:
-                self.before.add(stack.data.ptr, array.data.ptr, array.nbytes // rows, rows, False, named)
-        for array, stack in stacks:
-            self.after.add(array.data.ptr, stack.data.ptr, array.nbytes, 1, True)
-        self.before.upload()
-        self.after.upload()
-        self.kept = [tables, batches, order, stacks]
+    def read(self) -> int:
+        """What the device has written, once it has got so far: 1 + the number of the kernel, or 0."""
+        self.given.synchronize()
+        return int(self.word[0])
 
 
 class Graph:

@@ -40,9 +40,11 @@ extern "C" __global__ void note_failure_{real}(const {real}* flag, i64* stop, co
 """
 
 # A segment is moved at every step: `source` and `target` are addresses, `bytes` those of a row, of which there are
-# `rows`. One of them is a stack with so many rows for each step: the source if `stacked` is 0. Where there is an
-# `order`, rows of the source are those that it names. Block b belongs to the last segment that starts up to it.
-MOVE_ROWS = """
+# `rows`. One of them is a stack with so many rows for each step: the target of results (`stacked`), which are moved
+# after their step, or the source of what the next step reads. Where there is an `order`, rows of the source are those
+# that it names. Block b belongs to the last segment that starts up to it. `state` has the step that has ended, how many
+# there are to be, and a counter of blocks; the last block goes on to the next step.
+BETWEEN_STEPS = """
 struct Segment { i64 source, target, bytes, rows, stacked, order, unit, start; };
 template <typename T> __device__ __forceinline__ void move(const Segment& s, i64 step, i64 first, i64 stride) {
   const i64 per_row = s.bytes / sizeof(T), all = per_row * s.rows;
@@ -52,24 +54,25 @@ template <typename T> __device__ __forceinline__ void move(const Segment& s, i64
     ((T*)s.target)[to * per_row + at] = ((const T*)s.source)[from * per_row + at];
   }
 }
-extern "C" __global__ void __launch_bounds__(256) move_rows(const i64* stop, const i64* step, const i64* segments,
-                                                            const i64 count) {
+extern "C" __global__ void __launch_bounds__(256) between_steps(const i64* stop, i64* state, const i64* segments,
+                                                                const i64 count) {
   if (*stop) return;
-  int at = 0;
+  const i64 ended = state[0], steps = state[1];
   const Segment* all = (const Segment*)segments;
-  while (at + 1 < count && all[at + 1].start <= (i64)blockIdx.x) ++at;
-  const Segment s = all[at];
-  const i64 stop_at = at + 1 < count ? all[at + 1].start : (i64)gridDim.x;
-  const i64 first = (blockIdx.x - s.start) * 256 + threadIdx.x, stride = (stop_at - s.start) * 256;
-  if (s.unit == 16) move<uint4>(s, *step, first, stride);
-  else if (s.unit == 4) move<unsigned int>(s, *step, first, stride);
-  else move<unsigned char>(s, *step, first, stride);
-}
-"""
-
-NEXT_STEP = """
-extern "C" __global__ void next_step(const i64* stop, i64* step) {
-  if (!*stop) ++*step;
+  if (count > 0) {
+    int at = 0;
+    while (at + 1 < count && all[at + 1].start <= (i64)blockIdx.x) ++at;
+    const Segment s = all[at];
+    const i64 stop_at = at + 1 < count ? all[at + 1].start : (i64)gridDim.x;
+    const i64 first = (blockIdx.x - s.start) * 256 + threadIdx.x, stride = (stop_at - s.start) * 256;
+    const i64 step = s.stacked ? ended : ended + 1;
+    if (step >= 0 && step < steps) {
+      if (s.unit == 16) move<uint4>(s, step, first, stride);
+      else if (s.unit == 4) move<unsigned int>(s, step, first, stride);
+      else move<unsigned char>(s, step, first, stride);
+    }
+  }
+  if (is_last_block((unsigned int*)(state + 2)) && threadIdx.x == 0) state[0] = ended + 1;
 }
 """
 
@@ -123,48 +126,54 @@ def note_failure(real: str) -> Any:
     return driver.function(f"note_failure_{kind}", NOTE_FAILURE.format(real=kind))
 
 
-def move_rows() -> Any:
-    """The kernel that moves segments."""
-    return driver.function("move_rows", MOVE_ROWS)
-
-
-def next_step() -> Any:
-    """The kernel that counts steps."""
-    return driver.function("next_step", NEXT_STEP)
-
-
-class Segments:
-    """What is moved at every step: rows from a stack, or to one."""
+class Moving:
+    """What comes from stacks before each step, and goes to stacks after it. Graphs read where from at each run."""
 
     def __init__(self) -> None:
+        self.kernel = driver.function("between_steps", BETWEEN_STEPS)
+        self.table = cp.zeros((MOST_SEGMENTS, SEGMENT), np.int64)
+        self.state = cp.zeros(3, np.int64)
         self.rows: list[tuple[int, ...]] = []
         self.blocks = 0
-        self.table = cp.zeros((MOST_SEGMENTS, SEGMENT), np.int64)
-
-    def clear(self) -> None:
-        """Move nothing."""
-        self.rows, self.blocks = [], 0
+        self.kept: Any = None
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """How many segments there are, and blocks for them."""
-        return len(self.rows), self.blocks
+    def shape(self) -> tuple[int, int, int]:
+        """What graphs have built in."""
+        return len(self.rows), self.blocks, self.table.data.ptr
 
-    def add(self, source: int, target: int, row_bytes: int, rows: int, stacked: bool, order: int = 0) -> None:
-        """Move `rows` rows at every step, to a stack (`stacked`) or from one."""
-        unit = next(u for u in (16, 4, 1) if not (source | target | row_bytes) % u)
-        work = max(1, row_bytes * rows // unit)
-        self.rows.append((source, target, row_bytes, rows, int(stacked), order, unit, self.blocks))
-        self.blocks += min(-(-work // (4 * BLOCK)), 1024)
-
-    def upload(self) -> None:
-        """Bring the table to the device."""
+    def aim(self, tables: Any, batches: Any, order: Any, stacks: Any) -> None:
+        """Say what is moved from now on; see Program.run_many."""
+        self.rows, self.blocks = [], 0
+        names = 0 if order is None else order.data.ptr
+        for several, named in ((tables, 0), (batches, names)):
+            for stack, array, rows in several:
+                self.add(stack, array, array.nbytes // rows, rows, False, named)
+        for array, stack in stacks:
+            self.add(array, stack, array.nbytes, 1, True)
         if len(self.rows) > len(self.table):
             self.table = cp.zeros((2 * len(self.rows), SEGMENT), np.int64)
         if self.rows:
             self.table[: len(self.rows)].set(np.array(self.rows, np.int64))
+        self.kept = tables, batches, order, stacks
 
-    def launch(self, stop: Any, step: Any) -> None:
-        """Move all of it."""
-        if self.rows:
-            driver.launch(move_rows(), self.blocks, BLOCK, (stop, step, self.table, len(self.rows)))
+    def add(self, source: Any, target: Any, row_bytes: int, rows: int, stacked: bool, order: int = 0) -> None:
+        """Move `rows` rows at every step."""
+        start, stop = source.data.ptr, target.data.ptr
+        unit = next(u for u in (16, 4, 1) if not (start | stop | row_bytes) % u)
+        work = max(1, row_bytes * rows // unit)
+        self.rows.append((start, stop, row_bytes, rows, int(stacked), order, unit, self.blocks))
+        self.blocks += min(-(-work // (4 * BLOCK)), 1024)
+
+    def start(self, stop: Any, steps: int) -> None:
+        """Make ready for the first of so many steps."""
+        set_words(self.state, np.array([-1, steps, 0], np.int64))
+        self.launch(stop)
+
+    def launch(self, stop: Any) -> None:
+        """Move what a step has made, and what the next one reads."""
+        driver.launch(self.kernel, max(self.blocks, 1), BLOCK, (stop, self.state, self.table, len(self.rows)))
+
+    def done(self) -> int:
+        """How many steps have ended, once the device has got so far."""
+        return int(self.state.get()[0])
