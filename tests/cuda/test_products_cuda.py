@@ -587,6 +587,20 @@ def test_a_capture_neither_chooses_algorithms_nor_makes_room(reference, rng, mon
     driver.capture(lambda: ready.run(a.data.ptr, b.data.ptr, d.data.ptr, workspace=room.data.ptr), nothing).launch()
 
 
+def test_warming_up_leaves_the_workspace_of_the_stream_alone(reference, monkeypatch):
+    # A graph captured on this stream may be running on another one, with that workspace.
+    monkeypatch.setattr(product_plans, "workspaces", {})
+    used: list[int] = []
+    run_it = reference.matmul
+    monkeypatch.setattr(reference, "matmul", lambda *given: (used.append(given[13]), run_it(*given))[1])
+    stream = cp.cuda.Stream(non_blocking=True)
+    with stream:
+        product_plans.plan(Product("float32", 3, 4, 100)).warm()
+    (memory,) = product_plans.workspaces.values()
+    assert len(used) == 1
+    assert used[0] not in (0, memory.data.ptr)
+
+
 def test_each_stream_has_a_workspace_of_its_own(reference, rng, monkeypatch):
     monkeypatch.setattr(product_plans, "workspaces", {})
     (a, x), (b, y) = draw(rng, (3, 100), "float32"), draw(rng, (100, 4), "float32")

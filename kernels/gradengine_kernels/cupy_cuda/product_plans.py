@@ -80,7 +80,11 @@ class Plan:
         p = self.product
         source, target = scratch(max(p.span("a"), p.span("b"))), scratch(p.span("d"))
         bias, aux = scratch(p.bias_length * ITEM_SIZES[p.dtype]), scratch(p.aux_bytes)
-        self.run(source.data.ptr, source.data.ptr, target.data.ptr, bias.data.ptr, aux.data.ptr)
+        # Not the stream's workspace: a graph that was captured on it may be running on another stream just now.
+        room = scratch(self.workspace_bytes)
+        self.run(
+            source.data.ptr, source.data.ptr, target.data.ptr, bias.data.ptr, aux.data.ptr, workspace=room.data.ptr
+        )  # fmt: skip
         self.warmed = True
 
 
