@@ -19,6 +19,7 @@ from .machine import (
     Device,
     OutOfMemoryError,
     check_device,
+    current_stream,
     device_count,
     local,
     perform,
@@ -152,10 +153,15 @@ class MemoryPointer:
         perform(lambda: move(to, of, size, 3), stream)
 
     def copy_from_async(self, source: Any, size: int, stream: Any = None) -> None:
-        to, of = self.ptr, address_of(source)
-        perform(lambda: move(to, of, size, 4), stream)
+        if isinstance(source, MemoryPointer):
+            self.copy_from_device_async(source, size, stream)
+        else:
+            self.copy_from_host_async(source, size, stream)
 
-    copy_from_host_async = copy_from_async
+    def copy_from_host_async(self, source: Any, size: int, stream: Any = None) -> None:
+        not_captured(stream, "H2D")
+        to, of = self.ptr, address_of(source)
+        perform(lambda: move(to, of, size, 1), stream)
 
     def copy_from(self, source: Any, size: int) -> None:
         refuse("memcpy")
@@ -168,8 +174,15 @@ class MemoryPointer:
         move(address_of(to), self.ptr, size, 2)
 
     def copy_to_host_async(self, to: Any, size: int, stream: Any = None) -> None:
+        not_captured(stream, "D2H")
         target, of = address_of(to), self.ptr
         perform(lambda: move(target, of, size, 2), stream)
+
+
+def not_captured(stream: Any, what: str) -> None:
+    """Raise what CuPy itself does, although CUDA would capture such copies: cupy.cuda.runtime.memcpyAsync is left."""
+    if (stream or current_stream()).is_capturing():
+        raise RuntimeError(f"the current stream is capturing, so {what} transfers are disallowed")
 
 
 def address_of(memory: Any) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gradengine_kernels.cupy_cuda import driver
 from tests.cuda import machine
 from tests.cuda.planted import ADD, MARKS, cp, kernel, unrecorded  # noqa: F401
 from tests.cuda.toolchain import EmulatorError
@@ -228,6 +229,20 @@ def test_what_a_capture_refuses(what):
         captured(work)
     assert refused == [what]
     assert not machine.local.capturing
+
+
+def test_an_array_is_copied_to_and_from_the_host_by_the_runtime_alone():
+    x, room = cp.arange(3.0), cp.cuda.alloc_pinned_memory(24)
+    word = np.frombuffer(room, np.float64, 3)
+    with pytest.raises(RuntimeError, match="capturing, so D2H transfers are disallowed"):
+        captured(lambda: x.data.copy_to_host_async(room.ptr, 24))
+    with pytest.raises(RuntimeError, match="capturing, so H2D transfers are disallowed"):
+        captured(lambda: x.data.copy_from_host_async(room.ptr, 24))
+    graph = captured(lambda: driver.to_host(room.ptr, x))
+    x += 1
+    graph.launch()
+    cp.cuda.get_current_stream().synchronize()
+    assert word.tolist() == [1, 2, 3]
 
 
 def test_the_legacy_stream_cannot_be_captured():

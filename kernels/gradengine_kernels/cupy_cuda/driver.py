@@ -89,6 +89,14 @@ def launch(kernel: Any, grid: int, block: int, args: Sequence[Any], shared: int 
         wait()
 
 
+def to_host(address: int, array: Any) -> None:
+    """Copy an array to pinned host memory on the current stream, also while that captures."""
+    # An array's own way to the host refuses to be captured, although CUDA does not.
+    runtime = cp.cuda.runtime
+    stream = cp.cuda.get_current_stream().ptr
+    runtime.memcpyAsync(address, array.data.ptr, array.nbytes, runtime.memcpyDeviceToHost, stream)
+
+
 def wait() -> None:
     """Let the device catch up, unless this is being captured."""
     stream = cp.cuda.get_current_stream()
