@@ -352,12 +352,15 @@ def use_halves() -> None:
 
 
 def for_device(device: Any) -> Backend:
-    """The backend that serves a device; None means the default. Raises DeviceError for what is unknown or absent."""
+    """The backend that serves a device; None means the default. Raises DeviceError for what is unknown or absent.
+
+    A device is given by its name, as what prints as that name (such as PyTorch's), or as the number of a GPU.
+    """
     if device is None:
         device = _default
     if device == "cpu":
         return _loaded[_chosen_cpu] if _chosen_cpu in _loaded else load(get_cpu_backend())
-    text = str(device)
+    text = f"cuda:{device}" if is_ordinal(device) else str(device)
     if text == "cpu":
         return for_device("cpu")
     wanted = "cuda:0" if text == "cuda" else text
@@ -368,6 +371,11 @@ def for_device(device: Any) -> Backend:
     if number == wanted or not number.isdecimal():
         raise DeviceError(f"device: there is no {text!r}; use 'cpu', 'cuda' or 'cuda:<number>'")
     return _load_gpu(int(number), text)
+
+
+def is_ordinal(device: Any) -> bool:
+    """True for the number of a GPU, which stands for its name wherever a device is asked for."""
+    return isinstance(device, (int, np.integer)) and not isinstance(device, bool)
 
 
 def _load_gpu(ordinal: int, device: str) -> Backend:

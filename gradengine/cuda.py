@@ -81,7 +81,7 @@ def gpu(device: Any = None) -> Any:
     if device is None:
         default = backends.get_default_device()
         device = default if default != "cpu" else "cuda"
-    backend = backends.for_device(f"cuda:{device}" if isinstance(device, int) else device)
+    backend = backends.for_device(device)
     if backend.device == "cpu":
         raise DeviceError(f"cuda: {device!r} is no GPU; use 'cuda' or 'cuda:<number>'")
     return backend

@@ -152,9 +152,9 @@ class Tensor:
         def __gt__(self, other: Any) -> Tensor: ...
         def __ge__(self, other: Any) -> Tensor: ...
 
-    def __init__(self, data: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> None:
-        if device or not isinstance(data, Tensor):
-            self.backend = backends.for_device(device or backends.home_of(data))
+    def __init__(self, data: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> None:
+        if device is not None or not isinstance(data, Tensor):
+            self.backend = backends.for_device(backends.home_of(data) if device is None else device)
         else:
             self.backend = data.backend
         self.array = to_array(data, dtype, self.backend, copy=True)

@@ -99,6 +99,8 @@ class DataLoader:
 
     Raises
     ------
+    DeviceError
+        For a device that is unknown or cannot be used here.
     ArgumentError
         If the batch size is no positive int, or the dataset has no length or cannot be indexed.
     ShapeError
@@ -127,7 +129,7 @@ class DataLoader:
         *,
         drop_last: bool = False,
         generator: random.Generator | None = None,
-        device: str | None = None,
+        device: Any = None,
     ) -> None:
         try:
             self.batch_size = operator.index(batch_size)
@@ -146,6 +148,8 @@ class DataLoader:
                 f"DataLoader: a dataset needs __len__ and __getitem__, and {type(dataset).__name__} lacks them; pass "
                 "the arrays, as in DataLoader((images, labels))"
             )
+        if device is not None:
+            device = for_device(device).device
         if device is not None and isinstance(dataset, TensorDataset):
             dataset = TensorDataset(*(tensor.to(device) for tensor in dataset.tensors))
         self.dataset: Dataset = dataset

@@ -9,7 +9,8 @@
             return self.head(F.relu(self.hidden(x)))
 
 Parameters, buffers and sub-modules are ordinary attributes; `_registered` says which attributes are which. An error
-that a forward raises ends with the path of the module it came from. May import tensor, errors, parameter, state.
+that a forward raises ends with the path of the module it came from. May import backend, tensor, errors, parameter,
+state.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from ..backend import is_ordinal
 from ..errors import ArgumentError, DTypeError, GradengineError
 from ..hostwork import current
 from ..tensor import HookHandle, Tensor, check_dtype, describe, is_floating
@@ -390,7 +392,7 @@ class Module:
         for target in targets:
             if isinstance(target, Tensor):
                 device, dtype = target.device, target.dtype
-            elif is_dtype(target):
+            elif is_dtype(target) and not is_ordinal(target):
                 dtype = target
             elif target is not None:
                 device = target
@@ -400,7 +402,7 @@ class Module:
         def move(tensor: Tensor) -> Tensor:
             value = tensor.detach()
             if device is not None:
-                value = value.to(device)
+                value = value.to(device=device)
             return value.to(dtype) if dtype is not None and is_floating(value.dtype) else value
 
         return self._change_tensors(move)
@@ -435,7 +437,7 @@ class Module:
         """Move to the CPU."""
         return self.to("cpu")
 
-    def cuda(self: M, device: int | None = None) -> M:
+    def cuda(self: M, device: Any = None) -> M:
         """Move to a GPU, the first one unless told its number. Raises DeviceError where there is none."""
         return self.to("cuda" if device is None else f"cuda:{device}")
 

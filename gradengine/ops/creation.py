@@ -26,7 +26,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-def tensor(data: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A new Tensor with a copy of `data`: nested lists, numbers, Tensors, arrays of NumPy and other libraries.
 
     Without `device`, Tensors and arrays on a GPU are copied there, all else to the default device. An array keeps its
@@ -42,7 +42,7 @@ def tensor(data: Any, dtype: Any = None, device: str | None = None, requires_gra
 
 
 def asarray(
-    data: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False, copy: bool | None = None
+    data: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, copy: bool | None = None
 ) -> Tensor:
     """`data` as a Tensor that shares an array's memory where it can; a Tensor is returned as it is.
 
@@ -63,7 +63,7 @@ def asarray(
         if requires_grad and not out.requires_grad:
             out = constant(out.array, out.backend)
     else:
-        backend = backends.for_device(device or backends.home_of(data))
+        backend = backends.for_device(backends.home_of(data) if device is None else device)
         out = constant(to_array(data, dtype, backend, copy=bool(copy)), backend)
         shared = copy is False and backend.shares(data, out.array)
     if copy is False and not shared:
@@ -71,7 +71,7 @@ def asarray(
     return out.become_leaf() if requires_grad else out
 
 
-def from_dlpack(x: Any, /, device: str | None = None, copy: bool | None = None) -> Tensor:
+def from_dlpack(x: Any, /, device: Any = None, copy: bool | None = None) -> Tensor:
     """A Tensor around the memory of any object with `__dlpack__`, such as a PyTorch tensor, without a copy.
 
     It stays on the device where it is, unless `device` names another. On a GPU, what is queued on CuPy's current
@@ -100,10 +100,10 @@ def from_dlpack(x: Any, /, device: str | None = None, copy: bool | None = None) 
         if where[0] != 1:
             raise DeviceError(f"from_dlpack: cannot reach the memory of DLPack device {where}: {error}") from None
         raise DTypeError(f"from_dlpack: cannot take this {type(x).__name__}: {error}") from None
-    return finish(array, check_dtype(array.dtype), device or "cpu", False)
+    return finish(array, check_dtype(array.dtype), "cpu" if device is None else device, False)
 
 
-def finish(array: Any, dtype: Any, device: str | None, requires_grad: bool) -> Tensor:
+def finish(array: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
     """A new array, of the device or in host memory, as a Tensor of the device."""
     backend = backends.for_device(device)
     out = constant(backend.asarray(array, None if dtype is None else check_dtype(dtype)), backend)
@@ -120,7 +120,7 @@ def sizes(name: str, shape: tuple[Any, ...]) -> tuple[int, ...]:
 
 
 def filled(
-    name: str, make: Callable[..., Any], shape: tuple[Any, ...], dtype: Any, device: str | None, requires_grad: bool
+    name: str, make: Callable[..., Any], shape: tuple[Any, ...], dtype: Any, device: Any, requires_grad: bool
 ) -> Tensor:
     """`make(arrays, shape, dtype)`, `arrays` being NumPy or CuPy, with errors that a user can act upon."""
     wanted = float32 if dtype is None else check_dtype(dtype)
@@ -140,7 +140,7 @@ def filled(
     return out.become_leaf() if requires_grad else out
 
 
-def zeros(*shape: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+def zeros(*shape: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A Tensor of zeros; the shape is a tuple or several ints. Raises ShapeError or DTypeError for what is none.
 
     >>> import gradengine as ge
@@ -151,7 +151,7 @@ def zeros(*shape: Any, dtype: Any = None, device: str | None = None, requires_gr
     return filled("zeros", lambda xp, s, t: xp.zeros(s, t), shape, dtype, device, requires_grad)
 
 
-def ones(*shape: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+def ones(*shape: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A Tensor of ones; the shape is a tuple or several ints. Raises ShapeError or DTypeError for what is none.
 
     >>> import gradengine as ge
@@ -161,7 +161,7 @@ def ones(*shape: Any, dtype: Any = None, device: str | None = None, requires_gra
     return filled("ones", lambda xp, s, t: xp.ones(s, t), shape, dtype, device, requires_grad)
 
 
-def empty(*shape: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+def empty(*shape: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A Tensor whose values are whatever was in memory. Raises ShapeError or DTypeError for what is no shape.
 
     >>> import gradengine as ge
@@ -171,9 +171,7 @@ def empty(*shape: Any, dtype: Any = None, device: str | None = None, requires_gr
     return filled("empty", lambda xp, s, t: xp.empty(s, t), shape, dtype, device, requires_grad)
 
 
-def full(
-    shape: Any, fill_value: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False
-) -> Tensor:
+def full(shape: Any, fill_value: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A Tensor with every element `fill_value`, whose type gives the dtype.
 
     Raises ShapeError for what is no shape, DTypeError for a value that is no number.
@@ -190,14 +188,14 @@ def full(
     return filled("full", make, (shape,), value.dtype, device, requires_grad)
 
 
-def like(name: str, x: Any, make: Callable[..., Any], dtype: Any, device: str | None, requires_grad: bool) -> Tensor:
+def like(name: str, x: Any, make: Callable[..., Any], dtype: Any, device: Any, requires_grad: bool) -> Tensor:
     """A new Tensor of the shape of x, and of its dtype and device unless told otherwise."""
     x = wrap(x)
     wanted = x.dtype if dtype is None else dtype
-    return filled(name, make, (x.shape,), wanted, device or x.device, requires_grad)
+    return filled(name, make, (x.shape,), wanted, x.device if device is None else device, requires_grad)
 
 
-def zeros_like(x: Any, /, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+def zeros_like(x: Any, /, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Zeros with the shape, dtype and device of x.
 
     >>> import gradengine as ge
@@ -207,7 +205,7 @@ def zeros_like(x: Any, /, dtype: Any = None, device: str | None = None, requires
     return like("zeros_like", x, lambda xp, s, t: xp.zeros(s, t), dtype, device, requires_grad)
 
 
-def ones_like(x: Any, /, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+def ones_like(x: Any, /, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Ones with the shape, dtype and device of x.
 
     >>> import gradengine as ge
@@ -217,7 +215,7 @@ def ones_like(x: Any, /, dtype: Any = None, device: str | None = None, requires_
     return like("ones_like", x, lambda xp, s, t: xp.ones(s, t), dtype, device, requires_grad)
 
 
-def empty_like(x: Any, /, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+def empty_like(x: Any, /, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A Tensor of whatever was in memory, with the shape, dtype and device of x.
 
     >>> import gradengine as ge
@@ -227,9 +225,7 @@ def empty_like(x: Any, /, dtype: Any = None, device: str | None = None, requires
     return like("empty_like", x, lambda xp, s, t: xp.empty(s, t), dtype, device, requires_grad)
 
 
-def full_like(
-    x: Any, /, fill_value: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False
-) -> Tensor:
+def full_like(x: Any, /, fill_value: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """`fill_value` everywhere, with the shape, dtype and device of x. Raises DTypeError for a value that is no number.
 
     >>> import gradengine as ge
@@ -237,11 +233,13 @@ def full_like(
     tensor([3., 3.])
     """
     x = wrap(x)
-    return full(x.shape, fill_value, x.dtype if dtype is None else dtype, device or x.device, requires_grad)
+    return full(
+        x.shape, fill_value, x.dtype if dtype is None else dtype, x.device if device is None else device, requires_grad
+    )
 
 
 def stepped(
-    name: str, values: tuple[Any, ...], make: Callable[[], Any], dtype: Any, device: str | None, requires_grad: bool
+    name: str, values: tuple[Any, ...], make: Callable[[], Any], dtype: Any, device: Any, requires_grad: bool
 ) -> Tensor:
     """Evenly spaced numbers, computed in double precision and rounded once."""
     for value in values:
@@ -270,7 +268,7 @@ def number(value: Any) -> Any:
 
 
 def arange(
-    start: Any, stop: Any = None, step: Any = 1, dtype: Any = None, device: str | None = None,
+    start: Any, stop: Any = None, step: Any = 1, dtype: Any = None, device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """The numbers from `start` (or 0) up to but without `stop`; integers give int64, floats float32.
@@ -288,7 +286,7 @@ def arange(
 
 
 def linspace(
-    start: Any, stop: Any, /, num: int, dtype: Any = None, device: str | None = None, endpoint: bool = True,
+    start: Any, stop: Any, /, num: int, dtype: Any = None, device: Any = None, endpoint: bool = True,
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """`num` evenly spaced numbers from `start` to `stop`, which is left out when `endpoint` is false.
@@ -308,7 +306,7 @@ def linspace(
 
 
 def eye(
-    n_rows: int, n_cols: int | None = None, /, k: int = 0, dtype: Any = None, device: str | None = None,
+    n_rows: int, n_cols: int | None = None, /, k: int = 0, dtype: Any = None, device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Ones on diagonal `k`, zeros elsewhere. Raises ShapeError or DTypeError for what is no shape.
@@ -323,7 +321,7 @@ def eye(
 
 
 def tri(
-    n_rows: int, n_cols: int | None = None, /, k: int = 0, dtype: Any = None, device: str | None = None,
+    n_rows: int, n_cols: int | None = None, /, k: int = 0, dtype: Any = None, device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Ones on and below diagonal `k`, zeros above. Raises ShapeError or DTypeError for what is no shape.

@@ -268,7 +268,7 @@ def to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None, non_bloc
     for value in args:
         if isinstance(value, Tensor):
             dtype, device = value.dtype, value.device
-        elif isinstance(value, str) and (value.startswith(("cpu", "cuda")) or not is_dtype_name(value)):
+        elif is_device(value):
             device = value
         else:
             dtype = value
@@ -309,10 +309,17 @@ def cuda(self: Tensor, device: Any = None, non_blocking: bool = False) -> Tensor
 
 def cuda_name(device: Any) -> str:
     """The GPU that `.cuda(device)` means: its number, its name, or None for the first."""
-    name = "cuda" if device is None else f"cuda:{device}" if isinstance(device, int) else str(device)
+    name = "cuda" if device is None else f"cuda:{device}" if backends.is_ordinal(device) else str(device)
     if not name.startswith("cuda"):
         raise DeviceError(f"cuda: {name!r} is no GPU; use .cuda(), .cuda(0), or .to({name!r}) if that is meant")
     return name
+
+
+def is_device(value: Any) -> bool:
+    """Whether `to` is given a device, not a dtype: a name that is no dtype's, a number, or another library's device."""
+    if isinstance(value, str):
+        return value.startswith(("cpu", "cuda")) or not is_dtype_name(value)
+    return backends.is_ordinal(value) or isinstance(getattr(value, "type", None), str)
 
 
 def is_dtype_name(name: str) -> bool:

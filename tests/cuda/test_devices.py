@@ -42,6 +42,77 @@ def test_names_of_the_device():
     assert repr(x.backend) == "<backend cupy on cuda:0>"
 
 
+def test_a_number_is_a_gpu_wherever_a_device_is_taken():
+    here, values = ge.ones(2), np.ones(2, np.float32)
+    for number in (0, np.int64(0)):
+        for made in (
+            ge.tensor([1.0], device=number),
+            ge.Tensor(here, device=number),
+            ge.asarray(values, device=number),
+            ge.asarray(here, device=number),
+            ge.from_dlpack(values, device=number),
+            ge.zeros(2, device=number),
+            ge.arange(3, device=number),
+            ge.zeros_like(here, device=number),
+            ge.full_like(here, 2.0, device=number),
+            ge.rand(2, device=number),
+            here.to(number),
+            here.to(number, ge.float64),
+            here.to(device=number),
+            here.cuda(number),
+            ge.nn.Linear(2, 3, device=number).weight,
+            ge.nn.Linear(2, 3).to(number).weight,
+            ge.nn.Linear(2, 3).to(device=number).weight,
+            ge.nn.Linear(2, 3).cuda(number).bias,
+            next(iter(ge.data.DataLoader(here, device=number)))[0],
+            ge.amp.GradScaler(device=number).scale(ge.ones(1, device="cuda")),
+        ):
+            assert made.device == "cuda:0"
+        assert ge.cuda.get_device_name(number) == ge.cuda.get_device_name("cuda")
+    ge.set_default_device(0)
+    assert ge.get_default_device() == "cuda:0"
+
+
+TAKES_A_DEVICE = {
+    "tensor": lambda device: ge.tensor([1.0], device=device),
+    "asarray": lambda device: ge.asarray(np.ones(2), device=device),
+    "asarray of a Tensor": lambda device: ge.asarray(ge.ones(2), device=device),
+    "from_dlpack": lambda device: ge.from_dlpack(np.ones(2), device=device),
+    "zeros": lambda device: ge.zeros(2, device=device),
+    "zeros_like": lambda device: ge.zeros_like(ge.ones(2), device=device),
+    "full_like": lambda device: ge.full_like(ge.ones(2), 1.0, device=device),
+    "arange": lambda device: ge.arange(2, device=device),
+    "rand": lambda device: ge.rand(2, device=device),
+    "to": lambda device: ge.ones(2).to(device=device),
+    "module": lambda device: ge.nn.Linear(1, 1).to(device=device),
+    "loader": lambda device: ge.data.DataLoader(ge.ones(2), device=device),
+    "scaler": lambda device: ge.amp.GradScaler(device=device),
+    "default": lambda device: ge.set_default_device(device),
+}
+
+
+@pytest.mark.parametrize("takes", TAKES_A_DEVICE.values(), ids=TAKES_A_DEVICE)
+def test_what_is_no_device_is_an_error(takes):
+    for wrong in ("", "gpu", -1, True, 1.5):
+        with pytest.raises(DeviceError, match=r"^device: there is no .*; use 'cpu', 'cuda' or 'cuda:<number>'"):
+            takes(wrong)
+    with pytest.raises(DeviceError, match="'cuda:7'"):
+        takes(7)
+
+
+@pytest.mark.torch
+def test_devices_of_pytorch_are_devices_here(torch):
+    here = ge.ones(2)
+    for device in (torch.device("cuda"), torch.device("cuda", 0), torch.device("cuda:0")):
+        assert {here.to(device).device, here.to(device, ge.float64).device, ge.zeros(1, device=device).device} == {
+            "cuda:0"
+        }
+        assert ge.nn.Linear(1, 1).to(device).weight.device == "cuda:0"
+    assert here.to(torch.device("cpu")) is here
+    with pytest.raises(DeviceError, match="there is no 'meta'"):
+        here.to(torch.device("meta"))
+
+
 def test_everything_that_makes_a_tensor_makes_it_there(rng):
     values = rng.normal(size=(3, 4)).astype(np.float32)
     pairs = [
