@@ -88,6 +88,8 @@ def lowered(x: Tensor, dtype: Any) -> Tensor:
 
 def state() -> Hashable:
     """What `autocast` does in this thread: equal for equal settings, empty without any."""
+    if not mode.casting:
+        return ()
     return tuple(sorted((device, dtype.name) for device, dtype in mode.casting.items() if dtype is not None))
 
 

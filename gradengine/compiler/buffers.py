@@ -100,6 +100,8 @@ class DeviceBuffers:
 
     def copy(self, value: Any, dtype: Any = None) -> Any:
         """A copy that a program can read and write."""
+        if type(value) is self.kind and dtype in (None, value.dtype):
+            return value.copy()
         return self.cupy.array(value, dtype, order="C")
 
     def array(self, value: Any) -> Any:

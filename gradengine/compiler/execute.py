@@ -238,8 +238,12 @@ class Compiled:
 
     def holds(self, var: Var, array: Any) -> int:
         """How many of those who refer to an array are this program: from the last call, or to give it out again."""
-        kept = sum([1 for several in self.pool.values() for x in several if x is array])
-        return (self.arrays.get(var) is array) + kept
+        count = 1 if self.arrays.get(var) is array else 0
+        for several in self.pool.values():
+            for x in several:
+                if x is array:
+                    count += 1
+        return count
 
     # -- running ------------------------------------------------------------------------------------------------
 

@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
-import contextlib
+import importlib
 import signal
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+try:  # CPython's own, which `signal` wraps to make enums of handlers: that takes four times as long as the rest
+    handlers: Any = importlib.import_module("_signal")
+except ImportError:
+    handlers = signal
+SIGINT = int(signal.SIGINT)
 
 
-@contextlib.contextmanager
-def uninterrupted() -> Iterator[None]:
+class uninterrupted:
     """A block that an interrupt waits for: Ctrl-C is served when it is left, and all is as after a whole step."""
-    before = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(before):
-        yield
-        return
-    # Whichever thread the signal reaches, Python runs its handler in this one; so it is the handler that waits.
-    pending: list[Any] = []
-    signal.signal(signal.SIGINT, lambda *details: pending.append(details))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-        if pending:
-            before(*pending[-1])
+
+    __slots__ = ("before", "pending")
+
+    def __enter__(self) -> None:
+        self.before: Any = None
+        self.pending: Any = None
+        before = handlers.getsignal(SIGINT)
+        if callable(before) and threading.current_thread() is threading.main_thread():
+            # Whichever thread the signal reaches, Python runs its handler in this one; so it is the handler that waits.
+            self.before = before
+            handlers.signal(SIGINT, self.wait)
+
+    def wait(self, *details: Any) -> None:
+        """What is called instead of the handler."""
+        self.pending = details
+
+    def __exit__(self, *error: object) -> None:
+        if self.before is not None:
+            handlers.signal(SIGINT, self.before)
+            if self.pending is not None:
+                self.before(*self.pending)

@@ -198,8 +198,8 @@ class Program:
             listen("trace", self.traced)
         self.graph = simplify(self.traced, listen)
         if self.backend.program is None:
-            self.executor: Any = Replay(self.graph, self.backend)
-            self.moving, self.waits = self.states, False
+            self.executor: Any = Replay(self.graph, self.backend)  # whose results are arrays of their own
+            self.moving, self.whole, self.reusable = self.states, False, []
             return self
         places = {id(source): i for i, source in enumerate(self.sources)}
         updates = [(place, places[id(source)]) for source, place in self.states if id(source) in places]
@@ -207,11 +207,17 @@ class Program:
         kept = {made[1] for _, made in self.grads if made is not None} | {place for _, place in self.states}
         returned = [what for kind, what in self.results if kind in ("tensor", "array") and what not in kept]
         self.executor = Compiled(self.graph, self.backend, updates, passing, returned, listen)
-        self.waits = self.executor.buffers.fixed
+        self.whole = True
         writers = {old: new for new, old in self.executor.in_place.items()}
         self.written = {i: writers[var] for i, var in enumerate(self.graph.inputs) if var in writers}
         kept = self.executor.in_place
         self.moving = [(source, place) for source, place in self.states if self.executor.outputs[place] not in kept]
+        self.reusable = [  # gradients whose arrays can be written to again, as far as is known by now
+            (k, source, made[1], self.executor.outputs[made[1]])
+            for k, (source, made) in enumerate(self.grads)
+            if made is not None and made[0] == "tensor" and made[1] in self.executor.own
+            if self.executor.outputs[made[1]] in self.executor.certain
+        ]
         return self
 
     # -- running ------------------------------------------------------------------------------------------------
@@ -219,9 +225,9 @@ class Program:
     def run(self, arguments: list[Any]) -> Any:
         """One call. Raises StaleError, with nothing done, when the host's part has become of another kind.
 
-        Where the host waits for a GPU, an interrupt waits as well: it would meet a step that is half done.
+        Where kernels are compiled, an interrupt waits for the end of the step, which it would meet half done.
         """
-        with self.lock, uninterrupted() if self.waits else contextlib.nullcontext():
+        with self.lock, uninterrupted() if self.whole else contextlib.nullcontext():
             host = self.host_values()
             for i, var in self.written.items():
                 self.own(self.graph.inputs[i], var, find(self.sources[i], arguments))
@@ -257,20 +263,12 @@ class Program:
         """
         found: dict[int, Any] = {}
         again: set[int] = set()
-        if isinstance(self.executor, Replay):  # whose results are arrays of their own
-            return found, again
-        for k, (source, made) in enumerate(self.grads):
-            last = self.given.get(k)  # not by items(), which would hold on to it as well
-            if last is None or made[1] not in self.executor.own:
+        for k, source, place, root in self.reusable:
+            last = self.given.get(k)
+            if last is None or root in self.executor.staying or find(source, arguments).grad is not last:
                 continue
-            if self.executor.outputs[made[1]] in self.executor.staying:
-                continue
-            if find(source, arguments).grad is not last:
-                continue
-            array, place = last.array, made[1]
-            if self.executor.outputs[place] not in self.executor.certain:
-                continue
-            held = self.executor.holds(self.executor.outputs[place], array)
+            array = last.array
+            held = self.executor.holds(root, array)
             # Beside what every array has, a gradient is in its owner, as well as in the table of those given.
             alone = sys.getrefcount(last) == EXCLUSIVE + 1 and sys.getrefcount(array) - held == EXCLUSIVE
             if alone and array.base is None and place not in found:

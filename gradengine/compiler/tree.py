@@ -7,12 +7,19 @@ nothing of the engine.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LEAF = "leaf"
+
+
+@functools.lru_cache(maxsize=1024)
+def is_leaf(kind: type) -> bool:
+    """Whether values of a type other than tuple, list and dict are not taken apart."""
+    return not (issubclass(kind, tuple) and hasattr(kind, "_fields")) and not dataclasses.is_dataclass(kind)
 
 
 def flatten(value: Any, leaves: list[Any]) -> Any:
@@ -22,13 +29,13 @@ def flatten(value: Any, leaves: list[Any]) -> Any:
         return (kind, *[flatten(item, leaves) for item in value])
     if kind is dict:
         return (kind, tuple(value), *[flatten(item, leaves) for item in value.values()])
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
+    if is_leaf(kind):  # type: ignore[arg-type]
+        leaves.append(value)
+        return LEAF
+    if issubclass(kind, tuple):
         return (kind, *[flatten(item, leaves) for item in value])
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        names = tuple(field.name for field in dataclasses.fields(value))
-        return (kind, names, *[flatten(getattr(value, name), leaves) for name in names])
-    leaves.append(value)
-    return LEAF
+    names = tuple(field.name for field in dataclasses.fields(value))
+    return (kind, names, *[flatten(getattr(value, name), leaves) for name in names])
 
 
 def unflatten(structure: Any, leaves: Iterator[Any]) -> Any:
