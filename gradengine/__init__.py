@@ -10,8 +10,6 @@ gives names; `nn`, `optim`, `data`, `io`, `cuda`, `autograd` and `inspect` load 
 tensor([2., 4.])
 """
 
-from __future__ import annotations
-
 import importlib as _importlib
 from typing import Any as _Any
 
@@ -208,22 +206,65 @@ from .ops.declare import composite, elementwise, primitive
 from .tensor import Tensor
 from .tensor import bfloat16_dtype as _bfloat16_dtype
 
-SUBMODULES = ("autograd", "cases", "cuda", "data", "inspect", "io", "nn", "optim")
-LAZY = {"save": "io", "load": "io", "jit": "compiler"}  # names that load with their file, when they are first used
+# `bfloat16` is not among them: it is there with ml_dtypes only, and `import *` asks for all of them.
+__all__ = [
+    # what holds values, and how it is made
+    "Tensor", "tensor", "asarray", "from_dlpack", "zeros", "ones", "full", "empty", "zeros_like", "ones_like",
+    "full_like", "empty_like", "arange", "linspace", "eye", "tri", "meshgrid", "one_hot",
+    # autograd, and ops of one's own
+    "grad", "no_grad", "enable_grad", "set_grad_enabled", "is_grad_enabled", "elementwise", "primitive", "composite",
+    # pointwise
+    "abs", "acos", "acosh", "add", "asin", "asinh", "atan", "atan2", "atanh", "bitwise_and", "bitwise_invert",
+    "bitwise_left_shift", "bitwise_or", "bitwise_right_shift", "bitwise_xor", "ceil", "clip", "copysign", "cos", "cosh",
+    "digamma", "divide", "equal", "erf", "erfc", "erfinv", "exp", "exp2", "expm1", "floor", "floor_divide", "greater",
+    "greater_equal", "hypot", "isclose", "isfinite", "isinf", "isnan", "less", "less_equal", "lgamma", "log", "log10",
+    "log1p", "log2", "logaddexp", "logical_and", "logical_not", "logical_or", "logical_xor", "masked_fill", "maximum",
+    "minimum", "multiply", "negative", "not_equal", "polygamma", "positive", "pow", "reciprocal", "relu", "remainder",
+    "round", "rsqrt", "sigmoid", "sign", "sin", "sinc", "sinh", "sqrt", "square", "subtract", "tan", "tanh", "trunc",
+    "where",
+    # along axes
+    "all", "allclose", "amax", "amin", "any", "argmax", "argmin", "argsort", "count_nonzero", "cumprod", "cumsum",
+    "cumulative_prod", "cumulative_sum", "log_softmax", "logsumexp", "max", "mean", "median", "min", "norm", "prod",
+    "quantile", "searchsorted", "softmax", "sort", "std", "sum", "topk", "var", "vector_norm",
+    # shapes and parts
+    "argwhere", "astype", "broadcast_arrays", "broadcast_to", "chunk", "clone", "concat", "diag", "diagonal", "expand",
+    "expand_dims", "flatten", "flip", "gather", "index_add", "masked_select", "matrix_transpose", "moveaxis", "narrow",
+    "nonzero", "pad", "permute_dims", "ravel", "repeat", "reshape", "roll", "scatter_add", "split", "squeeze", "stack",
+    "swapaxes", "take", "take_along_axis", "tile", "transpose", "tril", "triu", "unstack",
+    # products
+    "einsum", "linear", "matmul", "outer", "tensordot", "trace", "vecdot",
+    # random numbers
+    "Generator", "bernoulli", "default_generator", "manual_seed", "normal", "rand", "randint", "randn", "randperm",
+    "uniform",
+    # dtypes and constants
+    "float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool",
+    "can_cast", "finfo", "iinfo", "isdtype", "result_type", "e", "inf", "nan", "newaxis", "pi",
+    # devices, precision, compiling, files
+    "backends", "get_cpu_backend", "set_cpu_backend", "get_default_device", "set_default_device", "autocast",
+    "get_autocast_dtype", "is_autocast_enabled", "jit", "save", "load",
+    # errors
+    "ArgumentError", "CheckpointError", "CompileError", "CudaFaultError", "DTypeError", "DataError", "DeviceError",
+    "GradengineError", "GraphError", "IndexRangeError", "OutOfMemoryError", "ShapeError", "TraceError", "TrainingError",
+]  # fmt: skip
+
+_SUBMODULES = ("autograd", "cases", "cuda", "data", "inspect", "io", "nn", "optim")
+_LAZY = {"save": "io", "load": "io", "jit": "compiler"}  # names that load with their file, when they are first used
 # What PyTorch or NumPy calls otherwise, for those who try that name first.
-OTHERWISE = {"cat": "concat", "concatenate": "concat", "from_numpy": "asarray", "as_tensor": "asarray"}
+_OTHERWISE = {"cat": "concat", "concatenate": "concat", "from_numpy": "asarray", "as_tensor": "asarray"}
 
 
 def __getattr__(name: str) -> _Any:
-    if name in SUBMODULES:
+    if name in _SUBMODULES:
         return _importlib.import_module(f".{name}", __name__)
     if name == "bfloat16":
         return _bfloat16_dtype()
-    if name in LAZY:
-        return getattr(_importlib.import_module(f".{LAZY[name]}", __name__), name)
-    hint = f"; here it is ge.{OTHERWISE[name]}" if name in OTHERWISE else ""
+    if name in _LAZY:
+        return getattr(_importlib.import_module(f".{_LAZY[name]}", __name__), name)
+    hint = f"; here it is ge.{_OTHERWISE[name]}" if name in _OTHERWISE else ""
     raise AttributeError(f"module 'gradengine' has no attribute {name!r}{hint}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *SUBMODULES, *LAZY, "bfloat16"})
+    return sorted(
+        {*__all__, *_SUBMODULES, "amp", "bfloat16", "errors", *(name for name in globals() if name.startswith("__"))}
+    )

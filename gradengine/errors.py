@@ -52,6 +52,10 @@ class DTypeError(GradengineError, TypeError):
     """A dtype that the op cannot take, or a gradient asked of integers."""
 
 
+class AbsentDtypeError(DTypeError, AttributeError):
+    """A dtype of a package that is missing: to `hasattr` and `help` an attribute that is missing."""
+
+
 class IndexRangeError(GradengineError, IndexError):
     """An index, class label or axis position outside the array."""
 
