@@ -52,6 +52,7 @@ def found(path: str) -> Any:
 def public(module: Any) -> list[str]:
     """The names of a module that are meant for others. Modules are not among them: they have pages of their own."""
     names = [name for name in getattr(module, "__all__", dir(module)) if not name.startswith("_")]
+    names = [name for name in names if name not in ("SUBMODULES", "LAZY", "OTHERWISE", "annotations")]
     return [name for name in names if not loads(name) or not inspect.ismodule(getattr(module, name))]
 
 
@@ -156,33 +157,34 @@ def bases(value: type) -> list[type]:
 
 
 def prose(text: str) -> str:
-    """A docstring as Markdown: an example becomes a block of code, and what has an entry a link to it."""
-    out: list[str] = []
-    example = False
-    for line in [*inspect.cleandoc(text).splitlines(), ""]:
-        if line.startswith(">>> ") and not example:
-            out += ["", "```pycon"]
-            example = True
-        elif example and not line.strip():
-            out.append("```")
-            example = False
-        out.append(line if example else linked(line))
-    return "\n".join(out)
+    """A docstring as Markdown: an example becomes a block of code, and what has an entry a link to it.
+
+    Sections in NumPy's style become lists of definitions.
+    """
+    text = inspect.cleandoc(text)
+    titled = re.sub(r"^(\w+)\n-+$", r"**\1**\n", text, flags=re.MULTILINE)
+    out = []
+    for part in re.split(r"\n\s*\n", titled):
+        said, prompt, example = part.partition(">>> ")
+        if titled != text:
+            said = re.sub(r"^(\S.*)\n    ", r"\n`\1`\n:   ", said, flags=re.MULTILINE)
+        out += [linked(said), f"```pycon\n{prompt}{example}\n```" if prompt else ""]
+    return "\n\n".join(part.strip("\n") for part in out if part.strip())
 
 
-def linked(line: str) -> str:
-    """The line with a link at each name that has an entry."""
+def linked(text: str) -> str:
+    """The text with a link at each name that has an entry."""
     link = lambda name: f"[{name[0]}]({entries()[name[1]]}#{name[1]})" if name[1] in entries() else name[0]
-    return re.sub(r"`(ge\.[\w.]+)`", link, line)
+    return re.sub(r"`(ge\.[\w.]+)`", link, text)
 
 
-def entry(path: str, level: int = 3) -> str:
+def entry(path: str, level: int = 3, text: str = "") -> str:
     """Heading, with the signature, and docstring of one path; of a second path of something, where it is described."""
     owner, _, name = path.rpartition(".")
     of_class = inspect.isclass(found(owner))
     value = inspect.getattr_static(found(owner), name) if of_class else found(path)
-    value = getattr(value, "__func__", value)
-    text = prose((value.fget if isinstance(value, property) else value).__doc__ or "")
+    value = getattr(value, "__func__", value)  # of a static or class method
+    text = prose(text or value.__doc__ or "")
     first = path if of_class else described().get(id(value), path)
     if first != path:
         text = f"The same as {linked(f'`{first}`')}."
@@ -191,7 +193,9 @@ def entry(path: str, level: int = 3) -> str:
 
 
 def value_entry(path: str, text: str) -> str:
-    """A line for a value."""
+    """A line for a value, or the heading of an attribute."""
+    if inspect.isclass(found(path.rpartition(".")[0])):
+        return entry(path, text=text)
     return f'- <a id="{path}"></a>`{path}`: {linked(text)}'
 
 
@@ -245,7 +249,7 @@ def written(line: str, pages: list[str]) -> str:
     if not paths:
         raise ValueError(f"docs/reference: nothing is found for the line '::: {line}'")
     if named and named["text"]:
-        return value_entry(named["path"], named["text"])
+        return value_entry(paths[0], named["text"])
     below = [entry(path, 4 if named and not named["alone"] else 3) for path in paths[1:]]
     return "\n\n".join([entry(paths[0]), *below])
 

@@ -8,7 +8,7 @@ import re
 import pytest
 
 import gradengine as ge
-from docs import make_cuda, make_jit
+from docs import make_cuda, make_jit, make_reference
 from gradengine_kernels.cupy_cuda import driver
 
 EMULATED = os.environ.get("GRADENGINE_TEST_CUDA", "") != "device"
@@ -154,3 +154,120 @@ def test_the_lines_about_cuda_in_the_readme():
     exec(code, known)
     assert known["loss"].device == "cuda:0"
     assert all(p.grad.device == "cuda:0" for p in known["model"].parameters())
+
+
+# -- the reference --------------------------------------------------------------------------------------------------
+
+MODULES = ["ge", "ge.nn", "ge.nn.functional", "ge.nn.init", "ge.nn.utils", "ge.optim", "ge.optim.lr_scheduler"]
+MODULES += ["ge.data", "ge.io", "ge.cuda", "ge.amp", "ge.autograd"]
+# What the engine's own files use of a Tensor, but nobody else.
+INTERNAL = {"array", "backend", "become", "become_leaf", "changed_in_place", "hooks", "inputs", "is_exclusive", "op"}
+INTERNAL |= {"ops_by_name", "order", "params", "saved"}
+
+
+@pytest.fixture
+def in_folder(monkeypatch, tmp_path):
+    """A reference of pages that the test writes."""
+
+    def use(**pages):
+        for name, text in pages.items():
+            (tmp_path / f"{name}.md").write_text(text, encoding="utf-8")
+        forget()
+
+    forget = lambda: [f.cache_clear() for f in vars(make_reference).values() if hasattr(f, "cache_clear")]
+    monkeypatch.setattr(make_reference, "FOLDER", tmp_path)
+    yield use
+    forget()
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_public_name_is_in_the_reference(module):
+    names = {f"{module}.{name}" for name in make_reference.public(make_reference.found(module))}
+    assert len(names) > 3
+    assert not names - set(make_reference.entries()), "put them on a page of docs/reference/"
+
+
+def test_every_method_of_a_tensor_is_in_the_reference():
+    names = {name for name in dir(ge.Tensor) if not name.startswith("_")} - INTERNAL
+    elsewhere = set(make_reference.functions_of(ge.Tensor))
+    missing = {name for name in names - elsewhere if f"ge.Tensor.{name}" not in make_reference.entries()}
+    assert not missing, "put them on docs/reference/tensor.md"
+    assert {"sum", "clamp", "add_"} <= elsewhere
+
+
+def test_what_the_reference_lists_exists_and_is_described():
+    modules = {module: set(make_reference.public(make_reference.found(module))) for module in MODULES}
+    for path in make_reference.entries():
+        owner, _, name = path.rpartition(".")
+        if path not in (
+            "ge.bfloat16",
+            "ge.compiler.Step",
+        ):  # the one is another package's, the other what `jit` returns
+            value = make_reference.found(path)
+            assert owner not in modules or name in modules[owner], path
+            assert not callable(value) or len(value.__doc__ or "") > 5, f"{path} has no docstring"
+
+
+def test_pages_of_the_reference_are_complete_and_in_the_menu():
+    menu = (make_reference.REPOSITORY / "mkdocs.yml").read_text(encoding="utf-8")
+    pages = list(make_reference.lines())
+    anchors = []
+    for name in pages:
+        assert f": reference/{name}\n" in menu
+        text = make_reference.filled((make_reference.FOLDER / name).read_text(encoding="utf-8"), pages)
+        assert ":::" not in text
+        anchors += re.findall(r'\{: #(ge\S+)|<a id="(.*?)"', text)
+    assert sorted(map("".join, anchors)) == sorted(make_reference.entries())
+
+
+def test_an_entry_has_signature_docstring_and_links(in_folder):
+    in_folder(
+        a="::: ge.sum\n::: ge.amax\n::: ge.max\n::: ge.pi = of a circle",
+        b="::: ge.nn.functional.relu\n::: ge.relu\n::: members of ge.Tensor: T\n::: ge.optim.SGD: step\n",
+        c="::: ge.nn from gradengine.nn.losses\n::: functions of ge.Tensor",
+    )
+    asked = make_reference.lines()
+    made = {page: "\n\n".join(make_reference.written(line, []) for line in asked[page]) for page in asked}
+    assert "### `ge.sum(x, /, axis=None, keepdims=False, dtype=None)` {: #ge.sum " in made["a.md"]
+    assert "```pycon\n>>> import gradengine as ge\n" in made["a.md"]
+    assert 'data-toc-label="amax" }\n\nThe same as [`ge.max`](a.md#ge.max).' in made["a.md"]
+    assert '- <a id="ge.pi"></a>`ge.pi`: of a circle' in made["a.md"]
+    assert "The same as [`ge.relu`](b.md#ge.relu)." in made["b.md"]
+    assert "### `Tensor.T` {: #ge.Tensor.T" in made["b.md"]
+    assert "#### `SGD.step(closure=None)` {: #ge.optim.SGD.step" in made["b.md"]
+    assert "### `ge.nn.MSELoss(" in made["c.md"]
+    assert "`max`](a.md#ge.max)" in made["c.md"]
+
+
+def test_sections_of_a_docstring_become_lists():
+    text = """A file.
+
+    Raises
+    ------
+    DataError
+        If there is none, or
+        two.
+
+    Examples
+    --------
+    >>> 1
+    1
+    """
+    made = make_reference.prose(text)
+    assert "**Raises**\n\n`DataError`\n:   If there is none, or\n    two.\n\n**Examples**\n\n```pycon\n>>> 1" in made
+
+
+@pytest.mark.parametrize(
+    ("pages", "error"),
+    [
+        (dict(a="::: ge.sum\n", b="::: ge.sum\n"), "ge.sum is on a.md and on b.md"),
+        (dict(a="::: ge.summ\n"), "has no attribute 'summ'"),
+        (dict(a="::: ge.Tensor: summ\n"), "summ"),
+        (dict(a="::: everything\n"), "nothing is found for the line '::: everything'"),
+        (dict(a="::: ge from gradengine.cli\n"), "nothing is found"),
+    ],
+)
+def test_a_reference_that_is_wrong_is_refused(in_folder, pages, error):
+    in_folder(**pages)
+    with pytest.raises((ValueError, AttributeError), match=error):
+        make_reference.filled(pages["a"], ["a.md"])

@@ -352,26 +352,51 @@ def zero_(self: Tensor) -> Tensor:
     return assign(self, 0, "zero_")
 
 
+def numel(self: Tensor) -> int:
+    """The number of elements, as PyTorch calls `size`."""
+    return self.size
+
+
+def dim(self: Tensor) -> int:
+    """The number of axes, as PyTorch calls `ndim`."""
+    return self.ndim
+
+
+def cpu(self: Tensor) -> Tensor:
+    """This Tensor on the CPU; itself when it is there."""
+    return to(self, "cpu")
+
+
+def reversed_axes(self: Tensor) -> Tensor:
+    """The axes in reverse order."""
+    return ops.permute_dims(self, axes=tuple(reversed(range(self.ndim))))
+
+
+def in_dtype(name: str, dtype: str) -> Any:
+    """`t.float()` and the like."""
+
+    def call(self: Tensor) -> Tensor:
+        return to(self, dtype)
+
+    call.__name__ = name
+    call.__doc__ = f"This Tensor in {dtype}; itself when it is that."
+    return call
+
+
 def attach_methods() -> None:
     """The methods that are more than an op under its own name."""
-    for function in (reshape, permute, transpose, unsqueeze, expand, clone, to, cuda, copy_, fill_, zero_):
+    moves, values = (reshape, permute, transpose, unsqueeze, expand, clone, to, cpu, cuda), (copy_, fill_, zero_)
+    for function in (*moves, *values, numel, dim):
         setattr(Tensor, function.__name__, function)
+    names = {"float": "float32", "double": "float64", "half": "float16", "bfloat16": "bfloat16"}
+    for name, dtype in {**names, "long": "int64", "int": "int32", "bool": "bool"}.items():
+        setattr(Tensor, name, in_dtype(name, dtype))
     for name, attribute in {
         "view": reshape,
-        "T": property(lambda self: ops.permute_dims(self, axes=tuple(reversed(range(self.ndim))))),
+        "T": property(reversed_axes),
         "mT": property(ops.matrix_transpose),
         "__getitem__": ops.getitem,
         "__setitem__": ops.setitem,
-        "float": lambda self: to(self, "float32"),
-        "double": lambda self: to(self, "float64"),
-        "half": lambda self: to(self, "float16"),
-        "bfloat16": lambda self: to(self, "bfloat16"),
-        "long": lambda self: to(self, "int64"),
-        "int": lambda self: to(self, "int32"),
-        "bool": lambda self: to(self, "bool"),
-        "cpu": lambda self: to(self, "cpu"),
         "is_cuda": property(lambda self: self.device != "cpu", doc="Whether this Tensor is on a GPU."),
-        "numel": lambda self: self.size,
-        "dim": lambda self: self.ndim,
     }.items():
         setattr(Tensor, name, attribute)
