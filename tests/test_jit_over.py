@@ -237,3 +237,82 @@ def test_bad_arguments_are_named(backend, data):
         step.over(x, batch_size=2, order=np.zeros((2, 2), int))
     with pytest.raises(ArgumentError, match="make no batch"):
         step.over(x, batch_size=200, drop_last=True)
+
+
+def one_by_one(run, x, y):
+    """The losses of steps over single samples."""
+    ge.manual_seed(3)
+    return [run.step(ge.tensor(x[i : i + 1]), ge.tensor(y[i : i + 1])).item() for i in range(len(x))]
+
+
+def test_stretches_longer_than_what_is_decided_ahead(backend, rng):
+    """What the host decides comes in pieces on a GPU."""
+    count = 203
+    x, y = rng.standard_normal((count, FEATURES)).astype(np.float32), rng.integers(0, CLASSES, count)
+    one, other = Run("adam", 0.3, True), Run("adam", 0.3, True)
+    want = one_by_one(one, x, y)
+    ge.manual_seed(3)
+    first = other.step.over(ge.tensor(x[:40]), ge.tensor(y[:40]), batch_size=1)  # from which the pace is known
+    rest = other.step.over(ge.tensor(x[40:]), ge.tensor(y[40:]), batch_size=1)
+    np.testing.assert_array_equal(np.concatenate([first.numpy(), rest.numpy()]), np.array(want, np.float32))
+    same(other.state(), one.state())
+
+
+def test_after_a_failure_the_host_stands_where_the_steps_do(backend, rng):
+    if backend == "numpy":
+        pytest.skip("steps are called one by one there, and the one that fails is counted")
+    count, bad = 203, 150
+    x, y = rng.standard_normal((count, FEATURES)).astype(np.float32), rng.integers(0, CLASSES, count)
+    one, other = Run("adam", 0.3, True), Run("adam", 0.3, True)
+    one_by_one(one, x[:bad], y[:bad])
+    y[bad] = CLASSES
+    ge.manual_seed(3)
+    other.step.over(ge.tensor(x[:40]), ge.tensor(y[:40]), batch_size=1)
+    with pytest.raises(IndexRangeError, match=rf"in batch {bad - 40}\)"):
+        other.step.over(ge.tensor(x[40:]), ge.tensor(y[40:]), batch_size=1)
+    drawn = ge.default_generator.offset
+    for run in (one, other):
+        for p in run.model.parameters():
+            p.grad = ge.zeros_like(p)  # on a GPU some are lost
+    same(other.state()[:-1], one.state()[:-1])
+    one_by_one(one, x[:bad], y[:bad])
+    assert drawn == ge.default_generator.offset
+
+
+@pytest.mark.parametrize("late", [0, 1, 20, 65])
+def test_what_the_host_decides_may_become_of_another_kind(backend, rng, late, monkeypatch):
+    """A decay that is 0 in the trace, and built in, is there later on: the steps from then on are compiled anew."""
+    from gradengine.optim.sgd import SGD
+
+    scalars = SGD.scalars
+    count = 100
+    x, y = rng.standard_normal((count, FEATURES)).astype(np.float32), rng.integers(0, CLASSES, count)
+
+    def run(all_at_once):
+        calls = 0
+        run = Run()
+
+        def changing(self, group, step, first):
+            nonlocal calls
+            calls += 1
+            made = scalars(self, group, step, first)
+            return {**made, "weight_decay": 0.25} if self.after(group) else made
+
+        def after(self, group):
+            return group["lr"] < 0.1 * 0.9 ** (late + 0.5)
+
+        monkeypatch.setattr(SGD, "scalars", changing)
+        monkeypatch.setattr(SGD, "after", after, raising=False)
+        run.schedule = ge.optim.lr_scheduler.ExponentialLR(run.optimizer, 0.9)
+        pairs = ge.tensor(x), ge.tensor(y)
+        if all_at_once:
+            run.step.over(pairs[0][:2], pairs[1][:2], batch_size=1)
+            run.step.over(pairs[0][2:], pairs[1][2:], batch_size=1)
+        else:
+            for i in range(count):
+                run.step(pairs[0][i : i + 1], pairs[1][i : i + 1])
+        return run.state(), run.step.cache_info().misses
+
+    (wanted, _), (found, misses) = run(False), run(True)
+    same(found, wanted)
+    assert misses >= 1

@@ -26,10 +26,11 @@ from .buffers import address_of, buffers_of
 from .execute import Compiled, failure
 from .graph import Var
 from .interrupts import uninterrupted
-from .program import Program, find
+from .program import Program, StaleError, find
 
 STRETCH = 0.1  # seconds that a native call may take, about
-FIRST = 16  # steps in the first stretch, from which the time of one is known
+FIRST = 16  # steps in the first stretch of all, from which the time of one is known
+AHEAD = 64  # steps for which the host decides numbers while a GPU runs others
 
 
 def over(step: Any, data: tuple[Any, ...], batch_size: int, order: Any, drop_last: bool, kwargs: dict[str, Any]) -> Any:
@@ -135,22 +136,21 @@ def run_batches(
     """The pieces for `steps` whole batches."""
     pieces = []
     done = 0
-    length = FIRST
     while done < steps:
         program, arguments = step.find(tuple(cut(arrays, order, done * batch, (done + 1) * batch, backend)), kwargs)
         native = Native.of(program, arguments, len(arrays))
-        if native is None:
+        started, count = time.perf_counter(), 0
+        if native is not None:
+            with program.lock, uninterrupted():
+                count, piece = native.run(arrays, order, batch, done, min(program.stretch or FIRST, steps - done))
+        if count:
+            program.stretch = max(1, int(STRETCH / max((time.perf_counter() - started) / count, 1e-9)))
+        else:  # it cannot be repeated, or the host has decided otherwise than it did in the trace
             with uninterrupted():
-                piece = step(*cut(arrays, order, done * batch, (done + 1) * batch, backend), **kwargs)
-            pieces.append(one(piece, backend))
-            done += 1
-            continue
-        count = min(length, steps - done)
-        started = time.perf_counter()
-        with program.lock, uninterrupted():
-            pieces.append(native.run(arrays, order, batch, done, count))
+                result = step(*cut(arrays, order, done * batch, (done + 1) * batch, backend), **kwargs)
+            count, piece = 1, one(result, backend)
+        pieces.append(piece)
         done += count
-        length = max(1, int(STRETCH / max((time.perf_counter() - started) / count, 1e-9)))
     return pieces
 
 
@@ -199,12 +199,15 @@ class Native:
         places = [s.place for s in program.sources if s.kind == "argument" and s.place < data]
         return None if len(places) != len(set(places)) else cls(program, arguments, data)
 
-    def run(self, arrays: list[Any], order: Any, batch: int, done: int, count: int) -> tuple[Any, list[Any]]:
-        """A stretch of `count` steps after `done` others."""
+    def run(self, arrays: list[Any], order: Any, batch: int, done: int, count: int) -> tuple[int, Any]:
+        """Up to `count` steps after `done` others; returns how many, and what they give, as a piece."""
         program, executor = self.program, self.executor
         self.moved: list[Var] = []
         undo = [work.restore() for work in program.host]
-        numbers, states = self.numbers(count)
+        numbers, states = self.numbers(min(count, AHEAD) if executor.buffers.fixed else count)
+        if not len(numbers):
+            return 0, None
+        count = count if executor.buffers.fixed else len(numbers)
         for i, var in program.written.items():
             program.own(program.graph.inputs[i], var, find(program.sources[i], self.arguments))
         first = cut(arrays, order, done * batch, (done + 1) * batch, program.backend)
@@ -223,8 +226,8 @@ class Native:
         executor.bind_outputs(targets)
         results = [(i, var) for i, var in executor.fresh if ("tensor", i) in program.results]
         made = {i: executor.buffers.empty((count, *var.shape), var.dtype) for i, var in results}
-        repeat = self.on_device if executor.buffers.fixed else self.on_host
-        finished = repeat(Stretch(arrays, order, batch, done, count, numbers, states, made))
+        stretch = Stretch(arrays, order, batch, done, count, numbers, states, made)
+        finished, count = self.on_device(stretch) if executor.buffers.fixed else (self.on_host(stretch), count)
         if finished:
             program.write(executor.results(), arguments, again)
         for var in self.moved:
@@ -236,11 +239,13 @@ class Native:
             program.forget(arguments, {k for k, (_, made) in enumerate(program.grads) if made is not None})
             checks = [check for unit in executor.units for check in unit.checks]
             raise failure(checks, f" (in batch {done + finished})")
+        if count < stretch.count:
+            made = {i: stack[:count] for i, stack in made.items()}
         leaves = [
             made[what].reshape(count, *executor.graph.outputs[what].shape) if kind == "tensor" else Fixed(what)
             for kind, what in program.results
         ]
-        return program.structure, leaves
+        return count, (program.structure, leaves)
 
     def data_inputs(self) -> list[tuple[Var, int]]:
         """The inputs that are batches, and of which data."""
@@ -267,12 +272,18 @@ class Native:
         memory = address_of(executor.memory)
         return executor.parts[0].run_many(s.numbers, sources, gathers, positions, s.batch, s.count, memory)
 
-    def on_device(self, s: Stretch) -> int:
-        """Run a stretch by graphs, from stacks on the device to stacks there; returns how many steps were finished."""
+    def on_device(self, s: Stretch) -> tuple[int, int]:
+        """Run a stretch by graphs, from stacks on the device to stacks there.
+
+        Returns how many steps were finished, and how many were to be: fewer where the host decides otherwise from
+        then on than it did in the trace. What the host decides it brings while the device runs the steps before.
+        """
         executor, fresh = self.executor, dict(self.executor.fresh)
-        asarray = executor.buffers.array
-        tables = [(asarray(s.numbers), executor.given_numbers, 1)]
-        tables += [(asarray(table), executor.arrays[var], 1) for var, table in s.states.items()]
+        empty, asarray = executor.buffers.empty, executor.buffers.array
+        numbers = empty((s.count, s.numbers.shape[1]), s.numbers.dtype)
+        states = {var: empty((s.count, *table.shape[1:]), table.dtype) for var, table in s.states.items()}
+        tables = [(numbers, executor.given_numbers, 1)]
+        tables += [(table, executor.arrays[var], 1) for var, table in states.items()]
         start = s.done * s.batch
         named = None if s.order is None else asarray(s.order[start : start + s.count * s.batch])
         batches = []
@@ -280,31 +291,53 @@ class Native:
             x = s.arrays[place]
             batches.append((x if s.order is not None else x[start:], executor.arrays[var], s.batch))
         stacks = [(executor.arrays[fresh[i]], stack) for i, stack in s.made.items()]
-        finished = executor.parts[0].run_many(tables, batches, named, stacks, s.count)
+        ready = 0
+        more = s.numbers, s.states
+
+        def bring(wanted: int) -> int:
+            """Bring what the host decides for steps up to `wanted`; returns up to which it is there."""
+            nonlocal ready, more
+            while ready < wanted:
+                rows, arrays = more if not ready else self.numbers(min(AHEAD, s.count - ready))
+                if not len(rows):
+                    break
+                stop = ready + len(rows)
+                executor.buffers.fill(numbers[ready:stop], rows)
+                for var, table in arrays.items():
+                    executor.buffers.fill(states[var][ready:stop], table)
+                ready = stop
+            return ready
+
+        finished, count = executor.parts[0].run_many(tables, batches, named, stacks, s.count, bring)
         executor.last_numbers = b""  # the device has had others since
-        return finished
+        return finished, count
 
     def numbers(self, count: int) -> tuple[Any, dict[Var, Any]]:
-        """What the host decides for `count` steps: numbers, and arithmetic with them; and arrays; a row for each."""
+        """What the host decides for the next steps: numbers, and arithmetic with them; and arrays; a row for each.
+
+        There are `count` rows, or fewer, where the program does not fit what the host decides from then on.
+        """
         executor, program = self.executor, self.program
-        table = np.zeros((max(count, 1), len(executor.memory)))
-        states: dict[Var, list[Any]] = {}
-        given = {
-            var: self.arguments[source.place]
-            for var, source in zip(executor.inputs, program.sources, strict=True)
-            if var.weak and source.kind == "argument"
-        }
-        for row in table[:count]:
-            host = program.host_values()
-            known = dict(given)
-            for var, source in zip(executor.inputs, program.sources, strict=True):
-                if source.kind == "host":
-                    value = host[source.place].pop()
-                    if var.weak:
-                        known[var] = value
-                    else:
-                        states.setdefault(var, []).append(value)
+        sources = [*zip(executor.inputs, program.sources, strict=True)]
+        given = {v: self.arguments[source.place] for v, source in sources if v.weak and source.kind == "argument"}
+        decided = [(v, source.place) for v, source in sources if source.kind == "host"]
+        known, rows = dict(given), []
+        states: dict[Var, list[Any]] = {v: [] for v, _ in decided if not v.weak}
+        columns = [v for v in executor.numbers if v in given or v not in executor.inputs or v in dict(decided)]
+        for _ in range(count):
+            try:
+                host = program.host_values()
+            except StaleError:
+                break
+            for var, place in decided:
+                value = host[place].pop()
+                if var.weak:
+                    known[var] = value
+                else:
+                    states[var].append(value)
             executor.compute_numbers(known)
-            for var, value in known.items():
-                row[executor.numbers[var]] = value
-        return table, {var: np.stack(values) for var, values in states.items()}
+            rows.append([known[v] for v in columns])
+        table = np.zeros((len(rows), len(executor.memory)))
+        if rows and columns:
+            table[:, [executor.numbers[v] for v in columns]] = rows
+        return table, {var: np.stack(values) for var, values in states.items() if values}

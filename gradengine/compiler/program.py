@@ -159,6 +159,7 @@ class Program:
         self.written: dict[int, Var] = {}  # inputs that the program overwrites, and with what
         self.given: dict[int, Any] = {}  # the gradients of the last call
         self.undone: list[Callable[[], None]] = []  # what undoes the host's part of the last call
+        self.stretch = 0  # steps that `over` had better run in one go, once that is known
         graph = trace.graph
         leaves: list[Any] = []
         self.structure = tree.flatten(result, leaves)

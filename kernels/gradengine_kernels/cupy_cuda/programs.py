@@ -228,27 +228,35 @@ class Program:
 
     # -- many steps ---------------------------------------------------------------------------------------------
 
-    def run_many(self, tables: Any, batches: Any, order: Any, stacks: Any, steps: int) -> int:
-        """Run all kernels `steps` times; returns how many times that was before a flag was raised.
+    def run_many(
+        self, tables: Any, batches: Any, order: Any, stacks: Any, steps: int, bring: Callable[[int], int]
+    ) -> tuple[int, int]:
+        """Run all kernels `steps` times; returns how many times that was before a flag was raised, and was to be.
 
         Before each time, the next row of each of `tables`, (stack, array, 1), and the next so many rows of each of
         `batches`, (stack, array, rows), go to the array; of batches, those rows that `order` names, where it is not
-        None. After it, each of `stacks`, (array, stack), gets a row.
+        None. After it, each of `stacks`, (array, stack), gets a row. `bring(n)` is called, while the device runs,
+        before it comes to row n - 1 of the tables; it returns how many rows are there, which may be no more.
         """
         moving = self.moving = self.moving or service.Moving()
         moving.aim(tables, batches, order, stacks)
+        bring(1)
         moving.start(self.stop, steps)
-        many, rest = divmod(steps, UNROLLED)
-        for length, times in ((UNROLLED, many), (1, rest)):
-            if times:
-                (graph,) = self.graph(length, moving)
-                for _ in range(times):
-                    graph.launch()
+        count = 0
+        while count < steps:
+            length = UNROLLED if count + UNROLLED <= steps else 1
+            there = bring(min(count + length + 1, steps))  # after a step the next one's row is read
+            length = length if count + length <= there else 1
+            if count + length > there:
+                break
+            (graph,) = self.graph(length, moving)
+            graph.launch()
+            count += length
         done = moving.done()
-        if done < steps:
+        if done < count:
             self.stop.fill(0)
         self.changed = True
-        return done
+        return done, count
 
 
 class Verdict:
