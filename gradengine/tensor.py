@@ -84,6 +84,20 @@ class Op:
 LEAF = Op("leaf", kind="leaf")
 
 
+class seen_on_the_type:
+    """A method that only its class has; asked for it, an instance gives None.
+
+    NumPy looks for `__array_ufunc__` on the class. CuPy looks on the object, and leaves `cupy_array * tensor` to the
+    Tensor where it finds None; else it would take the Tensor for an array of its own, and record nothing.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+
+    def __get__(self, instance: Any, owner: type) -> Callable[..., Any] | None:
+        return self.function if instance is None else None
+
+
 class Tensor:
     """An n-dimensional array that remembers how it was computed.
 
@@ -339,6 +353,7 @@ class Tensor:
             return view.astype(dtype)
         return view.copy() if copy else view
 
+    @seen_on_the_type
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         """NumPy's functions on Tensors: `np_array * t` and `np.exp(t)` run the op of the same name."""
         call = self.ops_by_name.get(ufunc.__name__)

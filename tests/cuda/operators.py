@@ -30,12 +30,22 @@ def method(name: str, known: list[str]) -> Any:
     return call
 
 
+def defers(x: ndarray, other: Any) -> bool:
+    """Whether CuPy leaves a binary operator to the operand on the right."""
+    try:
+        return other.__array_ufunc__ is None
+    except AttributeError:
+        return x.__array_priority__ < getattr(other, "__array_priority__", 0)
+
+
 def operator(ufunc: Any, reflected: bool) -> Any:
     """A binary operator."""
 
     def call(self: ndarray, other: Any) -> Any:
         kind = type(other)
         if kind is not ndarray and kind not in SCALARS and not isinstance(other, np.generic):
+            if defers(self, other):
+                return NotImplemented
             if isinstance(other, (np.ndarray, list, tuple)):
                 raise TypeError(f"Unsupported type {kind}")
             if not hasattr(other, "__cuda_array_interface__"):

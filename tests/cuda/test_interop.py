@@ -107,6 +107,29 @@ def test_arrays_of_others_among_the_operands():
     assert [t.device for t in pairs.tensors] == ["cuda:0", "cpu"]
 
 
+def test_an_array_of_cupy_on_the_left_leaves_the_operator_to_the_tensor():
+    array = cupy.array([3.0, 4.0], "float32")
+    x = ge.tensor([1.0, 2.0], device="cuda", requires_grad=True)
+    matrix = ge.eye(2, device="cuda", requires_grad=True)
+    for found, expected in (
+        (array * x, [3.0, 8.0]),
+        (array - x, [2.0, 2.0]),
+        (array**x, [3.0, 16.0]),
+        (array @ matrix, [3.0, 4.0]),
+        (array * x.detach(), [3.0, 8.0]),
+        (array > x, [True, True]),
+        (array == x.detach(), [False, False]),
+    ):
+        assert isinstance(found, ge.Tensor)
+        assert found.device == "cuda:0"
+        assert found.tolist() == expected
+    (array * x).sum().backward()
+    assert x.grad.tolist() == [3.0, 4.0]
+    assert ge.nn.Parameter(x.detach()).__array_ufunc__ is None
+    with pytest.raises(ge.DeviceError, match=r"multiply: .*'cpu'.*'cuda:0'"):
+        array * ge.ones(2)
+
+
 def test_tensors_go_to_others():
     x = ge.arange(6, dtype=ge.float32, device="cuda").reshape(2, 3)
     assert x.__dlpack_device__() == (2, 0)
