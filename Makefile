@@ -1,5 +1,6 @@
 # Each target makes .venv and installs what it needs on first use, and again when pyproject.toml changed.
 #   make train ARGS="--model 16x16 --epochs 5"      make test PYTEST="-n 0 -k matmul"      make test PYTHON=python3.13
+#   make train CUDA=13 ARGS="--device cuda"         (or CUDA=12, by the version of the driver)
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -14,7 +15,8 @@ TORCH  := torch==2.13.0
 .DELETE_ON_ERROR:
 
 help:
-	@echo "make train      train a digit classifier and draw its curves (ARGS=... goes to gradengine train)"
+	@echo "make train      train a digit classifier and draw its curves (ARGS=... goes to gradengine train,"
+	@echo "                and CUDA=13 or CUDA=12 installs what --device cuda needs)"
 	@echo "make test       ruff, mypy, pytest and doctests, on the CPU"
 	@echo "make cuda-test  the tests of device cuda, emulated on the CPU; and its kernels compiled for three GPUs"
 	@echo "make slow-test  the tests that take minutes"
@@ -25,7 +27,7 @@ help:
 	@echo "make lint       ruff and mypy;  make format  lets ruff rewrite"
 	@echo "make clean      remove .venv, caches and build results"
 
-train: $(VENV)/.train
+train: $(VENV)/.train $(CUDA:%=$(VENV)/.cuda%)
 	$(BIN)/gradengine train $(ARGS)
 
 check: $(VENV)/.train
@@ -79,6 +81,11 @@ $(VENV)/.made:
 $(VENV)/.train: pyproject.toml $(VENV)/.made
 	@echo "Installing what training needs into $(VENV) ..."
 	@$(PIP) --editable '.[numba,train]'
+	@touch $@
+
+$(VENV)/.cuda%: pyproject.toml $(VENV)/.made
+	@echo "Installing CuPy for CUDA $* into $(VENV) ..."
+	@$(PIP) --editable '.[cuda$*]'
 	@touch $@
 
 $(VENV)/.test: pyproject.toml $(VENV)/.made

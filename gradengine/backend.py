@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .errors import DeviceError
+from .errors import DeviceError, installing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -316,13 +316,10 @@ def why_not(name: str) -> str:
     if name == "numba":
         for package in ("numba", "scipy"):
             if not _installed(package):
-                return f"{package} is not installed; pip install '.[numba]' in gradengine's folder"
+                return f"{package} is not installed; {installing('numba')}"
     if name == "cupy":
         if not _installed("cupy"):
-            return (
-                "CuPy is not installed; pip install '.[cuda13]' in gradengine's folder (or '.[cuda12]', by the version "
-                "of the driver)"
-            )
+            return f"CuPy is not installed; {installing('cuda13')} (or '.[cuda12]', by the version of the driver)"
         from gradengine_kernels.cupy_cuda import diagnosis
 
         return diagnosis.why_not()

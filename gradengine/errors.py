@@ -1,9 +1,11 @@
-"""The errors that gradengine raises for a user's mistake. Imports nothing.
+"""The errors that gradengine raises for a user's mistake. Imports nothing of the engine.
 
 Each says what was asked for, what came, what was needed and what to do about it. Each is also the builtin
 error that NumPy or PyTorch users would catch for the same mistake, so `except ValueError` goes on working.
 While a module runs, the message ends with that module's path: "(in head, Linear(512, 10))".
 """
+
+import sys
 
 __all__ = [
     "ArgumentError",
@@ -105,3 +107,8 @@ class CompileError(GradengineError, RuntimeError):
 
     source = ""  # of the kernel, where it is one
     log = ""  # what the compiler said about it
+
+
+def installing(extra: str) -> str:
+    """How to install an extra where it is missing: into the Python that runs, whichever `pip` would take."""
+    return f"{sys.executable or 'python'} -m pip install '.[{extra}]' in gradengine's folder"

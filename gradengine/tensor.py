@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from . import backend as backends
-from .errors import AbsentDtypeError, DeviceError, DTypeError, GradengineError, GraphError, ShapeError
+from .errors import AbsentDtypeError, DeviceError, DTypeError, GradengineError, GraphError, ShapeError, installing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -661,9 +661,7 @@ def bfloat16_dtype() -> np.dtype[Any]:
     try:
         from ml_dtypes import bfloat16
     except ImportError:
-        raise AbsentDtypeError(
-            "bfloat16: ml_dtypes is not installed; pip install '.[bfloat16]' in gradengine's folder"
-        ) from None
+        raise AbsentDtypeError(f"bfloat16: ml_dtypes is not installed; {installing('bfloat16')}") from None
     return np.dtype(bfloat16)
 
 

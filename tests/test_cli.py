@@ -370,7 +370,9 @@ def test_a_folder_that_holds_a_run_is_not_overwritten_by_mistake(capsys):
 def test_a_missing_package_is_named_before_training(capsys, tmp_path, monkeypatch, package):
     monkeypatch.setitem(sys.modules, package, None)
     line = [part for part in QUICK if part != "--no-pictures"]
-    fails(capsys, [*line, "--out", "run"], package, "pip install '.[train]' in gradengine's folder")
+    fails(
+        capsys, [*line, "--out", "run"], package, f"{sys.executable} -m pip install '.[train]' in gradengine's folder"
+    )
     assert not (tmp_path / "run").exists()
 
 

@@ -334,10 +334,10 @@ def test_a_cache_that_cannot_be_written(tiny, tmp_path, monkeypatch, mirror):
 
 def test_without_pooch(tiny, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pooch", None)
-    with pytest.raises(MissingDataError, match=r"pip install '\.\[train\]' in gradengine's folder"):
+    with pytest.raises(MissingDataError, match=r"-m pip install '\.\[train\]' in gradengine's folder"):
         data.mnist()
     monkeypatch.delenv("GRADENGINE_CACHE_DIR")
-    with pytest.raises(MissingDataError, match=r"pip install '\.\[train\]' in gradengine's folder"):
+    with pytest.raises(MissingDataError, match=r"-m pip install '\.\[train\]' in gradengine's folder"):
         data.mnist()
     put(tmp_path / "given", tiny)
     check_tiny(data.mnist(tmp_path / "given"), tiny)
@@ -395,7 +395,7 @@ def test_digits_are_scikit_learns_split_by_class():
 
 def test_without_scikit_learn(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(DataError, match=r"pip install '\.\[train\]' in gradengine's folder"):
+    with pytest.raises(DataError, match=r"-m pip install '\.\[train\]' in gradengine's folder"):
         data.digits()
 
 

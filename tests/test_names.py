@@ -2,9 +2,11 @@
 
 import inspect
 import pydoc
+import shutil
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import pytest
 
@@ -45,7 +47,7 @@ def test_looking_for_names_raises_nothing_where_ml_dtypes_is_missing(monkeypatch
     assert "tanh" in dict(inspect.getmembers(ge))
     pydoc.plaintext.document(ge)
     for kind in (DTypeError, AttributeError):
-        with pytest.raises(kind, match="bfloat16: ml_dtypes is not installed; pip install"):
+        with pytest.raises(kind, match=r"bfloat16: ml_dtypes is not installed; .* -m pip install"):
             ge.bfloat16  # noqa: B018
     exec("from gradengine import *", {})
 
@@ -54,3 +56,17 @@ def test_star_import_gives_what_is_listed():
     code = "from gradengine import *; print(tanh(tensor([0.0])), jit, Tensor)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.startswith("tensor([0.])")
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_make_train_brings_in_cupy_where_it_is_asked_to(tmp_path):
+    root = Path(__file__).parent.parent
+
+    def planned(*settings):
+        line = ["make", "--dry-run", "train", f"VENV={tmp_path}/none", "ARGS=--device cuda", *settings]
+        return subprocess.run(line, cwd=root, capture_output=True, text=True, check=True).stdout
+
+    for version in ("12", "13"):
+        plan = planned(f"CUDA={version}")
+        assert plan.index(f"'.[cuda{version}]'") < plan.index("gradengine train --device cuda")
+    assert "cuda1" not in planned()

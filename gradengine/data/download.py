@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..errors import DataError, MissingDataError
+from ..errors import DataError, MissingDataError, installing
 from ..io.files import atomic_writer
 
 if TYPE_CHECKING:
@@ -142,6 +142,6 @@ def _pooch() -> ModuleType:
         import pooch
     except ImportError:
         raise MissingDataError(
-            "Downloads need the package pooch, which is not installed; pip install '.[train]' in gradengine's folder"
+            f"Downloads need the package pooch, which is not installed; {installing('train')}"
         ) from None
     return pooch

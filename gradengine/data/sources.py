@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ..errors import ArgumentError, DataError, MissingDataError
+from ..errors import ArgumentError, DataError, MissingDataError, installing
 from .download import cache_folder, download
 from .idx import read_with_digest
 from .images import ImageData
@@ -198,9 +198,7 @@ def digits() -> ImageData:
     try:
         from sklearn.datasets import load_digits
     except ImportError:
-        raise DataError(
-            "digits come with scikit-learn, which is not installed; pip install '.[train]' in gradengine's folder"
-        ) from None
+        raise DataError(f"digits come with scikit-learn, which is not installed; {installing('train')}") from None
     bunch = load_digits()
     images, labels = bunch.images.astype(np.uint8), bunch.target.astype(np.int64)
     by_class = np.argsort(labels, kind="stable")

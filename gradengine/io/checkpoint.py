@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import CheckpointError, DTypeError
+from ..errors import CheckpointError, DTypeError, installing
 from ..tensor import Tensor, bfloat16_dtype
 from .files import atomic_writer
 from .state import encode, unflatten_state
@@ -277,7 +277,6 @@ def _safetensors() -> ModuleType:
         import safetensors.numpy
     except ImportError:
         raise CheckpointError(
-            "checkpoints need the package safetensors, which is not installed; pip install '.[train]' in gradengine's "
-            "folder"
+            f"checkpoints need the package safetensors, which is not installed; {installing('train')}"
         ) from None
     return safetensors

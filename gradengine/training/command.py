@@ -20,7 +20,7 @@ from .. import backend as backends
 from .. import cuda
 from .._version import __version__
 from ..data import load
-from ..errors import ArgumentError, DeviceError, GradengineError
+from ..errors import ArgumentError, DeviceError, GradengineError, installing
 from . import display as displays
 from . import models, options, state
 from .loop import Trainer
@@ -296,6 +296,4 @@ def _require(package: str, what: str) -> None:
     with contextlib.suppress(ImportError, ValueError):
         found = importlib.util.find_spec(package)
     if found is None:
-        raise GradengineError(
-            f"{what} the package {package}, which is not installed; pip install '.[train]' in gradengine's folder"
-        )
+        raise GradengineError(f"{what} the package {package}, which is not installed; {installing('train')}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import GradengineError
+from ..errors import GradengineError, installing
 from ..io.files import atomic_writer
 from .metrics import saving
 
@@ -194,7 +194,7 @@ def _matplotlib() -> Any:
         import matplotlib.patches
     except ImportError:
         raise GradengineError(
-            "pictures need the package matplotlib, which is not installed; pip install '.[train]' in gradengine's "
-            "folder, or train with --no-pictures"
+            f"pictures need the package matplotlib, which is not installed; {installing('train')}, or train with "
+            "--no-pictures"
         ) from None
     return matplotlib

@@ -94,7 +94,7 @@ def reason():
 def test_no_cupy(monkeypatch):
     monkeypatch.delitem(backend._loaded, "cupy", raising=False)
     monkeypatch.setitem(sys.modules, "cupy", None)
-    assert "CuPy is not installed; pip install '.[cuda13]' in gradengine's folder" in reason()
+    assert f"CuPy is not installed; {sys.executable} -m pip install '.[cuda13]' in gradengine's folder" in reason()
 
 
 def test_cupy_cannot_be_imported(monkeypatch, tmp_path):

@@ -321,7 +321,7 @@ def path() -> str:
     reason = " ".join(reason.split())
     raise CudaError(
         f"cuBLASLt, which computes matrix products on the GPU, is not installed: none of {', '.join(names)} could be "
-        f"loaded ({reason}). Install it with: pip install nvidia-cublas cuda-pathfinder"
+        f"loaded ({reason}). Install it with: {sys.executable} -m pip install nvidia-cublas cuda-pathfinder"
     )
 
 

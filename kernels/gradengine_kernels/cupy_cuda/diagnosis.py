@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import sys
 from typing import Any
 
 from . import driver
@@ -37,7 +38,7 @@ def why_not() -> str:
         major = runtime.runtimeGetVersion() // 1000
         return (
             f"CuPy does not find NVRTC, which compiles kernels ({first_line(error)}); "
-            f"pip install 'cupy-cuda{major}x[ctk]', or set CUDA_PATH to a CUDA {major} toolkit"
+            f"{sys.executable} -m pip install 'cupy-cuda{major}x[ctk]', or set CUDA_PATH to a CUDA {major} toolkit"
         )
     return ""
 
