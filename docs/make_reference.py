@@ -52,8 +52,7 @@ def found(path: str) -> Any:
 def public(module: Any) -> list[str]:
     """The names of a module that are meant for others. Modules are not among them: they have pages of their own."""
     names = [name for name in getattr(module, "__all__", dir(module)) if not name.startswith("_")]
-    names = [name for name in names if name not in ("SUBMODULES", "LAZY", "OTHERWISE", "annotations")]
-    return [name for name in names if not loads(name) or not inspect.ismodule(getattr(module, name))]
+    return [name for name in names if not inspect.ismodule(getattr(module, name))]
 
 
 def loads(name: str) -> bool:

@@ -265,7 +265,7 @@ def test_quiet_prints_nothing(capsys):
 def test_progress_within_a_long_epoch(capsys, monkeypatch):
     monkeypatch.setattr(display.Display, "every", 0.0)
     out, _ = ends(capsys, [*QUICK, "--out", "run"])
-    shares = [int(share) for share in re.findall(r"1/1 +\d\.\d{4} +\S+ %\s+(\d+)% of it", out)]
+    shares = [int(share) for share in re.findall(r"1/1 +\d\.\d{4} +\S+ %\s+(\d+)% of this epoch", out)]
     assert len(shares) > 10
     assert shares == sorted(shares)
     assert 90 < shares[-1] <= 100

@@ -245,6 +245,82 @@ def test_a_legend_covers_no_data(tmp_path, monkeypatch):
         assert not any(axes.get_tightbbox().overlaps(legend.get_window_extent()) for axes in figure.axes)
 
 
+def test_the_last_epoch_has_a_tick(tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    figures = []
+    monkeypatch.setattr(pictures, "_save", lambda figure, path: figures.append(figure))
+    keys = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
+    for last in (1, 7, 20, 23, 400):
+        epochs = [{"epoch": n + 1, **dict.fromkeys(keys, 0.5)} for n in range(last)]
+        pictures.draw_curves(tmp_path / "c.png", "title", epochs, [], 100)
+        for axes in figures.pop().axes:
+            ticks = axes.get_xticks().tolist()
+            assert ticks[-1] == last
+            assert len(ticks) <= 12
+            assert axes.get_xlim() == (0, 1.02 * last)
+
+
+# -- how long it takes ----------------------------------------------------------------------------------------------
+
+
+def test_the_time_left_is_that_of_what_is_compiled_already(tmp_path, monkeypatch):
+    now, seen, standings = [0.0], set(), []
+
+    def count(outputs, labels):
+        kind = trainer.model.training, len(labels)
+        now[0] += 0.01 if kind in seen else 10.0
+        seen.add(kind)
+        return 0
+
+    class Shown(type(loop_display())):
+        every = 0.0
+
+        def progress(self, standing):
+            standings.append(standing)
+
+        def epoch(self, standing, *test):
+            standings.append(standing)
+
+    monkeypatch.setattr(loop.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(loop, "correct_ones", count)
+    trainer = loop.Trainer(chosen_on("numpy", epochs=5), digits(), tmp_path, Shown(quiet=True))
+    with contextlib.closing(trainer.metrics):
+        trainer.run()
+    assert now[0] > 30
+    assert [s.seconds_left for s in standings[:1]] == [0.0]  # of the first step alone, nothing is known
+    left = [s.seconds_left for s in standings if s.images == s.total]
+    assert len(left) == 5
+    assert left == pytest.approx([(4 - n) * trainer.step / 5 * 0.01 for n in range(5)], rel=0.1)
+
+
+def test_nothing_is_said_soon_after_what_took_long(tmp_path, monkeypatch):
+    """Not of the first step, for which there is no speed, nor of the first one after the line of an epoch."""
+    now, images = [0.0], []
+
+    class Shown(type(loop_display())):
+        every = 8.0
+
+        def progress(self, standing):
+            images.append(standing.images)
+
+        def epoch(self, standing, *test):
+            now[0] += 100.0
+
+    plain = loop.Trainer._train_step
+
+    def step(self, *batch):
+        now[0] += 20.0 if self.step == 0 else 0.1
+        return plain(self, *batch)
+
+    monkeypatch.setattr(loop.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(loop.Trainer, "_train_step", step)
+    trainer = loop.Trainer(chosen_on("numpy", epochs=2, batch_size=8), digits(), tmp_path, Shown(quiet=True))
+    with contextlib.closing(trainer.metrics):
+        trainer.run()
+    assert len(images) >= 2
+    assert min(images) >= 8 * 75
+
+
 # -- models ---------------------------------------------------------------------------------------------------------
 
 

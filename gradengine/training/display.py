@@ -25,7 +25,7 @@ class Standing(NamedTuple):
     accuracy: float
     images_per_second: float
     seconds: float  # in this epoch
-    seconds_left: float  # of the whole run
+    seconds_left: float  # of the whole run; 0 while nobody knows
 
 
 def duration(seconds: float) -> str:
@@ -45,7 +45,7 @@ def duration(seconds: float) -> str:
 def row(standing: Standing, test: tuple[float, float] | None = None) -> str:
     """A line of the table; without test results, of an epoch that is under way."""
     if test is None:
-        tested = f"{f'{standing.images / standing.total:.0%} of it':>10}{'':10}"
+        tested = f"{f'{standing.images / standing.total:.0%} of this epoch':>20}"
     else:
         tested = f"{number(test[0]):>10}{percent(test[1])}"
     left = duration(standing.seconds_left) if standing.seconds_left else ""
@@ -137,9 +137,10 @@ class Bar(Display):
         self.console.print(HEADER, style="bold", soft_wrap=True)
 
     def progress(self, standing: Standing) -> None:
+        left = f"  {duration(standing.seconds_left)} left" if standing.seconds_left else ""
         figures = (
             f"loss {number(standing.loss)}  {100 * standing.accuracy:.1f} %  "
-            f"{standing.images_per_second:,.0f} images/s  {duration(standing.seconds_left)} left"
+            f"{standing.images_per_second:,.0f} images/s{left}"
         )
         shown: dict[str, Any] = dict(
             description=f"epoch {standing.epoch}/{standing.epochs}",

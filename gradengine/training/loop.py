@@ -54,6 +54,29 @@ class Sums:
         self.loss = self.seconds = 0.0
 
 
+class Pace:
+    """How long a usual step takes, with the tests and checkpoints that go with it.
+
+    What is done for the first time takes far longer than ever again, for then it is compiled: such time is set aside.
+    """
+
+    def __init__(self) -> None:
+        self.begin, self.aside, self.steps = time.perf_counter(), 0.0, 0
+        self.seen: set[tuple[str, int]] = set()
+
+    def is_first(self, what: str, count: int, began: float) -> bool:
+        """Set the time since `began` aside if nothing like this was done before: `what`, with so many pictures."""
+        if (what, count) in self.seen:
+            return False
+        self.seen.add((what, count))
+        self.aside += time.perf_counter() - began
+        return True
+
+    def seconds(self, steps: int) -> float:
+        """The time that so many steps will take, 0 where there was no usual one yet."""
+        return steps * (time.perf_counter() - self.begin - self.aside) / self.steps if self.steps else 0.0
+
+
 class Trainer:
     """A run: `run` trains until the last epoch is finished, or a signal asks to stop.
 
@@ -85,7 +108,7 @@ class Trainer:
         self.schedule = models.make_schedule(options, self.optimizer, len(self.loader))
         self.compiled = jit(self._whole_step) if options.jit else None
         self.epoch = self.step = 0  # finished ones
-        self.sums = Sums()
+        self.sums, self.pace = Sums(), Pace()
         if saved is not None:
             self._restore(saved)
             if checkpoint_every is None:
@@ -107,8 +130,8 @@ class Trainer:
 
         Raises TrainingError when the loss is no longer a number, CheckpointError when something cannot be written.
         """
-        self._first_step, self._begin = self.step, time.perf_counter()
-        self._due = self._begin + self.display.every
+        self.pace = Pace()
+        self._due = self.pace.begin + self.display.every
         with np.errstate(all="ignore"), StopSignals() as self.stop:  # an overflow is found by its NaN, and named
             while self.epoch < self.options.epochs:
                 if self.stop.received is None and self._train_epoch():
@@ -122,11 +145,15 @@ class Trainer:
         sums, display, options, total = self.sums, self.display, self.options, len(self.data.train_labels)
         self._lap = time.perf_counter()
         for images, labels in self.loader:
+            count, began = len(labels), time.perf_counter()
             loss, correct = self._train_step(images, labels)
+            if self.pace.is_first("step", count, began):
+                self._due = time.perf_counter() + display.every
+            else:
+                self.pace.steps += 1
             if self.step == 0:
                 sums.first_loss = loss
             self.step += 1
-            count = len(labels)
             sums.images += count
             sums.correct += correct
             sums.loss += loss * count
@@ -202,6 +229,7 @@ class Trainer:
             images_per_second=round(standing.images_per_second, 1),
         )
         self.display.epoch(standing, test_loss, test_accuracy)
+        self._due = time.perf_counter() + self.display.every
         sums.start_epoch()
         self.save()
 
@@ -211,10 +239,12 @@ class Trainer:
         self.model.eval()
         with no_grad(), np.errstate(all="ignore"):
             for images, labels in self.test:
+                count, began = len(labels), time.perf_counter()
                 outputs = self.model(images)
-                loss += self.recipe.loss(outputs, labels).item() * len(labels)
+                loss += self.recipe.loss(outputs, labels).item() * count
                 correct += correct_ones(outputs, labels)
                 probabilities.append(self.recipe.probabilities(outputs).numpy())
+                self.pace.is_first("test", count, began)
         self.model.train()
         total = len(self.data.test_labels)
         return loss / total, correct / total, np.concatenate(probabilities)
@@ -249,7 +279,6 @@ class Trainer:
         if not finished:
             self._count_time()
         left = epochs * len(self.loader) - self.step
-        each = (time.perf_counter() - self._begin) / max(1, self.step - self._first_step)
         return Standing(
             epoch=self.epoch + (not finished),
             epochs=epochs,
@@ -259,7 +288,7 @@ class Trainer:
             accuracy=sums.correct / sums.images,
             images_per_second=sums.images / max(sums.seconds, 1e-9),
             seconds=sums.seconds,
-            seconds_left=left * each,
+            seconds_left=self.pace.seconds(left),
         )
 
     def _diverged(self, what: str, step: int) -> TrainingError:

@@ -17,6 +17,7 @@ from .metrics import saving
 if TYPE_CHECKING:
     from pathlib import Path
 
+MISTAKES = 25  # that are shown at most
 TRAIN, TEST, INK, FAINT = "#3b6fb6", "#d9662b", "#333333", "#dddddd"
 STYLE = {
     "axes.edgecolor": "#999999",
@@ -51,7 +52,7 @@ def draw_curves(
     matplotlib = _matplotlib()
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
-    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(11, 4.8), layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1, wspace=0.05))
@@ -70,7 +71,7 @@ def draw_curves(
             axes.plot(middles, trained, color=TRAIN, label="training, mean of the epoch", **marks)
             axes.plot(ends, tested, color=TEST, label="test, after the epoch", **marks)
             axes.set(title=key.capitalize(), xlabel="epoch", xlim=(0, 1.02 * ends[-1]))
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.set_xticks(epoch_ticks(ends[-1]))
         figure.legend(*losses.get_legend_handles_labels(), loc="outside lower center", ncols=3)
         losses.set(ylabel="loss, log scale", yscale="log")
         low, high = losses.get_ylim()
@@ -83,6 +84,16 @@ def draw_curves(
         last = f"test {100 * epochs[-1]['test_accuracy']:.2f} %"
         accuracies.set_title(last, loc="right", color=TEST)
         _save(figure, path)
+
+
+def epoch_ticks(last: int) -> list[int]:
+    """Round numbers of epochs, about ten of them at most, and the last.
+
+    >>> epoch_ticks(3), epoch_ticks(20), epoch_ticks(31)
+    ([0, 1, 2, 3], [0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20], [0, 5, 10, 15, 20, 25, 31])
+    """
+    apart = next(n * 10**power for power in range(20) for n in (1, 2, 5) if last <= 10 * n * 10**power)
+    return [*(n for n in range(0, last, apart) if 2 * (last - n) >= apart), last]
 
 
 def windows(steps: list[dict[str, Any]], most: int = 300) -> tuple[np.ndarray, np.ndarray, int]:
@@ -143,8 +154,19 @@ def draw_confusion(path: Path, title: str, labels: np.ndarray, predicted: np.nda
         _save(figure, path)
 
 
+def mistakes_shown(wrong: int) -> str:
+    """Which mistakes `draw_mistakes` shows.
+
+    >>> mistakes_shown(1204), mistakes_shown(9), mistakes_shown(1)
+    ('the worst 25 of 1,204 mistakes', 'all 9 mistakes', 'the only mistake')
+    """
+    if wrong > MISTAKES:
+        return f"the worst {MISTAKES} of {wrong:,} mistakes"
+    return f"all {wrong} mistakes" if wrong > 1 else "the only mistake" if wrong else "no mistakes"
+
+
 def draw_mistakes(
-    path: Path, title: str, images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, count: int = 25
+    path: Path, title: str, images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, count: int = MISTAKES
 ) -> None:
     """The pictures that were classified wrongly with the greatest confidence, the worst first."""
     matplotlib = _matplotlib()
