@@ -87,7 +87,7 @@ def changed(before: str, passes: dict[str, str]) -> list[str]:
     parts = []
     for name, text in passes.items():
         if text != before:
-            parts += [f"### {name.capitalize()}", " ".join((functions[name].__doc__ or "").split())]
+            parts += [f"### {name.capitalize()}", summary(functions[name])]
             old, new = before.splitlines(), text.splitlines()
             lines = list(difflib.unified_diff(old, new, lineterm="", n=1))[2:]
             edits = [line for line in lines if line[0] in "+-"]
@@ -97,6 +97,11 @@ def changed(before: str, passes: dict[str, str]) -> list[str]:
                 parts.append(fenced("\n".join("..." if line.startswith("@@") else line for line in lines), "diff"))
         before = text
     return parts
+
+
+def summary(function: Callable[..., Any]) -> str:
+    """The first paragraph of a docstring as one line: what comes after it is about parameters."""
+    return " ".join((function.__doc__ or "").split("\n\n")[0].split())
 
 
 def sources(text: str) -> str:

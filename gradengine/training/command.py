@@ -217,7 +217,7 @@ def draw(trainer: Trainer, folder: Path) -> list[str]:
     wrong = int((predicted != data.test_labels).sum())
     title = f"{title}: {wrong:,} of {len(predicted):,} test pictures taken for another digit"
     pictures.draw_confusion(confusion, title, data.test_labels, predicted, data.classes)
-    title = f"{chosen.model} on {data.name}: {pictures.mistakes_shown(wrong)}, by how sure the model was"
+    title = f"{chosen.model} on {data.name}: {pictures.mistakes_shown(wrong)}"
     pictures.draw_mistakes(mistakes, title, data.test_images, data.test_labels, probabilities)
     return list(state.PICTURES)
 

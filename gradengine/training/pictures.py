@@ -157,12 +157,15 @@ def draw_confusion(path: Path, title: str, labels: np.ndarray, predicted: np.nda
 def mistakes_shown(wrong: int) -> str:
     """Which mistakes `draw_mistakes` shows.
 
-    >>> mistakes_shown(1204), mistakes_shown(9), mistakes_shown(1)
-    ('the worst 25 of 1,204 mistakes', 'all 9 mistakes', 'the only mistake')
+    >>> mistakes_shown(1204)
+    'the worst 25 of 1,204 mistakes, by how sure the model was'
+    >>> mistakes_shown(9), mistakes_shown(1), mistakes_shown(0)
+    ('all 9 mistakes, by how sure the model was', 'the only mistake', 'no mistakes')
     """
-    if wrong > MISTAKES:
-        return f"the worst {MISTAKES} of {wrong:,} mistakes"
-    return f"all {wrong} mistakes" if wrong > 1 else "the only mistake" if wrong else "no mistakes"
+    if wrong < 2:
+        return "the only mistake" if wrong else "no mistakes"
+    which = f"the worst {MISTAKES} of {wrong:,}" if wrong > MISTAKES else f"all {wrong}"
+    return f"{which} mistakes, by how sure the model was"
 
 
 def draw_mistakes(
