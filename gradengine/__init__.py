@@ -202,6 +202,11 @@ from .ops import (
     zeros,
     zeros_like,
 )
+from .ops import clip as clamp
+from .ops import divide as div
+from .ops import multiply as mul
+from .ops import negative as neg
+from .ops import subtract as sub
 from .ops.declare import composite, elementwise, primitive
 from .tensor import Tensor
 from .tensor import bfloat16_dtype as _bfloat16_dtype
@@ -215,13 +220,13 @@ __all__ = [
     "grad", "no_grad", "enable_grad", "set_grad_enabled", "is_grad_enabled", "elementwise", "primitive", "composite",
     # pointwise
     "abs", "acos", "acosh", "add", "asin", "asinh", "atan", "atan2", "atanh", "bitwise_and", "bitwise_invert",
-    "bitwise_left_shift", "bitwise_or", "bitwise_right_shift", "bitwise_xor", "ceil", "clip", "copysign", "cos", "cosh",
-    "digamma", "divide", "equal", "erf", "erfc", "erfinv", "exp", "exp2", "expm1", "floor", "floor_divide", "greater",
-    "greater_equal", "hypot", "isclose", "isfinite", "isinf", "isnan", "less", "less_equal", "lgamma", "log", "log10",
-    "log1p", "log2", "logaddexp", "logical_and", "logical_not", "logical_or", "logical_xor", "masked_fill", "maximum",
-    "minimum", "multiply", "negative", "not_equal", "polygamma", "positive", "pow", "reciprocal", "relu", "remainder",
-    "round", "rsqrt", "sigmoid", "sign", "sin", "sinc", "sinh", "sqrt", "square", "subtract", "tan", "tanh", "trunc",
-    "where",
+    "bitwise_left_shift", "bitwise_or", "bitwise_right_shift", "bitwise_xor", "ceil", "clamp", "clip", "copysign",
+    "cos", "cosh", "digamma", "div", "divide", "equal", "erf", "erfc", "erfinv", "exp", "exp2", "expm1", "floor",
+    "floor_divide", "greater", "greater_equal", "hypot", "isclose", "isfinite", "isinf", "isnan", "less", "less_equal",
+    "lgamma", "log", "log10", "log1p", "log2", "logaddexp", "logical_and", "logical_not", "logical_or", "logical_xor",
+    "masked_fill", "maximum", "minimum", "mul", "multiply", "neg", "negative", "not_equal", "polygamma", "positive",
+    "pow", "reciprocal", "relu", "remainder", "round", "rsqrt", "sigmoid", "sign", "sin", "sinc", "sinh", "sqrt",
+    "square", "sub", "subtract", "tan", "tanh", "trunc", "where",
     # along axes
     "all", "allclose", "amax", "amin", "any", "argmax", "argmin", "argsort", "count_nonzero", "cumprod", "cumsum",
     "cumulative_prod", "cumulative_sum", "log_softmax", "logsumexp", "max", "mean", "median", "min", "norm", "prod",
@@ -249,8 +254,6 @@ __all__ = [
 
 _SUBMODULES = ("autograd", "cases", "cuda", "data", "inspect", "io", "nn", "optim")
 _LAZY = {"save": "io", "load": "io", "jit": "compiler"}  # names that load with their file, when they are first used
-# What PyTorch or NumPy calls otherwise, for those who try that name first.
-_OTHERWISE = {"cat": "concat", "concatenate": "concat", "from_numpy": "asarray", "as_tensor": "asarray"}
 
 
 def __getattr__(name: str) -> _Any:
@@ -260,8 +263,9 @@ def __getattr__(name: str) -> _Any:
         return _bfloat16_dtype()
     if name in _LAZY:
         return getattr(_importlib.import_module(f".{_LAZY[name]}", __name__), name)
-    hint = f"; here it is ge.{_OTHERWISE[name]}" if name in _OTHERWISE else ""
-    raise AttributeError(f"module 'gradengine' has no attribute {name!r}{hint}")
+    from .elsewhere import missing as _missing
+
+    raise _missing(__name__, name)
 
 
 def __dir__() -> list[str]:

@@ -15,7 +15,7 @@ which stream an array is ready. May import backend, tensor and errors; imports C
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,20 +30,12 @@ __all__ = [
 ]  # fmt: skip
 
 
-PEAK = "no peak is kept; memory_allocated() and memory_reserved() say what is taken now"
-ABSENT = {
-    "max_memory_allocated": PEAK,
-    "max_memory_reserved": PEAK,
-    "reset_peak_memory_stats": PEAK,
-    "set_device": "use ge.set_default_device('cuda:<number>')",
-    "Stream": "use cupy.cuda.Stream; ops run on CuPy's current stream",
-    "CUDAGraph": "ge.jit captures a step as a CUDA graph",
-}
+if not TYPE_CHECKING:  # to a type checker, other names are simply missing
 
+    def __getattr__(name: str) -> Any:
+        from .elsewhere import missing
 
-def __getattr__(name: str) -> Any:
-    hint = f"; {ABSENT[name]}" if name in ABSENT else ""
-    raise AttributeError(f"module 'gradengine.cuda' has no attribute {name!r}{hint}")
+        raise missing(__name__, name)
 
 
 def is_available() -> bool:

@@ -1,17 +1,21 @@
 """The names of the public face: that all are listed, and what is said of those that are not there."""
 
+import functools
+import importlib
 import inspect
 import pydoc
+import re
 import shutil
 import subprocess
 import sys
 import types
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import gradengine as ge
-from gradengine import DTypeError
+from gradengine import DTypeError, elsewhere
 
 
 def test_every_public_name_is_listed_once():
@@ -70,3 +74,95 @@ def test_make_train_brings_in_cupy_where_it_is_asked_to(tmp_path):
         plan = planned(f"CUDA={version}")
         assert plan.index(f"'.[cuda{version}]'") < plan.index("gradengine train --device cuda")
     assert "cuda1" not in planned()
+
+
+MISSING = {
+    "ge.cat": "; here it is ge.concat",
+    "ge.from_numpy": "; here it is ge.asarray",
+    "ge.long": "; here it is ge.int64",
+    "ge.unsqueeze": "; here it is ge.expand_dims",
+    "ge.eq": "; here it is ge.equal",
+    "ge.bmm": "; use ge.matmul, or @",
+    "ge.device": "; a device is a str: 'cpu', 'cuda' or 'cuda:<number>'",
+    "ge.utils": "; DataLoader and TensorDataset are in ge.data, clip_grad_norm_ is in ge.nn.utils",
+    "ge.no_such": "",
+    "ge.nn.Conv2d": "; convolutions, pooling and recurrent layers are not there yet",
+    "ge.nn.BatchNorm1d": "; layer norm is the one normalisation that there is",
+    "ge.nn.Relu": "",
+    "ge.nn.functional.max_pool2d": "; convolutions, pooling and recurrent layers are not there yet",
+    "ge.optim.NAdam": "; there are SGD, Adam, AdamW, RMSprop, Adagrad and Adadelta",
+    "ge.data.random_split": "; index the arrays by the parts of ge.randperm",
+    "ge.cuda.manual_seed_all": "; ge.manual_seed seeds what is drawn on every device",
+    "ge.cuda.max_memory_allocated": "; no peak is kept; memory_allocated() and memory_reserved() say what is taken now",
+}
+
+
+@pytest.mark.parametrize("path", MISSING)
+def test_a_name_of_pytorch_or_numpy_leads_to_the_one_here(path):
+    *owners, name = path.split(".")[1:]
+    module = functools.reduce(getattr, owners, ge)
+    said = f"module {module.__name__!r} has no attribute {name!r}{MISSING[path]}"
+    with pytest.raises(AttributeError, match=f"^{re.escape(said)}$"):
+        getattr(module, name)
+
+
+def test_what_is_said_of_missing_names_is_true():
+    assert not set(elsewhere.RENAMED) & set(dir(ge))
+    assert set(elsewhere.RENAMED.values()) <= set(dir(ge))
+    for module, instead in elsewhere.INSTEAD.items():
+        loaded = importlib.import_module(module)
+        for name, said in instead.items():
+            if not name.endswith("*"):
+                assert not hasattr(loaded, name)
+            for path in re.findall(r"\bge\.(\w+(?:\.\w+)*)", said):
+                functools.reduce(getattr, path.split("."), ge)
+    there = {name for name in ge.optim.__all__ if name not in ("Optimizer", "lr_scheduler")}
+    assert set(re.findall(r"[A-Z]\w+", elsewhere.OPTIMIZERS)) == there
+
+
+def test_an_argument_of_pytorch_s_leads_to_what_to_do_here(tmp_path):
+    calls = {
+        "load": lambda **more: ge.load(tmp_path / "x", **more),
+        "DataLoader": lambda **more: ge.data.DataLoader(ge.ones(2), **more),
+    }
+    for name, arguments in elsewhere.ARGUMENTS.items():
+        for argument, said in arguments.items():
+            with pytest.raises(DTypeError, match=f"^{name}: does not take {argument}; {re.escape(said)}$"):
+                calls[name](**{argument: 0})
+    with pytest.raises(TypeError, match="unexpected keyword argument 'workers'"):
+        ge.data.DataLoader(ge.ones(2), workers=2)
+
+
+def test_functions_that_were_methods_only():
+    a, b = ge.tensor([-2.0, 3.0]), ge.tensor([4.0, 5.0])
+    for name, arguments in {"sub": (b,), "mul": (b,), "div": (b,), "neg": (), "clamp": (-1.0, 1.0)}.items():
+        assert getattr(ge, name)(a, *arguments).tolist() == getattr(a, name)(*arguments).tolist()
+
+
+@pytest.mark.torch
+def test_methods_that_were_functions_only(torch, rng):
+    a = rng.normal(size=(3, 4)).astype(np.float32)
+    b = np.abs(a) + 1
+    whole, ones = np.arange(12).reshape(3, 4), np.ones((3, 4), np.int64)
+    rows, index = np.ones((2, 4), np.float32), np.array([2, 0])
+    two = ("allclose", "atan2", "copysign", "floor_divide", "hypot", "isclose", "logaddexp", "remainder")
+    ordered = ("greater", "greater_equal", "less", "less_equal", "not_equal")
+    bits = ("bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_left_shift", "bitwise_right_shift")
+    plain = ("argwhere", "diag", "exp2", "positive", "ravel", "sinc")
+    calls = {
+        **{name: lambda t, name=name: getattr(t(a), name)(t(b)) for name in (*two, *ordered)},
+        **{name: lambda t, name=name: getattr(t(a), name)() for name in plain},
+        **{name: lambda t, name=name: getattr(t(whole), name)(t(ones)) for name in bits},
+        **{f"logical_{o}": lambda t, o=o: getattr(t(a > 0), f"logical_{o}")(t(b > 2)) for o in ("and", "or", "xor")},
+        "chunk": lambda t: t(a).chunk(2, 1)[1],
+        "index_add": lambda t: t(a).index_add(0, t(index), t(rows)),
+        "masked_fill": lambda t: t(a).masked_fill(t(a > 0), 0.5),
+        "masked_select": lambda t: t(a).masked_select(t(a > 0)),
+        "median": lambda t: t(a[:, :3]).median(),
+        "narrow": lambda t: t(a).narrow(1, 1, 2),
+        "outer": lambda t: t(a[0]).outer(t(b[1])),
+        "quantile": lambda t: t(a).quantile(0.3),
+    }
+    for name, call in calls.items():
+        assert getattr(ge.Tensor, name) is getattr(ge, name)
+        np.testing.assert_allclose(np.asarray(call(ge.tensor)), np.asarray(call(torch.tensor)), rtol=1e-5, err_msg=name)

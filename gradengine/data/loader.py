@@ -12,6 +12,7 @@ import numpy as np
 
 from ..backend import for_device, home_of
 from ..dispatch import no_grad
+from ..elsewhere import advising
 from ..errors import ArgumentError, CheckpointError, DataError, ShapeError
 from ..ops import random
 from ..tensor import Tensor, constant, to_array, wrap
@@ -121,6 +122,7 @@ class DataLoader:
     3
     """
 
+    @advising("DataLoader")
     def __init__(
         self,
         dataset: Any,

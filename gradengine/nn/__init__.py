@@ -1,5 +1,7 @@
 """Layers, losses, containers and their initial values, with PyTorch's names and behaviour."""
 
+from typing import TYPE_CHECKING, Any
+
 from . import functional, init, utils
 from .activations import (
     CELU,
@@ -101,3 +103,11 @@ __all__ = [
     "SmoothL1Loss",
     "SoftMarginLoss",
 ]
+
+
+if not TYPE_CHECKING:  # to a type checker, other names are simply missing
+
+    def __getattr__(name: str) -> Any:
+        from ..elsewhere import missing
+
+        raise missing(__name__, name)

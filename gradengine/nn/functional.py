@@ -7,7 +7,7 @@ Arguments are PyTorch's too; where it says `dim`, `axis` works as well. May impo
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import ops, shapes
 from ..errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
@@ -248,3 +248,11 @@ def cosine_similarity(x1: Any, x2: Any, axis: int = 1, eps: float = 1e-8, *, dim
     a, b = ops.broadcast_to(x1, shape=shape), ops.broadcast_to(x2, shape=shape)
     lengths = [ops.clip(ops.norm(x, axis=axis), min=eps) for x in (a, b)]
     return ops.sum(a * b, axis=axis) / (lengths[0] * lengths[1])
+
+
+if not TYPE_CHECKING:  # to a type checker, other names are simply missing
+
+    def __getattr__(name: str) -> Any:
+        from ..elsewhere import missing
+
+        raise missing(__name__, name)
