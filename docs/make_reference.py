@@ -187,6 +187,8 @@ def entry(path: str, level: int = 3, text: str = "") -> str:
     first = path if of_class else described().get(id(value), path)
     if first != path:
         text = f"The same as {linked(f'`{first}`')}."
+    elif inspect.isclass(value) and (kinds := [c.__name__ for c in value.__bases__ if issubclass(c, Exception)][1:]):
+        text += f"\n\nAlso a `{'` and a `'.join(kinds)}`."
     shown = f"{owner.rpartition('.')[2]}.{name}" if of_class else path
     return f'{"#" * level} `{shown}{signature(value)}` {{: #{path} data-toc-label="{name}" }}\n\n{text}'
 

@@ -224,7 +224,7 @@ def test_an_entry_has_signature_docstring_and_links(in_folder):
     in_folder(
         a="::: ge.sum\n::: ge.amax\n::: ge.max\n::: ge.pi = of a circle",
         b="::: ge.nn.functional.relu\n::: ge.relu\n::: members of ge.Tensor: T\n::: ge.optim.SGD: step\n",
-        c="::: ge.nn from gradengine.nn.losses\n::: functions of ge.Tensor",
+        c="::: ge.nn from gradengine.nn.losses\n::: functions of ge.Tensor\n::: ge.ShapeError\n",
     )
     asked = make_reference.lines()
     made = {page: "\n\n".join(make_reference.written(line, []) for line in asked[page]) for page in asked}
@@ -237,6 +237,7 @@ def test_an_entry_has_signature_docstring_and_links(in_folder):
     assert "#### `SGD.step(closure=None)` {: #ge.optim.SGD.step" in made["b.md"]
     assert "### `ge.nn.MSELoss(" in made["c.md"]
     assert "`max`](a.md#ge.max)" in made["c.md"]
+    assert "Also a `ValueError`." in made["c.md"]
 
 
 def test_sections_of_a_docstring_become_lists():
