@@ -1,9 +1,9 @@
-"""Scalar expressions and loops around them, written as source code.
+"""Scalar expressions, written as source code in any language, and loops around them for Numba.
 
-A Dialect says how a language writes each operation; `NUMBA` is the one for Numba. `statements` writes expressions as
+A Dialect says how a language writes each operation; `NUMBA` is the one for Numba. `write` turns expressions into
 straight-line code, each shared part once; `numba_loop` puts them into one fused loop over contiguous arrays.
 
-May import expr and kinds.
+May import expr, kinds and loops.
 """
 
 from __future__ import annotations
@@ -12,31 +12,111 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .expr import COMPARISONS, LOGIC, PREDICATES, Expr, NotPointwiseError, walk
-from .kinds import SCALAR_OPERATIONS
+from .expr import LOGIC, Expr, NotPointwiseError, walk
+from .kinds import OF_INDEX, combine
+from .loops import MASK, NUMBER, SCALAR
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-# What an expression is while it is computed: a number of the array's dtype, a truth value, or a number that is the
-# same for all elements and is computed once, before the loop, in double precision as Python would.
-NUMBER, MASK, SCALAR = "number", "mask", "scalar"
-
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a language writes scalar operations; {0}, {1}, {2} are the arguments, {real} is the dtype."""
+    """How a language writes scalar operations.
+
+    {0}, {1}, {2} are the arguments, {real} is the dtype; {f} and {bits} are what names end in for it, in C.
+    """
 
     operations: Mapping[str, str]
-    real: Callable[[str, str], str]  # a constant or double, as a number of that dtype
-    mask_to_real: str
-    assign: str = "{name} = {value}"
+    constant: Callable[[float], str]  # a Python number
+    real: Callable[[float, str], str]  # a Python number that is known, as a number of that dtype
+    number: Callable[[str, str, str], str]  # a variable of that kind, MASK or SCALAR, as a number of that dtype
+    heavy: frozenset[str]  # operations whose values are better kept than computed again
 
     @property
     def known(self) -> frozenset[str]:
-        """The operations that can be written."""
-        return frozenset(self.operations)
+        """The operations of functions that can be written."""
+        return frozenset(self.operations) - OF_INDEX
 
+
+def write(
+    outputs: Sequence[Expr],
+    dialect: Dialect,
+    real: str,
+    find: Callable[[str], tuple[str, str]],
+    hold: Callable[[str, str, bool], str],
+    converted: dict[str, str] | None = None,
+) -> list[tuple[str, str]]:
+    """Straight-line code for expressions; returns the variable (or constant) that holds each, and its kind.
+
+    `find(name)` gives the variable of an input or param, and its kind. `hold(kind, value, once)` writes a line that
+    gives a value of that kind a variable; `once` if it is made of Python numbers alone. `converted` are variables by
+    those whose value they are as a number; without it, values are converted wherever they are needed as numbers.
+    Raises NotPointwiseError where the kinds do not fit.
+    """
+    names: dict[int, tuple[str, str]] = {}
+
+    def as_number(e: Expr) -> str:
+        name, kind = names[id(e)]
+        if kind == NUMBER:
+            return name
+        if e.op == "constant" and (kind == SCALAR or converted is None):
+            return dialect.real(e.args[0], real)
+        value = dialect.number(name, kind, real)
+        if converted is None:
+            return value
+        if name not in converted:
+            converted[name] = hold(NUMBER, value, kind == SCALAR)
+        return converted[name]
+
+    for e in walk(outputs):
+        if e.op in ("input", "param"):
+            names[id(e)] = find(local(e))
+            continue
+        if e.op == "constant":
+            names[id(e)] = dialect.constant(e.args[0]), MASK if isinstance(e.args[0], bool) else SCALAR
+            continue
+        if e.op not in dialect.operations:
+            raise NotPointwiseError(f"{e.op} cannot be written here")
+        given = [names[id(x)][1] for x in e.args]
+        kind = combine(e.op, given)
+        if e.op in OF_INDEX:
+            args = [names[id(e.args[0])][0], *[str(x.args[0]) for x in e.args[1:]]]
+        elif e.op in LOGIC or kind == SCALAR or given in ([MASK, MASK], [MASK, MASK, MASK]):
+            args = [names[id(x)][0] for x in e.args]
+        elif e.op == "where":
+            args = [names[id(e.args[0])][0], *[as_number(x) for x in e.args[1:]]]
+        else:
+            args = [as_number(x) for x in e.args]
+        own = "float64" if kind == SCALAR else real
+        f, bits = ("", 64) if own == "float64" else ("f", 32)
+        value = dialect.operations[e.op].format(*args, real=own, f=f, bits=bits)
+        names[id(e)] = hold(kind, value, kind == SCALAR), kind
+    return [names[id(e)] for e in outputs]
+
+
+def local(e: Expr) -> str:
+    """The name that an input or a param goes by; a param may be called what it likes."""
+    return e.args[0] if e.op == "input" else f"given_{e.args[0]}"
+
+
+def constant(value: float, nan: str = "math.nan", infinity: str = "math.inf") -> str:
+    """A number as source; brackets keep -1.0 ** 2 what it was."""
+    if isinstance(value, bool):
+        return repr(value)
+    if math.isnan(value):
+        return nan
+    if math.isinf(value):
+        return infinity if value > 0 else f"(-{infinity})"
+    return repr(value) if math.copysign(1.0, value) > 0 else f"({value!r})"
+
+
+def numba_number(name: str, kind: str, real: str) -> str:
+    """A truth value or a Python number as a number of a dtype."""
+    return f"{real}(1.0) if {name} else {real}(0.0)" if kind == MASK else f"{real}({name})"
+
+
+CALLS = frozenset(("exp", "expm1", "log", "log1p", "tanh", "sigmoid", "erf"))
 
 # Conditional expressions only ever choose between two values that are there already, so that LLVM turns each into a
 # select and the loop stays free of branches.
@@ -78,91 +158,41 @@ NUMBA = Dialect(
         "tanh": "tanh({0})",
         "sigmoid": "sigmoid({0})",
         "erf": "erf({0})",
+        "at_column": "{0} == j",
+        "index_is": "{0} == {1}",
+        "index_outside": "({0} < 0) | ({0} >= {1})",
     },
-    real=lambda text, real: f"{real}({text})",
-    mask_to_real="{real}(1.0) if {0} else {real}(0.0)",
+    constant=constant,
+    real=lambda value, real: f"{real}({constant(value)})",
+    number=numba_number,
+    heavy=CALLS | {"divide", "sqrt"},
 )
 
 
 def statements(
-    outputs: Sequence[Expr], kinds: Mapping[str, str], real: str, dialect: Dialect = NUMBA
+    outputs: Sequence[Expr], kinds: Mapping[str, str], real: str
 ) -> tuple[list[str], list[str], list[tuple[str, str]]]:
-    """Straight-line code for the outputs: lines before the loop, lines in it, and each output's name and kind.
+    """Straight-line code for Numba: lines before the loop, lines in it, and each output's name and kind.
 
-    `kinds` says which inputs are NUMBERs, MASKs and SCALARs. Raises NotPointwiseError where the types do not fit.
+    `kinds` says which inputs are NUMBERs and MASKs; others and params are SCALARs. What is made of SCALARs alone is
+    computed before the loop, in double precision as Python would. Raises NotPointwiseError where the kinds do not fit.
     """
     before: list[str] = []
     inside: list[str] = []
-    names: dict[int, tuple[str, str]] = {}
-    converted: dict[tuple[int, str], str] = {}
+    converted: dict[str, str] = {}
 
-    def emit(value: str, lines: list[str]) -> str:
+    def hold(kind: str, value: str, once: bool) -> str:
         name = f"t{len(before) + len(inside)}"
-        lines.append(dialect.assign.format(name=name, value=value, real=real))
+        (before if once else inside).append(f"{name} = {value}")
         return name
 
-    def as_number(e: Expr) -> str:
-        name, kind = names[id(e)]
-        if kind == NUMBER:
-            return name
-        if e.op == "constant" and kind == SCALAR:
-            return dialect.real(name, real)
-        key = (id(e), NUMBER)
-        if key not in converted:
-            if kind == SCALAR:
-                converted[key] = emit(dialect.real(name, real), before)
-            else:
-                converted[key] = emit(dialect.mask_to_real.format(name, real=real), inside)
-        return converted[key]
-
-    def as_mask(e: Expr) -> str:
-        name, kind = names[id(e)]
-        if kind != MASK:
-            raise NotPointwiseError(f"{e!r} is a number where a truth value is needed")
-        return name
-
-    for e in walk(outputs):
-        if e.op in ("input", "param"):
-            names[id(e)] = local(e), kinds[e.args[0]] if e.op == "input" else SCALAR
-            continue
-        if e.op == "constant":
-            names[id(e)] = constant(e.args[0]), MASK if isinstance(e.args[0], bool) else SCALAR
-            continue
-        if e.op not in dialect.operations:
-            raise NotPointwiseError(f"{e.op} cannot be written here")
-        given = [names[id(x)][1] for x in e.args]
-        if e.op in LOGIC:
-            kind, args = MASK, [as_mask(x) for x in e.args]
-        elif e.op == "where":
-            chosen = [as_mask(e.args[0])]
-            kind = MASK if given[1:] == [MASK, MASK] else NUMBER
-            args = chosen + [as_mask(x) if kind == MASK else as_number(x) for x in e.args[1:]]
-        elif e.op in COMPARISONS or e.op in PREDICATES:
-            if given == [MASK, MASK] and e.op not in ("equal", "not_equal"):
-                raise NotPointwiseError(f"{e.op} of two truth values")
-            kind, args = MASK, [names[id(x)][0] if given == [MASK, MASK] else as_number(x) for x in e.args]
-        elif all(k == SCALAR for k in given) and e.op in SCALAR_OPERATIONS:
-            value = dialect.operations[e.op].format(*(names[id(x)][0] for x in e.args), real="float64")
-            names[id(e)] = emit(value, before), SCALAR
-            continue
-        elif all(k == MASK for k in given):
-            raise NotPointwiseError(f"{e.op} of truth values only has an integer type")
-        else:
-            kind, args = NUMBER, [as_number(x) for x in e.args]
-        names[id(e)] = emit(dialect.operations[e.op].format(*args, real=real), inside), kind
+    found = write(outputs, NUMBA, real, lambda name: (name, kinds.get(name, SCALAR)), hold, converted)
     results = []
-    for e in outputs:
-        kind = names[id(e)][1]
-        results.append((as_number(e) if kind == SCALAR else names[id(e)][0], MASK if kind == MASK else NUMBER))
+    for name, kind in found:
+        if kind == SCALAR:
+            name, kind = hold(NUMBER, NUMBA.number(name, kind, real), True), NUMBER
+        results.append((name, kind))
     return before, inside, results
-
-
-def local(e: Expr) -> str:
-    """The variable that holds an input or a param; a param may be called what it likes."""
-    return e.args[0] if e.op == "input" else f"given_{e.args[0]}"
-
-
-CALLS = frozenset(("exp", "expm1", "log", "log1p", "tanh", "sigmoid", "erf"))
 
 
 def cost(outputs: Sequence[Expr], real: str) -> float:
@@ -170,17 +200,6 @@ def cost(outputs: Sequence[Expr], real: str) -> float:
     nodes = list(walk(outputs))
     streams = len(outputs) + sum(e.op == "input" for e in nodes)
     return (0.1 * streams + 0.4 * sum(e.op in CALLS for e in nodes)) * (2 if real == "float64" else 1)
-
-
-def constant(value: float) -> str:
-    """A number as source; brackets keep -1.0 ** 2 what it was."""
-    if isinstance(value, bool):
-        return repr(value)
-    if math.isnan(value):
-        return "math.nan"
-    if math.isinf(value):
-        return "math.inf" if value > 0 else "(-math.inf)"
-    return repr(value) if math.copysign(1.0, value) > 0 else f"({value!r})"
 
 
 # How an operand's elements are found.

@@ -32,12 +32,14 @@ from ..loops import (
     Operand,
     Reduce,
 )
+from ..render import write
 from . import driver
-from .dialect import COMPUTED, HEAVY, KINDS, STORED, expression
+from .dialect import COMPUTED, CUDA, KINDS, STORED, chosen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from ..expr import Expr
     from ..loops import Size
 
 BLOCK = 256
@@ -135,6 +137,7 @@ class Writer:
     def __init__(self, loop: Loop, given: Given) -> None:
         self.loop, self.real, self.given = loop, loop.real, given
         self.ctype = COMPUTED[loop.real]
+        self.types = {NUMBER: self.ctype, MASK: "bool", INDEX: "i64", SCALAR: "double"}
         self.values = {v.name: v for v in loop.values}
         self.kinds: dict[str, str] = {}
         self.levels: dict[str, int] = {}
@@ -176,8 +179,7 @@ class Writer:
 
     def type_of(self, name: str) -> str:
         """The C type of a value."""
-        kind = self.kinds[name]
-        return {MASK: "bool", INDEX: "i64", SCALAR: "double"}.get(kind, self.ctype)
+        return self.types[self.kinds[name]]
 
     def row_part(self, access: Access, scope: Scope, lines: list[str]) -> str:
         """Where a row of an operand starts."""
@@ -210,8 +212,18 @@ class Writer:
             scope.names[v.name] = self.fresh()
             lines.append(f"const double {scope.names[v.name]} = {self.pointer(NUMBERS, 'float64')}[{v.place}];")
         else:
-            find = lambda name: (scope.find(name), self.kinds[name])
-            scope.names[v.name] = expression(v.expr, self.real, find, self.fresh, lines)[0]
+            scope.names[v.name] = self.expression(v.expr, scope, lines)
+
+    def expression(self, root: Expr, scope: Scope, lines: list[str]) -> str:
+        """Straight-line code for an expression; returns the variable (or constant) that holds it."""
+
+        def hold(kind: str, value: str, once: bool) -> str:
+            made = self.fresh()
+            lines.append(f"const {self.types[kind]} {made} = {value};")
+            return made
+
+        find = lambda name: (scope.find(name), self.kinds[name])
+        return write([root], CUDA, self.real, find, hold)[0][0]
 
     def once_scope(self) -> Scope:
         """What is the same for all elements."""
@@ -225,13 +237,12 @@ class Writer:
         """A value as it is put into an array of that dtype."""
         if dtype == "bool":
             return f"(bool)({variable})"
-        kind = self.kinds[name]
         to = COMPUTED.get(dtype, "i64")
-        return f"(({variable}) ? ({to})1 : ({to})0)" if kind == MASK else f"({to})({variable})"
+        return chosen(variable, to) if self.kinds[name] == MASK else f"({to})({variable})"
 
     def as_real(self, name: str, variable: str) -> str:
         """A value as a number to be summed."""
-        return f"(({variable}) ? ({self.ctype})1 : ({self.ctype})0)" if self.kinds[name] == MASK else variable
+        return chosen(variable, self.ctype) if self.kinds[name] == MASK else variable
 
     def finished(self, name: str, block: int, body: list[str], **found: Any) -> Source:
         """The kernel around `body`."""
@@ -314,7 +325,7 @@ def inputs_of(v: Any) -> list[str]:
 
 def is_heavy(v: Any) -> bool:
     """Whether a value is better kept than computed again."""
-    return isinstance(v, Compute) and any(e.op in HEAVY for e in walk([v.expr]))
+    return isinstance(v, Compute) and any(e.op in CUDA.heavy for e in walk([v.expr]))
 
 
 def is_vector(operand: Operand, width: int, flat: bool) -> bool:

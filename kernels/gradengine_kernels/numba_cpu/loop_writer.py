@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..expr import LOGIC, Expr, NotPointwiseError, walk
-from ..kinds import OF_INDEX, combine, kind_of
+from ..expr import Expr, walk
+from ..kinds import kind_of
 from ..loops import (
     ELEMENT,
     INDEX,
@@ -27,7 +27,7 @@ from ..loops import (
     Reduce,
     Size,
 )
-from ..render import CALLS, NUMBA, constant
+from ..render import NUMBA, write
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,15 +36,6 @@ if TYPE_CHECKING:
 SUMMED = 256  # elements that are summed in any order
 TABLES = {"float32": "f4", "float64": "f8", "bool": "u1", "int64": "i8"}
 KINDS = {"float32": NUMBER, "float64": NUMBER, "bool": MASK, "int64": INDEX}
-DIALECT = {
-    **NUMBA.operations,
-    "at_column": "{0} == j",
-    "index_is": "{0} == {1}",
-    "index_outside": "({0} < 0) | ({0} >= {1})",
-}
-
-
-HEAVY = CALLS | {"divide", "sqrt"}
 
 
 def padded(width: int) -> int:
@@ -125,7 +116,7 @@ class LoopWriter:
             v = self.values[name]
             if self.levels[name] != ELEMENT or not isinstance(v, Compute):
                 return
-            if self.passes[name] < when and any(e.op in HEAVY for e in walk([v.expr])):
+            if self.passes[name] < when and any(e.op in NUMBA.heavy for e in walk([v.expr])):
                 found.setdefault(name, len(found))
                 return
             for n in inputs_of(v.expr):
@@ -182,63 +173,21 @@ class LoopWriter:
 
     def expression(self, root: Expr, scope: Scope, lines: list[str]) -> str:
         """Straight-line code for an expression; returns the variable that holds it."""
-        names: dict[int, tuple[str, str]] = {}
 
-        def as_number(e: Expr) -> str:
-            name, kind = names[id(e)]
-            if kind == NUMBER:
-                return name
-            if kind == INDEX:
-                raise NotPointwiseError("an index is no number")
-            if kind == SCALAR and e.op == "constant":
-                return f"{self.real}({name})"
-            key = (name, "number")
-            if key not in scope.converted:
-                made = self.fresh()
-                value = f"{self.real}({name})" if kind == SCALAR else NUMBA.mask_to_real.format(name, real=self.real)
-                lines.append(f"{made} = {value}")
-                scope.converted[key] = made
-            return scope.converted[key]
-
-        def as_mask(e: Expr) -> str:
-            name, kind = names[id(e)]
-            if kind != MASK:
-                raise NotPointwiseError(f"{e!r} is a number where a truth value is needed")
-            return name
-
-        for e in walk([root]):
-            if e.op == "input":
-                names[id(e)] = scope.find(e.args[0]), self.kinds[e.args[0]]
-                continue
-            if e.op == "constant":
-                names[id(e)] = constant(e.args[0]), MASK if isinstance(e.args[0], bool) else SCALAR
-                continue
-            given = [names[id(x)][1] for x in e.args]
-            kind = combine(e.op, given)
-            if e.op in OF_INDEX:
-                args = [names[id(e.args[0])][0], *[str(x.args[0]) for x in e.args[1:]]]
-            elif e.op in LOGIC:
-                args = [as_mask(x) for x in e.args]
-            elif e.op == "where":
-                args = [as_mask(e.args[0]), *[as_mask(x) if kind == MASK else as_number(x) for x in e.args[1:]]]
-            elif given == [MASK, MASK] or kind == SCALAR:
-                args = [names[id(x)][0] for x in e.args]
-            else:
-                args = [as_number(x) for x in e.args]
-            real = "float64" if kind == SCALAR else self.real
+        def hold(kind: str, value: str, once: bool) -> str:
             made = self.fresh()
-            lines.append(f"{made} = {DIALECT[e.op].format(*args, real=real)}")
-            names[id(e)] = made, kind
-        return names[id(root)][0]
+            lines.append(f"{made} = {value}")
+            return made
+
+        find = lambda name: (scope.find(name), self.kinds[name])
+        return write([root], NUMBA, self.real, find, hold, scope.converted)[0][0]
 
     def as_dtype(self, name: str, scope: Scope, dtype: str) -> str:
         """A value as it is written to an array of that dtype."""
         kind, variable = self.kinds[name], scope.find(name)
         if dtype == "bool":
             return f"np.uint8({variable})"
-        if kind == MASK:
-            return NUMBA.mask_to_real.format(variable, real=dtype)
-        return f"{dtype}({variable})" if kind == SCALAR else variable
+        return NUMBA.number(variable, kind, dtype) if kind in (MASK, SCALAR) else variable
 
     # -- one column ---------------------------------------------------------------------------------------------
 
@@ -251,7 +200,7 @@ class LoopWriter:
             if isinstance(v, Reduce):  # over the one column that there is
                 scope.names[v.name] = scope.find(v.source)
                 if self.kinds[v.source] == MASK:
-                    scope.names[v.name] = NUMBA.mask_to_real.format(scope.find(v.source), real=self.real)
+                    scope.names[v.name] = NUMBA.number(scope.find(v.source), MASK, self.real)
             elif self.levels[v.name] == ONCE:
                 self.emit(v, once, self.before, self.before)
             else:
@@ -423,7 +372,7 @@ class Scope:
 
     def __init__(self, outer: Scope | None = None) -> None:
         self.names: dict[str, str] = {}
-        self.converted: dict[tuple[str, str], str] = {}
+        self.converted: dict[str, str] = {}
         self.rows: dict[Access, str] = {}
         self.outer = outer
 
