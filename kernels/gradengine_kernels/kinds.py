@@ -14,6 +14,8 @@ from .loops import INDEX, MASK, NUMBER, SCALAR
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+# What an element of a dtype is.
+KINDS = {**dict.fromkeys(("float32", "float64", "float16", "bfloat16"), NUMBER), "bool": MASK, "int64": INDEX}
 # Operations on an index: is it the column's, is it a given one, is it outside of so many.
 OF_INDEX = frozenset(("at_column", "index_is", "index_outside"))
 SCALAR_OPERATIONS = frozenset(("add", "subtract", "multiply", "divide", "negative", "abs"))

@@ -32,6 +32,7 @@ class Dialect:
     real: Callable[[float, str], str]  # a Python number that is known, as a number of that dtype
     number: Callable[[str, str, str], str]  # a variable of that kind, MASK or SCALAR, as a number of that dtype
     heavy: frozenset[str]  # operations whose values are better kept than computed again
+    inline: bool = False  # whether `number` stands wherever it is needed, not in a variable of its own
 
     @property
     def known(self) -> frozenset[str]:
@@ -45,14 +46,13 @@ def write(
     real: str,
     find: Callable[[str], tuple[str, str]],
     hold: Callable[[str, str, bool], str],
-    converted: dict[str, str] | None = None,
+    converted: dict[str, str],
 ) -> list[tuple[str, str]]:
     """Straight-line code for expressions; returns the variable (or constant) that holds each, and its kind.
 
     `find(name)` gives the variable of an input or param, and its kind. `hold(kind, value, once)` writes a line that
     gives a value of that kind a variable; `once` if it is made of Python numbers alone. `converted` are variables by
-    those whose value they are as a number; without it, values are converted wherever they are needed as numbers.
-    Raises NotPointwiseError where the kinds do not fit.
+    those whose values they are as numbers. Raises NotPointwiseError where the kinds do not fit.
     """
     names: dict[int, tuple[str, str]] = {}
 
@@ -60,13 +60,12 @@ def write(
         name, kind = names[id(e)]
         if kind == NUMBER:
             return name
-        if e.op == "constant" and (kind == SCALAR or converted is None):
+        if e.op == "constant" and (kind == SCALAR or dialect.inline):
             return dialect.real(e.args[0], real)
-        value = dialect.number(name, kind, real)
-        if converted is None:
-            return value
+        if dialect.inline:
+            return dialect.number(name, kind, real)
         if name not in converted:
-            converted[name] = hold(NUMBER, value, kind == SCALAR)
+            converted[name] = hold(NUMBER, dialect.number(name, kind, real), kind == SCALAR)
         return converted[name]
 
     for e in walk(outputs):

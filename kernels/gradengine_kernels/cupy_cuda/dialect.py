@@ -8,13 +8,12 @@ from __future__ import annotations
 import math
 
 from .. import render
-from ..loops import INDEX, MASK, NUMBER
+from ..loops import MASK
 
 # How elements of a dtype are stored, and what they are computed as.
 STORED = {"float32": "float", "float64": "double", "float16": "f16", "bfloat16": "bf16", "bool": "u8", "int64": "i64"}
 COMPUTED = {"float32": "float", "float64": "double", "float16": "float", "bfloat16": "float"}
 BYTES = {"float32": 4, "float64": 8, "float16": 2, "bfloat16": 2, "bool": 1, "int64": 8}
-KINDS = {**dict.fromkeys(COMPUTED, NUMBER), "bool": MASK, "int64": INDEX}
 
 SAME_NAME = frozenset(
     ("sqrt", "floor", "ceil", "trunc", "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "erf", "erfc", "erfinv")
@@ -90,5 +89,6 @@ CUDA = render.Dialect(
     number=number,
     heavy=frozenset((*SAME_NAME, *ARCS, *OF_TWO, "divide", "sigmoid", "remainder"))
     - {"abs", "round", "copysign", "floor", "ceil", "trunc"},
+    inline=True,
 )
 OPERATIONS = CUDA.known

@@ -1,6 +1,6 @@
 """A loop without sums as a CUDA C kernel: a thread takes as many elements at once as one access of 16 bytes holds.
 
-May import loop_source, dialect and loops.
+May import loop_source, dialect, loops, placement and writer.
 """
 
 from __future__ import annotations
@@ -9,11 +9,13 @@ import dataclasses
 from typing import Any
 
 from ..loops import ELEMENT, ONCE, ROW, Access, Load, Loop
+from ..placement import uses_column
+from ..writer import Scope
 from .dialect import BYTES
-from .loop_source import BLOCK, Given, Scope, Source, Writer, indented, is_vector, uses_column, vector_of
+from .loop_source import BLOCK, CudaWriter, Given, Source, indented, is_vector, vector_of
 
 
-class Flat(Writer):
+class Flat(CudaWriter):
     """A loop nest over elements."""
 
     def __init__(self, loop: Loop, given: Given) -> None:

@@ -5,7 +5,7 @@ sums is `Rows`: a team of threads, be it some lanes of a warp or a whole block, 
 read of it in registers, so that memory is read once. Sums over rows are added up by the block that ends last.
 
 A kernel takes the addresses of `slots`, then the number of rows, then sizes, then scalars. May import driver,
-dialect, loops, kinds and expr.
+dialect, loops and writer.
 """
 
 from __future__ import annotations
@@ -14,32 +14,14 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING, Any
 
-from ..expr import walk
-from ..kinds import kind_of
-from ..loops import (
-    ELEMENT,
-    INDEX,
-    MASK,
-    NUMBER,
-    ONCE,
-    ROW,
-    SCALAR,
-    Access,
-    Compute,
-    Load,
-    Loop,
-    Number,
-    Operand,
-    Reduce,
-)
-from ..render import write
+from ..loops import INDEX, MASK, NUMBER, SCALAR, Access, Load, Loop, Number, Operand, Reduce
+from ..writer import PLACE, Scope, Writer
 from . import driver
-from .dialect import COMPUTED, CUDA, KINDS, STORED, chosen
+from .dialect import COMPUTED, CUDA, STORED, chosen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ..expr import Expr
     from ..loops import Size
 
 BLOCK = 256
@@ -114,124 +96,48 @@ def vector_of(real_bytes: int, columns: Size, divisor: int) -> int:
     return math.gcd(most, length)
 
 
-class Scope:
-    """Variables by the names of values; what is not found here is looked for outside."""
+class CudaWriter(Writer):
+    """What both forms share."""
 
-    def __init__(self, outer: Scope | None = None) -> None:
-        self.names: dict[str, str] = {}
-        self.rows: dict[Access, str] = {}
-        self.outer = outer
-
-    def find(self, name: str) -> str:
-        """The variable that holds a value."""
-        if name in self.names:
-            return self.names[name]
-        if self.outer is None:
-            raise KeyError(name)
-        return self.outer.find(name)
-
-
-class Writer:
-    """What both forms share: where values are computed, and how each is written."""
+    dialect = CUDA
+    size = "(idx){}"
 
     def __init__(self, loop: Loop, given: Given) -> None:
-        self.loop, self.real, self.given = loop, loop.real, given
-        self.ctype = COMPUTED[loop.real]
-        self.types = {NUMBER: self.ctype, MASK: "bool", INDEX: "i64", SCALAR: "double"}
-        self.values = {v.name: v for v in loop.values}
-        self.kinds: dict[str, str] = {}
-        self.levels: dict[str, int] = {}
-        self.passes: dict[str, int] = {}
-        self.count = 0
+        super().__init__(loop, "t")
+        self.given, self.ctype = given, COMPUTED[loop.real]
+        self.types = {NUMBER: self.ctype, MASK: "bool", INDEX: "i64", SCALAR: "double", PLACE: "idx"}
         self.pointers: dict[int, str] = {}  # slot: dtype
-        self.once: list[str] = []
-        for v in loop.values:
-            self.place(v)
         written = {s.operand.slot for s in loop.stores} | {t.out.slot for t in loop.totals}
         self.written = written | {t.accumulators for t in loop.totals}
 
-    def place(self, v: Any) -> None:
-        """Find a value's kind, its level, and the pass over the columns in which it is known."""
-        if isinstance(v, Load):
-            kind, level, when = KINDS[v.operand.dtype], v.operand.access.level, 0
-        elif isinstance(v, Number):
-            kind, level, when = SCALAR, ONCE, 0
-        elif isinstance(v, Reduce):
-            kind, level, when = NUMBER, ROW, self.passes[v.source] + 1
-        else:
-            names = inputs_of(v)
-            kind = kind_of(v.expr, self.kinds)
-            level = max([self.levels[n] for n in names], default=ONCE)
-            when = max([self.passes[n] for n in names], default=0)
-            level = ELEMENT if uses_column(v) else level
-        if self.loop.columns == 1:
-            level = min(level, ROW)
-        self.kinds[v.name], self.levels[v.name], self.passes[v.name] = kind, level, when
-
-    def fresh(self) -> str:
-        self.count += 1
-        return f"t{self.count}"
+    def declared(self, kind: str, name: str, value: str) -> str:
+        return f"const {self.types[kind]} {name} = {value};"
 
     def pointer(self, slot: int, dtype: str) -> str:
-        """The parameter that holds an array's address."""
         self.pointers[slot] = dtype
         return f"p{slot}"
+
+    def term(self, over: Size, count: Size, step: Size) -> str:
+        index = "r" if over == 1 else f"(r / (idx){over})"
+        if count:
+            index = f"({index} % (idx){count})"
+        return index if step == 1 else f"{index} * (idx){step}"
+
+    def read(self, place: str, kind: str) -> str:
+        return f"get({place})"
+
+    def number(self, v: Number) -> str:
+        return f"{self.pointer(NUMBERS, 'float64')}[{v.place}]"
+
+    def emit(self, v: Any, scope: Scope, lines: list[str], row_lines: list[str], rows: Scope | None = None) -> None:
+        if isinstance(v, Number) and v.name in self.given.scalars:
+            scope.names[v.name] = v.name
+        else:
+            super().emit(v, scope, lines, row_lines, rows)
 
     def type_of(self, name: str) -> str:
         """The C type of a value."""
         return self.types[self.kinds[name]]
-
-    def row_part(self, access: Access, scope: Scope, lines: list[str]) -> str:
-        """Where a row of an operand starts."""
-        key = Access(access.terms, 0, access.offset)
-        if key not in scope.rows:
-            parts = [term(*t) for t in access.terms] + ([str(access.offset)] if access.offset else [])
-            scope.rows[key] = self.fresh()
-            lines.append(f"const idx {scope.rows[key]} = {' + '.join(parts) or '0'};")
-        return scope.rows[key]
-
-    def element(self, operand: Operand, scope: Scope, lines: list[str], j: str = "j") -> str:
-        """The element of an operand."""
-        a = operand.access
-        pointer = self.pointer(operand.slot, operand.dtype)
-        if a.level == ONCE:
-            return f"{pointer}[{a.offset}]"
-        row = self.row_part(a, scope, lines)
-        column = "" if a.column == 0 else f" + {j}" if a.column == 1 else f" + {j} * (idx){a.column}"
-        return f"{pointer}[{row}{column}]"
-
-    def emit(self, v: Any, scope: Scope, lines: list[str], row_lines: list[str], rows: Scope | None = None) -> None:
-        """Add the code of a value to `lines`."""
-        if isinstance(v, Load):
-            place = self.element(v.operand, rows or scope, row_lines)
-            scope.names[v.name] = self.fresh()
-            lines.append(f"const {self.type_of(v.name)} {scope.names[v.name]} = get({place});")
-        elif isinstance(v, Number) and v.name in self.given.scalars:
-            scope.names[v.name] = v.name
-        elif isinstance(v, Number):
-            scope.names[v.name] = self.fresh()
-            lines.append(f"const double {scope.names[v.name]} = {self.pointer(NUMBERS, 'float64')}[{v.place}];")
-        else:
-            scope.names[v.name] = self.expression(v.expr, scope, lines)
-
-    def expression(self, root: Expr, scope: Scope, lines: list[str]) -> str:
-        """Straight-line code for an expression; returns the variable (or constant) that holds it."""
-
-        def hold(kind: str, value: str, once: bool) -> str:
-            made = self.fresh()
-            lines.append(f"const {self.types[kind]} {made} = {value};")
-            return made
-
-        find = lambda name: (scope.find(name), self.kinds[name])
-        return write([root], CUDA, self.real, find, hold)[0][0]
-
-    def once_scope(self) -> Scope:
-        """What is the same for all elements."""
-        scope = Scope()
-        for v in self.loop.values:
-            if self.levels[v.name] == ONCE and not isinstance(v, Reduce):
-                self.emit(v, scope, self.once, self.once)
-        return scope
 
     def as_stored(self, name: str, variable: str, dtype: str) -> str:
         """A value as it is put into an array of that dtype."""
@@ -257,7 +163,7 @@ class Writer:
         parameters += [(scalar, "const double ") for scalar in given.scalars]
         head = [f"typedef {'i64' if given.wide else 'int'} idx;", "const idx rows = (idx)rows_;"]
         head += [f"const idx {size} = (idx){size}_;" for size in given.sizes]
-        text = "\n".join(f"  {line}" for line in [*head, *self.once, *body])
+        text = "\n".join(f"  {line}" for line in [*head, *self.before, *body])
         return Source.of(name, parameters, text, given.guarded, block=block, slots=slots, sizes=given.sizes, **found)
 
 
@@ -303,29 +209,6 @@ def reach(access: Access, rows: int, columns: int) -> int:
     """How far from its start an array is read, about."""
     along = [abs(int(step)) * (int(count) or -(-rows // int(over))) for over, count, step in access.terms]
     return access.offset + sum(along) + abs(int(access.column)) * columns
-
-
-def term(over: Size, count: Size, step: Size) -> str:
-    """One part of a row's place."""
-    index = "r" if over == 1 else f"(r / (idx){over})"
-    if count:
-        index = f"({index} % (idx){count})"
-    return index if step == 1 else f"{index} * (idx){step}"
-
-
-def uses_column(v: Any) -> bool:
-    """Whether a value asks which column it is in."""
-    return isinstance(v, Compute) and any(e.op == "at_column" for e in walk([v.expr]))
-
-
-def inputs_of(v: Any) -> list[str]:
-    """The values that a computed value reads."""
-    return [e.args[0] for e in walk([v.expr]) if e.op == "input"]
-
-
-def is_heavy(v: Any) -> bool:
-    """Whether a value is better kept than computed again."""
-    return isinstance(v, Compute) and any(e.op in CUDA.heavy for e in walk([v.expr]))
 
 
 def is_vector(operand: Operand, width: int, flat: bool) -> bool:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import expr
-from ..loops import Access, Compute, Load, Loop, Number, Operand, Store
+from ..loops import MASK, Access, Compute, Load, Loop, Number, Operand, Store
+from ..placement import Placement
 from . import driver
 from .dialect import COMPUTED, OPERATIONS
 from .lib import cp
@@ -318,17 +319,7 @@ def as_inputs(e: expr.Expr) -> expr.Expr:
 
 def kind_of(values: list[Any], name: str) -> bool:
     """Whether a value is a truth value."""
-    from ..kinds import kind_of as kind_of_expression
-    from ..loops import MASK, SCALAR
-    from .dialect import KINDS
-
-    kinds: dict[str, str] = {}
-    for v in values:
-        if isinstance(v, Load):
-            kinds[v.name] = KINDS[v.operand.dtype]
-        else:
-            kinds[v.name] = SCALAR if isinstance(v, Number) else kind_of_expression(v.expr, kinds)
-    return kinds[name] == MASK
+    return Placement(Loop("", 1, values)).kinds[name] == MASK
 
 
 _lock = threading.RLock()

@@ -3,29 +3,18 @@
 What a row's elements need in several passes stays in registers where there are enough, and is read again where there
 are not. Sums over rows are kept by each thread, then by each block, and added up by the block that ends last.
 
-May import loop_source, flat_source, dialect and loops.
+May import loop_source, flat_source, dialect, loops, placement and writer.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..loops import ELEMENT, ONCE, ROW, Load, Loop, Reduce
-from .dialect import BYTES, COMPUTED
+from ..loops import ELEMENT, NUMBER, ONCE, ROW, Load, Loop, Reduce
+from ..writer import Scope
+from .dialect import BYTES, COMPUTED, CUDA
 from .flat_source import stored_type
-from .loop_source import (
-    BLOCK,
-    MOST_RESIDENT,
-    Given,
-    Scope,
-    Source,
-    Writer,
-    indented,
-    inputs_of,
-    is_heavy,
-    is_vector,
-    vector_of,
-)
+from .loop_source import BLOCK, MOST_RESIDENT, CudaWriter, Given, Source, indented, is_vector, vector_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +24,7 @@ SHARED = 40 << 10  # bytes of a block for the sums of its columns
 BUSY = 1 << 16  # threads that keep a large GPU busy: up to there, more of them take a row
 
 
-class Rows(Writer):
+class Rows(CudaWriter):
     """A loop nest over rows, each of which is summed or adds to sums."""
 
     def __init__(self, loop: Loop, given: Given) -> None:
@@ -79,41 +68,14 @@ class Rows(Writer):
 
     def worth_keeping(self) -> list[str]:
         """The values of elements that a thread had better keep for its part of a row: what is read, what is costly."""
-        needed = self.needed_later()
+        needed = self.needed_later(CUDA.heavy)
         elements = [v for v in self.loop.values if self.levels[v.name] == ELEMENT]
-        return [v.name for v in elements if isinstance(v, Load) or (v.name in needed and is_heavy(v))]
+        return [v.name for v in elements if isinstance(v, Load) or v.name in needed]
 
     def place_resident(self) -> None:
         """Keep those values, if there are registers for them."""
         self.is_resident = self.words * self.own * self.width <= room_of(self.team)
         self.kept = {name: f"k{i}" for i, name in enumerate(self.keeping)} if self.is_resident else {}
-
-    def roots(self, when: int) -> list[str]:
-        """The values of elements that a pass has to compute for themselves: to be stored or summed."""
-        found = [s.name for s in self.loop.stores if s.operand.access.level == ELEMENT]
-        found += [t.name for t in self.loop.totals if t.by_columns or self.levels[t.name] == ELEMENT]
-        found += [v.source for v in self.loop.values if isinstance(v, Reduce)]
-        return [name for name in dict.fromkeys(found) if self.passes[name] == when]
-
-    def needed_later(self) -> set[str]:
-        """Costly values of elements that a later pass reads again."""
-        found: set[str] = set()
-
-        def need(name: str, when: int) -> None:
-            v = self.values[name]
-            if self.levels[name] != ELEMENT or isinstance(v, Reduce):
-                return
-            if self.passes[name] < when and is_heavy(v):
-                found.add(name)  # it is kept, so that what it is made of need not be
-                return
-            if not isinstance(v, Load):
-                for n in inputs_of(v):
-                    need(n, when)
-
-        for when in range(1 + max(self.passes.values(), default=0)):
-            for name in self.roots(when):
-                need(name, when)
-        return found
 
     # -- code ---------------------------------------------------------------------------------------------------
 
@@ -150,7 +112,6 @@ class Rows(Writer):
         row, lines = Scope(once), []
         if self.kept:
             lines += self.declarations()
-        last = 1 + max(self.passes.values(), default=0)
         if self.loop.columns == 1:
             self.single(row, lines)
         else:
@@ -159,7 +120,7 @@ class Rows(Writer):
                     self.emit(v, row, lines, lines)
             if self.is_resident:
                 lines += self.read_all(row, lines)
-            for when in range(last):
+            for when in self.every_pass:
                 for v in self.loop.values:
                     at_row = self.levels[v.name] == ROW and self.passes[v.name] == when
                     if at_row and not isinstance(v, (Reduce, Load)):
@@ -248,11 +209,7 @@ class Rows(Writer):
     def write_pass(self, when: int, row: Scope) -> list[str]:
         """One pass over the columns: what is known by now is stored and summed."""
         roots = self.roots(when)
-        keep_now = [
-            n
-            for n in self.kept
-            if not isinstance(self.values[n], Load) and self.passes[n] == when and n in self.needed_later()
-        ]
+        keep_now = [n for n in self.kept if not isinstance(self.values[n], Load) and self.passes[n] == when]
         reduces = [v for v in self.loop.values if isinstance(v, Reduce) and self.passes[v.source] == when]
         if not roots and not keep_now:
             return self.reduce_rows(reduces, row)
@@ -277,7 +234,7 @@ class Rows(Writer):
                 else:
                     self.emit(v, scope, inner, row_lines, row)
                 return
-            for n in inputs_of(v):
+            for n in self.inputs[name]:
                 compute(n)
             self.emit(v, scope, inner, row_lines)
             if name in keep_now:
@@ -287,8 +244,7 @@ class Rows(Writer):
             compute(name)
         for v in reduces:
             if self.levels[v.source] == ELEMENT:
-                start = {"sum": "0", "max": f"-INF{self.bits}", "min": f"INF{self.bits}"}[v.kind]
-                before.append(f"{self.ctype} a_{v.name} = {start};")
+                before.append(f"{self.ctype} a_{v.name} = {self.nothing(v.kind)};")
                 value = self.as_real(v.source, scope.find(v.source))
                 inner.append(f"a_{v.name} = {HOW[v.kind]}::of(a_{v.name}, {value});")
         for i, t in enumerate(self.loop.totals):
@@ -333,23 +289,21 @@ class Rows(Writer):
         else:
             inner.append(f"if (live) put({self.element(s.operand, row, row_lines)}, {value});")
 
-    @property
-    def bits(self) -> int:
-        return 64 if self.ctype == "double" else 32
+    def nothing(self, kind: str) -> str:
+        """The sum, maximum or minimum of no numbers."""
+        bits = 64 if self.ctype == "double" else 32
+        return {"sum": "0", "max": f"-INF{bits}", "min": f"INF{bits}"}[kind]
 
     def reduce_rows(self, reduces: Sequence[Reduce], row: Scope) -> list[str]:
         """Bring together what the threads of a team have summed."""
         lines: list[str] = []
         for v in reduces:
-            name = self.fresh()
             if self.levels[v.source] == ELEMENT:
-                nothing = {"sum": "0", "max": f"-INF{self.bits}", "min": f"INF{self.bits}"}[v.kind]
-                call = f"reduce<{HOW[v.kind]}, {self.team}>(a_{v.name}, ({self.ctype}){nothing})"
+                call = f"reduce<{HOW[v.kind]}, {self.team}>(a_{v.name}, ({self.ctype}){self.nothing(v.kind)})"
             else:  # the same for all columns
                 value = self.as_real(v.source, row.find(v.source))
                 call = f"{value} * ({self.ctype}){self.loop.columns}" if v.kind == "sum" else value
-            lines.append(f"const {self.ctype} {name} = {call};")
-            row.names[v.name] = name
+            row.names[v.name] = self.hold(NUMBER, call, lines)
         return lines
 
     # -- sums over rows -----------------------------------------------------------------------------------------

@@ -1,41 +1,26 @@
 """A loop nest, written as Numba source. Sums may be added in any order within SUMMED elements, and in double precision
 beyond; everything else rounds as it does in an eager run.
 
-May import expr, kinds, render and loops.
+May import loops, placement, render and writer.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..expr import Expr, walk
-from ..kinds import kind_of
-from ..loops import (
-    ELEMENT,
-    INDEX,
-    MASK,
-    NUMBER,
-    ONCE,
-    ROW,
-    SCALAR,
-    Access,
-    Compute,
-    Load,
-    Loop,
-    Number,
-    Operand,
-    Reduce,
-    Size,
-)
-from ..render import NUMBA, write
+from ..loops import ELEMENT, MASK, ONCE, ROW, SCALAR, Reduce
+from ..placement import uses_column
+from ..render import NUMBA
+from ..writer import Scope, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ..loops import Loop, Number, Size
+
 
 SUMMED = 256  # elements that are summed in any order
 TABLES = {"float32": "f4", "float64": "f8", "bool": "u1", "int64": "i8"}
-KINDS = {"float32": NUMBER, "float64": NUMBER, "bool": MASK, "int64": INDEX}
 
 
 def padded(width: int) -> int:
@@ -47,140 +32,51 @@ def indented(lines: Sequence[str], levels: int = 1) -> list[str]:
     return ["    " * levels + line for line in lines]
 
 
-class LoopWriter:
+class LoopWriter(Writer):
     """A loop nest: code before all rows, code for each row in passes over its columns, and code after all rows.
 
-    A value is computed in the first pass in which all that it needs is known. A later pass that needs it as well
-    computes it again, or reads it from scratch memory if it was expensive.
+    What a later pass needs again is read from scratch memory if it was expensive.
     """
 
+    dialect = NUMBA
+
     def __init__(self, loop: Loop, prefix: str) -> None:
-        self.loop, self.real, self.prefix = loop, loop.real, prefix
-        self.flat = loop.columns == 1
+        super().__init__(loop, prefix)
         self.row_range, self.column_range = "<lo>, <hi>", str(loop.columns)
         if loop.across:
             self.row_range, self.column_range = str(loop.across), "<lo>, <hi>"
-        self.values = {v.name: v for v in loop.values}
-        self.kinds: dict[str, str] = {}
-        self.levels: dict[str, int] = {}
-        self.passes: dict[str, int] = {}
-        for v in loop.values:
-            self.place(v)
-        self.count = 0
-        self.before: list[str] = []
         self.after: list[str] = []
         self.pointers: dict[str, str] = {}
-        self.spilled = self.spills() if not self.flat else {}
-        self.body = self.write_flat() if self.flat else self.write_rows()
+        self.spilled = {name: i for i, name in enumerate(self.needed_later(NUMBA.heavy))}
+        self.body = self.write_flat() if loop.columns == 1 else self.write_rows()
 
     def rows(self, lo: str, hi: str) -> list[str]:
         """The loop over rows lo to hi."""
         return [line.replace("<lo>", lo).replace("<hi>", hi) for line in self.body]
 
-    # -- where values are computed ------------------------------------------------------------------------------
+    # -- Numba's way --------------------------------------------------------------------------------------------
 
-    def place(self, v: Any) -> None:
-        """Find a value's kind, its level, and the pass over the columns in which it is known."""
-        if isinstance(v, Load):
-            kind, level, when = KINDS[v.operand.dtype], v.operand.access.level, 0
-        elif isinstance(v, Number):
-            kind, level, when = SCALAR, ONCE, 0
-        elif isinstance(v, Reduce):
-            kind, level, when = NUMBER, ROW, self.passes[v.source] + 1
-        else:
-            names = inputs_of(v.expr)
-            kind = kind_of(v.expr, self.kinds)
-            level = max([self.levels[n] for n in names], default=ONCE)
-            when = max([self.passes[n] for n in names], default=0)
-            level = ELEMENT if uses_column(v) else level
-        if self.flat and level == ELEMENT:
-            level = ROW
-        self.kinds[v.name], self.levels[v.name], self.passes[v.name] = kind, level, when
+    def declared(self, kind: str, name: str, value: str) -> str:
+        return f"{name} = {value}"
 
-    def roots(self, when: int) -> list[str]:
-        """The values of elements that a pass has to compute for themselves: to be stored or summed."""
-        found = [s.name for s in self.loop.stores if self.store_level(s) == ELEMENT]
-        found += [t.name for t in self.loop.totals if t.by_columns or self.levels[t.name] == ELEMENT]
-        found += [v.source for v in self.loop.values if isinstance(v, Reduce)]
-        return [name for name in dict.fromkeys(found) if self.passes[name] == when]
-
-    def store_level(self, store: Any) -> int:
-        """How often a store writes."""
-        return store.operand.access.level
-
-    def spills(self) -> dict[str, int]:
-        """Expensive values that a later pass reads again, with their places in the scratch memory."""
-        found: dict[str, int] = {}
-
-        def need(name: str, when: int) -> None:
-            v = self.values[name]
-            if self.levels[name] != ELEMENT or not isinstance(v, Compute):
-                return
-            if self.passes[name] < when and any(e.op in NUMBA.heavy for e in walk([v.expr])):
-                found.setdefault(name, len(found))
-                return
-            for n in inputs_of(v.expr):
-                need(n, when)
-
-        for when in range(1 + max(self.passes.values(), default=0)):
-            for name in self.roots(when):
-                need(name, when)
-        return found
-
-    # -- code ---------------------------------------------------------------------------------------------------
-
-    def fresh(self) -> str:
-        self.count += 1
-        return f"{self.prefix}{self.count}"
-
-    def pointer(self, operand: Operand) -> str:
-        """The variable that holds an array's address."""
-        key = f"{TABLES[operand.dtype]}[{operand.slot}]"
+    def pointer(self, slot: int, dtype: str) -> str:
+        key = f"{TABLES[dtype]}[{slot}]"
         if key not in self.pointers:
-            name = f"{self.prefix}p{operand.slot}"
-            self.pointers[key] = name
-            self.before.append(f"{name} = {key}")
+            self.pointers[key] = f"{self.prefix}p{slot}"
+            self.before.append(f"{self.pointers[key]} = {key}")
         return self.pointers[key]
 
-    def element(self, operand: Operand, rows: dict[Access, str], lines: list[str]) -> str:
-        """Where the element of an operand is; `lines` get what is to be computed once for a row."""
-        a = operand.access
-        pointer = self.pointer(operand)
-        if a.level == ONCE:
-            return f"{pointer}[{a.offset}]"
-        key = Access(a.terms, 0, a.offset)
-        if key not in rows:
-            parts = [term(over, count, step) for over, count, step in a.terms] + ([str(a.offset)] if a.offset else [])
-            rows[key] = self.fresh()
-            lines.append(f"{rows[key]} = {' + '.join(parts) or '0'}")
-        column = "" if a.column == 0 else " + j" if a.column == 1 else f" + j * {a.column}"
-        return f"{pointer}[{rows[key]}{column}]"
+    def term(self, over: Size, count: Size, step: Size) -> str:
+        index = "r" if over == 1 else f"(r // {over})"
+        if count:
+            index = f"({index} % {count})"
+        return index if step == 1 and index == "r" else f"{index} * {step}"
 
-    def emit(self, v: Any, scope: Scope, lines: list[str], row_lines: list[str]) -> None:
-        """Add the code of a value to `lines`."""
-        if isinstance(v, Load):
-            place = self.element(v.operand, scope.rows, row_lines)
-            name = self.fresh()
-            test = " != 0" if self.kinds[v.name] == MASK else ""
-            lines.append(f"{name} = {place}{test}")
-            scope.names[v.name] = name
-        elif isinstance(v, Number):
-            name = self.fresh()
-            lines.append(f"{name} = f8[2][{v.place}]")
-            scope.names[v.name] = name
-        else:
-            scope.names[v.name] = self.expression(v.expr, scope, lines)
+    def read(self, place: str, kind: str) -> str:
+        return f"{place} != 0" if kind == MASK else place
 
-    def expression(self, root: Expr, scope: Scope, lines: list[str]) -> str:
-        """Straight-line code for an expression; returns the variable that holds it."""
-
-        def hold(kind: str, value: str, once: bool) -> str:
-            made = self.fresh()
-            lines.append(f"{made} = {value}")
-            return made
-
-        find = lambda name: (scope.find(name), self.kinds[name])
-        return write([root], NUMBA, self.real, find, hold, scope.converted)[0][0]
+    def number(self, v: Number) -> str:
+        return f"f8[2][{v.place}]"
 
     def as_dtype(self, name: str, scope: Scope, dtype: str) -> str:
         """A value as it is written to an array of that dtype."""
@@ -208,7 +104,7 @@ class LoopWriter:
         inner = [*row_lines, *inner]
         for s in self.loop.stores:
             lines: list[str] = []
-            place = self.element(s.operand, scope.rows, lines)
+            place = self.element(s.operand, scope, lines)
             inner += lines
             inner.append(f"{place} = {self.as_dtype(s.name, scope, s.operand.dtype)}")
         if not self.loop.totals:
@@ -240,11 +136,7 @@ class LoopWriter:
 
     def write_rows(self) -> list[str]:
         """Passes over the columns of each row."""
-        columns, once = self.loop.columns, Scope()
-        for v in self.loop.values:
-            if self.levels[v.name] == ONCE:
-                self.emit(v, once, self.before, self.before)
-        row = Scope(once)
+        columns, row = self.loop.columns, Scope(self.once_scope())
         lines: list[str] = []
         sums = {t.accumulators: self.start_total(t, i) for i, t in enumerate(self.loop.totals) if not t.by_columns}
         for i, t in enumerate(self.loop.totals):
@@ -252,14 +144,14 @@ class LoopWriter:
                 self.before.append(f"c{i}_{t.accumulators} = f8[{t.accumulators}]")
                 self.before += [f"for j in range({columns}):"]
                 self.before += [f"    c{i}_{t.accumulators}[task * {padded(columns)} + j] = 0.0"]
-        for when in range(1 + max(self.passes.values(), default=0)):
+        for when in self.every_pass:
             for v in self.loop.values:
                 if self.levels[v.name] == ROW and self.passes[v.name] == when and not isinstance(v, Reduce):
                     self.emit(v, row, lines, lines)
             lines += self.write_pass(when, row, sums)
         for s in self.loop.stores:
-            if self.store_level(s) != ELEMENT:
-                place = self.element(s.operand, row.rows, lines)
+            if s.operand.access.level != ELEMENT:
+                place = self.element(s.operand, row, lines)
                 value = self.as_dtype(s.name, row, s.operand.dtype)
                 lines.append(f"{place} = {value}")
         for t in self.loop.totals:
@@ -283,16 +175,13 @@ class LoopWriter:
         def need(name: str) -> None:
             if self.levels[name] != ELEMENT or name in scope.names:
                 return
-            v = self.values[name]
             if name in self.spilled and self.passes[name] < when:
-                made = self.fresh()
-                inner.append(f"{made} = {self.spill_place(name)}" + (" != 0" if self.kinds[name] == MASK else ""))
-                scope.names[name] = made
+                kind = self.kinds[name]
+                scope.names[name] = self.hold(kind, self.read(self.spill_place(name), kind), inner)
                 return
-            if isinstance(v, Compute):
-                for n in inputs_of(v.expr):
-                    need(n)
-            self.emit(v, scope, inner, lines)
+            for n in self.inputs[name]:
+                need(n)
+            self.emit(self.values[name], scope, inner, lines)
 
         for name in [*roots, *spilled_now]:
             need(name)
@@ -300,9 +189,9 @@ class LoopWriter:
             value = self.as_dtype(name, scope, self.real)
             inner.append(f"{self.spill_place(name)} = {value}")
         for s in self.loop.stores:
-            if self.store_level(s) == ELEMENT and self.passes[s.name] == when:
+            if s.operand.access.level == ELEMENT and self.passes[s.name] == when:
                 need(s.name)
-                place = self.element(s.operand, scope.rows, lines)
+                place = self.element(s.operand, scope, lines)
                 inner.append(f"{place} = {self.as_dtype(s.name, scope, s.operand.dtype)}")
         return lines + self.with_sums(when, row, scope, inner, sums)
 
@@ -362,42 +251,5 @@ class LoopWriter:
     def spill_place(self, name: str) -> str:
         """The place of a value in the thread's scratch memory."""
         columns, item = self.loop.columns, self.spilled[name]
-        operand = Operand(self.loop.scratch or 0, self.real, Access())
-        pointer = self.pointer(operand)
+        pointer = self.pointer(self.loop.scratch or 0, self.real)
         return f"{pointer}[task * {len(self.spilled) * columns} + {item * columns} + j]"
-
-
-class Scope:
-    """Variables by the names of values; what is not found here is looked for outside."""
-
-    def __init__(self, outer: Scope | None = None) -> None:
-        self.names: dict[str, str] = {}
-        self.converted: dict[str, str] = {}
-        self.rows: dict[Access, str] = {}
-        self.outer = outer
-
-    def find(self, name: str) -> str:
-        """The variable that holds a value."""
-        if name in self.names:
-            return self.names[name]
-        if self.outer is None:
-            raise KeyError(name)
-        return self.outer.find(name)
-
-
-def term(over: Size, count: Size, step: Size) -> str:
-    """One part of a row's place."""
-    index = "r" if over == 1 else f"r // {over}"
-    if count:
-        index = f"({index}) % {count}" if over != 1 else f"{index} % {count}"
-    return index if step == 1 and index == "r" else f"({index}) * {step}" if index != "r" else f"r * {step}"
-
-
-def uses_column(v: Any) -> bool:
-    """Whether a value asks which column it is in."""
-    return isinstance(v, Compute) and any(e.op == "at_column" for e in walk([v.expr]))
-
-
-def inputs_of(expr: Expr) -> list[str]:
-    """The values that an expression reads."""
-    return [e.args[0] for e in walk([expr]) if e.op == "input"]
