@@ -60,10 +60,12 @@ class Placement:
     def needed_later(self, heavy: Collection[str]) -> list[str]:
         """Values of elements that a later pass needs again, and that a heavy operation is in."""
         found: dict[str, None] = {}
+        seen: set[tuple[str, int]] = set()
 
         def need(name: str, when: int) -> None:
-            if self.levels[name] != ELEMENT:
+            if self.levels[name] != ELEMENT or (name, when) in seen:
                 return
+            seen.add((name, when))
             if self.passes[name] < when and has(self.values[name], heavy):
                 found[name] = None  # it is kept, so that what it is made of need not be
                 return
