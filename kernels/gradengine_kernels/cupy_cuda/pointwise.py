@@ -2,13 +2,14 @@
 
 A kernel is made for each kind of operands: their dtypes, and how they are laid out. Arrays that are contiguous are
 read 16 bytes at a time; others by strides, which the kernel is given, so that a new shape needs no new kernel.
-What no kernel can be made for (integers, say) goes to `fallback`. May import driver, loop_source, expr, loops and lib.
+What no kernel can be made for (integers, say) goes to `fallback`.
+
+May import dialect, driver, loop_source, expr, loops, placement, plans and lib.
 """
 
 from __future__ import annotations
 
 import math
-import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy as np
 from .. import expr
 from ..loops import MASK, Access, Compute, Load, Loop, Number, Operand, Store
 from ..placement import Placement
+from ..plans import Plans
 from . import driver
 from .dialect import COMPUTED, OPERATIONS
 from .lib import cp
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
 MOST_PLANS = 256  # kernels of a function; a parameter that never comes twice must not compile for ever
 LINE = Access(((1, 0, 1),))
 BOOL = np.dtype(np.bool_)
-MISSING = object()
 
 
 class Plan:
@@ -41,19 +42,10 @@ class Plan:
         self.per_block, self.block = source.per_block, (source.block,)
 
 
-class Fused:
+class Fused(Plans):
     """The kernels of one pointwise function, made when they are first needed."""
 
-    def __init__(
-        self,
-        name: str,
-        function: Callable[..., Any],
-        fallback: Callable[..., Any],
-        bodies: Mapping[str, Callable[..., Any]] | None,
-    ) -> None:
-        self.name, self.function, self.fallback, self.bodies = name, function, fallback, bodies
-        self.plans: dict[Any, Plan | None] = {}
-        self.alike: dict[Any, Plan] = {}  # for contiguous arrays of one shape and dtype, and no more to know
+    most = MOST_PLANS
 
     def __call__(self, arrays: Sequence[Any], params: Mapping[str, Any], out: Sequence[Any] | None = None) -> Any:
         """Run the kernel that fits the operands, or the fallback where none does."""
@@ -95,32 +87,13 @@ class Fused:
         static = tuple([(k, None) if isinstance(v, float) else (k, v, type(v)) for k, v in params.items()])
         wide = size >= WIDE or any([reach(sizes, own) >= WIDE for own in strides])
         key = (real, kinds, layouts, len(sizes), divisor, aligned, wide, static, tuple(places))
-        try:
-            plan: Any = self.plans.get(key, MISSING)
-        except TypeError:  # a parameter that cannot be part of a key
-            return self.fallback(*arrays, **params)
-        if plan is MISSING:
-            plan = self.make(key, arrays, params, places, out)
+        plan = self.plan(key, (key, arrays, params, places, out))
         if plan is None:
             return self.fallback(*arrays, **params)
         plain = layouts == (("1",),) * len(arrays) and not params and out is None and not any(kinds)
         if plain and aligned and len(plan.kinds) == 1:
             self.alike[found[0].dtype] = plan
         return self.run(plan, arrays, found, params, out, shape, sizes, strides)
-
-    def make(
-        self, key: Any, arrays: Sequence[Any], params: Mapping[str, Any], places: list[int | None], out: Any
-    ) -> Plan | None:
-        """Generate the kernel for a key; None, remembered, where there is none."""
-        with _lock:
-            if key not in self.plans:
-                if len(self.plans) >= MOST_PLANS:
-                    return None
-                try:
-                    self.plans[key] = self.build(key, arrays, params, places, out)
-                except expr.NotPointwiseError:
-                    self.plans[key] = None
-            return self.plans[key]
 
     def build(self, key: Any, arrays: Sequence[Any], params: Mapping[str, Any], places: Any, out: Any) -> Plan | None:
         """The kernel for operands of that kind. Raises NotPointwiseError where it cannot be written."""
@@ -320,9 +293,6 @@ def as_inputs(e: expr.Expr) -> expr.Expr:
 def kind_of(values: list[Any], name: str) -> bool:
     """Whether a value is a truth value."""
     return Placement(Loop("", 1, values)).kinds[name] == MASK
-
-
-_lock = threading.RLock()
 
 
 def pointwise(

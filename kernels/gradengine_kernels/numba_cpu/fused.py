@@ -1,14 +1,15 @@
 """Fused kernels for pointwise functions: `pointwise` wraps the NumPy way, and takes over when arrays are large.
 
-May import expr, render and runtime, when the first large array comes.
+May import plans; expr, render and runtime when the first large array comes.
 """
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from ..plans import Plans, lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -26,20 +27,11 @@ SCALAR, FULL, ROW, COLUMN = 0, 1, 3, 5
 SLOW_IN_NUMPY = frozenset(("sigmoid", "erf", "where", "sign", "isinf"))
 
 
-class Fused:
+class Fused(Plans):
     """The kernels of one pointwise function, made when they are first needed, by dtype and layout of the operands."""
 
-    def __init__(
-        self,
-        name: str,
-        function: Callable[..., Any],
-        fallback: Callable[..., Any],
-        bodies: Mapping[str, Callable[..., Any]] | None,
-    ) -> None:
-        self.name, self.function, self.fallback, self.bodies = name, function, fallback, bodies
-        self.plans: dict[Any, Plan | None] = {}
-        self.alike: dict[Any, Plan] = {}  # for operands of one shape and dtype, and no more to know: by dtype
-        self.one_operation = False  # found to be so, for operands of one shape
+    most = MOST_PLANS
+    one_operation = False  # found to be so, for operands of one shape
 
     def __call__(self, arrays: Sequence[Any], params: Mapping[str, Any], out: Sequence[Any] | None = None) -> Any:
         """Run the kernel that fits the operands, or the fallback where none does."""
@@ -93,37 +85,19 @@ class Fused:
         if out is not None and places is None:
             return self.fallback(*arrays, **params)
         key = (dtype.char, *codes, *static, None if places is None else tuple(places))
-        try:
-            known = key in self.plans
-        except TypeError:  # a parameter that cannot be part of a key
-            return self.fallback(*arrays, **params)
-        if not known and len(self.plans) >= MOST_PLANS:
-            return self.fallback(*arrays, **params)
-        plan = self.plans[key] if known else self.make(key, dtype, codes, params, places)
+        plan = self.plan(key, (dtype, codes, params, places))
         if plan is None or (largest.size < plan.least and SMALL):
             return self.fallback(*arrays, **params)
         if codes == [FULL] * len(arrays) and not params and out is None:
             self.alike[dtype] = plan
         return plan.run(buffers, scalars, shape, largest.size, dtype, columns, out)
 
-    def make(self, key: Any, dtype: Any, codes: Sequence[int], params: Mapping[str, Any], places: Any) -> Plan | None:
-        """Generate the kernel for a key; None, remembered, where there is none."""
-        from .. import expr
-
-        with _lock:
-            if key not in self.plans:
-                try:
-                    self.plans[key] = self.build(dtype.name, codes, params, places)
-                except expr.NotPointwiseError:
-                    self.plans[key] = None
-            return self.plans[key]
-
-    def build(self, real: str, codes: Sequence[int], params: Mapping[str, Any], places: Any) -> Plan | None:
+    def build(self, dtype: Any, codes: Sequence[int], params: Mapping[str, Any], places: Any) -> Plan | None:
         """The kernel for operands laid out so. Raises NotPointwiseError where it cannot be written."""
         from .. import expr, render
 
         layouts = {FULL: render.FULL, ROW: render.ROW, COLUMN: render.COLUMN}
-        names = [f"x{i}" for i in range(len(codes))]
+        real, names = dtype.name, [f"x{i}" for i in range(len(codes))]
         operands = []
         for name, code in zip(names, codes):
             if code == SCALAR:
@@ -221,7 +195,7 @@ class Plan:
     def compile(self) -> None:
         from . import runtime
 
-        with _lock:
+        with lock:
             self.kernel = self.kernel or runtime.Kernel(self.name, self.source, self.real)
 
     def run(
@@ -246,9 +220,6 @@ class Plan:
             out = [np.empty(shape, BOOL if mask else dtype) for mask in self.masks]
         self.kernel((*buffers, *[out[i] for i in self.new]), sizes, scalars, size, self.cost)
         return out[0] if len(out) == 1 else tuple(out)
-
-
-_lock = threading.RLock()
 
 
 def pointwise(
