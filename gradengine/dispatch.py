@@ -18,7 +18,7 @@ import numpy as np
 
 from . import backend as backends
 from .errors import DeviceError, DTypeError, GradengineError, IndexRangeError, ShapeError
-from .tensor import EMPTY, Op, Tensor, mode, order, wrap
+from .tensor import EMPTY, Op, Tensor, check_dtype, mode, order, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,6 +27,9 @@ silent = 0  # how many threads have switched recording off: while none has, nobo
 silence = threading.Lock()
 casting = 0  # in how many regions of `autocast` threads are: while in none, nobody need ask what to cast
 prepare: Callable[..., Any] = lambda op, args, params: args  # `amp` puts its own here
+WRONG_DTYPE = ("not supported for the input types", "did not contain a loop", "numpy boolean")  # what NumPy says of it
+# What Python and NumPy say of metadata of a wrong type, which an op's own words would name.
+WRONG_SETTING = ("not supported", "cannot be interpreted", "operand type", "integer is", "loop", "must be real")
 SETTLED = frozenset({int, float, bool, str, type(None)})  # kinds of metadata that nobody can change afterwards
 
 
@@ -72,11 +75,25 @@ def explain(op: Op, error: Exception, tensors: tuple[Tensor, ...], params: dict[
             return typed
         except (TypeError, ValueError, IndexError, AttributeError):
             pass  # the shape rule cannot read such arguments either; the kernel's own words follow
+    if isinstance(error, TypeError) and params.get("dtype") is not None:
+        try:
+            check_dtype(params["dtype"], op.shown)
+        except DTypeError as typed:
+            return typed
     # The shapes fit, so it was the values or the dtypes: the kernel's own words say which.
     words = str(error).replace("out of bounds", "out of range")
     if isinstance(error, IndexError) and not isinstance(error, ValueError):
         return IndexRangeError(f"{op.shown}: {words}")
-    text = f"{op.shown}: {words} (given {', '.join(f'{t.dtype}{list(t.shape)}' for t in tensors)})"
+    numbers = [t.array for t in tensors if not hasattr(t.array, "dtype")]
+    if numbers and isinstance(error, AttributeError):
+        return DTypeError(f"{op.shown}: takes an array, got the number {numbers[0]!r}; use ge.tensor({numbers[0]!r})")
+    if isinstance(error, TypeError) and not params and any([part in words for part in WRONG_DTYPE]):
+        given = " and ".join([str(t.dtype) for t in tensors])
+        return DTypeError(f"{op.shown}: does not work on {given}; convert with .to(...), for example .to(ge.int64)")
+    shown = [f"{t.dtype}{list(t.shape)}" for t in tensors]
+    if isinstance(error, TypeError) and any([part in words for part in WRONG_SETTING]):
+        shown += [f"{name}={value!r}" for name, value in params.items()]
+    text = f"{op.shown}: {words} (given {', '.join(shown)})"
     if isinstance(error, (TypeError, OverflowError)):
         return DTypeError(text)
     if isinstance(error, ValueError):
@@ -195,9 +212,12 @@ def freeze(value: Any, op: Op) -> Any:
         return tuple([freeze(item, op) for item in value])
     if isinstance(value, Tensor):
         if value.dtype.kind not in "iub":
+            advice = "an op has as many arrays as gradient rules"  # which who has declared this one may not know
+            if op.name in backends.BUILT_IN:
+                advice = "give Python's own numbers, as .item() and .tolist() do"
             raise DTypeError(
                 f"{op.shown}: got a Tensor of shape {value.shape} where a setting belongs ({', '.join(op.names)}); "
-                "an op has as many arrays as gradient rules"
+                f"{advice}"
             )
         value = value.tolist()
         return freeze(value, op)

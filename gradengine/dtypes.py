@@ -24,9 +24,11 @@ uint8, uint16, uint32, uint64 = np.dtype("uint8"), np.dtype("uint16"), np.dtype(
 bool = np.dtype("bool")
 
 
-def dtype_of(value: Any) -> np.dtype[Any]:
-    """The dtype that a Tensor, an array or the name of a dtype stands for."""
-    return np.dtype(value.dtype) if hasattr(value, "dtype") and not isinstance(value, type) else check_dtype(value)
+def dtype_of(name: str, value: Any) -> np.dtype[Any]:
+    """The dtype that a Tensor, an array or the name of a dtype stands for. Errors are those of the function `name`."""
+    if hasattr(value, "dtype") and not isinstance(value, type):
+        return np.dtype(value.dtype)
+    return check_dtype(value, name)
 
 
 def finfo(dtype: Any, /) -> np.finfo[Any]:
@@ -36,7 +38,7 @@ def finfo(dtype: Any, /) -> np.finfo[Any]:
     >>> float(ge.finfo(ge.float32).max)
     3.4028234663852886e+38
     """
-    found = dtype_of(dtype)
+    found = dtype_of("finfo", dtype)
     if not is_floating(found):
         raise DTypeError(f"finfo: {found} is not a floating-point dtype; use iinfo for integers")
     if found.kind == "V":
@@ -53,7 +55,7 @@ def iinfo(dtype: Any, /) -> np.iinfo[Any]:
     >>> ge.iinfo(ge.int8).max
     127
     """
-    found = dtype_of(dtype)
+    found = dtype_of("iinfo", dtype)
     if found.kind not in "iu":
         raise DTypeError(f"iinfo: {found} is not an integer dtype; use finfo for floating-point ones")
     return np.iinfo(found)
@@ -73,7 +75,7 @@ def result_type(*values: Any) -> np.dtype[Any]:
     """
     if not values:
         raise DTypeError("result_type: give at least one Tensor, dtype or number")
-    return promoted(*[value if type(value) in PYTHON_SCALARS else dtype_of(value) for value in values])
+    return promoted(*[value if type(value) in PYTHON_SCALARS else dtype_of("result_type", value) for value in values])
 
 
 def can_cast(source: Any, target: Any, /) -> Any:
@@ -83,7 +85,7 @@ def can_cast(source: Any, target: Any, /) -> Any:
     >>> ge.can_cast(ge.float32, ge.float64), ge.can_cast(ge.float32, ge.int64)
     (True, False)
     """
-    given, wanted = dtype_of(source), dtype_of(target)
+    given, wanted = dtype_of("can_cast", source), dtype_of("can_cast", target)
     if "V" in (given.kind, wanted.kind):
         return given == wanted or promoted(given, wanted) == wanted
     return np.can_cast(given, wanted)
@@ -98,10 +100,10 @@ def isdtype(dtype: Any, kind: Any) -> Any:
     >>> ge.isdtype(ge.float32, "real floating")
     True
     """
-    found = dtype_of(dtype)
+    found = dtype_of("isdtype", dtype)
     if found.kind == "V":  # it is of those kinds of which float32 is, and the dtype that it is
         kinds = kind if isinstance(kind, tuple) else (kind,)
-        return any([isdtype(float32, k) if isinstance(k, str) else dtype_of(k) == found for k in kinds])
+        return any([isdtype(float32, k) if isinstance(k, str) else dtype_of("isdtype", k) == found for k in kinds])
     try:
         return np.isdtype(found, kind)
     except (TypeError, ValueError):

@@ -581,18 +581,20 @@ def to_array(data: Any, dtype: Any, backend: backends.Backend, copy: bool = Fals
 
     An error begins with `what`, the op that is to take it.
     """
+    if dtype is not None:
+        dtype = check_dtype(dtype, what)
     if isinstance(data, Tensor):
         if data.device != backend.device:
             array = backend.receive(data.array, data.backend)
         else:
             array = backend.duplicate(data.array) if copy else data.array
-        return array if dtype is None else backend.cast(array, check_dtype(dtype))
+        return array if dtype is None else backend.cast(array, dtype)
     if backend.device != "cpu" and backends.home_of(data) is None:
         host = backends.for_device("cpu")
         return backend.receive(to_array(data, dtype, host, what=what), host)
     given = dtype is not None or any([hasattr(data, name) for name in DTYPE_OF_ITS_OWN])
     try:
-        array = backend.asarray(data, copy=copy) if dtype is None else backend.asarray(data, check_dtype(dtype), copy)
+        array = backend.asarray(data, dtype, copy)
     except GradengineError:
         raise
     except BufferError as error:  # such as that of a Tensor of another library that requires grad there
@@ -605,7 +607,7 @@ def to_array(data: Any, dtype: Any, backend: backends.Backend, copy: bool = Fals
         raise DTypeError(f"{what}: {describe(data)} is no array of numbers; give numbers, bools or an array of them")
     if not given and array.dtype == np.float64 and not holds_arrays(data):
         array = backend.cast(array, np.dtype(np.float32))
-    check_dtype(array.dtype)
+    check_dtype(array.dtype, what)
     return array
 
 

@@ -172,6 +172,131 @@ BAD = {
     "shape of zeros": (lambda: ge.zeros((2, -1)), ShapeError, r"zeros: .*-1"),
     "not a number": (lambda: ones(2) + "one", GradengineError, r"'one'"),
     "dict operand": (lambda: ge.add(ones(2), {}), GradengineError, r"dict"),
+    "gather of a string": (
+        lambda: ge.gather("rows", 0, ints()),
+        DTypeError,
+        r"^gather: str 'rows' is no array of numb",
+    ),
+    "gather by floats": (
+        lambda: ge.gather(ones(3), 0, ones(1)),
+        DTypeError,
+        r"^gather: indices must be integers, got fl",
+    ),
+    "gather out of range": (lambda: ge.gather(ones(3), 0, ints()), IndexRangeError, r"^gather: index 3 .*with size 3$"),
+    "split of a string": (lambda: ge.split("rows", 2), DTypeError, r"^split: str 'rows' is no array"),
+    "split without pieces": (
+        lambda: ge.split(ones(4), None),
+        DTypeError,
+        r"^split: indices_or_sections is an int or a",
+    ),
+    "einsum of a string": (lambda: ge.einsum("i->", "rows"), DTypeError, r"^einsum: str 'rows' is no array"),
+    "masked_fill shapes": (
+        lambda: ge.masked_fill(ones(3), ones(2) > 0, 0),
+        ShapeError,
+        r"^masked_fill: .*\(2,\).*\(3,\)",
+    ),
+    "scatter_add of None": (
+        lambda: ge.scatter_add(None, 0, ints(), ones(3)),
+        DTypeError,
+        r"^scatter_add: NoneType None",
+    ),
+    "index of strings": (lambda: ones(3)[["a", "b"]], DTypeError, r"^index: ndarray .* is no array of numbers"),
+    "index by a type": (lambda: ones(3)[int], DTypeError, r"^index: type <class 'int'> is no index"),
+    "clip": (lambda: ge.clip("rows"), DTypeError, r"^clip: str 'rows' is no array"),
+    "isclose shapes": (lambda: ge.isclose(ones(2), ones(3)), ShapeError, r"^isclose: shapes \(2,\) and \(3,\)"),
+    "isclose tolerance": (lambda: ge.isclose(ones(2), 1.0, rtol="a"), DTypeError, r"^isclose: str 'a' is no array"),
+    "allclose shapes": (lambda: ge.allclose(ones(2), ones(3)), ShapeError, r"^allclose: shapes \(2,\) and \(3,\)"),
+    "topk of a string": (lambda: ge.topk("rows", 1), DTypeError, r"^topk: str 'rows' is no array"),
+    "topk by a Tensor": (
+        lambda: ge.topk(ones(3), ones(2)),
+        DTypeError,
+        r"^topk: got a Tensor of shape \(2,\) where a setting belongs .*; give Python's own numbers, as \.item\(\)",
+    ),
+    "trace": (lambda: ge.trace(ones(3, 3), offset="a"), DTypeError, r"^trace: 'str' object .*offset='a'"),
+    "median of None": (lambda: ge.median(None), DTypeError, r"^median: takes arrays, got None for x"),
+    "quantile": (lambda: ge.quantile(ones(3), "half"), DTypeError, r"^quantile: q must be a number, got str 'half'$"),
+    "cumulative_sum": (lambda: ge.cumulative_sum("rows"), DTypeError, r"^cumulative_sum: str 'rows' is no array"),
+    "cumsum dtype": (
+        lambda: ones(3).cumsum(dtype="floaty"),
+        DTypeError,
+        r"^cumsum: 'floaty' is no dtype of gradengine's;",
+    ),
+    "transpose": (lambda: ones(2, 3).transpose(0, 5), ShapeError, r"^transpose: axis 5 is out of range for 2 dim"),
+    "unsqueeze": (lambda: ones(2).unsqueeze("a"), DTypeError, r"^unsqueeze: axis must be an int, got 'a'$"),
+    "permute": (lambda: ones(2, 3).permute(0, 0), ShapeError, r"^permute: axis \(0, 0\) names an axis twice"),
+    "expand": (lambda: ones(3).expand(2, 4), ShapeError, r"^expand: cannot broadcast \(3,\) to \(2, 4\)"),
+    "copy_": (lambda: ones(3).copy_(ones(2)), GradengineError, r"^copy_: .*\(2,\).*\(3,\)"),
+    "take of a number": (
+        lambda: ge.take(5, ints()),
+        GradengineError,
+        r"^take: (takes an array, got the number 5|index 3 )",
+    ),
+    "subtract of bools": (
+        lambda: (ones(2) > 0) - (ones(2) > 0),
+        DTypeError,
+        r"^subtract: does not work on bool and bool; convert with \.to\(\.\.\.\)",
+    ),
+    "narrow": (
+        lambda: ge.narrow(ones(3), axis=0, start="a", length=1),
+        DTypeError,
+        r"^narrow: .*\(given float32\[3\], axis=0, start='a', length=1\)$",
+    ),
+    "dtype of zeros": (
+        lambda: ge.zeros(2, dtype="floaty"),
+        DTypeError,
+        r"^zeros: 'floaty' is no dtype of gradengine's; use",
+    ),
+    "dtype of to": (lambda: ones(2).to(dtype="floaty"), DTypeError, r"^to: 'floaty' is no dtype of gradengine's; use"),
+    "zeros_like": (lambda: ge.zeros_like("rows"), DTypeError, r"^zeros_like: str 'rows' is no array"),
+    "full_like": (lambda: ge.full_like(ones(2), "a"), GradengineError, r"^full_like: .*'a'"),
+    "eye": (lambda: ge.eye(3, k="a"), DTypeError, r"^eye: k must be an int, got str 'a'$"),
+    "arange": (lambda: ge.arange(ones(2)), DTypeError, r"^arange: takes numbers, got Tensor"),
+    "arange of nan": (lambda: ge.arange(float("nan")), ArgumentError, r"^arange: cannot compute length, given nan, 1$"),
+    "generator": (lambda: ge.rand(2, generator=5), DTypeError, r"^rand: generator must be a ge\.Generator, got int 5$"),
+    "normal": (lambda: ge.normal(0.0, "wide", (2,)), DTypeError, r"^normal: std must be a number, got str 'wide'$"),
+    "uniform": (lambda: ge.uniform(None, 1.0, (2,)), DTypeError, r"^uniform: low must be a number, got NoneType None$"),
+    "bernoulli": (
+        lambda: ge.bernoulli("half", (2,)),
+        DTypeError,
+        r"^bernoulli: p must be a number .*, got str 'half'$",
+    ),
+    "dropout p": (lambda: F.dropout(ones(3), p="half"), DTypeError, r"^dropout: p must be a number, got str 'half'$"),
+    "dropout of integers": (
+        lambda: F.dropout(ints()),
+        DTypeError,
+        r"^dropout: draws floating-point numbers, not int64",
+    ),
+    "padding_idx": (
+        lambda: F.embedding(ints(), ones(5, 2), padding_idx="a"),
+        DTypeError,
+        r"^embedding: padding_idx must be an int, got str 'a'$",
+    ),
+    "layer_norm": (
+        lambda: F.layer_norm(ones(3), None),
+        DTypeError,
+        r"^layer_norm: normalized_shape is an int or a tuple",
+    ),
+    "normalize": (lambda: F.normalize(ones(3), axis=1), ShapeError, r"^normalize: axis 1 is out of range for 1 dim"),
+    "class weights": (
+        lambda: F.nll_loss(ones(2, 3), ge.tensor([0, 1]), weight=ones(2)),
+        ShapeError,
+        r"^nll_loss: weight has shape \(2,\), but there are 3 classes$",
+    ),
+    "label_smoothing": (
+        lambda: F.cross_entropy(ones(2, 3), ge.tensor([0, 1]), label_smoothing="a"),
+        DTypeError,
+        r"^cross_entropy: label_smoothing must be a number, got str 'a'$",
+    ),
+    "huber_loss delta": (
+        lambda: F.huber_loss(ones(2), ones(2), delta="a"),
+        DTypeError,
+        r"^huber_loss: delta must be a numb",
+    ),
+    "loss without target": (
+        lambda: F.mse_loss(ones(2)),
+        DTypeError,
+        r"^mse_loss: missing .*'target'; its arguments: inp",
+    ),
     "too few arrays": (lambda: ge.where(ones(2)), DTypeError, r"where: takes 3 arrays; got 1"),
     "unknown metadata": (
         lambda: ge.sum(ones(2), dim=0),
@@ -255,3 +380,45 @@ def test_nan_and_infinity_pass_through_quietly(backend):
         (g,) = ge.grad(function(x).sum(), x)
         assert np.isnan(g.numpy()[0])
         assert not np.isnan(g.numpy()[3])
+
+
+def test_errors_of_what_a_user_has_declared_keep_their_own_names():
+    @ge.composite
+    def of_a_user_with_a_mistake(k, x, /):
+        return k.add(x, ge.ones(7, device=x.device))
+
+    with pytest.raises(ShapeError, match=r"^add: shapes \(3,\) and \(7,\) do not broadcast"):
+        of_a_user_with_a_mistake(ones(3))
+
+
+def test_keepdims_that_is_no_bool():
+    ge.set_cpu_backend("numpy")
+    with pytest.raises(DTypeError, match=r"^sum: keepdims must be True or False, got 'yes'$"):
+        ones(2, 3).sum(axis=0, keepdims="yes")
+
+
+def test_an_array_in_host_memory_goes_where_the_tensors_are(backend):
+    host, labels = np.ones((2, 3), np.float32), ge.tensor([[0], [2]])
+    source = ones(2, 1)
+    for found in (
+        ge.gather(host, 1, labels),
+        ge.scatter_add(host, 1, labels, source),
+        ge.index_add(host, 0, ge.tensor([1]), ones(1, 3)),
+        ge.masked_select(host, ones(2, 3) > 0),
+        F.embedding(labels, np.ones((3, 4), np.float32)),
+        F.embedding(np.array([0, 1]), ones(3, 4)),
+        F.cosine_similarity(host, ones(2, 3)),
+    ):
+        assert found.device == source.device
+        assert found.dtype == ge.float32
+
+
+def test_an_attribute_of_pytorch_s_tensors_says_what_to_do_instead():
+    with pytest.raises(
+        AttributeError, match=r"'Tensor' object has no attribute 'pin_memory'; leave it out: no memory is"
+    ):
+        ones(2).pin_memory()
+    with pytest.raises(AttributeError, match=r"'Parameter' object has no attribute 'contiguous'; leave it out"):
+        nn.Parameter(ones(2)).contiguous()
+    assert not hasattr(ones(2), "masked_fill_")
+    assert not hasattr(ge.Tensor, "bmm")

@@ -528,7 +528,7 @@ def test_other_libraries_dtypes():
         def __repr__(self):
             return "torch.float16"
 
-    with pytest.raises(DTypeError, match=r"^dtype: torch\.float16 is no dtype of gradengine's; use ge\.float16$"):
+    with pytest.raises(DTypeError, match=r"^zeros: torch\.float16 is no dtype of gradengine's; use ge\.float16$"):
         ge.zeros(2, dtype=Foreign())
     with pytest.raises(DTypeError, match=r"^autocast: torch\.float16 is no dtype"):
         ge.autocast("cuda", dtype=Foreign())

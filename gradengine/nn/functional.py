@@ -36,6 +36,7 @@ from ..ops.activations import (
     tanhshrink,
     threshold,
 )
+from ..ops.arguments import beside, checked, real, whole
 from ..ops.classification import cross_entropy, nll_loss
 from ..ops.index import one_hot
 from ..ops.linalg import linear
@@ -67,6 +68,7 @@ __all__ = [
 # -- softmax ------------------------------------------------------------------------------------------------------
 
 
+@checked
 def softmax(input: Any, axis: int = -1, *, dim: int | None = None) -> Tensor:
     """exp(x) / sum(exp(x)) along an axis: `gradengine.softmax`.
 
@@ -79,6 +81,7 @@ def softmax(input: Any, axis: int = -1, *, dim: int | None = None) -> Tensor:
     return nn.softmax(input, axis=axis if dim is None else dim)
 
 
+@checked
 def softmin(input: Any, axis: int = -1, *, dim: int | None = None) -> Tensor:
     """The softmax of -x, which is largest for the smallest element.
 
@@ -91,6 +94,7 @@ def softmin(input: Any, axis: int = -1, *, dim: int | None = None) -> Tensor:
     return nn.softmax(-as_tensor(input), axis=axis if dim is None else dim)
 
 
+@checked
 def log_softmax(input: Any, axis: int = -1, *, dim: int | None = None) -> Tensor:
     """log(softmax(x)) along an axis, without underflow: `gradengine.log_softmax`.
 
@@ -111,6 +115,7 @@ def as_tensor(value: Any) -> Tensor:
     return value if isinstance(value, Tensor) else wrap(value)
 
 
+@checked
 def dropout(input: Any, p: float = 0.5, training: bool = True, *, generator: Any = None) -> Tensor:
     """In training, each element is 0 with probability `p` and otherwise divided by 1 - p; else the input itself.
 
@@ -121,7 +126,7 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, *, generator: Any
     >>> ge.nn.functional.dropout(ge.ones(3), p=0.5, training=False)
     tensor([1., 1., 1.])
     """
-    if not 0 <= p <= 1:
+    if not 0 <= real("dropout", "p", p) <= 1:
         raise ArgumentError(f"dropout: p must be a probability from 0 to 1, got {p!r}")
     x = as_tensor(input)
     if not training or p == 0:
@@ -131,6 +136,7 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, *, generator: Any
     return x * ops.dropout_mask(x.shape, p, dtype=x.dtype, generator=generator, device=x.device)
 
 
+@checked
 def embedding(input: Any, weight: Tensor, padding_idx: int | None = None) -> Tensor:
     """The rows of `weight` (N, D) at the indices `input` (any shape): shape (*input.shape, D).
 
@@ -143,20 +149,21 @@ def embedding(input: Any, weight: Tensor, padding_idx: int | None = None) -> Ten
     tensor([[3., 4.],
             [1., 2.]])
     """
-    weight = as_tensor(weight)
+    weight, indices = beside("embedding", weight, input)
     if len(weight.shape) != 2:
         raise ShapeError(f"embedding: weight must be a table (N, D), got shape {weight.shape}")
-    indices = as_tensor(input)
     rows = weight.shape[0]
     if indices.dtype.kind not in "iu":
         raise DTypeError(f"embedding: indices must be integers, got {indices.dtype}; use .to(ge.int64)")
     if padding_idx is not None:
+        padding_idx = whole("embedding", "padding_idx", padding_idx)
         if not -rows <= padding_idx < rows:
             raise IndexRangeError(f"embedding: padding_idx {padding_idx} is out of range for {rows} rows")
         padding_idx %= rows
     return nn.embedding_rows(weight, indices, padding_idx=padding_idx)
 
 
+@checked
 def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """The axes from `start_dim` to `end_dim` as one; a 0-d input becomes (1,).
 
@@ -172,6 +179,7 @@ def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 PAD_MODES = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
 
+@checked
 def pad(input: Any, pad: Any, mode: str = "constant", value: float | None = None) -> Tensor:
     """A border around the input: `pad` is (before, after) of the last axis, then of the one before it, and so on.
 
@@ -182,7 +190,7 @@ def pad(input: Any, pad: Any, mode: str = "constant", value: float | None = None
     >>> ge.nn.functional.pad(ge.tensor([[1.0, 2.0]]), (1, 2))
     tensor([[0., 1., 2., 0., 0.]])
     """
-    x, widths = as_tensor(input), tuple(pad)
+    x, widths = as_tensor(input), shapes.sizes_of("pad", pad, "pad is")
     if len(widths) % 2:
         raise ArgumentError(f"pad: needs (before, after) for each axis, got {len(widths)} numbers")
     if len(widths) > 2 * len(x.shape):
@@ -194,6 +202,7 @@ def pad(input: Any, pad: Any, mode: str = "constant", value: float | None = None
     return ops.pad(x, pad_width=full, mode=PAD_MODES[mode], constant_values=0 if value is None else value)
 
 
+@checked
 def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Tensor:
     """Zero mean and unit variance over the last axes, then times `weight` plus `bias`.
 
@@ -206,7 +215,7 @@ def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any 
             [ 0.,  0.]])
     """
     x = as_tensor(input)
-    wanted = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    wanted = shapes.sizes_of("layer_norm", normalized_shape, "normalized_shape is")
     if not wanted or x.shape[len(x.shape) - len(wanted) :] != wanted:
         raise ShapeError(f"layer_norm: the input's last axes must be normalized_shape {wanted}, got shape {x.shape}")
     for name, value in (("weight", weight), ("bias", bias)):
@@ -218,6 +227,7 @@ def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any 
     return out if bias is None else out + bias
 
 
+@checked
 def normalize(input: Any, p: float = 2.0, axis: int = 1, eps: float = 1e-12, *, dim: int | None = None) -> Tensor:
     """The input divided by its p-norm along an axis, or by `eps` where the norm is smaller.
 
@@ -233,6 +243,7 @@ def normalize(input: Any, p: float = 2.0, axis: int = 1, eps: float = 1e-12, *, 
     return x / ops.clip(length, min=eps)
 
 
+@checked
 def cosine_similarity(x1: Any, x2: Any, axis: int = 1, eps: float = 1e-8, *, dim: int | None = None) -> Tensor:
     """The cosine of the angle between vectors along an axis: x1.x2 / (|x1| |x2|), each length at least `eps`.
 
@@ -243,7 +254,7 @@ def cosine_similarity(x1: Any, x2: Any, axis: int = 1, eps: float = 1e-8, *, dim
     tensor([0.7071])
     """
     axis = axis if dim is None else dim
-    x1, x2 = as_tensor(x1), as_tensor(x2)
+    x1, x2 = beside("cosine_similarity", x1, x2)
     shape = shapes.broadcast("cosine_similarity", x1.shape, x2.shape)
     a, b = ops.broadcast_to(x1, shape=shape), ops.broadcast_to(x2, shape=shape)
     lengths = [ops.clip(ops.norm(x, axis=axis), min=eps) for x in (a, b)]

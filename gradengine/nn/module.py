@@ -9,8 +9,8 @@
             return self.head(F.relu(self.hidden(x)))
 
 Parameters, buffers and sub-modules are ordinary attributes; `_registered` says which attributes are which. An error
-that a forward raises ends with the path of the module it came from. May import backend, tensor, errors, parameter,
-state.
+that a forward raises ends with the path of the module it came from. May import ops.methods, backend, tensor, errors,
+parameter, state.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import numpy as np
 from ..backend import is_ordinal
 from ..errors import ArgumentError, DTypeError, GradengineError
 from ..hostwork import current
+from ..ops.methods import cuda_name
 from ..tensor import HookHandle, Tensor, check_dtype, describe, is_floating
 from .parameter import Parameter
 from .state import IncompatibleKeys, load_values
@@ -438,8 +439,8 @@ class Module:
         return self.to("cpu")
 
     def cuda(self: M, device: Any = None) -> M:
-        """Move to a GPU, the first one unless told its number. Raises DeviceError where there is none."""
-        return self.to("cuda" if device is None else f"cuda:{device}")
+        """Move to a GPU, given by number or name; the first one unless told. Raises DeviceError where there is none."""
+        return self.to(cuda_name(device))
 
     # -- printing -----------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Activation functions of neural networks, each one op. May import declare, tensor and errors.
+"""Activation functions of neural networks, each one op. May import arguments, declare, tensor and errors.
 
 Names, parameters and gradients at kinks are PyTorch's; in `gradengine.nn.functional` they are public. A body in
 simpler pointwise ops defines each, so that every backend has it; its rule is written out to be safe where the body's
@@ -12,6 +12,7 @@ from typing import Any
 
 from ..errors import ArgumentError, ShapeError
 from ..tensor import Tensor, describe, wrap
+from .arguments import checked
 from .declare import elementwise
 
 __all__ = [
@@ -92,6 +93,7 @@ prelu_slope = elementwise(
 )
 
 
+@checked
 def prelu(x: Any, weight: Any, /) -> Tensor:
     """`x` where it is positive, else `weight * x`, with one learned weight or one for each channel (axis 1).
 

@@ -1,12 +1,18 @@
-"""Typed errors for calls that do not fit a plain function's signature. May import errors."""
+"""Typed errors for calls that do not fit, in the name of what the user called.
+
+May import tensor, backend and errors.
+"""
 
 from __future__ import annotations
 
 import functools
 import inspect
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+import operator
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from ..errors import DTypeError, GradengineError
+from .. import backend as backends
+from ..errors import ArgumentError, DTypeError, GradengineError
+from ..tensor import Tensor, describe, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,33 +22,95 @@ R = TypeVar("R")
 
 OTHER_NAMES = {"dim": "axis", "keepdim": "keepdims", "dims": "axes", "tensors": "arrays"}  # PyTorch's -> those here
 IN_A_LIST = "the arrays go into a list: {name}([a, b], axis=0)"
+FUNCTIONS = {"tensor"}  # the names of plain functions, by which their errors begin
 
 
 def checked(function: Callable[P, R]) -> Callable[P, R]:
-    """`function`, with a DTypeError that says what it takes in place of Python's own TypeError."""
+    """`function`, all of whose errors are typed ones in its own name, not in that of an op that it is made of.
+
+    It must not call what a user has written: that has errors of its own.
+    """
+    FUNCTIONS.add(function.__name__)
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return function(*args, **kwargs)
-        except TypeError as error:
-            if isinstance(error, GradengineError):
-                raise
-            signature = inspect.signature(function)
-            try:
-                signature.bind(*args, **kwargs)
-            except TypeError as misfit:
-                problem = str(misfit)
-            else:
-                raise
-        name, takes = function.__name__, list(signature.parameters)
-        unknown = [key for key in kwargs if key not in takes]
-        if unknown:
-            hints = [f"{OTHER_NAMES[key]} for {key}" for key in unknown if OTHER_NAMES.get(key) in takes]
-            advice = f" (use {' and '.join(hints)})" if hints else ""
-            problem = f"does not take {', '.join(unknown)}{advice}"
-        elif takes[0] == "arrays" and len(args) > 1:
-            problem = IN_A_LIST.format(name=name)
-        raise DTypeError(f"{name}: {problem}; its arguments: {', '.join(takes)}")
+        except (GradengineError, TypeError, ValueError, AttributeError) as error:
+            typed = in_the_name_of(function, error, args, kwargs)
+        raise typed from None
 
     return call
+
+
+def in_the_name_of(
+    function: Callable[..., Any], error: Exception, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> GradengineError:
+    """The error to raise for one that came out of a function."""
+    name = function.__name__
+    if isinstance(error, GradengineError):
+        inner, _, words = error.message.partition(": ")
+        if words and inner != name and (inner in FUNCTIONS or inner in names_of_ops()):
+            error.message = f"{name}: {words}"
+            error.args = (error.message,)
+        return error
+    signature = inspect.signature(function)
+    takes = [parameter for parameter in signature.parameters.values() if parameter.kind is not parameter.VAR_KEYWORD]
+    try:
+        bound = signature.bind(*args, **kwargs).arguments
+    except TypeError as misfit:
+        return does_not_fit(name, [parameter.name for parameter in takes], str(misfit), args, kwargs)
+    if isinstance(error, AttributeError) and "'NoneType'" in str(error):
+        nothing = [key for key, value in bound.items() if value is None]
+        return DTypeError(f"{name}: takes arrays, got None for {', '.join(nothing)}")
+    given = ", ".join([f"{key}={brief(value)}" for key, value in bound.items()])
+    kind = ArgumentError if isinstance(error, ValueError) else DTypeError
+    return kind(f"{name}: {error} (given {given})")
+
+
+def does_not_fit(
+    name: str, takes: list[str], problem: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> DTypeError:
+    """The error for arguments that the signature has no place for, or that are missing."""
+    unknown = [key for key in kwargs if key not in takes]
+    if unknown:
+        hints = [f"{OTHER_NAMES[key]} for {key}" for key in unknown if OTHER_NAMES.get(key) in takes]
+        advice = f" (use {' and '.join(hints)})" if hints else ""
+        problem = f"does not take {', '.join(unknown)}{advice}"
+    elif takes[0] == "arrays" and len(args) > 1:
+        problem = IN_A_LIST.format(name=name)
+    return DTypeError(f"{name}: {problem}; its arguments: {', '.join(takes)}")
+
+
+def whole(name: str, what: str, value: Any) -> int:
+    """An argument as a Python int. Raises DTypeError for what is none."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise DTypeError(f"{name}: {what} must be an int, got {describe(value)}") from None
+
+
+def real(name: str, what: str, value: Any) -> Any:
+    """An argument that must be a number, as it is. Raises DTypeError for what is none."""
+    if not hasattr(value, "__float__") or getattr(value, "size", 1) != 1:
+        raise DTypeError(f"{name}: {what} must be a number, got {describe(value)}")
+    return value
+
+
+def names_of_ops() -> set[str]:
+    """What errors of the engine's own ops begin with."""
+    return {backends.ALL_OPS[name].shown for name in backends.BUILT_IN} | backends.BUILT_IN
+
+
+def brief(value: Any) -> str:
+    """An argument, in a list of them."""
+    if isinstance(value, Tensor):
+        return f"{value.dtype}{list(value.shape)}"
+    return describe(value).partition(" ")[2] if isinstance(value, (int, float, str, type(None))) else describe(value)
+
+
+def beside(name: str, *values: Any) -> list[Tensor]:
+    """Arrays as Tensors, on the device of those that are Tensors already; a number has a dtype of its own."""
+    like = next((x for x in values if isinstance(x, Tensor)), None)
+    found = [x if isinstance(x, Tensor) else wrap(x, like, name) for x in values]
+    return [t if hasattr(t.array, "dtype") else Tensor(t.array, device=t.device) for t in found]

@@ -13,11 +13,13 @@ from ..errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
 from ..hostwork import outside
 from ..tensor import Tensor, is_floating
 from . import nn
+from .arguments import checked, real
 from .losses import check_reduction, quiet, tensor_like, tensors, unequal
 
 __all__ = ["cross_entropy", "nll_loss"]
 
 
+@checked
 def cross_entropy(
     input: Any,
     target: Any,
@@ -149,7 +151,7 @@ def smoothed(
 
 def check_smoothing(smoothing: float) -> None:
     """Raise ArgumentError for a label smoothing outside 0..1."""
-    if not 0 <= smoothing <= 1:
+    if not 0 <= real("cross_entropy", "label_smoothing", smoothing) <= 1:
         raise ArgumentError(f"cross_entropy: label_smoothing must be between 0 and 1, got {smoothing!r}")
 
 
@@ -177,6 +179,7 @@ def probable_cross_entropy(input: Tensor, target: Tensor, weight: Any, reduction
     return total / (input.size // classes if classes else 0) if reduction == "mean" else total
 
 
+@checked
 @quiet
 def nll_loss(input: Any, target: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean") -> Tensor:
     """Negative log-likelihood: -input[target], for an `input` of log-probabilities.

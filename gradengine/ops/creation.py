@@ -6,7 +6,6 @@ Each takes `dtype`, `device` and `requires_grad`. The default dtype is float32; 
 from __future__ import annotations
 
 import math
-import operator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from .. import shapes
 from ..dtypes import default_dtype, float32
 from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError
 from ..tensor import Tensor, check_dtype, constant, describe, to_array, wrap
+from .arguments import checked, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,6 +57,8 @@ def asarray(
     >>> np.shares_memory(a, ge.asarray(a).numpy())
     True
     """
+    if dtype is not None:
+        dtype = check_dtype(dtype, "asarray")
     if isinstance(data, Tensor) and not copy:
         out = data if dtype is None and device is None else data.to(device=device, dtype=dtype)
         shared = out is data
@@ -64,7 +66,7 @@ def asarray(
             out = constant(out.array, out.backend)
     else:
         backend = backends.for_device(backends.home_of(data) if device is None else device)
-        out = constant(to_array(data, dtype, backend, copy=bool(copy)), backend)
+        out = constant(to_array(data, dtype, backend, bool(copy), "asarray"), backend)
         shared = copy is False and backend.shares(data, out.array)
     if copy is False and not shared:
         raise ArgumentError(f"asarray: cannot take {describe(data)} without a copy; leave out copy=False")
@@ -100,13 +102,13 @@ def from_dlpack(x: Any, /, device: Any = None, copy: bool | None = None) -> Tens
         if where[0] != 1:
             raise DeviceError(f"from_dlpack: cannot reach the memory of DLPack device {where}: {error}") from None
         raise DTypeError(f"from_dlpack: cannot take this {type(x).__name__}: {error}") from None
-    return finish(array, check_dtype(array.dtype), "cpu" if device is None else device, False)
+    return finish(array, check_dtype(array.dtype, "from_dlpack"), "cpu" if device is None else device, False)
 
 
-def finish(array: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
+def finish(array: Any, dtype: np.dtype[Any], device: Any, requires_grad: bool) -> Tensor:
     """A new array, of the device or in host memory, as a Tensor of the device."""
     backend = backends.for_device(device)
-    out = constant(backend.asarray(array, None if dtype is None else check_dtype(dtype)), backend)
+    out = constant(backend.asarray(array, dtype), backend)
     return out.become_leaf() if requires_grad else out
 
 
@@ -123,7 +125,7 @@ def filled(
     name: str, make: Callable[..., Any], shape: tuple[Any, ...], dtype: Any, device: Any, requires_grad: bool
 ) -> Tensor:
     """`make(arrays, shape, dtype)`, `arrays` being NumPy or CuPy, with errors that a user can act upon."""
-    wanted = float32 if dtype is None else check_dtype(dtype)
+    wanted = float32 if dtype is None else check_dtype(dtype, name)
     found = sizes(name, shape)
     backend = backends.for_device(device)
     try:
@@ -181,16 +183,22 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, device: Any = None, req
     tensor([[7, 7],
             [7, 7]])
     """
-    value = to_array(fill_value, dtype, backends.for_device("cpu"), what="full")
+    return filled_with("full", shape, fill_value, dtype, device, requires_grad)
+
+
+def filled_with(name: str, shape: Any, fill_value: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
+    """`full`, whose errors begin with `name`."""
+    wanted = None if dtype is None else check_dtype(dtype, name)
+    value = to_array(fill_value, wanted, backends.for_device("cpu"), what=name)
     if value.shape != ():
-        raise ShapeError(f"full: fill_value must be one number, got shape {value.shape}; use broadcast_to")
+        raise ShapeError(f"{name}: fill_value must be one number, got shape {value.shape}; use broadcast_to")
     make = lambda xp, s, t: xp.full(s, value.item(), t)
-    return filled("full", make, (shape,), value.dtype, device, requires_grad)
+    return filled(name, make, (shape,), value.dtype, device, requires_grad)
 
 
 def like(name: str, x: Any, make: Callable[..., Any], dtype: Any, device: Any, requires_grad: bool) -> Tensor:
     """A new Tensor of the shape of x, and of its dtype and device unless told otherwise."""
-    x = wrap(x)
+    x = wrap(x, None, name)
     wanted = x.dtype if dtype is None else dtype
     return filled(name, make, (x.shape,), wanted, x.device if device is None else device, requires_grad)
 
@@ -232,10 +240,10 @@ def full_like(x: Any, /, fill_value: Any, dtype: Any = None, device: Any = None,
     >>> ge.full_like(ge.tensor([1.5, 2.5]), 3)
     tensor([3., 3.])
     """
-    x = wrap(x)
-    return full(
-        x.shape, fill_value, x.dtype if dtype is None else dtype, x.device if device is None else device, requires_grad
-    )
+    x = wrap(x, None, "full_like")
+    wanted = x.dtype if dtype is None else dtype
+    where = x.device if device is None else device
+    return filled_with("full_like", x.shape, fill_value, wanted, where, requires_grad)
 
 
 def stepped(
@@ -243,16 +251,17 @@ def stepped(
 ) -> Tensor:
     """Evenly spaced numbers, computed in double precision and rounded once."""
     for value in values:
-        if not isinstance(value, (int, float, np.number, Tensor)):
+        if not isinstance(value, (int, float, np.number)) and not (isinstance(value, Tensor) and value.size == 1):
             raise DTypeError(f"{name}: takes numbers, got {describe(value)}")
-    wanted = default_dtype(values) if dtype is None else check_dtype(dtype)
+    wanted = default_dtype(values) if dtype is None else check_dtype(dtype, name)
     try:
         with np.errstate(all="ignore"):
             array = make()
     except ZeroDivisionError:
         raise ArgumentError(f"{name}: step must not be 0") from None
     except (ValueError, OverflowError) as error:
-        raise ArgumentError(f"{name}: {error}") from None
+        given = ", ".join([repr(number(value)) for value in values])
+        raise ArgumentError(f"{name}: {str(error).removeprefix('arange: ')}, given {given}") from None
     if (
         wanted.kind in "iu"
         and array.size
@@ -297,10 +306,7 @@ def linspace(
     >>> ge.linspace(0, 1, 5)
     tensor([0.  , 0.25, 0.5 , 0.75, 1.  ])
     """
-    try:
-        count = operator.index(num)
-    except TypeError:
-        raise DTypeError(f"linspace: num must be an int, got {describe(num)}") from None
+    count = whole("linspace", "num", num)
     make = lambda: np.linspace(number(start), number(stop), count, endpoint=endpoint)
     return stepped("linspace", (start, stop, 1.0), make, dtype, device, requires_grad)
 
@@ -316,8 +322,9 @@ def eye(
     tensor([[0., 1., 0.],
             [0., 0., 1.]])
     """
-    columns = n_rows if n_cols is None else n_cols
-    return filled("eye", lambda xp, s, t: xp.eye(s[0], s[1], k, t), (n_rows, columns), dtype, device, requires_grad)
+    columns, diagonal = n_rows if n_cols is None else n_cols, whole("eye", "k", k)
+    make = lambda xp, s, t: xp.eye(s[0], s[1], diagonal, t)
+    return filled("eye", make, (n_rows, columns), dtype, device, requires_grad)
 
 
 def tri(
@@ -331,10 +338,12 @@ def tri(
     tensor([[1., 0., 0.],
             [1., 1., 0.]])
     """
-    columns = n_rows if n_cols is None else n_cols
-    return filled("tri", lambda xp, s, t: xp.tri(s[0], s[1], k, t), (n_rows, columns), dtype, device, requires_grad)
+    columns, diagonal = n_rows if n_cols is None else n_cols, whole("tri", "k", k)
+    make = lambda xp, s, t: xp.tri(s[0], s[1], diagonal, t)
+    return filled("tri", make, (n_rows, columns), dtype, device, requires_grad)
 
 
+@checked
 def meshgrid(*arrays: Any, indexing: str = "xy") -> list[Tensor]:
     """Coordinate grids from 1-d arrays, through which gradients flow.
 
@@ -351,7 +360,7 @@ def meshgrid(*arrays: Any, indexing: str = "xy") -> list[Tensor]:
 
     if indexing not in ("xy", "ij"):
         raise ArgumentError(f"meshgrid: indexing must be 'xy' or 'ij', got {indexing!r}")
-    axes = [wrap(x) for x in arrays]
+    axes = [wrap(x, None, "meshgrid") for x in arrays]
     for i, x in enumerate(axes):
         if x.ndim > 1:
             raise ShapeError(f"meshgrid: takes 1-d arrays, array {i} has shape {x.shape}")

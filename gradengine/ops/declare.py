@@ -7,7 +7,7 @@ speaks to. On raw arrays `k` is a backend (first-order gradients), on Tensors th
 gradients), on symbols the tracer (fused kernels). The engine sums a rule's result to the operand's shape and casts
 it to its dtype; rules never do. Arrays are positional-only in a declaration's signature, metadata comes after them.
 
-May import tensor, backend and errors.
+May import arguments, tensor, backend and errors.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 from .. import backend as backends
 from ..dispatch import binary, nary, unary
-from ..errors import ArgumentError
-from ..tensor import EMPTY, Op, Tensor, is_half
+from ..errors import ArgumentError, GradengineError
+from ..tensor import EMPTY, Op, Tensor, is_half, wrap
+from .arguments import in_the_name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -166,11 +167,15 @@ def composite(body: Callable[..., Any]) -> Callable[..., Tensor]:
     op = declare(Op(body.__name__, kind="composite", body=body, names=names, defaults=defaults))
 
     def call(*args: Any, **params: Any) -> Tensor:
-        from ..tensor import wrap
-
         like = next((t for t in args[:arrays] if isinstance(t, Tensor)), None)
         tensors = [t if isinstance(t, Tensor) or t is None else wrap(t, like, op.shown) for t in args[:arrays]]
-        return body(k, *tensors, *args[arrays:], **params)
+        try:
+            return body(k, *tensors, *args[arrays:], **params)
+        except (GradengineError, TypeError, ValueError, AttributeError) as error:
+            if op.name not in backends.BUILT_IN:
+                raise  # what a user has declared has errors of its own
+            typed = in_the_name_of(call, error, args, params)
+        raise typed from None
 
     return dress(call, op, body.__doc__ or "", functools.partial(body, None))
 

@@ -1,7 +1,7 @@
 """`einsum`: sums of products told by index letters, as a sequence of matrix products.
 
 NumPy chooses the order of contraction; every contraction is a `matmul` of permuted and reshaped operands, so it runs
-in BLAS and has gradients of every order. May import the elementwise, shape, reduce and
+in BLAS and has gradients of every order. May import arguments and the elementwise, shape, reduce and
 linalg ops.
 """
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from ..errors import ArgumentError, ShapeError
 from ..tensor import Tensor, is_floating, wrap
+from .arguments import checked
 from .elementwise import multiply
 from .linalg import matmul, vecdot
 from .reduce import sum as sum_over
@@ -26,6 +27,7 @@ __all__ = ["einsum"]
 Shape = tuple[int, ...]
 
 
+@checked
 def einsum(equation: str, /, *operands: Any) -> Tensor:
     """Sum of products over index letters: `einsum("ij,jk->ik", a, b)` is the matrix product.
 

@@ -1,4 +1,4 @@
-"""Pointwise arithmetic: sums and products, rounding, choosing, casting. May import declare and tensor.
+"""Pointwise arithmetic: sums and products, rounding, choosing, casting. May import arguments, declare, tensor.
 
 Names are the array API standard's, else NumPy's. Operands broadcast and are promoted as in NumPy: a Python number
 takes the other operand's dtype. Gradients at kinks are PyTorch's.
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..tensor import Tensor, check_dtype, is_floating
+from .arguments import checked
 from .declare import elementwise, primitive
 
 __all__ = [
@@ -296,6 +297,7 @@ def clip_body(k: Any, x: Any, min: Any = None, max: Any = None) -> Any:
 clip_to_numbers = elementwise("clip", clip_rule, body=clip_body)
 
 
+@checked
 def clip(x: Any, /, min: Any = None, max: Any = None) -> Tensor:
     """`x` held between two bounds: numbers, arrays that broadcast with it, or None for no bound.
 
@@ -355,7 +357,7 @@ def astype(x: Any, /, dtype: Any) -> Tensor:
     >>> ge.astype(ge.tensor([1.5, -1.5]), ge.int64)
     tensor([ 1, -1])
     """
-    wanted = check_dtype(dtype)
+    wanted = check_dtype(dtype, "astype")
     return cast_array(x.detach() if not is_floating(wanted) and isinstance(x, Tensor) else x, dtype=wanted)
 
 

@@ -17,7 +17,7 @@ from ..backend import home_of
 from ..dispatch import explain
 from ..errors import DTypeError, ShapeError
 from ..tensor import LEAF, Tensor, check_dtype, describe, fits, mode, order, wrap
-from .arguments import checked
+from .arguments import beside, checked
 from .declare import primitive
 from .elementwise import where
 from .shape import broadcast_to
@@ -47,7 +47,7 @@ def split_index(index: Any, like: Tensor, recorded: bool) -> tuple[Any, tuple[Te
         elif isinstance(item, np.integer):
             structure.append(int(item))
         elif isinstance(item, (Tensor, np.ndarray, np.bool_, bool, list, tuple, range)) or home_of(item) is not None:
-            array = item if isinstance(item, Tensor) else wrap(index_array(item, recorded), like)
+            array = item if isinstance(item, Tensor) else wrap(index_array(item, recorded), like, "index")
             kind = array.dtype.kind
             if kind not in "iub":
                 raise DTypeError(
@@ -55,7 +55,7 @@ def split_index(index: Any, like: Tensor, recorded: bool) -> tuple[Any, tuple[Te
                 )
             structure.append("mask" if kind == "b" else "integers")
             arrays.append(array)
-        elif hasattr(item, "__index__"):
+        elif hasattr(type(item), "__index__"):
             structure.append(operator.index(item))
         else:
             raise DTypeError(
@@ -133,9 +133,9 @@ def getitem(x: Any, /, *at: Any, index: Any = NOT_GIVEN) -> Tensor:
         (index,) = at
         kind = type(index)
         if kind is int or kind is slice or (kind is tuple and BASIC.issuperset(map(type, index))):
-            return read_basic(x if isinstance(x, Tensor) else wrap(x), index)
+            return read_basic(x if isinstance(x, Tensor) else wrap(x, None, "index"), index)
         if not isinstance(x, Tensor):
-            x = wrap(x)
+            x = wrap(x, None, "index")
         index, at = split_index(index, x, x.op is not None)
     return read(x, *at, index=index)
 
@@ -288,8 +288,7 @@ def gather(x: Any, axis: int, index: Any) -> Tensor:
     tensor([[1., 1.],
             [4., 3.]])
     """
-    x = x if isinstance(x, Tensor) else wrap(x)
-    index = index if isinstance(index, Tensor) else wrap(index, x)
+    x, index = beside("gather", x, index)
     axis = shapes.axis_of("gather", axis, x.ndim)
     check_gather("gather", x, axis, index)
     seen = head(x, index.shape, axis)
@@ -308,9 +307,7 @@ def scatter_add(x: Any, axis: int, index: Any, src: Any) -> Tensor:
     tensor([[0., 2.],
             [4., 4.]])
     """
-    x = x if isinstance(x, Tensor) else wrap(x)
-    index = index if isinstance(index, Tensor) else wrap(index, x)
-    src = src if isinstance(src, Tensor) else wrap(src, x)
+    x, index, src = beside("scatter_add", x, index, src)
     axis = shapes.axis_of("scatter_add", axis, x.ndim)
     check_gather("scatter_add", x, axis, index)
     check_gather("scatter_add", src, -1, index, "the source")
@@ -335,9 +332,7 @@ def index_add(x: Any, axis: int, index: Any, src: Any) -> Tensor:
             [0., 0.],
             [2., 2.]])
     """
-    x = x if isinstance(x, Tensor) else wrap(x)
-    index = index if isinstance(index, Tensor) else wrap(index, x)
-    src = src if isinstance(src, Tensor) else wrap(src, x)
+    x, index, src = beside("index_add", x, index, src)
     axis = shapes.axis_of("index_add", axis, x.ndim)
     if index.ndim != 1 or src.shape != x.shape[:axis] + index.shape + x.shape[axis + 1 :]:
         raise ShapeError(
@@ -370,7 +365,7 @@ def one_hot(labels: Any, num_classes: int = -1, dtype: Any = np.int64) -> Tensor
     tensor([[1, 0, 0],
             [0, 0, 1]])
     """
-    return one_hot_rows(labels, num_classes=num_classes, dtype=check_dtype(dtype))
+    return one_hot_rows(labels, num_classes=num_classes, dtype=check_dtype(dtype, "one_hot"))
 
 
 @primitive(None)
@@ -387,6 +382,7 @@ def argwhere(x, /):
 argwhere.op.shaped_by_data = lambda params: True  # type: ignore[attr-defined]
 
 
+@checked
 def nonzero(x: Any) -> tuple[Tensor, ...]:
     """The positions of the elements that are not 0, as one array of indices per axis. Raises ShapeError for 0-d.
 
@@ -401,6 +397,7 @@ def nonzero(x: Any) -> tuple[Tensor, ...]:
     return tuple([read(found, index=(slice(None), i)) for i in range(x.ndim)])
 
 
+@checked
 def masked_select(x: Any, mask: Any) -> Tensor:
     """The elements of `x` where `mask` is true, in order, as a 1-d Tensor; the two broadcast.
 
@@ -408,8 +405,7 @@ def masked_select(x: Any, mask: Any) -> Tensor:
     >>> ge.masked_select(ge.tensor([1.0, 2.0, 3.0]), ge.tensor([True, False, True]))
     tensor([1., 3.])
     """
-    x = x if isinstance(x, Tensor) else wrap(x)
-    mask = mask if isinstance(mask, Tensor) else wrap(mask, x)
+    x, mask = beside("masked_select", x, mask)
     if mask.dtype != np.bool_:
         raise DTypeError(f"masked_select: the mask must be bool, got {mask.dtype}")
     shape = shapes.broadcast("masked_select", x.shape, mask.shape)

@@ -31,7 +31,7 @@ def as_tensors(name: str, arrays: Any, axis: Any = 0) -> list[Tensor]:
     if isinstance(axis, (Tensor, np.ndarray, list)):
         raise DTypeError(f"{name}: {IN_A_LIST.format(name=name)}; got an array where the axis belongs")
     if isinstance(arrays, Tensor) or not isinstance(arrays, (list, tuple)):
-        arrays = list(arrays) if hasattr(arrays, "__iter__") else arrays
+        arrays = list(arrays) if hasattr(arrays, "__iter__") and getattr(arrays, "ndim", 1) != 0 else arrays
     if not isinstance(arrays, (list, tuple)):
         raise DTypeError(f"{name}: takes a sequence of arrays, got {describe(arrays)}")
     if not arrays:
@@ -104,6 +104,7 @@ def stack(arrays: Any, /, axis: int = 0) -> Tensor:
     return stack_arrays(*as_tensors("stack", arrays, axis), axis=axis)
 
 
+@checked
 def broadcast_arrays(*arrays: Any) -> list[Tensor]:
     """The arrays, each broadcast to their common shape. Raises ShapeError when there is none.
 
@@ -154,10 +155,10 @@ def split(x: Any, /, indices_or_sections: Any, axis: int = 0) -> tuple[Tensor, .
     >>> ge.split(ge.arange(6), [1, 4])
     (tensor([0]), tensor([1, 2, 3]), tensor([4, 5]))
     """
-    x = wrap(x)
+    x = wrap(x, None, "split")
     place = shapes.axis_of("split", axis, x.ndim)
     cuts = shapes.sizes_of("split", indices_or_sections, "indices_or_sections is")
-    if np.ndim(indices_or_sections) == 0:
+    if getattr(indices_or_sections, "ndim", None) == 0 or isinstance(indices_or_sections, int):
         length, sections = x.shape[place], cuts[0]
         if sections < 1 or length % sections:
             raise ShapeError(

@@ -17,6 +17,7 @@ from ..errors import ArgumentError, ShapeError
 from ..hostwork import current
 from ..tensor import EMPTY, Tensor, describe, is_floating, wrap
 from . import nn
+from .arguments import checked, real
 from .declare import elementwise
 
 __all__ = [
@@ -111,6 +112,7 @@ huber_elements = elementwise(
 )
 
 
+@checked
 def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor:
     """Squared error, (input - target)**2.
 
@@ -134,6 +136,7 @@ def squared(input: Tensor, target: Tensor, reduction: str) -> Tensor:
     return reduced(k.square(input - target), reduction)
 
 
+@checked
 @quiet
 def l1_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor:
     """Absolute error, |input - target|; its gradient is 0 where both are equal.
@@ -149,6 +152,7 @@ def l1_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor:
     return reduced(k.abs(input - target), reduction)
 
 
+@checked
 @quiet
 def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0) -> Tensor:
     """Half the squared error up to `delta`, then linear: delta * (|input - target| - delta/2).
@@ -162,11 +166,12 @@ def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 
     """
     input, target = operands("huber_loss", input, target)
     check_reduction("huber_loss", reduction)
-    if not delta > 0:
+    if not real("huber_loss", "delta", delta) > 0:
         raise ArgumentError(f"huber_loss: delta must be positive, got {delta!r}")
     return reduced(huber_elements(input, target, delta=delta), reduction)
 
 
+@checked
 @quiet
 def smooth_l1_loss(input: Any, target: Any, reduction: str = "mean", beta: float = 1.0) -> Tensor:
     """The absolute error, rounded off below `beta`: d**2 / (2 beta) there, |d| - beta/2 beyond.
@@ -178,7 +183,7 @@ def smooth_l1_loss(input: Any, target: Any, reduction: str = "mean", beta: float
     >>> ge.nn.functional.smooth_l1_loss(ge.tensor([0.5, 3.0]), ge.tensor([0.0, 0.0]), reduction="none", beta=2.0)
     tensor([0.0625, 2.    ])
     """
-    if beta == 0:
+    if real("smooth_l1_loss", "beta", beta) == 0:
         return l1_loss(input, target, reduction)
     input, target = operands("smooth_l1_loss", input, target)
     check_reduction("smooth_l1_loss", reduction)
@@ -221,6 +226,7 @@ logistic_loss_elements = elementwise(
 )
 
 
+@checked
 @quiet
 def binary_cross_entropy(input: Any, target: Any, weight: Any = None, reduction: str = "mean") -> Tensor:
     """Binary cross-entropy of probabilities: -(t log p + (1 - t) log(1 - p)), each logarithm at least -100.
@@ -246,6 +252,7 @@ def binary_cross_entropy(input: Any, target: Any, weight: Any = None, reduction:
     return reduced(rescaled("binary_cross_entropy", losses, weight), reduction)
 
 
+@checked
 @quiet
 def binary_cross_entropy_with_logits(
     input: Any, target: Any, weight: Any = None, reduction: str = "mean", pos_weight: Any = None
@@ -271,6 +278,7 @@ def binary_cross_entropy_with_logits(
     return reduced(rescaled(name, losses, weight), reduction)
 
 
+@checked
 @quiet
 def hinge_embedding_loss(input: Any, target: Any, margin: float = 1.0, reduction: str = "mean") -> Tensor:
     """The input where the target is 1, max(0, margin - input) where it is -1.
@@ -284,10 +292,11 @@ def hinge_embedding_loss(input: Any, target: Any, margin: float = 1.0, reduction
     """
     input, target = operands("hinge_embedding_loss", input, target)
     check_reduction("hinge_embedding_loss", reduction)
-    far = k.where(k.not_equal(target, 1), k.clip(margin - input, min=0), 0)
+    far = k.where(k.not_equal(target, 1), k.clip(real("hinge_embedding_loss", "margin", margin) - input, min=0), 0)
     return reduced(far + k.where(k.not_equal(target, -1), input, 0), reduction)
 
 
+@checked
 @quiet
 def soft_margin_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor:
     """log(1 + exp(-target * input)), for targets 1 and -1.
@@ -303,6 +312,7 @@ def soft_margin_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor
     return reduced(-k.log_sigmoid(input * target), reduction)
 
 
+@checked
 @quiet
 def margin_ranking_loss(input1: Any, input2: Any, target: Any, margin: float = 0.0, reduction: str = "mean") -> Tensor:
     """max(0, margin - target * (input1 - input2)): input1 should rank higher where the target is 1, lower where -1.
@@ -317,6 +327,7 @@ def margin_ranking_loss(input1: Any, input2: Any, target: Any, margin: float = 0
     input1, input2 = operands("margin_ranking_loss", input1, input2)
     _, target = operands("margin_ranking_loss", input1, target)
     check_reduction("margin_ranking_loss", reduction)
+    margin = real("margin_ranking_loss", "margin", margin)
     return reduced(k.clip(margin - target * (input1 - input2), min=0), reduction)
 
 
@@ -332,6 +343,7 @@ kl_elements = elementwise(
 )
 
 
+@checked
 @quiet
 def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = False) -> Tensor:
     """Kullback-Leibler divergence, target * (log(target) - input), of an `input` of log-probabilities.

@@ -12,6 +12,7 @@ from .. import backend as backends
 from .. import ops
 from ..errors import DeviceError
 from ..tensor import Op, Tensor, check_dtype, constant, mode, order, to_array, wrap
+from .arguments import checked
 
 OPERATORS = {
     "add": "add",
@@ -173,6 +174,51 @@ METHODS = [
 ]
 
 
+# What PyTorch's tensors have besides, and what to do instead.
+ABSENT = {
+    "bmm": "use @, which takes batches",
+    "contiguous": "leave it out: the order in memory is no concern here",
+    "dot": "use @ or ge.vecdot",
+    "element_size": "use .dtype.itemsize",
+    "expand_as": "use .expand(other.shape)",
+    "get_device": "use .device",
+    "index_select": "use .take(indices, axis=...)",
+    "is_contiguous": "leave it out: the order in memory is no concern here",
+    "is_floating_point": "use ge.isdtype(t.dtype, 'real floating')",
+    "is_pinned": "leave it out: no memory is pinned",
+    "masked_fill": "use ge.masked_fill(t, mask, value)",
+    "masked_fill_": "use t[mask] = value",
+    "masked_select": "use t[mask]",
+    "mm": "use @",
+    "mv": "use @",
+    "ndimension": "use .ndim",
+    "nelement": "use .size",
+    "new_ones": "use ge.ones(shape, dtype=t.dtype, device=t.device)",
+    "new_zeros": "use ge.zeros(shape, dtype=t.dtype, device=t.device)",
+    "normal_": "use ge.nn.init.normal_(t)",
+    "pin_memory": "leave it out: no memory is pinned; .to('cuda') or DataLoader(..., device='cuda') moves data",
+    "reshape_as": "use .reshape(other.shape)",
+    "share_memory_": "leave it out: threads share all Tensors",
+    "t": "use .T",
+    "type": "use .to(dtype), or .dtype for what it is",
+    "type_as": "use .to(other.dtype)",
+    "unbind": "use .unstack(axis)",
+    "uniform_": "use ge.nn.init.uniform_(t)",
+    "view_as": "use .reshape(other.shape)",
+    "where": "use ge.where(condition, t, other)",
+}
+
+
+class Absent:
+    """An attribute that is not there, and says what to do instead. (`__getattr__` would slow all attributes down.)"""
+
+    def __init__(self, name: str, hint: str) -> None:
+        self.name, self.hint = name, hint
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        raise AttributeError(f"{owner.__name__!r} object has no attribute {self.name!r}; {self.hint}")
+
+
 def reflected(op: Any) -> Any:
     """`scalar - t`, from the op for `t - scalar`."""
 
@@ -261,21 +307,25 @@ def reshape(self: Tensor, *shape: Any) -> Tensor:
     return ops.reshape(self, shape=shape_arguments(shape))
 
 
+@checked
 def permute(self: Tensor, *axes: Any) -> Tensor:
     """The axes in another order."""
     return ops.permute_dims(self, axes=shape_arguments(axes))
 
 
+@checked
 def transpose(self: Tensor, axis1: int, axis2: int) -> Tensor:
     """Two axes swapped, as PyTorch's transpose."""
     return ops.swapaxes(self, axis1, axis2)
 
 
+@checked
 def unsqueeze(self: Tensor, axis: int) -> Tensor:
     """A new axis of size 1."""
     return ops.expand_dims(self, axis=axis)
 
 
+@checked
 def expand(self: Tensor, *shape: Any) -> Tensor:
     """Broadcast to a shape, in which -1 keeps an axis as it is."""
     wanted = list(shape_arguments(shape))
@@ -308,8 +358,10 @@ def to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None, non_bloc
         else:
             dtype = value
     out = self
-    if dtype is not None and check_dtype(dtype) != self.dtype:
-        out = ops.astype(out, dtype=check_dtype(dtype))
+    if dtype is not None:
+        wanted = check_dtype(dtype, "to")
+        if wanted != self.dtype:
+            out = ops.astype(out, dtype=wanted)
     if device is not None and device != self.device:
         target = backends.for_device(device)
         if target.device != self.device:
@@ -372,11 +424,13 @@ def assign(self: Tensor, value: Any, what: str) -> Tensor:
     return self.become(lambda old: ops.overwrite(old, other), what)
 
 
+@checked
 def copy_(self: Tensor, other: Any) -> Tensor:
     """Take over another Tensor's value, broadcast to this shape and cast to this dtype."""
     return assign(self, other, "copy_")
 
 
+@checked
 def fill_(self: Tensor, value: Any) -> Tensor:
     """Set every element to `value`."""
     return assign(self, value, "fill_")
@@ -426,6 +480,8 @@ def attach_methods() -> None:
     names = {"float": "float32", "double": "float64", "half": "float16", "bfloat16": "bfloat16"}
     for name, dtype in {**names, "long": "int64", "int": "int32", "bool": "bool"}.items():
         setattr(Tensor, name, in_dtype(name, dtype))
+    for name, hint in ABSENT.items():
+        setattr(Tensor, name, Absent(name, hint))
     for name, attribute in {
         "view": reshape,
         "T": property(reversed_axes),

@@ -1,6 +1,7 @@
-"""Pointwise comparisons, logic and bits: results that have no gradient. May import declare, elementwise and tensor.
+"""Pointwise comparisons, logic and bits: results that have no gradient.
 
-Names are the array API standard's; NaN, infinity and signed zeros compare as in NumPy.
+Names are the array API standard's; NaN, infinity and signed zeros compare as in NumPy. May import arguments, declare,
+elementwise and tensor.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..tensor import PYTHON_SCALARS, Tensor, is_floating, wrap
+from .arguments import checked
 from .declare import elementwise
 from .elementwise import abs, add, multiply, subtract
 
@@ -269,6 +271,7 @@ bitwise_right_shift = elementwise(
 # -- equal but for rounding ---------------------------------------------------------------------------------------
 
 
+@checked
 def isclose(x1: Any, x2: Any, /, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: bool = False) -> Tensor:
     """`|x1 - x2| <= atol + rtol * |x2|` for each element, as `np.isclose`: equal infinities are close, NaN is not.
 
@@ -289,6 +292,7 @@ def isclose(x1: Any, x2: Any, /, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: 
     return logical_or(close, logical_and(isnan(x1), isnan(x2))) if equal_nan else close
 
 
+@checked
 def allclose(x1: Any, x2: Any, /, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: bool = False) -> bool:
     """Whether all elements are close, by `isclose`. Raises ShapeError for shapes that do not broadcast.
 

@@ -1,7 +1,7 @@
 """Random numbers: rand, randn, uniform, normal, randint, randperm, bernoulli, and the Generator that they draw from.
 
 A draw is an op on the generator's state, seed and offset, as it was when the draw began; the numbers depend on
-nothing else. May import declare, tensor, backend and errors.
+nothing else. May import arguments, declare, tensor, backend and errors.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from .. import backend as backends
 from ..errors import ArgumentError, CheckpointError, DTypeError, ShapeError
 from ..hostwork import current, each_time
 from ..tensor import Tensor, check_dtype, constant, describe, is_floating
+from .arguments import checked, real, whole
 from .declare import primitive
 
 if TYPE_CHECKING:
@@ -203,11 +204,11 @@ def random_dropout(state, /, shape, p, dtype):
     """0 with probability p, else 1 / (1 - p)."""
 
 
-def state_of(generator: Generator | None, words: int, device: Any) -> Tensor:
+def state_of(name: str, generator: Generator | None, words: int, device: Any) -> Tensor:
     """The state of a draw, as an operand; it stays in host memory."""
     source = default_generator if generator is None else generator
     if not isinstance(source, Generator):
-        raise DTypeError(f"generator: must be a ge.Generator, got {describe(source)}")
+        raise DTypeError(f"{name}: generator must be a ge.Generator, got {describe(source)}")
     return constant(source.advance(words), backends.for_device(device))
 
 
@@ -225,7 +226,7 @@ def shape_of(name: str, shape: Any) -> tuple[int, ...]:
 
 def float_dtype(name: str, dtype: Any) -> np.dtype[Any]:
     """A floating-point dtype, float32 unless given."""
-    found = np.dtype(np.float32) if dtype is None else check_dtype(dtype)
+    found = np.dtype(np.float32) if dtype is None else check_dtype(dtype, name)
     if not is_floating(found):
         raise DTypeError(f"{name}: draws floating-point numbers, not {found}; use randint or bernoulli")
     return found
@@ -236,6 +237,7 @@ def words_for(count: int, dtype: Any) -> int:
     return count if dtype == np.float64 else (count + 1) // 2
 
 
+@checked
 def rand(
     *shape: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
@@ -250,11 +252,12 @@ def rand(
             [0.403 , 0.856 ]])
     """
     sizes, kind = shape_of("rand", shape), float_dtype("rand", dtype)
-    state = state_of(generator, words_for(math.prod(sizes), kind), device)
+    state = state_of("rand", generator, words_for(math.prod(sizes), kind), device)
     out = random_uniform(state, shape=sizes, low=0.0, high=1.0, dtype=kind)
     return out.become_leaf() if requires_grad else out
 
 
+@checked
 def randn(
     *shape: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
@@ -269,11 +272,12 @@ def randn(
     tensor([ 0.806 , -1.358 , -0.2455])
     """
     sizes, kind = shape_of("randn", shape), float_dtype("randn", dtype)
-    state = state_of(generator, words_for(math.prod(sizes), kind), device)
+    state = state_of("randn", generator, words_for(math.prod(sizes), kind), device)
     out = random_normal(state, shape=sizes, mean=0.0, std=1.0, dtype=kind)
     return out.become_leaf() if requires_grad else out
 
 
+@checked
 def uniform(
     low: float = 0.0,
     high: float = 1.0,
@@ -291,12 +295,14 @@ def uniform(
     True
     """
     sizes, kind = shape_of("uniform", (shape,)), float_dtype("uniform", dtype)
+    low, high = real("uniform", "low", low), real("uniform", "high", high)
     if not -math.inf < low <= high < math.inf:
         raise ArgumentError(f"uniform: low and high must be finite and in order, got {low} and {high}")
-    state = state_of(generator, words_for(math.prod(sizes), kind), device)
+    state = state_of("uniform", generator, words_for(math.prod(sizes), kind), device)
     return random_uniform(state, shape=sizes, low=float(low), high=float(high), dtype=kind)
 
 
+@checked
 def normal(
     mean: float = 0.0,
     std: float = 1.0,
@@ -313,12 +319,14 @@ def normal(
     tensor([5., 5.])
     """
     sizes, kind = shape_of("normal", (shape,)), float_dtype("normal", dtype)
+    mean, std = real("normal", "mean", mean), real("normal", "std", std)
     if not std >= 0:
         raise ArgumentError(f"normal: std cannot be negative, got {std}")
-    state = state_of(generator, words_for(math.prod(sizes), kind), device)
+    state = state_of("normal", generator, words_for(math.prod(sizes), kind), device)
     return random_normal(state, shape=sizes, mean=float(mean), std=float(std), dtype=kind)
 
 
+@checked
 def randint(
     low: int,
     high: Any = None,
@@ -339,7 +347,7 @@ def randint(
     """
     if high is None or isinstance(high, (tuple, list)):
         low, high, shape = 0, low, high if shape is None and high is not None else shape
-    sizes, kind = shape_of("randint", (() if shape is None else shape,)), check_dtype(dtype)
+    sizes, kind = shape_of("randint", (() if shape is None else shape,)), check_dtype(dtype, "randint")
     try:
         low, high = operator.index(low), operator.index(high)
     except TypeError:
@@ -349,9 +357,12 @@ def randint(
     held = np.iinfo(kind)
     if not held.min <= low < high <= held.max + 1:
         raise ArgumentError(f"randint: [{low}, {high}) must hold an integer, and {kind} must hold them all")
-    return random_integers(state_of(generator, math.prod(sizes), device), shape=sizes, low=low, high=high, dtype=kind)
+    return random_integers(
+        state_of("randint", generator, math.prod(sizes), device), shape=sizes, low=low, high=high, dtype=kind
+    )
 
 
+@checked
 def randperm(n: int, *, generator: Generator | None = None, device: Any = None) -> Tensor:
     """The integers 0 to n - 1 in random order, int64. Raises ShapeError for a negative n.
 
@@ -359,10 +370,11 @@ def randperm(n: int, *, generator: Generator | None = None, device: Any = None) 
     >>> sorted(ge.randperm(5).tolist())
     [0, 1, 2, 3, 4]
     """
-    (n,) = shape_of("randperm", (n,))
-    return random_permutation(state_of(generator, n, device), n=n)
+    (n,) = shape_of("randperm", (whole("randperm", "n", n),))
+    return random_permutation(state_of("randperm", generator, n, device), n=n)
 
 
+@checked
 def bernoulli(
     p: Any, shape: Any = None, *, generator: Generator | None = None, dtype: Any = None, device: Any = None
 ) -> Tensor:
@@ -377,19 +389,22 @@ def bernoulli(
     """
     given = getattr(p, "shape", ())
     sizes = tuple(given) if shape is None else shape_of("bernoulli", (shape,))
-    kind = np.dtype(np.float32) if dtype is None else check_dtype(dtype)
+    kind = np.dtype(np.float32) if dtype is None else check_dtype(dtype, "bernoulli")
     if not isinstance(p, Tensor) or current.trace is None:  # a traced value cannot be looked at
         values = np.asarray(p.numpy(force=True) if isinstance(p, Tensor) else p)
+        if values.dtype.kind not in "fiubV":
+            raise DTypeError(f"bernoulli: p must be a number or an array of them, got {describe(p)}")
         if not ((values >= 0) & (values <= 1)).all():
             raise ArgumentError(f"bernoulli: probabilities must be from 0 to 1, got {describe(p)}")
     if len(given) > len(sizes) or any(m not in (1, n) for m, n in zip(reversed(given), reversed(sizes))):
         raise ShapeError(f"bernoulli: probabilities of shape {tuple(given)} do not broadcast to {sizes}")
     if isinstance(p, Tensor) and device is None:
         device = p.device
-    state = state_of(generator, (math.prod(sizes) + 1) // 2, device)
+    state = state_of("bernoulli", generator, (math.prod(sizes) + 1) // 2, device)
     return random_bernoulli(state, p.detach() if isinstance(p, Tensor) else p, shape=sizes, dtype=kind)
 
 
+@checked
 def dropout_mask(
     shape: Any, p: float, *, generator: Generator | None = None, dtype: Any = None, device: Any = None
 ) -> Tensor:
@@ -400,7 +415,7 @@ def dropout_mask(
     (tensor([1., 1., 1.]), tensor([0., 0., 0.]))
     """
     sizes, kind = shape_of("dropout_mask", (shape,)), float_dtype("dropout_mask", dtype)
-    if not 0 <= p <= 1:
+    if not 0 <= real("dropout", "p", p) <= 1:
         raise ArgumentError(f"dropout: p is the probability to drop, from 0 to 1; got {p}")
-    state = state_of(generator, (math.prod(sizes) + 1) // 2, device)
+    state = state_of("dropout_mask", generator, (math.prod(sizes) + 1) // 2, device)
     return random_dropout(state, shape=sizes, p=float(p), dtype=kind)

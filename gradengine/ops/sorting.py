@@ -1,4 +1,7 @@
-"""Sorting, the largest elements, and quantiles. NaN counts as the largest number. May import declare and shapes."""
+"""Sorting, the largest elements, and quantiles. NaN counts as the largest number.
+
+May import arguments, declare and shapes.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import Any
 from .. import shapes
 from ..errors import ArgumentError, ShapeError
 from ..tensor import FLOATS, Tensor, wrap
+from .arguments import checked, real
 from .declare import composite, primitive
 
 __all__ = ["sort", "argsort", "inverse_permutation", "topk", "top_indices", "searchsorted", "median", "quantile"]
@@ -65,6 +69,7 @@ def top_indices(x, /, count, axis=-1, largest=True):
     """
 
 
+@checked
 def topk(x: Any, /, k: int, axis: int = -1, largest: bool = True, sorted: bool = True) -> tuple[Tensor, Tensor]:
     """The `k` largest (or smallest) elements along an axis and their indices, in order, whatever `sorted` says.
 
@@ -136,7 +141,7 @@ def quantile_of(k: Any, name: str, x: Any, q: Any, axis: Any, keepdims: bool) ->
     found = []
     several = q.tolist() if hasattr(q, "tolist") else q
     for value in several if isinstance(several, (list, tuple)) else [several]:
-        if not 0 <= value <= 1:
+        if not 0 <= real(name, "q", value) <= 1:
             raise ArgumentError(f"{name}: q must be from 0 to 1, got {value}")
         below = min(int(value * (length - 1)), length - 1)
         share = value * (length - 1) - below

@@ -1,6 +1,6 @@
 """Running totals along an axis, with gradients right to every order, also at zeros.
 
-`axis=None` runs through the flattened array. May import declare, reduce, shape, shapes, tensor and errors.
+`axis=None` runs through the flattened array. May import arguments, declare, reduce, shape, shapes, tensor and errors.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import numpy as np
 from .. import shapes
 from ..errors import ShapeError
 from ..tensor import Tensor, is_floating, wrap
+from .arguments import checked
 from .declare import composite, primitive
 from .reduce import product_of_those_before, shifted
 from .shape import pad
@@ -86,6 +87,7 @@ def cumprod_gradient(k, g, x, y, /, axis=-1):
     return k.swapaxes(product_of_those_before(k, rows) * k.flip(total, axis=-1), axis1=axis, axis2=-1)
 
 
+@checked
 def cumulative_sum(x: Any, /, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Tensor:
     """Running sums along `axis`, the array API's `cumsum`; `include_initial` puts a 0 before them.
 
@@ -98,6 +100,7 @@ def cumulative_sum(x: Any, /, axis: int | None = None, dtype: Any = None, includ
     return with_initial(cumsum, "cumulative_sum", x, axis, dtype, 0 if include_initial else None)
 
 
+@checked
 def cumulative_prod(x: Any, /, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Tensor:
     """Running products along `axis`, the array API's `cumprod`; `include_initial` puts a 1 before them.
 

@@ -17,6 +17,8 @@ def is_only_axis(x: Shape, axis: Any) -> bool:
 def reduction(name: str, x: Shape, *, axis: Any = None, keepdims: bool = False, **metadata: Any) -> Shape:
     """The shape after reducing along `axis`."""
     axes = () if is_only_axis(x, axis) else axes_of(name, axis, len(x))
+    if not isinstance(keepdims, int):
+        raise DTypeError(f"{name}: keepdims must be True or False, got {keepdims!r}")
     if keepdims:
         return tuple(1 if i in axes else n for i, n in enumerate(x))
     return tuple(n for i, n in enumerate(x) if i not in axes)

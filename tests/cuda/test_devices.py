@@ -37,6 +37,9 @@ def test_names_of_the_device():
     for wrong in ("cpu", "tpu"):
         with pytest.raises(DeviceError, match=f"cuda: '{wrong}' is no GPU"):
             x.cuda(wrong)
+        with pytest.raises(DeviceError, match=f"cuda: '{wrong}' is no GPU"):
+            ge.nn.Linear(2, 2).cuda(wrong)
+    assert ge.nn.Linear(2, 2).cuda("cuda:0").weight.device == ge.nn.Linear(2, 2).cuda(0).weight.device == "cuda:0"
     assert ge.backends()["cupy"] == "available"
     assert backend.load("cupy") is backend.for_device("cuda") is x.backend
     assert repr(x.backend) == "<backend cupy on cuda:0>"
