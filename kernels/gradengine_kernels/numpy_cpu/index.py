@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ..shared import by_name
+
 MARKERS = ("integers", "mask")  # where an index array stands in `index`; the arrays themselves are operands
 
 
@@ -191,15 +193,7 @@ def one_hot(labels: Any, num_classes: int, dtype: Any) -> Any:
     return out.reshape(*labels.shape, num_classes)
 
 
-KERNELS = {
-    "getitem": getitem,
-    "put_at": put_at,
-    "last_writes": last_writes,
-    "place": place,
-    "take": take,
-    "accumulate": accumulate,
-    "take_along_axis": take_along_axis,
-    "accumulate_along_axis": accumulate_along_axis,
-    "one_hot": one_hot,
-    "argwhere": lambda x: np.argwhere(x),
-}
+KERNELS = by_name(
+    getitem, put_at, last_writes, place, take, accumulate, take_along_axis, accumulate_along_axis, one_hot,
+)  # fmt: skip
+KERNELS["argwhere"] = lambda x: np.argwhere(x)

@@ -1,14 +1,17 @@
 """Softmax, cross-entropy, embedding and the other kernels of neural networks.
 
 A softmax is shifted by its maximum before the exponential, so no logit overflows. Labels are checked here, with one
-pass over them: an IndexError says which label, where, and how many classes there are. Imports NumPy only.
+pass over them: an IndexError says which label, where, and how many classes there are. Imports NumPy and shared.
 """
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from ..shared import by_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +46,7 @@ def sum_along(x: Any, axis: Any) -> Any:
 def along_axis(kernel: Callable[..., Any]) -> Callable[..., Any]:
     """A kernel along one axis, made to take 0-d arrays (one element) and empty ones (nothing to do) too."""
 
+    @functools.wraps(kernel)
     def call(x: Any, axis: Any = -1) -> Any:
         x = floating(x)
         if x.dtype == np.float16:  # computed in float32, rounded once
@@ -260,18 +264,8 @@ def standardize(x: Any, axis: Any, eps: float) -> Any:
     return out
 
 
-KERNELS: dict[str, Callable[..., Any]] = {
-    "softmax": softmax,
-    "log_softmax": log_softmax,
-    "softmax_grad": softmax_grad,
-    "log_softmax_grad": log_softmax_grad,
-    "pick_class": pick_class,
-    "place_class": place_class,
-    "label_weights": label_weights,
-    "cross_entropy_rows": cross_entropy_rows,
-    "cross_entropy_rows_grad": cross_entropy_rows_grad,
-    "mean_squared_error": mean_squared_error,
-    "embedding_rows": embedding_rows,
-    "embedding_rows_grad": embedding_rows_grad,
-    "standardize": standardize,
-}
+KERNELS = by_name(
+    softmax, log_softmax, softmax_grad, log_softmax_grad, pick_class, place_class, label_weights,
+    cross_entropy_rows, cross_entropy_rows_grad, mean_squared_error, embedding_rows, embedding_rows_grad,
+    standardize,
+)  # fmt: skip

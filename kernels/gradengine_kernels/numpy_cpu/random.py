@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from ..shared import by_name
+
 MASK = (1 << 64) - 1
 CHUNK = 16384  # elements that the normal distribution is computed for at a time: its temporaries stay in the cache
 
@@ -217,11 +219,6 @@ def random_dropout(state: Any, shape: tuple[int, ...], p: float, dtype: Any) -> 
     return np.multiply(~below(state, p, shape), dtype.type(1.0 / (1.0 - p)), dtype=dtype)
 
 
-KERNELS = {
-    "random_uniform": random_uniform,
-    "random_normal": random_normal,
-    "random_integers": random_integers,
-    "random_permutation": random_permutation,
-    "random_bernoulli": random_bernoulli,
-    "random_dropout": random_dropout,
-}
+KERNELS = by_name(
+    random_uniform, random_normal, random_integers, random_permutation, random_bernoulli, random_dropout,
+)  # fmt: skip

@@ -1,4 +1,4 @@
-"""Reductions and running totals of the "numpy" backend. May import NumPy.
+"""Reductions and running totals of the "numpy" backend. May import NumPy and shared.
 
 `ufunc.reduce` is called directly: NumPy's methods around it (`x.sum()`, `np.mean`) cost more than small arrays do.
 Half precision is summed in single precision and rounded once.
@@ -11,6 +11,8 @@ import operator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from ..shared import by_name, cumprod_gradient_by_factors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -215,8 +217,7 @@ def product_of_others(x: Any, axis: Any = None) -> Any:
 def cumprod_gradient(g: Any, x: Any, y: Any, axis: int = -1) -> Any:
     """The sum of g_i times the product of the other factors of y_i, over i from j on.
 
-    That is the sum of g y from the end over x, unless a factor is 0 or a product nearly so, or infinite; then s_j =
-    g_j + x_(j+1) s_(j+1) is found in log2(n) passes and multiplied by the product of those before j.
+    That is the sum of g y from the end over x, unless a factor is 0 or a product nearly so, or infinite.
     """
     if x.dtype is HALF:
         return cumprod_gradient(g.astype(SINGLE), x.astype(SINGLE), y.astype(SINGLE), axis).astype(HALF)
@@ -226,36 +227,10 @@ def cumprod_gradient(g: Any, x: Any, y: Any, axis: int = -1) -> Any:
     size, kind = np.abs(y), np.finfo(y.dtype)
     if size.min() > kind.smallest_normal and size.max() <= kind.max:
         return np.add.accumulate((g * y)[backwards], axis)[backwards] / x
-    total = g[backwards].swapaxes(axis, -1).copy()
-    factor = np.ones(total.shape, x.dtype)
-    factor[..., 1:] = x[backwards].swapaxes(axis, -1)[..., :-1]
-    step = 1
-    while step < total.shape[-1]:
-        total[..., step:] += factor[..., step:] * total[..., :-step]
-        factor[..., step:] *= factor[..., :-step].copy()
-        step *= 2
-    before = np.ones(total.shape, x.dtype)
-    before[..., 1:] = y.swapaxes(axis, -1)[..., :-1]
-    return (before * total[..., ::-1]).swapaxes(axis, -1)
+    return cumprod_gradient_by_factors(np, g, x, y, axis)
 
 
-KERNELS: dict[str, Callable[..., Any]] = {
-    "sum": sum,
-    "prod": prod,
-    "mean": mean,
-    "var": var,
-    "std": std,
-    "logsumexp": logsumexp,
-    "vector_norm": vector_norm,
-    "max": max,
-    "min": min,
-    "argmax": argmax,
-    "argmin": argmin,
-    "any": any,
-    "all": all,
-    "count_nonzero": count_nonzero,
-    "cumsum": cumsum,
-    "cumprod": cumprod,
-    "product_of_others": product_of_others,
-    "cumprod_gradient": cumprod_gradient,
-}
+KERNELS = by_name(
+    sum, prod, mean, var, std, logsumexp, vector_norm, max, min, argmax, argmin, any, all, count_nonzero, cumsum,
+    cumprod, product_of_others, cumprod_gradient,
+)  # fmt: skip

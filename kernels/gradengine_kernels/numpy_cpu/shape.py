@@ -1,4 +1,4 @@
-"""Kernels that change an array's shape, or the order of its elements. May import NumPy.
+"""Kernels that change an array's shape, or the order of its elements. May import NumPy and shared.
 
 Results are views wherever NumPy can give one: an array is a value, so sharing memory is safe. NumPy's Python-level
 helpers (`np.broadcast_to`, `np.expand_dims`, `np.pad`) cost microseconds per call, so the ops on every backward
@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..shared import by_name, diagonal, matrices, matrix_transpose, moving, narrow, swapaxes, unpadding
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -22,6 +24,7 @@ COPIED = 2048  # up to so many elements a copy costs less than making a broadcas
 add_reduce: Callable[..., Any] = np.add.reduce
 add_reduce_at: Callable[..., Any] = np.add.reduceat
 numpy_pad: Callable[..., Any] = np.pad  # its type has a literal for each mode
+moveaxis, roll, overwrite, stack_arrays = moving(np)
 
 
 def broadcast_to(x: Any, shape: Any) -> Any:
@@ -59,21 +62,6 @@ def permute_dims(x: Any, axes: tuple[int, ...]) -> Any:
     return x.transpose(axes)
 
 
-def swapaxes(x: Any, axis1: int = -1, axis2: int = -2) -> Any:
-    """Two axes swapped."""
-    return x.swapaxes(axis1, axis2)
-
-
-def matrix_transpose(x: Any) -> Any:
-    """The last two axes swapped."""
-    return x.swapaxes(-1, -2)
-
-
-def moveaxis(x: Any, source: Any, destination: Any) -> Any:
-    """Axes moved to new places."""
-    return np.moveaxis(x, source, destination)
-
-
 def expand_dims(x: Any, axis: Any = 0) -> Any:
     """A new axis of size 1."""
     if type(axis) is int:
@@ -94,34 +82,11 @@ def concat_arrays(*arrays: Any, axis: int | None = 0) -> Any:
     return np.concatenate(arrays, axis)
 
 
-def stack_arrays(*arrays: Any, axis: int = 0) -> Any:
-    """Arrays joined along a new axis."""
-    shape = arrays[0].shape
-    place = axis if axis >= 0 else axis + len(shape) + 1
-    if not 0 <= place <= len(shape) or any([x.shape != shape for x in arrays]):
-        raise ValueError("out of range, or not of one shape")
-    widened = shape[:place] + (1,) + shape[place:]
-    return np.concatenate([x.reshape(widened) for x in arrays], place)
-
-
-def narrow(x: Any, axis: int, start: int, length: int) -> Any:
-    """The slice [start, start + length) of one axis."""
-    ndim = x.ndim
-    if not (-ndim <= axis < ndim and 0 <= start <= start + length <= x.shape[axis]):
-        raise ValueError("out of range")
-    return x[(slice(None),) * (axis % ndim) + (slice(start, start + length),)]
-
-
 def flip(x: Any, axis: Any = None) -> Any:
     """The elements in reverse order along axes."""
     if type(axis) is int and -x.ndim <= axis < x.ndim:
         return x[(slice(None),) * (axis % x.ndim) + (slice(None, None, -1),)]
     return np.flip(x, axis)
-
-
-def roll(x: Any, shift: Any, axis: Any = None) -> Any:
-    """The elements moved round."""
-    return np.roll(x, shift if isinstance(shift, tuple) else operator.index(shift), axis)
 
 
 def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = 0) -> Any:
@@ -138,16 +103,6 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = 0
         out.fill(constant_values)
     out[tuple([slice(before, before + n) for n, (before, _) in zip(x.shape, pad_width)])] = x
     return out
-
-
-def unpad(x: Any, pad_width: tuple[tuple[int, int], ...], mode: str) -> Any:
-    """The adjoint of `pad` in the modes that repeat elements: what was copied from an element is added to it."""
-    for axis, (before, after) in enumerate(pad_width):
-        if before or after:
-            length = x.shape[axis] - before - after
-            source = numpy_pad(np.arange(length), (before, after), mode)
-            x = add_groups(x, source, length, axis)
-    return x
 
 
 def add_groups(x: Any, group: Any, count: int, axis: int) -> Any:
@@ -188,13 +143,6 @@ def unrepeat(x: Any, repeats: Any, axis: int, length: int) -> Any:
     return add_groups(x, np.repeat(np.arange(length), repeats), length, axis)
 
 
-def matrices(x: Any) -> Any:
-    """x, when it has two dimensions; NumPy would make a matrix of a vector."""
-    if x.ndim < 2:
-        raise ValueError("not a matrix")
-    return x
-
-
 def tril(x: Any, k: int = 0) -> Any:
     """x with zeros above diagonal k."""
     return np.tril(matrices(x), operator.index(k))
@@ -203,11 +151,6 @@ def tril(x: Any, k: int = 0) -> Any:
 def triu(x: Any, k: int = 0) -> Any:
     """x with zeros below diagonal k."""
     return np.triu(matrices(x), operator.index(k))
-
-
-def diagonal(x: Any, offset: int = 0, axis1: int = -2, axis2: int = -1) -> Any:
-    """A diagonal of two axes, as the last one."""
-    return x.diagonal(offset, axis1, axis2)
 
 
 def fill_diagonal(x: Any, shape: tuple[int, ...], offset: int = 0, axis1: int = -2, axis2: int = -1) -> Any:
@@ -226,37 +169,10 @@ def diag(x: Any, offset: int = 0) -> Any:
     return np.diag(x, offset)
 
 
-def overwrite(old: Any, value: Any) -> Any:
-    """A new array of `old`'s shape and dtype, filled with `value`."""
-    out = np.empty(np.shape(old), old.dtype)
-    out[...] = value
-    return out
+unpad = unpadding(add_groups)
 
-
-KERNELS: dict[str, Callable[..., Any]] = {
-    "overwrite": overwrite,
-    "broadcast_to": broadcast_to,
-    "sum_to": sum_to,
-    "reshape": reshape,
-    "permute_dims": permute_dims,
-    "swapaxes": swapaxes,
-    "matrix_transpose": matrix_transpose,
-    "moveaxis": moveaxis,
-    "expand_dims": expand_dims,
-    "squeeze": squeeze,
-    "concat_arrays": concat_arrays,
-    "stack_arrays": stack_arrays,
-    "narrow": narrow,
-    "flip": flip,
-    "roll": roll,
-    "pad": pad,
-    "unpad": unpad,
-    "tile": tile,
-    "repeat": repeat,
-    "unrepeat": unrepeat,
-    "tril": tril,
-    "triu": triu,
-    "diagonal": diagonal,
-    "fill_diagonal": fill_diagonal,
-    "diag": diag,
-}
+KERNELS = by_name(
+    overwrite, broadcast_to, sum_to, reshape, permute_dims, swapaxes, matrix_transpose, moveaxis, expand_dims,
+    squeeze, concat_arrays, stack_arrays, narrow, flip, roll, pad, unpad, tile, repeat, unrepeat, tril, triu,
+    diagonal, fill_diagonal, diag,
+)  # fmt: skip

@@ -1,4 +1,4 @@
-"""Sorting kernels. NaN counts as the largest number. May import NumPy."""
+"""Sorting kernels. NaN counts as the largest number. May import NumPy and shared."""
 
 from __future__ import annotations
 
@@ -7,18 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..shared import BACKWARDS, along, by_name
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 numpy_searchsorted: Callable[..., Any] = np.searchsorted  # its type has a literal for each side
-
-
-def along(x: Any, axis: int, part: Any) -> Any:
-    """x[..., part, ...] on one axis."""
-    return x[(slice(None),) * (axis % x.ndim) + (part,)]
-
-
-BACKWARDS = slice(None, None, -1)
 
 
 def sort(x: Any, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
@@ -77,10 +71,6 @@ def searchsorted(x: Any, values: Any, side: str = "left") -> Any:
     return numpy_searchsorted(x, values, side)
 
 
-KERNELS: dict[str, Callable[..., Any]] = {
-    "sort": sort,
-    "argsort": argsort,
-    "inverse_permutation": inverse_permutation,
-    "top_indices": top_indices,
-    "searchsorted": searchsorted,
-}
+KERNELS = by_name(
+    sort, argsort, inverse_permutation, top_indices, searchsorted,
+)  # fmt: skip

@@ -1,7 +1,8 @@
 """Kernels that read and write elements at positions: indexing, take, and the sums that are their gradients.
 
 CuPy lets indices out of range wrap round and leaves open which of several writes to an element lasts, so indices are
-checked here, and what may be named twice is written by kernels of our own. May import moves, common and lib.
+checked here, and what may be named twice is written by kernels of our own. May import moves, common, lib
+and shared.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...numpy_cpu.index import complete, lone_axis, may_repeat
+from ...shared import by_name
 from ..lib import cp
 from . import moves
 from .common import as_array, axis_of
@@ -255,15 +257,7 @@ def one_hot(labels: Any, num_classes: int, dtype: Any) -> Any:
     return (labels.astype(np.int64)[..., None] == classes).astype(dtype)
 
 
-KERNELS = {
-    "getitem": getitem,
-    "put_at": put_at,
-    "last_writes": last_writes,
-    "place": place,
-    "take": take,
-    "accumulate": accumulate,
-    "take_along_axis": take_along_axis,
-    "accumulate_along_axis": accumulate_along_axis,
-    "one_hot": one_hot,
-    "argwhere": lambda x: cp.argwhere(as_array(x)),
-}
+KERNELS = by_name(
+    getitem, put_at, last_writes, place, take, accumulate, take_along_axis, accumulate_along_axis, one_hot,
+)  # fmt: skip
+KERNELS["argwhere"] = lambda x: cp.argwhere(as_array(x))

@@ -1,7 +1,7 @@
 """Softmax, cross-entropy, embedding and the other kernels of neural networks.
 
 Labels are checked by one kernel, which the host waits for: an IndexError says which label, where, and how many
-classes there are. May import moves, reduce, common, driver and lib.
+classes there are. May import moves, reduce, common, driver, lib and shared.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...shared import by_name
 from .. import driver
 from ..lib import cp
 from . import moves, reduce
@@ -282,18 +283,8 @@ def standardize(x: Any, axis: Any, eps: float) -> Any:
     return out / cp.sqrt(reduce.mean(out * out, axis, True) + x.dtype.type(eps))
 
 
-KERNELS: dict[str, Callable[..., Any]] = {
-    "softmax": softmax,
-    "log_softmax": log_softmax,
-    "softmax_grad": softmax_grad,
-    "log_softmax_grad": log_softmax_grad,
-    "pick_class": pick_class,
-    "place_class": place_class,
-    "label_weights": label_weights,
-    "cross_entropy_rows": cross_entropy_rows,
-    "cross_entropy_rows_grad": cross_entropy_rows_grad,
-    "mean_squared_error": mean_squared_error,
-    "embedding_rows": embedding_rows,
-    "embedding_rows_grad": embedding_rows_grad,
-    "standardize": standardize,
-}
+KERNELS = by_name(
+    softmax, log_softmax, softmax_grad, log_softmax_grad, pick_class, place_class, label_weights,
+    cross_entropy_rows, cross_entropy_rows_grad, mean_squared_error, embedding_rows, embedding_rows_grad,
+    standardize,
+)  # fmt: skip

@@ -1,6 +1,7 @@
 """Random numbers on the device: for an equal state the bits that the NumPy backend draws.
 
-A `state` of two uint64, seed and offset, may be a NumPy array or lie on the device. May import philox, driver and lib.
+A `state` of two uint64, seed and offset, may be a NumPy array or lie on the device. May import philox, driver,
+lib and shared.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ...shared import by_name
 from .. import driver
 from ..lib import cp
 from . import philox
@@ -131,11 +133,6 @@ def random_dropout(state: Any, shape: tuple[int, ...], p: float, dtype: Any) -> 
     return chosen(state, shape, p, 0.0, float(dtype.type(1.0 / (1.0 - p))), dtype)
 
 
-KERNELS = {
-    "random_uniform": random_uniform,
-    "random_normal": random_normal,
-    "random_integers": random_integers,
-    "random_permutation": random_permutation,
-    "random_bernoulli": random_bernoulli,
-    "random_dropout": random_dropout,
-}
+KERNELS = by_name(
+    random_uniform, random_normal, random_integers, random_permutation, random_bernoulli, random_dropout,
+)  # fmt: skip

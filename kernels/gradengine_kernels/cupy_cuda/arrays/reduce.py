@@ -1,6 +1,6 @@
 """Reductions and running totals over CuPy's, which know no `initial` and refuse a maximum of no elements.
 
-May import common and lib.
+May import common, lib and shared.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...numpy_cpu.reduce import wanted
+from ...shared import BACKWARDS, along, by_name, cumprod_gradient_by_factors
 from ..lib import cp
 from .common import as_array, axes_of, axis_of, is_floating, reduced_count, reduced_shape
 
@@ -251,16 +252,11 @@ def product_of_others(x: Any, axis: Any = None) -> Any:
     x = as_array(x)
     axes = axes_of(axis, x.ndim)
     if len(axes) == 1:
-        return before(x, axes[0]) * flipped(before(flipped(x, axes[0]), axes[0]), axes[0])
+        return before(x, axes[0]) * along(before(along(x, axes[0], BACKWARDS), axes[0]), axes[0], BACKWARDS)
     last = tuple(range(-len(axes), 0))
     moved = cp.moveaxis(x, axes, last)
     flat = moved.reshape((*moved.shape[: x.ndim - len(axes)], reduced_count(x.shape, axes)))
     return cp.moveaxis(product_of_others(flat, -1).reshape(moved.shape), last, axes)
-
-
-def flipped(x: Any, axis: int) -> Any:
-    """The elements in reverse order along an axis."""
-    return x[(slice(None),) * axis + (slice(None, None, -1),)]
 
 
 def before(x: Any, axis: int) -> Any:
@@ -275,8 +271,7 @@ def before(x: Any, axis: int) -> Any:
 def cumprod_gradient(g: Any, x: Any, y: Any, axis: int = -1) -> Any:
     """The sum of g_i times the product of the other factors of y_i, over i from j on.
 
-    That is the sum of g y from the end over x, unless a factor is 0 or a product nearly so, or infinite; then s_j =
-    g_j + x_(j+1) s_(j+1) is found in log2(n) passes and multiplied by the product of those before j.
+    That is the sum of g y from the end over x, unless a factor is 0 or a product nearly so, or infinite.
     """
     if not y.size:
         return g
@@ -284,37 +279,11 @@ def cumprod_gradient(g: Any, x: Any, y: Any, axis: int = -1) -> Any:
     size, kind = cp.absolute(y), np.finfo(y.dtype)
     g = cp.broadcast_to(as_array(g), y.shape)
     if bool(((size > kind.smallest_normal) & (size <= kind.max)).all()):
-        return flipped(cumsum(flipped(g * y, axis), axis), axis) / x
-    total = flipped(g, axis).swapaxes(axis, -1).copy()
-    factor = cp.ones(total.shape, x.dtype)
-    factor[..., 1:] = flipped(x, axis).swapaxes(axis, -1)[..., :-1]
-    step = 1
-    while step < total.shape[-1]:
-        total[..., step:] += factor[..., step:] * total[..., :-step]
-        factor[..., step:] *= factor[..., :-step].copy()
-        step *= 2
-    others = cp.ones(total.shape, x.dtype)
-    others[..., 1:] = y.swapaxes(axis, -1)[..., :-1]
-    return (others * total[..., ::-1]).swapaxes(axis, -1)
+        return along(cumsum(along(g * y, axis, BACKWARDS), axis), axis, BACKWARDS) / x
+    return cumprod_gradient_by_factors(cp, g, x, y, axis)
 
 
-KERNELS: dict[str, Callable[..., Any]] = {
-    "sum": sum,
-    "prod": prod,
-    "mean": mean,
-    "var": var,
-    "std": std,
-    "logsumexp": logsumexp,
-    "vector_norm": vector_norm,
-    "max": max,
-    "min": min,
-    "argmax": argmax,
-    "argmin": argmin,
-    "any": any,
-    "all": all,
-    "count_nonzero": count_nonzero,
-    "cumsum": cumsum,
-    "cumprod": cumprod,
-    "product_of_others": product_of_others,
-    "cumprod_gradient": cumprod_gradient,
-}
+KERNELS = by_name(
+    sum, prod, mean, var, std, logsumexp, vector_norm, max, min, argmax, argmin, any, all, count_nonzero, cumsum,
+    cumprod, product_of_others, cumprod_gradient,
+)  # fmt: skip

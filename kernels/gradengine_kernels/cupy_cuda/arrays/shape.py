@@ -1,7 +1,7 @@
 """Kernels that change an array's shape, or the order of its elements; views wherever CuPy can give one.
 
 Where elements come from in a border, or in copies of different numbers, NumPy works out on the host. May import moves,
-reduce, common and lib.
+reduce, common, lib and shared.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...shared import by_name, diagonal, matrices, matrix_transpose, moving, narrow, swapaxes, unpadding
 from ..lib import cp
 from . import moves
 from .common import as_array
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 numpy_pad: Callable[..., Any] = np.pad  # its type has a literal for each mode
+moveaxis, roll, overwrite, stacked = moving(cp)
 
 
 def broadcast_to(x: Any, shape: Any) -> Any:
@@ -51,21 +53,6 @@ def permute_dims(x: Any, axes: tuple[int, ...]) -> Any:
     return as_array(x).transpose(axes)
 
 
-def swapaxes(x: Any, axis1: int = -1, axis2: int = -2) -> Any:
-    """Two axes swapped."""
-    return x.swapaxes(axis1, axis2)
-
-
-def matrix_transpose(x: Any) -> Any:
-    """The last two axes swapped."""
-    return x.swapaxes(-1, -2)
-
-
-def moveaxis(x: Any, source: Any, destination: Any) -> Any:
-    """Axes moved to new places."""
-    return cp.moveaxis(x, source, destination)
-
-
 def expand_dims(x: Any, axis: Any = 0) -> Any:
     """A new axis of size 1."""
     return cp.expand_dims(as_array(x), axis)
@@ -83,31 +70,12 @@ def concat_arrays(*arrays: Any, axis: int | None = 0) -> Any:
 
 def stack_arrays(*arrays: Any, axis: int = 0) -> Any:
     """Arrays joined along a new axis."""
-    arrays = tuple([as_array(x) for x in arrays])
-    shape = arrays[0].shape
-    place = axis if axis >= 0 else axis + len(shape) + 1
-    if not 0 <= place <= len(shape) or any([x.shape != shape for x in arrays]):
-        raise ValueError("out of range, or not of one shape")
-    widened = shape[:place] + (1,) + shape[place:]
-    return cp.concatenate([x.reshape(widened) for x in arrays], place)
-
-
-def narrow(x: Any, axis: int, start: int, length: int) -> Any:
-    """The slice [start, start + length) of one axis."""
-    ndim = x.ndim
-    if not (-ndim <= axis < ndim and 0 <= start <= start + length <= x.shape[axis]):
-        raise ValueError("out of range")
-    return x[(slice(None),) * (axis % ndim) + (slice(start, start + length),)]
+    return stacked(*[as_array(x) for x in arrays], axis=axis)
 
 
 def flip(x: Any, axis: Any = None) -> Any:
     """The elements in reverse order along axes."""
     return cp.flip(x, axis)
-
-
-def roll(x: Any, shift: Any, axis: Any = None) -> Any:
-    """The elements moved round."""
-    return cp.roll(x, shift if isinstance(shift, tuple) else operator.index(shift), axis)
 
 
 def widths(pad_width: Any, ndim: int) -> Any:
@@ -134,15 +102,6 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = 0
     out = cp.full(shape, constant_values, x.dtype) if constant_values != 0 else cp.zeros(shape, x.dtype)
     out[tuple([slice(before, before + n) for n, (before, _) in zip(x.shape, pairs)])] = x
     return out
-
-
-def unpad(x: Any, pad_width: tuple[tuple[int, int], ...], mode: str) -> Any:
-    """The adjoint of `pad` in the modes that repeat elements: what was copied from an element is added to it."""
-    for axis, (before, after) in enumerate(pad_width):
-        if before or after:
-            length = x.shape[axis] - before - after
-            x = add_groups(x, numpy_pad(np.arange(length), (before, after), mode), length, axis)
-    return x
 
 
 def add_groups(x: Any, group: Any, count: int, axis: int) -> Any:
@@ -177,13 +136,6 @@ def unrepeat(x: Any, repeats: Any, axis: int, length: int) -> Any:
     return add_groups(x, np.repeat(np.arange(length), repeats), length, axis)
 
 
-def matrices(x: Any) -> Any:
-    """x, when it has two dimensions."""
-    if x.ndim < 2:
-        raise ValueError("not a matrix")
-    return x
-
-
 def tril(x: Any, k: int = 0) -> Any:
     """x with zeros above diagonal k."""
     return triangle(x, operator.index(k), "less_equal")
@@ -199,11 +151,6 @@ def triangle(x: Any, k: int, relation: str) -> Any:
     rows, columns = matrices(x).shape[-2:]
     difference = cp.arange(columns) - cp.arange(rows)[:, None]
     return cp.where(getattr(cp, relation)(difference, k), x, cp.zeros((), x.dtype))
-
-
-def diagonal(x: Any, offset: int = 0, axis1: int = -2, axis2: int = -1) -> Any:
-    """A diagonal of two axes, as the last one."""
-    return x.diagonal(offset, axis1, axis2)
 
 
 def fill_diagonal(x: Any, shape: tuple[int, ...], offset: int = 0, axis1: int = -2, axis2: int = -1) -> Any:
@@ -226,37 +173,10 @@ def diag(x: Any, offset: int = 0) -> Any:
     return x.diagonal(offset)
 
 
-def overwrite(old: Any, value: Any) -> Any:
-    """A new array of `old`'s shape and dtype, filled with `value`."""
-    out = cp.empty(np.shape(old), old.dtype)
-    out[...] = value
-    return out
+unpad = unpadding(add_groups)
 
-
-KERNELS: dict[str, Callable[..., Any]] = {
-    "overwrite": overwrite,
-    "broadcast_to": broadcast_to,
-    "sum_to": sum_to,
-    "reshape": reshape,
-    "permute_dims": permute_dims,
-    "swapaxes": swapaxes,
-    "matrix_transpose": matrix_transpose,
-    "moveaxis": moveaxis,
-    "expand_dims": expand_dims,
-    "squeeze": squeeze,
-    "concat_arrays": concat_arrays,
-    "stack_arrays": stack_arrays,
-    "narrow": narrow,
-    "flip": flip,
-    "roll": roll,
-    "pad": pad,
-    "unpad": unpad,
-    "tile": tile,
-    "repeat": repeat,
-    "unrepeat": unrepeat,
-    "tril": tril,
-    "triu": triu,
-    "diagonal": diagonal,
-    "fill_diagonal": fill_diagonal,
-    "diag": diag,
-}
+KERNELS = by_name(
+    overwrite, broadcast_to, sum_to, reshape, permute_dims, swapaxes, matrix_transpose, moveaxis, expand_dims,
+    squeeze, concat_arrays, stack_arrays, narrow, flip, roll, pad, unpad, tile, repeat, unrepeat, tril, triu,
+    diagonal, fill_diagonal, diag,
+)  # fmt: skip

@@ -1,4 +1,7 @@
-"""Sorting kernels. NaN counts as the largest number; CuPy has no sort but a stable one. May import common and lib."""
+"""Sorting kernels. NaN counts as the largest number; CuPy has no sort but a stable one.
+
+May import common, lib and shared.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...shared import BACKWARDS, along, by_name
 from ..lib import cp
 from . import moves
 from .common import as_array, axis_of, is_floating
 from .index import flat_positions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-BACKWARDS = slice(None, None, -1)
-
-
-def along(x: Any, axis: int, part: Any) -> Any:
-    """x[..., part, ...] on one axis."""
-    return x[(slice(None),) * axis + (part,)]
+    pass
 
 
 def sortable(x: Any) -> Any:
@@ -74,10 +71,6 @@ def searchsorted(x: Any, values: Any, side: str = "left") -> Any:
     return cp.searchsorted(sortable(x.astype(common, copy=False)), sortable(values.astype(common, copy=False)), side)
 
 
-KERNELS: dict[str, Callable[..., Any]] = {
-    "sort": sort,
-    "argsort": argsort,
-    "inverse_permutation": inverse_permutation,
-    "top_indices": top_indices,
-    "searchsorted": searchsorted,
-}
+KERNELS = by_name(
+    sort, argsort, inverse_permutation, top_indices, searchsorted,
+)  # fmt: skip
