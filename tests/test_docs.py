@@ -188,7 +188,7 @@ def test_every_public_name_is_in_the_reference(module):
 
 
 def test_every_method_of_a_tensor_is_in_the_reference():
-    names = {name for name in dir(ge.Tensor) if not name.startswith("_")} - INTERNAL
+    names = {name for name in dir(ge.ones(1)) if not name.startswith("_")} - INTERNAL
     elsewhere = set(make_reference.functions_of(ge.Tensor))
     missing = {name for name in names - elsewhere if f"ge.Tensor.{name}" not in make_reference.entries()}
     assert not missing, "put them on docs/reference/tensor.md"

@@ -421,4 +421,5 @@ def test_an_attribute_of_pytorch_s_tensors_says_what_to_do_instead():
     with pytest.raises(AttributeError, match=r"'Parameter' object has no attribute 'contiguous'; leave it out"):
         nn.Parameter(ones(2)).contiguous()
     assert not hasattr(ones(2), "masked_fill_")
+    assert "masked_fill_" not in dir(ones(2))
     assert not hasattr(ge.Tensor, "bmm")

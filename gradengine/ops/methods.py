@@ -472,6 +472,11 @@ def in_dtype(name: str, dtype: str) -> Any:
     return call
 
 
+def names_there(self: Tensor) -> list[str]:
+    """What `dir` lists: no name that is absent."""
+    return [name for name in object.__dir__(self) if name not in ABSENT]
+
+
 def attach_methods() -> None:
     """The methods that are more than an op under its own name."""
     moves, values = (reshape, permute, transpose, unsqueeze, expand, clone, to, cpu, cuda), (copy_, fill_, zero_)
@@ -486,6 +491,7 @@ def attach_methods() -> None:
         "view": reshape,
         "T": property(reversed_axes),
         "mT": property(ops.matrix_transpose),
+        "__dir__": names_there,
         "__getitem__": ops.getitem,
         "__setitem__": ops.setitem,
         "is_cuda": property(lambda self: self.device != "cpu", doc="Whether this Tensor is on a GPU."),
