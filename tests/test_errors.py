@@ -17,6 +17,7 @@ from gradengine import (
     nn,
 )
 from gradengine.nn import functional as F
+from gradengine.ops import methods
 
 
 def ones(*shape):
@@ -423,3 +424,4 @@ def test_an_attribute_of_pytorch_s_tensors_says_what_to_do_instead():
     assert not hasattr(ones(2), "masked_fill_")
     assert "masked_fill_" not in dir(ones(2))
     assert not hasattr(ge.Tensor, "bmm")
+    assert not set(methods.ABSENT) & {*methods.METHODS, *dir(ones(2))}
