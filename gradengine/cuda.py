@@ -7,7 +7,8 @@ for them: `.item()`, `.numpy()` and `synchronize()` do. Work of your own on the 
         y = model(x)
 
 Other libraries' arrays come and go without copies through DLPack and `__cuda_array_interface__`, both of which say on
-which stream an array is ready. May import backend, tensor and errors; imports CuPy with the first question to a device.
+which stream an array is ready. May import backend, ops, tensor and errors; imports CuPy with the first question to a
+device.
 
 >>> import gradengine as ge
 >>> x = ge.ones(3, device="cuda" if ge.cuda.is_available() else "cpu")
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import backend as backends
+from . import ops
 from .errors import ArgumentError, DeviceError, DTypeError
 from .tensor import check_dtype, describe
 
@@ -166,7 +168,7 @@ def source(op: Any, dtype: Any = "float32", gradient: int | None = None, **metad
     from gradengine_kernels.cupy_cuda import dialect, loop_source
     from gradengine_kernels.cupy_cuda.pointwise import LINE, as_inputs, kind_of
 
-    found, real = getattr(op, "op", None), check_dtype(dtype, "cuda.source").name
+    found, real = op_of(op), check_dtype(dtype, "cuda.source").name
     if found is None or found.kind != "pointwise":
         raise ArgumentError(
             f"cuda.source: takes a pointwise op, such as ge.tanh, got {describe(op)}; for a jitted step, "
@@ -177,16 +179,25 @@ def source(op: Any, dtype: Any = "float32", gradient: int | None = None, **metad
     name, function, arity = found.name, found.body or backends.primitive_call(found.name), len(found.rules)
     if gradient is not None:
         if gradient not in range(arity) or found.rules[gradient] is None:
-            raise ArgumentError(f"cuda.source: {name} has no gradient by an operand {gradient!r}; it has {arity}")
+            there = [str(i) for i, rule in enumerate(found.rules) if rule is not None]
+            others = f"there is one by {' and by '.join(there)}" if there else "it has none"
+            raise ArgumentError(f"cuda.source: {name} has no gradient by an operand {gradient!r}; {others}")
         name, function, arity = f"{name}_grad{gradient}", found.rules[gradient], arity + 2
+    takes = f"it takes {', '.join(found.names) or 'nothing beside its operands'}"
+    for key in metadata.keys() - set(found.names):
+        raise ArgumentError(f"cuda.source: {found.name} does not take {key}; {takes}")
     names, params = [f"x{i}" for i in range(arity)], {**found.defaults, **metadata}
+    for key in set(found.names) - params.keys():
+        raise ArgumentError(f"cuda.source: {found.name} needs {key}; {takes}")
     bodies = {other.name: other.body for other in backends.ALL_OPS.values() if other.body is not None}
     try:
         (result,) = expr.trace(function, names, params, bodies, dialect.OPERATIONS)
         if result.op in ("input", "param", "constant"):
             raise expr.NotPointwiseError(f"it is {result}, and nothing is computed")
         given = [f"given_{key}" for key, value in params.items() if isinstance(value, float)]
-        values: list[Any] = [loops.Load(x, loops.Operand(i, real, LINE)) for i, x in enumerate(names)]
+        condition = (0 if gradient is None else 2) if found.name == "where" else None
+        kinds = ["bool" if i == condition else real for i in range(arity)]
+        values: list[Any] = [loops.Load(x, loops.Operand(i, kinds[i], LINE)) for i, x in enumerate(names)]
         values += [loops.Number(x, -1) for x in given]
         values.append(loops.Compute("y0", as_inputs(result)))
         kind = "bool" if kind_of(values, "y0") else real
@@ -194,6 +205,13 @@ def source(op: Any, dtype: Any = "float32", gradient: int | None = None, **metad
         raise ArgumentError(f"cuda.source: no kernel is generated for {name} of {real} arrays: {error}") from None
     loop = loops.Loop(real, 1, values, [loops.Store("y0", loops.Operand(arity, kind, LINE))])
     return loop_source.source_of(loop, loop_source.Given(1, (), tuple(given)), name).code
+
+
+def op_of(function: Any) -> Any:
+    """The op that a function is, or that it chooses in general, as `ge.clip` does; None for any other."""
+    name = getattr(function, "__name__", "")
+    chooses = getattr(ops, name, None) is function
+    return getattr(function, "op", backends.ALL_OPS.get(name) if chooses else None)
 
 
 def set_tf32(on: bool) -> None:

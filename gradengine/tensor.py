@@ -603,6 +603,8 @@ def to_array(data: Any, dtype: Any, backend: backends.Backend, copy: bool = Fals
         raise ShapeError(f"{what}: cannot make an array of {describe(data)}: {error}") from None
     if array.dtype.kind == "c":
         raise DTypeError(f"{what}: got {describe(data)}; complex numbers are not supported, only real ones")
+    if array.dtype.kind == "O" and array.size and all([type(x) is int for x in array.flat]):
+        raise DTypeError(f"{what}: {describe(data)} does not fit into 64 bits; write a float, such as 1e20")
     if array.dtype.kind not in "fiub" and not is_half(array.dtype):
         raise DTypeError(f"{what}: {describe(data)} is no array of numbers; give numbers, bools or an array of them")
     if not given and array.dtype == np.float64 and not holds_arrays(data):

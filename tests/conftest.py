@@ -22,7 +22,8 @@ os.environ.setdefault("NUMBA_NUM_THREADS", "2")
 os.environ.setdefault("GRADENGINE_CACHE_DIR", str(Path(__file__).parents[1] / ".cache" / "tests"))
 os.environ.setdefault("MPLBACKEND", "Agg")
 # Device "cuda" is emulated, unless GRADENGINE_TEST_CUDA=device asks for the GPU that is here.
-ON_DEVICE = os.environ.get("GRADENGINE_TEST_CUDA", "") == "device"
+WHERE = os.environ.get("GRADENGINE_TEST_CUDA", "")
+ON_DEVICE = WHERE == "device"
 
 import hypothesis
 import numpy as np
@@ -54,6 +55,10 @@ def installed(package: str) -> bool:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if WHERE not in ("", "device", "emulator"):
+        raise pytest.UsageError(
+            f"GRADENGINE_TEST_CUDA must be 'device' or 'emulator', which is the default, not {WHERE!r}"
+        )
     if TORCH_REQUIRED and not installed("torch"):
         raise pytest.UsageError("GRADENGINE_REQUIRE_TORCH is set, but PyTorch is not installed: make test installs it")
     if CUDA_REQUIRED and not ON_DEVICE and (reason := why_no_cuda()):

@@ -434,6 +434,8 @@ def test_resume_finds_the_newest_run(capsys, tmp_path):
         ends(capsys, [*QUICK, "--out", f"runs/{name}"])
         os.utime(f"runs/{name}/checkpoint.safetensors", (place, place))
     assert "runs/a" in ends(capsys, ["train", "--resume", "--no-pictures"])[0]
+    fails(capsys, [*QUICK, "--out", "runs"], "--out runs has the folders of runs in it (a)", "such as runs/mine")
+    assert sorted(os.listdir("runs")) == ["a", "b"]
     out, _ = ends(capsys, ["train", "--resume", "--out", "runs/b", "--no-pictures"])
     assert "goes on in runs/b" in out
     assert "runs/b" in ends(capsys, ["train", "--resume", "runs/b/checkpoint.safetensors", "--no-pictures"])[0]

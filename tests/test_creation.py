@@ -194,3 +194,10 @@ def test_errors(call, error, text):
     with pytest.raises(error) as caught:
         call()
     assert text in str(caught.value)
+
+
+def test_ints_of_more_than_64_bits_say_so():
+    for make in (lambda: ge.tensor(2**70), lambda: ge.asarray([1, -(2**70)]), lambda: ge.full(2, 2**64)):
+        with pytest.raises(DTypeError, match=r"^\w+: .* does not fit into 64 bits; write a float, such as 1e20$"):
+            make()
+    assert ge.tensor(2**64 - 1).dtype == ge.uint64

@@ -109,6 +109,11 @@ def test_sources_that_are_shown_are_of_the_kernels_that_run(launched):
         ge.cuda.source(leaky, gradient=0, negative_slope=0.5),
         ge.cuda.source(ge.hypot, gradient=1, dtype=ge.float64),
         ge.cuda.source(ge.less, dtype=ge.float16),
+        ge.cuda.source(ge.where),
+        ge.cuda.source(ge.where, gradient=1),
+        ge.cuda.source(ge.clip, min=-1.0, max=0.5),
+        ge.cuda.source(ge.pow),
+        ge.cuda.source(ge.pow, gradient=0),
     ]
     ge.set_default_device("cuda")
     make = lambda dtype: ge.rand(8, 8).to(dtype).requires_grad_()
@@ -116,10 +121,19 @@ def test_sources_that_are_shown_are_of_the_kernels_that_run(launched):
     leaky(make(ge.float32), 0.5).backward(ge.ones((8, 8)))
     ge.hypot(make(ge.float64), make(ge.float64)).backward(ge.ones((8, 8), dtype=ge.float64))
     ge.less(make(ge.float16), make(ge.float16))
+    x = make(ge.float32)
+    ge.where(x > 0.5, x, make(ge.float32)).backward(ge.ones((8, 8)))
+    ge.clip(x, -1.0, 0.5)
+    ge.pow(x, make(ge.float32)).backward(ge.ones((8, 8)))
     assert {re.search(r"\) (\w+)\(const", text)[1] for text in shown} <= set(launched)
     for call, words in (
         (lambda: ge.cuda.source(ge.matmul), "takes a pointwise op"),
-        (lambda: ge.cuda.source(ge.exp, gradient=1), "exp has no gradient by an operand 1; it has 1"),
+        (lambda: ge.cuda.source(ge.exp, gradient=1), "exp has no gradient by an operand 1; there is one by 0$"),
+        (lambda: ge.cuda.source(ge.atan2, gradient=-1), "by an operand -1; there is one by 0 and by 1$"),
+        (lambda: ge.cuda.source(ge.floor, gradient=2), "floor has no gradient by an operand 2; "),
+        (lambda: ge.cuda.source(leaky, slope=0.2), "leaky_relu does not take slope; it takes negative_slope$"),
+        (lambda: ge.cuda.source(ge.exp, slope=0.2), "exp does not take slope; it takes nothing beside its operands$"),
+        (lambda: ge.cuda.source(ge.reshape), "takes a pointwise op"),
         (lambda: ge.cuda.source(ge.floor_divide), "no kernel is generated for floor_divide of float32 arrays"),
         (lambda: ge.cuda.source(ge.add, gradient=0), "nothing is computed"),
     ):

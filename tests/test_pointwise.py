@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import gradengine as ge
+from gradengine import ArgumentError, ops
 from gradengine import backend as backends
-from gradengine import ops
 from gradengine.inspect.check import on_backend
 from gradengine.ops import activations, special
 from gradengine_kernels.numpy_cpu import pointwise
@@ -572,3 +572,22 @@ def test_close_with_tolerances_and_outside_the_graph():
     assert ge.isclose(x, x * 1.01, rtol=ge.tensor([0.1, 0.001]), atol=0).tolist() == [True, False]
     with pytest.raises(ge.ShapeError, match=r"\(2,\) and \(3,\)"):
         ge.allclose(x, ge.ones(3))
+
+
+def test_a_body_that_looks_at_more_than_one_element_is_refused():
+    rule = lambda k, g, y, x, *rest, **metadata: g
+    for i, (body, asked) in enumerate(
+        [
+            (lambda k, x: k.sum(x), "sum"),
+            (lambda k, x: x * x.sum(), "sum"),
+            (lambda k, x: x - k.mean(x), "(sum|mean)"),
+            (lambda k, x, scale=2.0: k.softmax(x) * scale, "(max|sum|softmax)"),
+            (lambda k, x: k.matmul(x, x), "matmul"),
+        ]
+    ):
+        words = f"^elementwise 'no_op_{i}': the body uses {asked}, which is no function of each element by itself; "
+        with pytest.raises(ArgumentError, match=words):
+            ge.elementwise(f"no_op_{i}", rule, body=body)
+    # What symbols cannot follow runs on whole arrays, as before.
+    stretched = ge.elementwise("stretched", rule, body=lambda k, x, by: x * by.real)
+    assert stretched(ge.ones(2), by=3).tolist() == [3.0, 3.0]

@@ -40,8 +40,8 @@ def elementwise(
 
     `body(k, *inputs, **params)` defines the op in simpler pointwise ops; without one, every backend needs a kernel
     of that name. Parameters of `body` after its positional arrays are metadata. Errors name the op `shown`, where that
-    is given. Raises ArgumentError when the name is taken or no Python name, or no rules are given (a function that has
-    no gradient has the rule None).
+    is given. Raises ArgumentError when the name is taken or no Python name, the body uses an op that is not
+    elementwise, or no rules are given (a function that has no gradient has the rule None).
 
     >>> import gradengine as ge
     >>> cube = ge.elementwise("doc_cube", lambda k, g, y, x: g * 3 * x * x, body=lambda k, x: x * x * x)
@@ -56,6 +56,8 @@ def elementwise(
     from .. import shapes
 
     check_arity(name, rules, body)
+    if body is not None and backends.BUILT_IN:
+        check_body(name, body, len(rules))
     names, defaults = metadata(body or next((rule for rule in rules if rule), None), len(rules) + (1 if body else 3))
     op = declare(
         Op(
@@ -74,6 +76,23 @@ def elementwise(
     else:
         call = unary(op) if len(rules) == 1 else binary(op)
     return dress(call, op, doc, PLAIN_SIGNATURES.get(len(rules)) if not names else signature_of(len(rules), op))
+
+
+def check_body(name: str, body: Callable[..., Any], arity: int) -> None:
+    """Refuse a body that asks for an op of whole arrays, such as `sum`: as a pointwise op it has wrong gradients."""
+    from gradengine_kernels import expr
+
+    defaults = metadata(body, arity + 1)[1]
+    bodies = {other: op.body for other, op in backends.ALL_OPS.items() if op.body is not None}
+    try:
+        expr.trace(body, [f"x{i}" for i in range(arity)], defaults, bodies)
+    except expr.NotPointwiseError as error:
+        asked = backends.ALL_OPS.get(error.asked)
+        if asked is not None and asked.kind != "pointwise":
+            raise ArgumentError(
+                f"elementwise {name!r}: the body uses {error.asked}, which is no function of each element by itself; "
+                "declare the op with ge.composite"
+            ) from None
 
 
 def primitive(

@@ -233,6 +233,12 @@ def _folder(out: str | None, saved: state.Saved | None, model: str, overwrite: b
     try:
         folder.mkdir(parents=True, exist_ok=True)
         held = [name for name in (state.CHECKPOINT, state.METRICS, *state.PICTURES) if (folder / name).exists()]
+        within = [] if held else sorted(folder.glob(f"*/{state.METRICS}"))
+        if within:
+            raise ArgumentError(
+                f"--out {folder} has the folders of runs in it ({within[0].parent.name}); name one of its own, such as "
+                f"{folder / 'mine'}"
+            )
         own = saved is not None and saved.path.resolve() == (folder / state.CHECKPOINT).resolve()
         if held and not own:
             if not overwrite:

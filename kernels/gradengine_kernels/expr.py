@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 
 
 class NotPointwiseError(Exception):
-    """The function cannot be written as a scalar expression; the caller runs it on whole arrays instead."""
+    """The function cannot be written as a scalar expression; the caller runs it on whole arrays instead.
+
+    `asked` is the name of what it has asked for in vain, where it was that.
+    """
+
+    def __init__(self, message: str, asked: str = "") -> None:
+        super().__init__(message)
+        self.asked = asked
 
 
 class Expr:
@@ -38,7 +45,7 @@ class Expr:
         )
 
     def __getattr__(self, name: str) -> Any:
-        raise NotPointwiseError(f"a scalar expression has no attribute {name!r}: {show(self)}")
+        raise NotPointwiseError(f"a scalar expression has no attribute {name!r}: {show(self)}", name)
 
     def __add__(self, other: Any) -> Expr:
         return Expr("add", self, lift(other))
@@ -208,7 +215,7 @@ class Symbols:
             return lambda *args: self._build(op, args)
         body = self._bodies.get(name) or self._bodies.get(op) or BODIES.get(op)
         if body is None:
-            raise NotPointwiseError(f"{name} is no scalar operation and has no body")
+            raise NotPointwiseError(f"{name} is no scalar operation and has no body", name)
         return lambda *args, **params: body(self, *args, **params)
 
     def _build(self, op: str, args: Sequence[Any]) -> Expr:

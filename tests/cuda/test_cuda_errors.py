@@ -97,6 +97,12 @@ def test_no_cupy(monkeypatch):
     assert f"CuPy is not installed; {sys.executable} -m pip install '.[cuda13]' in gradengine's folder" in reason()
 
 
+def test_a_switch_in_the_environment_that_is_neither_on_nor_off(monkeypatch):
+    monkeypatch.delitem(backend._loaded, "cupy", raising=False)
+    monkeypatch.setenv("GRADENGINE_CUDA_SYNC", "yes please")
+    assert "GRADENGINE_CUDA_SYNC must be 1 or 0, not 'yes please'" in reason()
+
+
 def test_cupy_cannot_be_imported(monkeypatch, tmp_path):
     monkeypatch.delitem(backend._loaded, "cupy", raising=False)
     monkeypatch.delitem(sys.modules, "cupy", raising=False)

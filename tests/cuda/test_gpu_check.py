@@ -77,6 +77,14 @@ def test_tests_on_a_device_that_is_not_there_are_refused():
     assert "GRADENGINE_TEST_CUDA=device, but there is no device to test on: " in done.stderr
 
 
+def test_a_place_for_the_tests_that_is_none_is_refused():
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", __file__]
+    where = {**os.environ, "GRADENGINE_TEST_CUDA": "devise"}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=parts.ROOT, env=where)
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "GRADENGINE_TEST_CUDA must be 'device' or 'emulator', which is the default, not 'devise'" in done.stderr
+
+
 @pytest.mark.skipif(bool(toolchain.why_not()), reason=toolchain.why_not())
 def test_half_precision_is_left_out_where_it_cannot_be_had(tmp_path, place, monkeypatch):
     (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['ml_dtypes'] = None\n")

@@ -21,6 +21,9 @@ FAULT_NAMES = frozenset(name.lower() for name in (*FAULTS, "LaunchFailed"))
 
 def why_not() -> str:
     """Why CuPy, which is installed, cannot compute here, and what to do about it; "" when it can."""
+    wanted = os.environ.get("GRADENGINE_CUDA_SYNC", "")
+    if wanted not in ("", "0", "1"):
+        return f"GRADENGINE_CUDA_SYNC must be 1 or 0, not {wanted!r}"
     try:
         import cupy
     except Exception as error:  # a library that is missing raises all kinds

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 OPTIONS = ("-std=c++17",)
-synchronous = os.environ.get("GRADENGINE_CUDA_SYNC", "") not in ("", "0")
+synchronous = os.environ.get("GRADENGINE_CUDA_SYNC", "") == "1"  # `diagnosis` refuses all but 0 and 1
 
 
 class CudaError(RuntimeError):
