@@ -16,6 +16,7 @@ import pytest
 
 import gradengine as ge
 from gradengine import DTypeError, elsewhere
+from gradengine.ops import methods
 
 
 def test_every_public_name_is_listed_once():
@@ -118,6 +119,17 @@ def test_what_is_said_of_missing_names_is_true():
                 functools.reduce(getattr, path.split("."), ge)
     there = {name for name in ge.optim.__all__ if name not in ("Optimizer", "lr_scheduler")}
     assert set(re.findall(r"[A-Z]\w+", elsewhere.OPTIMIZERS)) == there
+
+
+def test_hints_for_methods_name_what_is_there():
+    x = ge.ones((2, 2))
+    for name, hint in methods.ABSENT.items():
+        with pytest.raises(AttributeError, match=re.escape(f"no attribute {name!r}; {hint}")):
+            getattr(x, name)
+        for path in re.findall(r"\bge\.(\w+(?:\.\w+)*)", hint):
+            functools.reduce(getattr, path.split("."), ge)
+        for method in re.findall(r"(?:use |\bt)\.(\w+)", hint):
+            getattr(x, method)
 
 
 def test_an_argument_of_pytorch_s_leads_to_what_to_do_here(tmp_path):
