@@ -173,8 +173,12 @@ def prose(text: str) -> str:
 
 def linked(text: str) -> str:
     """The text with a link at each name that has an entry."""
-    link = lambda name: f"[{name[0]}]({entries()[name[1]]}#{name[1]})" if name[1] in entries() else name[0]
-    return re.sub(r"`(ge\.[\w.]+)`", link, text)
+
+    def link(name: re.Match[str]) -> str:
+        path = f"ge.{name[2]}"
+        return f"[{name[0]}]({entries()[path]}#{path})" if path in entries() else name[0]
+
+    return re.sub(r"`(ge|gradengine)\.([\w.]+)`", link, text)
 
 
 def entry(path: str, level: int = 3, text: str = "") -> str:
@@ -187,8 +191,9 @@ def entry(path: str, level: int = 3, text: str = "") -> str:
     first = path if of_class else described().get(id(value), path)
     if first != path:
         text = f"The same as {linked(f'`{first}`')}."
-    elif inspect.isclass(value) and (kinds := [c.__name__ for c in value.__bases__ if issubclass(c, Exception)][1:]):
-        text += f"\n\nAlso a `{'` and a `'.join(kinds)}`."
+    elif inspect.isclass(value) and issubclass(value, Exception):
+        kinds = [f"`{'ge.' * (kind.__name__ in ge.errors.__all__)}{kind.__name__}`" for kind in value.__bases__]
+        text += linked(f"\n\nBases: {', '.join(kinds)}.")
     shown = f"{owner.rpartition('.')[2]}.{name}" if of_class else path
     return f'{"#" * level} `{shown}{signature(value)}` {{: #{path} data-toc-label="{name}" }}\n\n{text}'
 

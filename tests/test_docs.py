@@ -251,7 +251,7 @@ def test_an_entry_has_signature_docstring_and_links(in_folder):
     assert "#### `SGD.step(closure=None)` {: #ge.optim.SGD.step" in made["b.md"]
     assert "### `ge.nn.MSELoss(" in made["c.md"]
     assert "`max`](a.md#ge.max)" in made["c.md"]
-    assert "Also a `ValueError`." in made["c.md"]
+    assert "Bases: `ge.GradengineError`, `ValueError`." in made["c.md"]
 
 
 def test_sections_of_a_docstring_become_lists():
