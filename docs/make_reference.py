@@ -56,7 +56,7 @@ def public(module: Any) -> list[str]:
 
 
 def loads(name: str) -> bool:
-    """Whether a name can be asked for here: bfloat16 is another package's."""
+    """Whether a name can be asked for everywhere: bfloat16 needs another package."""
     return name != "bfloat16"
 
 
@@ -117,7 +117,7 @@ def functions_of(owner: type) -> dict[str, str]:
     for name in dir(owner):
         value = inspect.getattr_static(owner, name)
         function = getattr(value, "__name__", "").rstrip("_")
-        if not name.startswith("_") and f"ge.{function}" in entries():
+        if not name.startswith("_") and f"ge.{function}" in entries() and loads(function):
             in_place = (value.__doc__ or "").startswith(f"`{function}` in place")
             if in_place or value is found(f"ge.{function}"):
                 out[name] = function
