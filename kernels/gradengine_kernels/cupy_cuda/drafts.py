@@ -84,14 +84,14 @@ class Draft:
 def softmax(d: Draft) -> None:
     x = d.read()
     e = d.compute(lambda k, x, m: k.exp(x - m), x, d.reduce("max", x))
-    d.store(d.compute(lambda k, e, s: e * (1.0 / s), e, d.reduce("sum", e)))
+    d.store(d.compute(lambda k, e, over: e * over, e, d.compute(lambda k, s: 1.0 / s, d.reduce("sum", e))))
 
 
 def log_softmax(d: Draft) -> None:
     x = d.read()
     shifted = d.compute(lambda k, x, m: x - m, x, d.reduce("max", x))
     total = d.reduce("sum", d.compute(lambda k, s: k.exp(s), shifted))
-    d.store(d.compute(lambda k, x, s: x - k.log(s), shifted, total))
+    d.store(d.compute(lambda k, x, log: x - log, shifted, d.compute(lambda k, s: k.log(s), total)))
 
 
 def softmax_grad(d: Draft) -> None:
@@ -114,20 +114,23 @@ def logsumexp(d: Draft) -> None:
 
 def standardize(d: Draft) -> None:
     x, n, eps = d.read(), d.scalar(), d.scalar()
-    centred = d.compute(lambda k, x, s, n: x - s / n, x, d.reduce("sum", x), n)
+    mean = d.compute(lambda k, s, n: s / n, d.reduce("sum", x), n)
+    centred = d.compute(lambda k, x, m: x - m, x, mean)
     squares = d.reduce("sum", d.compute(lambda k, c: c * c, centred))
-    d.store(d.compute(lambda k, c, s, n, eps: c * (1.0 / k.sqrt(s / n + eps)), centred, squares, n, eps))
+    over = d.compute(lambda k, s, n, eps: 1.0 / k.sqrt(s / n + eps), squares, n, eps)
+    d.store(d.compute(lambda k, c, over: c * over, centred, over))
 
 
 def standardize_grad(d: Draft) -> None:
     g, y, x, n, eps = d.read(), d.read(), d.read(), d.scalar(), d.scalar()
-    centred = d.compute(lambda k, x, s, n: x - s / n, x, d.reduce("sum", x), n)
+    centre = d.compute(lambda k, s, n: s / n, d.reduce("sum", x), n)
+    centred = d.compute(lambda k, x, m: x - m, x, centre)
     squares = d.reduce("sum", d.compute(lambda k, c: c * c, centred))
     over = d.compute(lambda k, s, n, eps: 1.0 / k.sqrt(s / n + eps), squares, n, eps)
-    along = d.reduce("sum", d.compute(lambda k, g, y: g * y, g, y))
-    mean = d.reduce("sum", g)
-    rest = lambda k, g, y, m, a, n, over: (g - m / n - y * (a / n)) * over
-    d.store(d.compute(rest, g, y, mean, along, n, over))
+    share = lambda k, s, n: s / n
+    along = d.compute(share, d.reduce("sum", d.compute(lambda k, g, y: g * y, g, y)), n)
+    mean = d.compute(share, d.reduce("sum", g), n)
+    d.store(d.compute(lambda k, g, y, m, a, over: (g - m - y * a) * over, g, y, mean, along, over))
 
 
 def sum_rows(d: Draft) -> None:

@@ -64,12 +64,13 @@ class Flat(CudaWriter):
         if width > 1:
             index, start = ("r", "e0") if self.line else ("j", "j0")
             inner.append(f"[[maybe_unused]] const idx {index} = {start} + u;")
-            if self.line:
-                inner.append("if (r >= n) break;")
+            if self.line and self.touches_single_elements():
+                inner.append("if (r >= n) break;")  # without it, all elements are computed side by side
         elif not self.line:
             inner.append("[[maybe_unused]] const idx j = j0;")
         element = ROW if self.line else ELEMENT
         rows = scope if self.line else row  # where a row's place is known
+        loads: list[tuple[Any, str]] = []
         row_lines = inner if self.line else lines
         for v in self.loop.values:
             level = self.levels[v.name]
@@ -80,34 +81,54 @@ class Flat(CudaWriter):
             elif isinstance(v, Load) and is_vector(v.operand, width, self.line):
                 array = f"x{self.fresh()}"
                 lines.append(f"{self.type_of(v.name)} {array}[{width}];")
-                lines.append(self.access("load", v.operand, array, row, lines))
+                loads.append((v.operand, array))
                 scope.names[v.name] = f"{array}[u]"
             else:
                 self.emit(v, scope, inner, row_lines, rows)
-        after: list[str] = []
+        lines += self.accesses("load", loads, row, lines)
+        stores: list[tuple[Any, str]] = []
         for s in self.loop.stores:
             value = self.as_stored(s.name, scope.find(s.name), s.operand.dtype)
             if is_vector(s.operand, width, self.line):
                 array = f"y{self.fresh()}"
                 lines.append(f"{stored_type(s.operand.dtype)} {array}[{width}];")
                 inner.append(f"{array}[u] = {value};")
-                after.append(self.access("store", s.operand, array, row, lines))
+                stores.append((s.operand, array))
             elif s.operand.access.level < element:
                 first = "e0" if self.line or s.operand.access.level == ONCE else "j0"
                 lines.append(f"if ({first} == 0) put({self.element(s.operand, row, lines)}, {value});")
             else:
                 inner.append(f"put({self.element(s.operand, rows, row_lines)}, {value});")
+        after = self.accesses("store", stores, row, lines)
         if width == 1:
             return [*inner, *after], scope
         return ["#pragma unroll", f"for (int u = 0; u < {width}; ++u) {{", *indented(inner), "}", *after], scope
 
-    def access(self, what: str, operand: Any, array: str, row: Scope, lines: list[str]) -> str:
-        """The statement that loads or stores several elements."""
-        pointer = self.pointer(operand.slot, operand.dtype)
-        if self.line:
-            return f"{what}_some<{self.width}>({pointer} + e0, {array}, left);"
-        start = self.row_part(operand.access, row, lines)
-        return f"{what}<{self.width}>({pointer} + {start} + j0, {array});"
+    def touches_single_elements(self) -> bool:
+        """Whether some elements of a line are read or written one by one, which must not go past its end."""
+        operands = [v.operand for v in self.loop.values if isinstance(v, Load)] + [s.operand for s in self.loop.stores]
+        return any(o.access.level != ONCE and not is_vector(o, self.width, True) for o in operands)
+
+    def accesses(self, what: str, found: list[tuple[Any, str]], row: Scope, lines: list[str]) -> list[str]:
+        """The statements that load or store several elements of each operand.
+
+        Where a line's end has to be minded, all of them do so together: all that a thread reads is then under way
+        before it waits for any of it.
+        """
+        width, vectors, some = self.width, [], []
+        for operand, array in found:
+            pointer = self.pointer(operand.slot, operand.dtype)
+            if self.line:
+                vectors.append(f"{what}<{width}>({pointer} + e0, {array});")
+                some.append(f"{what}_some<{width}>({pointer} + e0, {array}, left);")
+            else:
+                start = self.row_part(operand.access, row, lines)
+                vectors.append(f"{what}<{width}>({pointer} + {start} + j0, {array});")
+        if not self.line:
+            return vectors
+        if len(found) < 2:
+            return some
+        return [f"if (left >= {width}) {{", *indented(vectors), "} else {", *indented(some), "}"]
 
 
 def stored_type(dtype: str) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..loops import ELEMENT, NUMBER, ONCE, ROW, Load, Loop, Reduce
 from ..writer import Scope
-from .dialect import BYTES, COMPUTED, CUDA
+from .dialect import BYTES, COMPUTED, CUDA, STORED
 from .flat_source import stored_type
 from .loop_source import BLOCK, MOST_RESIDENT, CudaWriter, Given, Source, indented, is_vector, vector_of
 
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 HOW = {"sum": "Sum", "max": "Max", "min": "Min"}
+HALF = 2  # bytes of half precision, which is computed in float32
 SHARED = 40 << 10  # bytes of a block for the sums of its columns
+UNDER_WAY, MOST_AT_ONCE = 64, 8  # bytes that a thread asks for before it waits, and rows that it may take for that
 BUSY = 1 << 16  # threads that keep a large GPU busy: up to there, more of them take a row
 
 
@@ -40,6 +42,7 @@ class Rows(CudaWriter):
         self.words = sum(2 if self.type_of(n) in ("double", "i64") else 1 for n in self.keeping)
         self.choose_team(self.most, given.rows)
         self.place_resident()
+        self.steps = self.at_once()
 
     # -- how threads share the work -----------------------------------------------------------------------------
 
@@ -86,18 +89,11 @@ class Rows(CudaWriter):
         for i, t in enumerate(self.loop.totals):
             if not t.by_columns:
                 self.accumulators.append(f"double total{i} = 0.0;")
-        inner = self.row_body(once)
         body = [
             *self.accumulators,
             *self.column_sums(),
             f"[[maybe_unused]] const int lane = threadIdx.x % {self.team}, team = threadIdx.x / {self.team};",
-            *(["#pragma unroll 4"] if self.loop.columns == 1 else []),  # several reads under way at once
-            f"for (idx first = (idx)blockIdx.x * {self.teams}; first < rows; "
-            f"first += (idx)gridDim.x * {self.teams}) {{",
-            "  const bool live = first + team < rows;",
-            "  const idx r = live ? first + team : rows - 1;",
-            *indented(inner),
-            "}",
+            *self.over_rows(once),
             *self.closing(),
         ]
         totals = tuple(
@@ -107,10 +103,42 @@ class Rows(CudaWriter):
         few = bool(self.by_columns)
         return self.finished(name, self.block, body, per_block=self.teams, totals=totals, few=few)
 
+    def over_rows(self, once: Scope) -> list[str]:
+        """The loop over rows, several of which are read before any is waited for where there is little to read."""
+        row = ["const bool live = first + team < rows;", "const idx r = live ? first + team : rows - 1;"]
+        start, apart = f"(idx)blockIdx.x * {self.teams}", f"(idx)gridDim.x * {self.teams}"
+        if self.steps == 1:
+            inner = [*row, *self.row_body(once)]
+            return [f"for (idx first = {start}; first < rows; first += {apart}) {{", *indented(inner), "}"]
+
+        def each(inner: list[str]) -> list[str]:
+            index = f"const idx first = start + {apart} * step;"
+            loop = f"for (int step = 0; step < {self.steps}; ++step) {{"
+            return ["#pragma unroll", loop, *indented([index, *row, *inner]), "}"]
+
+        inner = each(self.row_body(once))
+        if self.kept:  # the reads of all rows come first, and are known in the other loop by what they have left
+            scope, lines = Scope(once), list[str]()
+            reads, _ = self.read_all(scope, lines)
+            inner = [*self.declarations(), *each([*lines, *reads]), *inner]
+        return [f"for (idx start = {start}; start < rows; start += {apart} * {self.steps}) {{", *indented(inner), "}"]
+
+    def at_once(self) -> int:
+        """How many rows a thread takes at once; one where the threads of a row wait for each other."""
+        loads = [v for v in self.loop.values if isinstance(v, Load) and self.levels[v.name] != ONCE]
+        single = self.loop.columns == 1
+        if not loads or not (single or self.is_resident):
+            return 1
+        if not single and any(isinstance(v, Reduce) for v in self.loop.values):
+            return 1
+        own = lambda v: self.own * self.width if self.levels[v.name] == ELEMENT else 1
+        steps = min(UNDER_WAY // sum(BYTES[v.operand.dtype] * own(v) for v in loads), MOST_AT_ONCE)
+        return 1 << max(steps, 1).bit_length() - 1
+
     def row_body(self, once: Scope) -> list[str]:
         """What a team does with a row."""
         row, lines = Scope(once), []
-        if self.kept:
+        if self.kept and self.steps == 1:
             lines += self.declarations()
         if self.loop.columns == 1:
             self.single(row, lines)
@@ -119,7 +147,11 @@ class Rows(CudaWriter):
                 if self.levels[v.name] == ROW and isinstance(v, Load):
                     self.emit(v, row, lines, lines)
             if self.is_resident:
-                lines += self.read_all(row, lines)
+                if self.steps == 1:
+                    reads, converted = self.read_all(row, lines)
+                    lines += [*reads, *converted]
+                else:  # they have been read by now
+                    lines += self.read_all(Scope(once), [])[1]
             for when in self.every_pass:
                 for v in self.loop.values:
                     at_row = self.levels[v.name] == ROW and self.passes[v.name] == when
@@ -149,12 +181,17 @@ class Rows(CudaWriter):
             elif self.levels[v.name] != ONCE:
                 self.emit(v, row, lines, lines)
         for t in self.by_columns:
-            lines.append(f"if (live) {self.column_place(t)} += {self.as_real(t.name, row.find(t.name))};")
+            lines.append(f"{self.column_place(t)} += live ? {self.as_real(t.name, row.find(t.name))} : 0;")
 
     def declarations(self) -> list[str]:
         """The registers of what stays."""
-        length = self.own * self.width
-        return [f"{self.type_of(name)} {array}[{length}];" for name, array in self.kept.items()]
+        accesses, lines = self.steps * self.own, []
+        for name, array in self.kept.items():
+            v = self.values[name]
+            lines.append(f"{self.type_of(name)} {array}[{accesses * self.width}];")
+            if isinstance(v, Load) and self.is_raw(v):
+                lines.append(f"Vector<{self.width}, {STORED[v.operand.dtype]}> {array}_[{accesses}];")
+        return lines
 
     def columns_loop(self, inner: list[str]) -> list[str]:
         """Code for each access of a thread, `j0` being its first column."""
@@ -183,14 +220,20 @@ class Rows(CudaWriter):
         inner = ["[[maybe_unused]] const idx j = j0 + u;", *inner]
         return ["#pragma unroll", f"for (int u = 0; u < {self.width}; ++u) {{", *indented(inner), "}"]
 
+    @property
+    def kept_at(self) -> str:
+        """Where among what stays the elements of an access are."""
+        return f"k * {self.width}" if self.steps == 1 else f"(step * {self.own} + k) * {self.width}"
+
     def at(self, array: str) -> str:
         """An element of what stays."""
-        index = f"k * {self.width}" + (" + u" if self.width > 1 else "")
-        return f"{array}[{index}]" if self.own * self.width > 1 else f"{array}[0]"
+        index = self.kept_at + (" + u" if self.width > 1 else "")
+        return f"{array}[{index}]" if self.steps * self.own * self.width > 1 else f"{array}[0]"
 
-    def read_all(self, row: Scope, row_lines: list[str]) -> list[str]:
-        """Read all that stays, before anything is computed."""
+    def read_all(self, row: Scope, row_lines: list[str]) -> tuple[list[str], list[str]]:
+        """Code that reads all that stays, and code that converts what has to be: to wait for it comes last."""
         inner: list[str] = []
+        converted: list[str] = []
         single: list[str] = []
         for v in self.loop.values:
             if v.name not in self.kept or not isinstance(v, Load):
@@ -199,12 +242,22 @@ class Rows(CudaWriter):
             if is_vector(v.operand, self.width, False):
                 start = self.row_part(v.operand.access, row, row_lines)
                 pointer = self.pointer(v.operand.slot, v.operand.dtype)
-                inner.append(f"load<{self.width}>({pointer} + {start} + j0, {array} + k * {self.width});")
+                if self.is_raw(v):
+                    access = "k" if self.steps == 1 else f"step * {self.own} + k"
+                    inner.append(f"fetch({pointer} + {start} + j0, {array}_[{access}]);")
+                    converted.append(f"spread({array}_[{access}], {array} + {self.kept_at});")
+                else:
+                    inner.append(f"load<{self.width}>({pointer} + {start} + j0, {array} + {self.kept_at});")
             else:
                 single.append(f"{self.at(array)} = get({self.element(v.operand, row, row_lines)});")
         if single:
             inner += self.each(single)
-        return self.columns_loop(inner) if inner else []
+        return self.columns_loop(inner) if inner else [], self.columns_loop(converted) if converted else []
+
+    def is_raw(self, v: Any) -> bool:
+        """Whether a value is kept as it was read at first: several accesses of half precision."""
+        half = v.operand.dtype in COMPUTED and BYTES[v.operand.dtype] == HALF
+        return half and self.steps * self.own > 1 and is_vector(v.operand, self.width, False)
 
     def write_pass(self, when: int, row: Scope) -> list[str]:
         """One pass over the columns: what is known by now is stored and summed."""
@@ -252,7 +305,7 @@ class Rows(CudaWriter):
                 continue
             value = self.as_real(t.name, scope.find(t.name))
             if t.by_columns:
-                inner.append(f"if (live) {self.column_place(t)} += {value};")
+                inner.append(f"{self.column_place(t)} += live ? {value} : 0;")
             elif self.levels[t.name] == ELEMENT:
                 before.append(f"{self.ctype} b{i} = 0;")
                 inner.append(f"b{i} += {value};")
@@ -365,7 +418,7 @@ class Rows(CudaWriter):
                 lines += [
                     f"for (idx j = threadIdx.x; j < (idx){columns}; j += {self.block}) {{",
                     "  double sum = 0.0;",
-                    "  #pragma unroll 8",
+                    "  #pragma unroll 16",
                     f"  for (int b = 0; b < (int)gridDim.x; ++b) sum += __ldcg({pointer} + 1 + b * {width} + j);",
                     f"  put({out}[j], ({COMPUTED[t.out.dtype]})sum);",
                     "}",
