@@ -2,8 +2,10 @@
 
     python -m tests.cuda.nvrtc [folder]
 
-The folder is that of the last run unless it is named. A warning is an error. Many kernels share a prelude and are
-compiled together; where that fails each is compiled alone, and those to blame are printed.
+The folder is that of the last run unless it is named. A warning is an error, and so is local memory that nothing
+explains: an array that ptxas has not kept in registers, or has had no room for, is read and written many times as
+slowly. Many kernels share a prelude and are compiled together; where that fails each is compiled alone, and those to
+blame are printed.
 """
 
 from __future__ import annotations
@@ -12,10 +14,11 @@ import argparse
 import concurrent.futures
 import importlib.util
 import multiprocessing
+import re
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import toolchain
 
@@ -23,6 +26,30 @@ ARCHITECTURES = ("sm_80", "sm_90", "sm_100")
 TOGETHER = 24  # kernels in one compilation: more are hardly faster, and spread badly over two processes
 # CuPy says the first. The second keeps quiet about variables that nobody reads: generated code may have some.
 ALWAYS = ("-ftz=true", "-diag-suppress=177")
+
+MEASURED = "sm_90"  # for which ptxas says what each kernel needs
+USAGE = re.compile(
+    r"Compiling entry function '(\w+)'.*\n.*\n\D*(\d+) bytes stack frame, (\d+) bytes spill stores.*\n.*Used (\d+) reg"
+)
+INFO = re.compile(r"^ptxas (?:info\s*:|\s+\.).*\n?", re.M)
+MOST_SPILLED = 64  # bytes: ptxas may find that a few registers less are worth it for one more block
+SMALL_FRAME = 8  # bytes, which calls need
+TRIGONOMETRY = re.compile(r"\b(?:sin|cos|tan)f?\(")  # whose library keeps the words of 2/pi for large angles in memory
+TRIGONOMETRIC_FRAME = 40
+
+
+class Usage(NamedTuple):
+    """What a kernel needs of the device, memory in bytes."""
+
+    kernel: str
+    frame: int
+    spilled: int
+    registers: int
+
+    def explained(self, code: str) -> bool:
+        """Whether its local memory is no more than is to be expected of this code."""
+        frame = TRIGONOMETRIC_FRAME if TRIGONOMETRY.search(code) else SMALL_FRAME
+        return self.spilled <= MOST_SPILLED and self.frame - -(-self.spilled // 8) * 8 <= frame
 
 
 class Rejected(Exception):
@@ -38,8 +65,8 @@ def checked(result: tuple[Any, ...]) -> Any:
     return result[1] if len(result) == 2 else result[1:]
 
 
-def compile_source(source: str, options: tuple[str, ...]) -> int:
-    """Compile to machine code, and say how much it is. Raises Rejected."""
+def compile_source(source: str, options: tuple[str, ...]) -> list[Usage]:
+    """Compile to machine code, and say what its kernels need, if the options ask for that. Raises Rejected."""
     from cuda.bindings import nvrtc
 
     program = checked(nvrtc.nvrtcCreateProgram(source.encode(), b"kernel.cu", 0, [], []))
@@ -48,9 +75,10 @@ def compile_source(source: str, options: tuple[str, ...]) -> int:
         room = bytearray(checked(nvrtc.nvrtcGetProgramLogSize(program)))
         checked(nvrtc.nvrtcGetProgramLog(program, room))
         log = room.rstrip(b"\0\n ").decode()
-        if status != nvrtc.nvrtcResult.NVRTC_SUCCESS or log:
-            raise Rejected(log or str(status))
-        return int(checked(nvrtc.nvrtcGetCUBINSize(program)))
+        said = INFO.sub("", log).strip()
+        if status != nvrtc.nvrtcResult.NVRTC_SUCCESS or said:
+            raise Rejected(said or str(status))
+        return [Usage(name, *map(int, numbers)) for name, *numbers in USAGE.findall(log)]
     finally:
         checked(nvrtc.nvrtcDestroyProgram(program))
 
@@ -81,13 +109,13 @@ def batches(sources: list[tuple[tuple[str, ...], str, str]]) -> list[tuple[tuple
     return made
 
 
-def compile_batch(batch: tuple[tuple[str, ...], str, list[str]], architecture: str) -> list[str]:
-    """What was found wrong with a batch: a report for each source to blame."""
+def compile_batch(batch: tuple[tuple[str, ...], str, list[str]], architecture: str) -> tuple[list[str], list[Usage]]:
+    """What was found wrong with a batch, a report for each source to blame; and what its kernels need, if measured."""
     options, prelude, codes = batch
-    every = (*options, *ALWAYS, f"-arch={architecture}")
+    measured = ("--ptxas-options=-v",) if architecture == MEASURED else ()
+    every = (*options, *ALWAYS, *measured, f"-arch={architecture}")
     try:
-        compile_source(prelude + "\n".join(codes), every)
-        return []
+        usages = compile_source(prelude + "\n".join(codes), every)
     except Rejected as together:
         found = []
         for code in codes if len(codes) > 1 else ():
@@ -95,7 +123,17 @@ def compile_batch(batch: tuple[tuple[str, ...], str, list[str]], architecture: s
                 compile_source(prelude + code, every)
             except Rejected as error:
                 found.append(f"-- {architecture} --\n{code.strip()}\n-- log --\n{error}")
-        return found or [f"-- {architecture} --\n{chr(10).join(codes).strip()}\n-- log --\n{together}"]
+        return found or [f"-- {architecture} --\n{chr(10).join(codes).strip()}\n-- log --\n{together}"], []
+    of_kernel = {name: code for code in codes for _, name in toolchain.KERNEL.findall(code)}
+    if measured and {usage.kernel for usage in usages} != set(of_kernel):
+        return [f"-- {architecture} --\nptxas does not say what is needed by {', '.join(of_kernel)}"], usages
+    reports = [
+        f"-- {architecture} --\n{of_kernel[usage.kernel].strip()}\n-- local memory --\n"
+        f"{usage.kernel}: {usage.frame} bytes, {usage.spilled} of them for registers that were spilled"
+        for usage in usages
+        if not usage.explained(of_kernel[usage.kernel])
+    ]
+    return reports, usages
 
 
 def last_run() -> Path | None:
@@ -127,13 +165,22 @@ def main(arguments: list[str] | None = None) -> int:
     work = [(batch, architecture) for batch in batches(sources) for architecture in ARCHITECTURES]
     spawn = multiprocessing.get_context("spawn")  # whoever calls may have threads, which a fork does not like
     with concurrent.futures.ProcessPoolExecutor(given.processes, spawn) as pool:
-        reports = [report for found in pool.map(compile_batch, *zip(*work)) for report in found]
+        results = list(pool.map(compile_batch, *zip(*work)))
+    reports = [report for found, _ in results for report in found]
+    usages = [usage for _, found in results for usage in found]
     print("\n\n".join(reports), file=sys.stderr, end="\n" if reports else "")
     seconds = time.perf_counter() - start
     print(
         f"nvrtc: {kernels} kernels in {len(sources)} sources for {len(ARCHITECTURES)} architectures "
         f"({', '.join(ARCHITECTURES)}) in {seconds:.0f} s: {len(reports)} rejected"
     )
+    if usages:
+        spilling = [usage.spilled for usage in usages if usage.spilled]
+        most = max(usages, key=lambda usage: usage.registers)
+        print(
+            f"nvrtc: on {MEASURED}, {len(spilling)} of {len(usages)} kernels spill, none more than "
+            f"{max(spilling, default=0)} bytes; {most.kernel} has most registers: {most.registers}"
+        )
     return 1 if reports else 0
 
 

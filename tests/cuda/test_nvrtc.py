@@ -47,6 +47,38 @@ def test_the_one_to_blame_is_printed(tmp_path, capsys, wrong, words):
     assert "void a(" not in err
 
 
+ARRAY = "float kept[32]; for (int i = 0; i < 99; ++i) kept[(int)x[i] & 31] = x[i + 1]; x[0] = kept[(int)x[40] & 31];"
+SPILLS = """
+double kept[48];
+#pragma unroll
+for (int i = 0; i < 48; ++i) kept[i] = ((double*)x)[i * 1024 + threadIdx.x];
+__syncthreads();
+#pragma unroll
+for (int i = 0; i < 48; ++i) ((double*)x)[threadIdx.x] += kept[i] * kept[47 - i];
+"""
+
+
+@pytest.mark.parametrize("wrong", [ARRAY, SPILLS], ids=["an array", "spills"])
+def test_local_memory_that_nothing_explains_is_a_failure(tmp_path, capsys, wrong):
+    bad = f'extern "C" __global__ void __launch_bounds__(1024) bad(float* x) {{ {wrong} }}\n'
+    folder = write(tmp_path, a=GOOD.format(name="a"), bad=bad)
+    assert nvrtc.main([folder]) == 1
+    out, err = capsys.readouterr()
+    assert "1 rejected" in out
+    assert "-- local memory --\nbad: " in err
+    assert "void a(" not in err
+
+
+def test_some_local_memory_is_to_be_expected(tmp_path, capsys):
+    sine = GOOD.format(name="sine").replace("twice(", "sinf(")
+    assert nvrtc.main([write(tmp_path, a=sine)]) == 0
+    assert "on sm_90, 0 of 1 kernels spill" in capsys.readouterr().out
+    usage = nvrtc.Usage("f", 40, 0, 32)
+    assert usage.explained("y = sinf(x);")
+    assert not usage.explained("y = x;")
+    assert nvrtc.Usage("f", 16, 16, 32).explained("y = x;")
+
+
 def test_equal_names_are_not_compiled_together(tmp_path):
     folder = write(tmp_path, a=GOOD.format(name="same"), b=GOOD.format(name="same"))
     assert nvrtc.main([folder]) == 0
