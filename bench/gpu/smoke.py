@@ -198,7 +198,7 @@ def exchange(ge: Any, settings: Settings) -> str:
     if cupy.from_dlpack(x).data.ptr != x.array.data.ptr:
         raise ValueError("CuPy got a copy")
     seen.append("CuPy")
-    if settings.peers:
+    if settings.torch:
         import torch
 
         theirs = torch.from_dlpack(x)
