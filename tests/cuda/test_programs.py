@@ -1,5 +1,7 @@
 """Compiled programs on a GPU: how many graphs and launches there are, what stops them, and what they leave behind."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -53,6 +55,21 @@ def test_one_graph_serves_all_calls_whatever_is_kept_of_them(rng):
     kept = [step(*batch(rng)) for _ in range(6)]
     assert len(program_of(step).graphs) == 1
     assert len({float(loss) for loss in kept}) == 6
+
+
+def test_programs_that_may_run_on_two_streams_share_no_scratch_memory(rng):
+    x, w = (ge.tensor(rng.normal(size=shape).astype("f")) for shape in ((3, 100), (100, 4)))
+    steps = [ge.jit(lambda x: x @ w), ge.jit(lambda x: (x @ w) * 2)]
+    for step in steps:
+        step(x)
+    used = []
+    for program in map(program_of, steps):
+        launch = next(launch for launch in program.launches if launch.plan is not None)
+        plan, launch.plan = launch.plan, SimpleNamespace(run=lambda *at, **more: used.append(more["workspace"]))
+        program.one(launch)()
+        launch.plan = plan
+        assert program.workspace.nbytes >= plan.workspace_bytes
+    assert len({*used, 0}) == 3
 
 
 def test_gradients_that_a_user_keeps_stay_as_they_are(rng):

@@ -91,6 +91,7 @@ class Program:
         self.changed = True
         self.current: Any = None
         self.moving: service.Moving | None = None
+        self.workspace: Any = None  # of its products: two programs may run at the same time, on different streams
 
     # -- what is launched ---------------------------------------------------------------------------------------
 
@@ -199,7 +200,8 @@ class Program:
         """What runs a launch."""
         if launch.plan is not None:
             a, b, c = [self.arrays[x].start for x in launch.buffers]
-            return lambda: launch.plan.run(a, b, c)
+            room = self.room()
+            return lambda: launch.plan.run(a, b, c, workspace=room)
         if launch.source is None:
             flag = self.arrays[launch.buffers[0]].array()
             note = service.note_failure(flag.dtype.name)
@@ -210,6 +212,13 @@ class Program:
         blocks = source.grid(launch.rows, driver.multiprocessors(self.device))
         block = source.block
         return lambda: driver.launch(launch.function, blocks, block, args)
+
+    def room(self) -> int:
+        """The address of scratch memory that is enough for each of the products."""
+        if self.workspace is None:
+            sizes = [launch.plan.workspace_bytes for launch in self.launches if launch.plan is not None]
+            self.workspace = cp.empty(max(1, *sizes), np.uint8)
+        return int(self.workspace.data.ptr)
 
     def several(self, group: list[Launch]) -> Callable[[], None]:
         """What runs one kernel for several sets of arrays."""
