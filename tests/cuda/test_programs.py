@@ -8,7 +8,7 @@ import pytest
 import gradengine as ge
 from gradengine import nn, optim
 from gradengine.errors import DeviceError, IndexRangeError
-from gradengine_kernels.cupy_cuda import programs
+from gradengine_kernels.cupy_cuda import drafts, loop_source, programs
 
 pytestmark = pytest.mark.cuda
 
@@ -434,3 +434,31 @@ def test_over_reads_no_sample_beyond_the_last(steps, rng):
     got = step.over(x, batch_size=3, order=order)
     want = x.numpy()[order.numpy()].reshape(steps, 3, 5)
     np.testing.assert_allclose(got.numpy(), want.mean((1, 2)), rtol=1e-5, atol=1e-6)
+
+
+# -- what a thread asks for before it waits -----------------------------------------------------------------------
+
+
+def test_all_operands_of_a_line_are_asked_for_together():
+    text = ge.cuda.source(ge.multiply, dtype="bfloat16")
+    together = text[text.index("if (left >= 8) {") : text.index("} else {")]
+    assert together.count("load<8>") == 2
+    assert "break" not in text
+
+
+def rows_of(draft, real, columns):
+    made = drafts.Draft(real)
+    draft(made)
+    given = loop_source.Given(1 << 17, ("columns",), tuple(made.scalars), columns, 16)
+    return loop_source.source_of(made.loop, given).code
+
+
+def test_several_rows_are_read_before_the_first_is_added():
+    text = rows_of(drafts.sum_columns, "float32", 1024)
+    assert text.index("load<4>") < text.index("step < 4", text.index("step < 4") + 1) < text.index("columns0[team")
+
+
+def test_half_precision_is_read_before_it_is_converted():
+    text = rows_of(drafts.softmax_grad, "bfloat16", 1024)
+    assert text.count("fetch(") == text.count("spread(") == 2
+    assert text.rindex("fetch(") < text.index("spread(")
