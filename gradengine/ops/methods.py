@@ -447,6 +447,11 @@ def is_dtype_name(name: str) -> bool:
 def assign(self: Tensor, value: Any, what: str) -> Tensor:
     """Replace the value by `value`, broadcast to this shape."""
     other = wrap(value, self, what)
+    if other.device != self.device:
+        raise DeviceError(
+            f"{what}: this Tensor lives on {self.device!r}, the other on {other.device!r}; move that one with "
+            f".to({self.device!r})"
+        )
     return self.become(lambda old: ops.overwrite(old, other), what)
 
 

@@ -212,6 +212,11 @@ def test_operands_on_two_devices():
             mix()
     with pytest.raises(DeviceError, match=r"'cpu'.*'cuda:0'"):
         here + cupy.ones((2, 3), "float32")
+    words = r"^copy_: this Tensor lives on 'cpu', the other on 'cuda:0'; move that one with \.to\('cpu'\)$"
+    for other in (there, cupy.ones((2, 3), "float32")):
+        with pytest.raises(DeviceError, match=words):
+            here.copy_(other)
+    assert here.fill_(2.0).tolist() == there.fill_(2.0).tolist() == [[2.0] * 3] * 2
     assert (there + np.ones((2, 3), np.float32)).device == (there + [1.0, 2.0, 3.0]).device == "cuda:0"
 
 
