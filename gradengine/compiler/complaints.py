@@ -1,15 +1,17 @@
 """What is said about a step that cannot be traced: the user's own line, and what to do instead.
 
-May import errors, tensor and NumPy.
+May import errors, tensor, gradengine_kernels (whose place it needs) and NumPy.
 """
 
 from __future__ import annotations
 
 import linecache
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import gradengine_kernels
 import numpy as np
 
 from ..errors import TraceError
@@ -17,7 +19,8 @@ from ..errors import TraceError
 if TYPE_CHECKING:
     from ..tensor import Op
 
-PACKAGE, NUMPY = str(Path(__file__).parents[1]), str(Path(np.__file__).parent)
+PACKAGE = str(Path(__file__).parents[1]) + os.sep
+INNER = (PACKAGE, *[str(Path(str(package.__file__)).parent) + os.sep for package in (gradengine_kernels, np)])
 ADVICE = {
     "__bool__": (
         "as a bool (by if, while, and, or, not, assert)",
@@ -47,11 +50,16 @@ OTHERWISE = (
 
 
 def user_frame() -> tuple[str, str]:
-    """The line of the user's own that is running, as text, and the engine's function that it has called."""
+    """The line of the user's own that is running, as text, and the engine's function that it has called.
+
+    That a slice makes ints of its parts says more than which function was given the slice.
+    """
     frame: Any = sys._getframe(1)
     name = ""
-    while frame is not None and frame.f_code.co_filename.startswith((PACKAGE, NUMPY)):
-        name, frame = (frame.f_code.co_name if frame.f_code.co_filename.startswith(PACKAGE) else name), frame.f_back
+    while frame is not None and frame.f_code.co_filename.startswith(INNER):
+        if frame.f_code.co_filename.startswith(PACKAGE) and name != "__index__":
+            name = frame.f_code.co_name
+        frame = frame.f_back
     if frame is None:
         return "", name
     file, line = frame.f_code.co_filename, frame.f_lineno

@@ -50,7 +50,7 @@ class Compiled:
         listen: Callable[..., None] | None = None,
     ) -> None:
         self.backend, self.buffers = backend, buffers_of(backend)
-        self.of_numbers = backends.load("numpy") if self.buffers.fixed else backend  # the host computes with numbers
+        self.of_numbers = backends.load("numpy")  # the host computes with numbers
         self.returned = frozenset(returned) if self.buffers.fixed else frozenset()
         self.graph = graph = simplify(graph, listen, core_passes(backend.reals, self.buffers.fixed), infer_core)
         self.fusion = fusion = Fusion(graph, backend.operations(), backend.reals, rows_only=self.buffers.fixed)

@@ -20,7 +20,7 @@ import numpy as np
 from .. import backend as backends
 from ..errors import GraphError, TraceError
 from ..hostwork import current, outside
-from ..tensor import LEAF, DataOf, Op, Tensor, constant
+from ..tensor import LEAF, DataOf, Op, Tensor, constant, to_array
 from .buffers import buffers_of
 from .complaints import shape_error, user_frame
 from .graph import Equation, Graph, Var
@@ -141,12 +141,20 @@ class Trace:
         if op.shaped_by_data is not None and op.shaped_by_data(params):
             self.failure = shape_error(op)
             raise self.failure
-        kernel = self.real.table[op] if op in self.real.table or op.body is None else op.body
+        if op.kind != "pointwise" and op.name != "astype":
+            args = tuple([self.firm(a) if type(a) is Traced and a.var.weak else a for a in args])
         values = [a.value if type(a) is Traced else a for a in args]
+        numbers = bool(values) and all([type(v) in NUMBERS for v in values]) and op.name != "astype"
+        table = (backends.load("numpy") if numbers else self.real).table
+        kernel = table[op] if op in table or op.body is None else op.body
         value = kernel(*values, **params)
-        if values and all([type(v) in NUMBERS for v in values]) and isinstance(value, self.kinds):
+        if numbers and isinstance(value, (np.ndarray, np.generic)):
             value = value.item()  # arithmetic of Python numbers, which leaves the dtype to the arrays they meet
         return self.note(op, args, params, value)
+
+    def firm(self, number: Traced) -> Any:
+        """A Python number as the array that it is to an op which takes arrays only."""
+        return self.backend.astype(number, dtype=to_array(number.value, None, self.real).dtype)
 
     def meet(self, backend: backends.Backend) -> Any:
         """Give up: the step computes on another device, for which it is to be traced instead."""
