@@ -34,6 +34,14 @@ def each_time(work: Callable[[], Any], restore: Callable[[], Callable[[], None]]
     return work() if trace is None else trace.host_work(work, restore)
 
 
+def settled(optimizer: Any) -> contextlib.AbstractContextManager[Any]:
+    """A block that works with an optimizer's options: they are numbers there, whatever a traced step has set."""
+    if current.trace is None:
+        return contextlib.nullcontext()
+    current.trace.options.meet(optimizer)
+    return current.trace.options.settled()
+
+
 @contextlib.contextmanager
 def outside() -> Iterator[None]:
     """A block whose Tensors are no part of a trace: they stay when it is over."""

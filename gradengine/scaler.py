@@ -15,7 +15,7 @@ from . import backend as backends
 from . import ops
 from .dispatch import no_grad
 from .errors import ArgumentError, CheckpointError, DTypeError, GraphError, TraceError
-from .hostwork import current, each_time, outside
+from .hostwork import current, each_time, outside, settled
 from .tensor import Tensor, constant, describe
 
 if TYPE_CHECKING:
@@ -164,7 +164,8 @@ class GradScaler:
         self.stepped.add(id(optimizer))
         found = self.found[id(optimizer)]
         if current.trace is not None:
-            return self.step_traced(optimizer, found, kwargs)
+            with settled(optimizer):
+                return self.step_traced(optimizer, found, kwargs)
         return None if bool(found.item()) else optimizer.step(**kwargs)
 
     @no_grad()

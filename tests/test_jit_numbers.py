@@ -1,9 +1,14 @@
 """Numbers as arguments of jitted steps: wherever an op takes arrays, and as options of optimizers."""
 
+import dataclasses
+import types
+from collections import OrderedDict, deque
+
 import numpy as np
 import pytest
 
 import gradengine as ge
+from gradengine import optim
 from gradengine.errors import DTypeError, IndexRangeError, TraceError
 
 ROWS = np.arange(12, dtype=np.float32).reshape(3, 4)
@@ -93,3 +98,311 @@ def test_a_length_is_named_with_the_line_of_the_user(backend):
     assert "a value is used as an int in line" in message
     if not backend.startswith("cu"):  # the emulated array's own lines count as the user's
         assert "of test_jit_numbers.py:\n    return y[:n]\n" in message
+
+
+# -- options of optimizers ----------------------------------------------------------------------------------------
+
+OPTIMIZERS = {
+    "sgd": lambda w: optim.SGD(w, lr=0.1),
+    "momentum": lambda w: optim.SGD(w, lr=0.1, momentum=0.9),
+    "adam": lambda w: optim.Adam(w, lr=0.1),
+    "adamw": lambda w: optim.AdamW(w, lr=0.1),
+    "rmsprop": lambda w: optim.RMSprop(w, lr=0.1),
+}
+
+
+class World:
+    """A weight, its optimizer, and a step that uses both."""
+
+    def __init__(self, make=OPTIMIZERS["sgd"], prepare=None):
+        self.weight = ge.tensor([1.0, 2.0, 3.0], requires_grad=True)
+        self.optimizer = make([self.weight])
+        optimizer, weight = self.optimizer, self.weight
+
+        def step(x, *numbers):
+            if prepare is not None:
+                prepare(optimizer, *numbers)
+            loss = (x * weight * weight).sum()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        self.step = step
+
+    def options(self):
+        return [{k: v for k, v in group.items() if k != "params"} for group in self.optimizer.param_groups]
+
+
+def set_rate(optimizer, rate):
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def hold(make, prepare, calls, between=None, misses=1):
+    """A jitted step does to weights and options what the step does."""
+    eager, jitted = World(make, prepare), World(make, prepare)
+    step = ge.jit(jitted.step)
+    for call in calls:
+        for world, run in ((eager, eager.step), (jitted, step)):
+            run(ge.tensor([0.5, 1.0, 1.5]), *call)
+            if between is not None:
+                between(world)
+        np.testing.assert_allclose(jitted.weight.tolist(), eager.weight.tolist(), rtol=1e-6)
+        assert jitted.options() == eager.options()
+        assert [type(v) for v in jitted.options()[0].values()] == [type(v) for v in eager.options()[0].values()]
+    assert step.cache_info().misses == misses
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_rate_may_be_an_argument(backend, name):
+    hold(OPTIMIZERS[name], set_rate, [(0.1,), (0.2,), (0.05,), (0.05,)])
+
+
+def test_an_int_may_be_a_rate(backend):
+    hold(OPTIMIZERS["sgd"], set_rate, [(1,), (0,), (2,)])
+
+
+def test_other_options_may_be_arguments(backend):
+    def prepare(optimizer, momentum, decay):
+        optimizer.param_groups[0]["momentum"], optimizer.param_groups[0]["weight_decay"] = momentum, decay
+
+    hold(OPTIMIZERS["momentum"], prepare, [(0.9, 0.1), (0.5, 0.2), (0.8, 0.01)])
+
+    def betas(optimizer, one, two):
+        optimizer.param_groups[0]["betas"] = (one, two)
+
+    hold(OPTIMIZERS["adam"], betas, [(0.9, 0.99), (0.8, 0.9), (0.5, 0.999)])
+
+
+def test_an_option_may_be_computed_from_arguments(backend):
+    hold(OPTIMIZERS["sgd"], lambda o, rate, t: set_rate(o, rate * 0.5**t / 2 + 0.01), [(0.1, 0), (0.2, 1), (0.3, 2)])
+
+
+def test_an_option_may_go_on_from_what_it_was(backend):
+    def halve(optimizer):
+        optimizer.param_groups[0]["lr"] *= 0.5
+
+    def grow(optimizer, factor):
+        rate = optimizer.param_groups[0]["lr"]
+        optimizer.param_groups[0]["lr"] = rate * factor
+        rate *= 100.0
+
+    hold(OPTIMIZERS["adam"], halve, [()] * 4)
+    hold(OPTIMIZERS["adam"], grow, [(2.0,), (0.5,), (1.5,)])
+    hold(OPTIMIZERS["adam"], halve, [()] * 3, between=lambda world: set_rate(world.optimizer, 0.3))
+
+
+def test_an_option_may_be_a_constant_of_the_step(backend):
+    hold(OPTIMIZERS["sgd"], lambda o: set_rate(o, 0.01), [()] * 3, between=lambda world: set_rate(world.optimizer, 0.3))
+
+
+def test_a_static_rate_is_that_of_the_call(backend):
+    world = World(prepare=lambda optimizer, rate: set_rate(optimizer, rate))
+    step = ge.jit(lambda x, rate: world.step(x, rate), static_argnames=("rate",))
+    for rate in (0.1, 0.2, 0.1):
+        step(ge.ones(3), rate)
+        assert world.options()[0]["lr"] == rate
+
+
+def test_a_schedule_goes_on_from_the_rate_of_an_argument(backend):
+    def run(jitted):
+        world = World(prepare=set_rate)
+        schedule = optim.lr_scheduler.ExponentialLR(world.optimizer, 0.5)
+
+        def step(x, rate):
+            loss = world.step(x, rate)
+            schedule.step()
+            return loss
+
+        step = ge.jit(step) if jitted else step
+        found = []
+        for rate in (0.1, 0.4, 0.2):
+            step(ge.ones(3), rate)
+            found.append((world.weight.tolist(), world.options(), schedule.get_last_lr()))
+        return found
+
+    for got, want in zip(run(True), run(False), strict=True):
+        np.testing.assert_allclose(got[0], want[0], rtol=1e-6)
+        assert got[1:] == want[1:]
+
+
+def test_a_rate_goes_through_over(backend):
+    def run(jitted):
+        world = World(prepare=lambda optimizer: None)
+
+        def step(x, *, rate):
+            set_rate(world.optimizer, rate)
+            return world.step(x)
+
+        compiled = ge.jit(step)
+        data = ge.tensor(np.linspace(0.1, 0.9, 36, dtype=np.float32).reshape(12, 3))
+        for rate in (0.1, 0.05):
+            if jitted:
+                compiled.over(data, batch_size=2, rate=rate)
+            else:
+                for i in range(0, 12, 2):
+                    step(data[i : i + 2], rate=rate)
+        return world.weight.tolist(), world.options()
+
+    got, want = run(True), run(False)
+    np.testing.assert_allclose(got[0], want[0], rtol=1e-5)
+    assert got[1] == want[1]
+
+
+def test_a_penalty_that_comes_and_goes_makes_two_programs(backend):
+    world, twin = World(), World()
+    step = ge.jit(world.step)
+    for decay in (0.1, 0.0, 0.2, 0.0, 0.3):
+        for one, run in ((world, step), (twin, twin.step)):
+            one.optimizer.param_groups[0]["weight_decay"] = decay
+            run(ge.ones(3))
+    np.testing.assert_allclose(world.weight.tolist(), twin.weight.tolist(), rtol=1e-6)
+    assert len(next(iter(step.programs.values()))) == 2
+
+
+def test_what_the_step_computes_is_no_option(backend):
+    world = World(prepare=lambda optimizer, rate: None)
+
+    @ge.jit
+    def step(x):
+        set_rate(world.optimizer, x.mean())
+        return world.step(x, 0.1)
+
+    with pytest.raises(TraceError, match="the option 'lr' of SGD is set to a Tensor's value") as caught:
+        step(ge.ones(3))
+    assert "of test_jit_numbers.py" in str(caught.value)
+    assert world.options() == World().options()
+    world.step(ge.ones(3), 0.1)
+
+
+def test_after_an_error_the_options_are_as_before(backend):
+    world = World(prepare=set_rate)
+
+    @ge.jit
+    def step(x, rate):
+        loss = world.step(x, rate)
+        return loss if loss > 0 else x
+
+    with pytest.raises(TraceError, match="as a bool"):
+        step(ge.ones(3), 0.7)
+    assert world.options() == World().options()
+    world.step(ge.ones(3), 0.1)
+
+
+class Averaging(optim.Optimizer):
+    """An optimizer of a user's, which makes its state when it first steps."""
+
+    def __init__(self, params, lr=0.1):
+        super().__init__(params, {"lr": lr})
+
+    def step(self):
+        for group in self.param_groups:
+            for p in group["params"]:
+                state = self.state[p]
+                if "mean" not in state:
+                    state["mean"] = ge.zeros_like(p.detach())
+                with ge.no_grad():
+                    state["mean"].mul_(0.5).add_(p.grad)
+                    p.sub_(group["lr"] * state["mean"])
+
+
+def test_an_optimizer_of_ones_own_is_not_left_with_what_has_no_value(backend):
+    world = World(Averaging)
+    with pytest.raises(TraceError, match="has a value only inside. Make it before the first compiled step"):
+        ge.jit(world.step)(ge.ones(3))
+    assert not world.optimizer.state.get(world.weight)
+    hold(first_step_by_hand, set_rate, [(0.1,), (0.2,), (0.3,)])
+    hold(first_step_by_hand, None, [()] * 3, between=None)
+
+
+def first_step_by_hand(params):
+    optimizer = Averaging(params)
+    optimizer.state[params[0]]["mean"] = ge.zeros_like(params[0].detach())
+    return optimizer
+
+
+def test_an_optimizer_of_ones_own_has_the_rate_of_its_call(backend):
+    def halve(world):
+        world.optimizer.param_groups[0]["lr"] /= 2
+
+    hold(first_step_by_hand, None, [()] * 3, between=halve, misses=3)
+
+
+# -- what stays in a user's objects -------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass
+class Report:
+    loss: object
+
+
+class Slotted:
+    __slots__ = ("rate",)
+
+
+def test_nothing_traced_stays_in_objects(backend):
+    plain, slotted, losses, known, queue, many = types.SimpleNamespace(rate=1.0), Slotted(), [1], {}, deque([2]), set()
+    ordered, long = OrderedDict(a=1.0, b=2.0), list(range(2000))
+    schedule = optim.lr_scheduler.StepLR(World().optimizer, 1)
+    rate_outside = 0.5
+
+    @ge.jit
+    def step(x, rate):
+        nonlocal rate_outside
+        plain.rate, plain.new, slotted.rate = rate, {"a": [rate]}, rate
+        losses.append(Report(x * rate))
+        known["loss"], ordered["a"] = (rate,), rate
+        queue.appendleft(rate)
+        many.add(rate)
+        long.append(rate)
+        schedule.gamma = rate
+        rate_outside = rate
+        return x * rate
+
+    with pytest.raises(TraceError):
+        step(ge.ones(3), 0.7)
+    assert (vars(plain), losses, known, list(queue), many) == ({"rate": 1.0}, [1], {}, [2], set())
+    assert (list(ordered.items()), len(long), schedule.gamma, rate_outside) == (
+        [("a", 1.0), ("b", 2.0)],
+        2000,
+        0.1,
+        0.5,
+    )
+    assert not hasattr(slotted, "rate")
+
+
+def test_what_has_a_value_stays_after_an_error(backend):
+    counts = {"calls": 0}
+
+    @ge.jit
+    def step(x):
+        counts["calls"] += 1
+        return float(x.sum())
+
+    with pytest.raises(TraceError, match="by float"):
+        step(ge.ones(3))
+    assert counts == {"calls": 1}
+
+
+def test_a_schedule_cannot_be_moved_by_what_has_no_value(backend):
+    world = World()
+    schedule = optim.lr_scheduler.StepLR(world.optimizer, 1)
+    plateau = optim.lr_scheduler.ReduceLROnPlateau(world.optimizer)
+    world.step(ge.ones(3))
+    before = world.options()
+
+    @ge.jit
+    def jump(x, epoch):
+        schedule.step(epoch)
+        return x
+
+    @ge.jit
+    def watch(x):
+        plateau.step(x.sum())
+        return x
+
+    for step, numbers in ((jump, (3,)), (watch, ())):
+        with pytest.raises(TraceError, match=r"of test_jit_numbers.py:\n    (schedule|plateau).step"):
+            step(ge.ones(2), *numbers)
+    assert world.options() == before

@@ -4,6 +4,7 @@
     graph     what was recorded: typed equations that print and typecheck
     simplify  passes that leave out what need not be computed
     program   inputs found and outputs put back at each call
+    options   learning rates and their like, which a step sets by itself
     watch     finds what the step changes in Python, which a compiled step cannot repeat
     core      the few terms of loops and matrix products that kernels are made of
     lower     the graph in those terms, and passes over it (core_passes)
@@ -21,6 +22,7 @@ This file has what users meet: `jit`, and the step that it returns.
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import functools
 import inspect
@@ -39,6 +41,7 @@ from ..tensor import Tensor, constant, describe
 from . import tree
 from .graph import Names, show
 from .interrupts import uninterrupted
+from .options import FollowError
 from .over import over
 from .program import Program, StaleError
 from .simplify import frozen
@@ -124,8 +127,17 @@ class Step:
         try:
             return program.run(arguments)
         except StaleError:
-            with self.lock:
-                return self.compile(args, kwargs)[0].run(arguments)
+            return self.run_another(program, args, kwargs)
+
+    def run_another(self, stale: Program, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The call by a program for what the host now decides: one that is there already, or a new one."""
+        with self.lock:
+            key, arguments, _, _ = self.take_apart(args, kwargs)
+            for program in list(self.programs.get(key, ())):
+                if program is not stale and program.guard.holds(arguments):
+                    with contextlib.suppress(StaleError):
+                        return program.run(arguments)
+            return self.compile(args, kwargs)[0].run(arguments)
 
     def find(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Program, list[Any]]:
         """The program for these arguments, and the Tensors and numbers among them."""
@@ -239,7 +251,15 @@ class Step:
         self, backend: backends.Backend, arguments: list[Any], leaves: list[Any], structure: Any, exact: bool
     ) -> Program:
         """The step, traced for a device. Raises OtherDeviceError where it computes on another one."""
-        trace = Trace(backend, arguments, exact)
+        followed: frozenset[tuple[int, str]] = frozenset()
+        while True:
+            try:
+                return self.traced_once(Trace(backend, arguments, exact, followed), leaves, structure)
+            except FollowError as found:
+                followed = found.keys
+
+    def traced_once(self, trace: Trace, leaves: list[Any], structure: Any) -> Program:
+        """The step, run by a trace."""
         with trace.running():
             values = [
                 trace.argument(leaf.number)
@@ -251,11 +271,14 @@ class Step:
             ]
             args, kwargs = tree.unflatten(structure, iter(values))
             with Watch(self.function, args, kwargs) as watch:
+                for optimizer in watch.optimizers:
+                    trace.options.meet(optimizer)
                 result = self.function(*args, **kwargs)
             if trace.failure is not None:
                 raise trace.failure  # which the step has caught, but then it has gone on with something else
             watch.check()
-            return Program(trace, result, self.function, backend)
+            trace.options.finish()
+            return Program(trace, result, self.function, trace.real)
 
     def over(self, *data: Any, batch_size: int, order: Any = None, drop_last: bool = False, **kwargs: Any) -> Any:
         """Call the step with one batch of `data` after the other; returns the results, stacked along a first axis.

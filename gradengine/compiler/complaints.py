@@ -5,14 +5,16 @@ May import errors, tensor, gradengine_kernels (whose place it needs) and NumPy.
 
 from __future__ import annotations
 
+import contextlib
 import linecache
 import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import gradengine_kernels
 import numpy as np
+
+import gradengine_kernels
 
 from ..errors import TraceError
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 PACKAGE = str(Path(__file__).parents[1]) + os.sep
 INNER = (PACKAGE, *[str(Path(str(package.__file__)).parent) + os.sep for package in (gradengine_kernels, np)])
+INNER += (contextlib.__file__,)
 ADVICE = {
     "__bool__": (
         "as a bool (by if, while, and, or, not, assert)",

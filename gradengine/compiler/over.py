@@ -326,7 +326,7 @@ class Native:
         columns = [v for v in executor.numbers if v in given or v not in executor.inputs or v in dict(decided)]
         for _ in range(count):
             try:
-                host = program.host_values()
+                host = program.host_values(self.arguments)
             except StaleError:
                 break
             for var, place in decided:

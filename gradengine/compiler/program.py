@@ -229,7 +229,7 @@ class Program:
         Where kernels are compiled, an interrupt waits for the end of the step, which it would meet half done.
         """
         with self.lock, uninterrupted() if self.whole else contextlib.nullcontext():
-            host = self.host_values()
+            host = self.host_values(arguments)
             for i, var in self.written.items():
                 self.own(self.graph.inputs[i], var, find(self.sources[i], arguments))
             values = [
@@ -277,13 +277,13 @@ class Program:
                 again.add(k)
         return found, again
 
-    def host_values(self) -> list[Any]:
+    def host_values(self, arguments: list[Any]) -> list[Any]:
         """Do the host's part of a call; the inputs that it gives, the first one last."""
         found: list[list[Any]] = []
         self.undone.clear()
         for work in self.host:
             self.undone.append(work.restore())
-            values = work.run()
+            values = work.run(arguments, found)
             if values is None:
                 self.undo()
                 raise StaleError

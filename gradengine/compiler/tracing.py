@@ -5,7 +5,7 @@ Tensor from outside becomes an input the first time somebody looks at its array;
 trace alone, so the Tensor itself keeps its value until the compiled program has run, and whatever happens to the
 trace, nothing is lost. Symbols carry values, so that shapes and dtypes, and errors, are those of an eager run.
 
-May import recording, graph, complaints, backend, tensor, hostwork and errors.
+May import recording, options, graph, complaints, backend, tensor, optim, hostwork and errors.
 """
 
 from __future__ import annotations
@@ -22,15 +22,19 @@ from ..errors import GraphError, TraceError
 from ..hostwork import current, outside
 from ..tensor import LEAF, DataOf, Op, Tensor, constant, to_array
 from .buffers import buffers_of
-from .complaints import shape_error, user_frame
+from .complaints import shape_error, user_frame, value_error
 from .graph import Equation, Graph, Var
+from .options import Assignment, Options
 from .recording import Traced, TracingBackend
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from ..optim import Optimizer
+
 NUMBERS = (bool, int, float)
 ARRAY, BACKEND, GRAD = (Tensor.__dict__[name] for name in ("array", "backend", "grad"))
+BECOME = Tensor.become
 
 
 # -- the trace ----------------------------------------------------------------------------------------------------
@@ -61,13 +65,14 @@ class HostWork:
     """
 
     def __init__(self, work: Callable[[], Any], restore: Callable[[], Callable[[], None]]) -> None:
-        self.work, self.restore, self.undo = work, restore, restore()
+        self.work, self.restore = work, restore
         self.paths: list[tuple[Any, ...]] = []
+        self.types: list[type] = []
         self.fixed: list[tuple[tuple[Any, ...], Any]] = []
         self.same: list[tuple[tuple[Any, ...], tuple[Any, ...]]] = []
 
-    def run(self) -> list[Any] | None:
-        """Do the work. Returns the inputs, or None when the rest of the result has changed since the trace."""
+    def run(self, arguments: list[Any], host: list[list[Any]]) -> list[Any] | None:
+        """Do the work. Returns the inputs, or None when the result has become of another kind since the trace."""
         result = self.work()
         for path, value in self.fixed:
             found = follow(result, path)
@@ -76,7 +81,10 @@ class HostWork:
         for path, other in self.same:
             if follow(result, path) is not follow(result, other):
                 return None
-        return [follow(result, path) for path in self.paths]
+        found = [follow(result, path) for path in self.paths]
+        if [type(value) for value in found] != self.types:
+            return None
+        return found
 
 
 def follow(value: Any, path: tuple[Any, ...]) -> Any:
@@ -100,14 +108,22 @@ class Trace:
     `grads` what Tensors from outside have been given.
     """
 
-    def __init__(self, real: backends.Backend, arguments: list[Any], exact: bool = False) -> None:
+    def __init__(
+        self,
+        real: backends.Backend,
+        arguments: list[Any],
+        exact: bool = False,
+        followed: frozenset[tuple[int, str]] = frozenset(),
+    ) -> None:
         self.real = real
         self.kinds: tuple[Any, ...] = (np.ndarray, np.generic, buffers_of(real).kind)  # what is an array
         self.backend: Any = TracingBackend(self, real)
         self.graph = Graph([], {}, [], [])
         self.constants = self.graph.constants
         self.sources: list[Source] = []
-        self.host: list[HostWork] = []
+        self.host: list[HostWork | Assignment] = []
+        self.undoes: list[Callable[[], None]] = []  # what lets the host stand where it stood before the trace
+        self.options = Options(self, followed)
         self.tensors: dict[int, Tensor] = {}  # all from outside that the step has met; they stay alive with it
         # The step is given others in the place of its arguments, so that a Tensor which it finds by itself as well is
         # told from the argument, which may be another one at the next call. Unless `exact`: then they are the same.
@@ -123,6 +139,7 @@ class Trace:
         self.grads: dict[int, Tensor | None] = {}
         self.grads_read: dict[int, Tensor | None] = {}
         self.modes: dict[int, tuple[Any, ...]] = {}
+        self.thread: int | None = None  # in which it runs
         self.failure: Exception | None = None  # what was raised for a value that is not there, be it caught or not
         self.looks: list[tuple[str, Callable[[], Any], Any]] = []  # what has to be as it is for the trace to be true
 
@@ -131,7 +148,11 @@ class Trace:
         given = self.arguments[place]
         if isinstance(given, Tensor):
             return given
-        return constant(self.input(Source("argument", place=place), given), self.real)
+        return self.number(self.input(Source("argument", place=place), given))
+
+    def number(self, symbol: Traced) -> Tensor:
+        """A number that the step works with, as a Tensor that has no value yet."""
+        return constant(symbol, self.real)
 
     # -- what runs ----------------------------------------------------------------------------------------------
 
@@ -163,9 +184,12 @@ class Trace:
         raise self.failure
 
     def check_runs(self) -> None:
-        """Raise GraphError when this trace is over."""
+        """Raise GraphError when this trace is over, TraceError when the host asks for a value in the midst of it."""
         if current.trace is not self:
-            raise GraphError(LEFT_OVER)
+            if self.thread != threading.get_ident():
+                raise GraphError(LEFT_OVER)
+            self.failure = value_error()
+            raise self.failure
 
     def call(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """Run a NumPy function that a rule of the user's own calls on raw arrays, and note it as an op of its own."""
@@ -209,8 +233,14 @@ class Trace:
 
     def host_work(self, work: Callable[[], Any], restore: Callable[[], Callable[[], None]]) -> Any:
         """Do the host's work, note it, and give symbols for the floats and arrays that it returns."""
+        with self.options.settled():
+            return self.work(work, restore)
+
+    def work(self, work: Callable[[], Any], restore: Callable[[], Callable[[], None]], ints: bool = False) -> Any:
+        """Do work that has nothing to do with options; with `ints`, there are symbols for ints as well."""
         noted, place = HostWork(work, restore), len(self.host)
         self.host.append(noted)
+        self.undoes.append(restore())
         with outside():
             result = work()
         shared: dict[int, tuple[Any, tuple[Any, ...]]] = {}
@@ -226,8 +256,9 @@ class Trace:
                 return made
             if isinstance(value, (tuple, list)):
                 return type(value)(symbols(item, (*path, i)) for i, item in enumerate(value))
-            if type(value) is float or isinstance(value, np.ndarray):
+            if type(value) is float or isinstance(value, np.ndarray) or (ints and type(value) is int):
                 noted.paths.append(path)
+                noted.types.append(type(value))
                 return self.input(Source("host", place=place), value)
             noted.fixed.append((path, value))
             return value
@@ -338,14 +369,25 @@ class Trace:
         """The block whose ops are traced. When it is left, the host stands where it stood before."""
         with tracing_lock, np.errstate(all="ignore"):
             install()
-            current.trace = self
+            current.trace, self.thread = self, threading.get_ident()
             try:
                 yield
             finally:
-                current.trace = None
+                current.trace = self.thread = None
                 uninstall()
-                for work in reversed(self.host):
-                    work.undo()
+                for undo in reversed(self.undoes):
+                    undo()
+
+
+def traced_array(value: Any) -> Traced | None:
+    """The symbol that is a Tensor's array; None for one that has a value, and for what is no Tensor."""
+    if not isinstance(value, Tensor):
+        return None
+    try:
+        array = ARRAY.__get__(value)
+    except AttributeError:
+        return None
+    return array if type(array) is Traced else None
 
 
 def stand_in(t: Tensor) -> Tensor:
@@ -428,20 +470,46 @@ def set_grad(t: Tensor, grad: Any) -> None:
     GRAD.__set__(t, grad) if current.trace is None else current.trace.give_grad(t, grad)
 
 
+def become(t: Tensor, compute: Callable[[Tensor], Tensor], what: str) -> Tensor:
+    """A change in place, which to a Python number gives another number: `rate *= 2` is no change of what had it too."""
+    array = None if current.trace is None else traced_array(t)
+    return BECOME(t, compute, what) if array is None or not array.var.weak else compute(t)
+
+
 THROUGH_TRACE = {
+    "become": become,
     "array": property(get_array, set_array),
     "backend": property(get_backend, BACKEND.__set__),
     "grad": property(get_grad, set_grad),
 }
 
 
+def get_groups(optimizer: Optimizer) -> Any:
+    if current.trace is not None:
+        current.trace.options.meet(optimizer)
+    try:
+        return vars(optimizer)["param_groups"]
+    except KeyError:
+        raise AttributeError(f"{type(optimizer).__name__} has no param_groups yet") from None
+
+
+def set_groups(optimizer: Optimizer, groups: Any) -> None:
+    vars(optimizer)["param_groups"] = groups
+
+
 def install() -> None:
-    """Let Tensors answer through the trace."""
+    """Let Tensors and optimizers answer through the trace."""
+    from ..optim import Optimizer
+
     for name, attribute in THROUGH_TRACE.items():
         setattr(Tensor, name, attribute)
+    Optimizer.param_groups = property(get_groups, set_groups)  # type: ignore[assignment]
 
 
 def uninstall() -> None:
-    """Give Tensor its own attributes back."""
-    for name, attribute in (("array", ARRAY), ("backend", BACKEND), ("grad", GRAD)):
+    """Give Tensor and Optimizer their own attributes back."""
+    from ..optim import Optimizer
+
+    del Optimizer.param_groups
+    for name, attribute in (("array", ARRAY), ("backend", BACKEND), ("grad", GRAD), ("become", BECOME)):
         setattr(Tensor, name, attribute)

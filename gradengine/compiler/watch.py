@@ -33,6 +33,7 @@ import numpy as np
 
 from ..errors import TraceError
 from ..tensor import Tensor
+from .leftovers import has_rest, new_in, put_back, remove_rests
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -109,6 +110,15 @@ class Holder:
         except Exception:
             return False
 
+    def take_back(self) -> None:
+        """Let it hold what it held before, if what is new in it has been left by the trace."""
+        with contextlib.suppress(Exception):  # an object that cannot be read or set is left alone
+            now = self.read()
+            if type(self.before) is int:  # too many items to have been copied
+                remove_rests(self.owner)
+            elif type(now) in (dict, list, set) and has_rest(new_in(now, self.before)):
+                put_back(self.owner, now, self.before, self.kind != ITEM)
+
     def child(self, key: Any) -> str:
         """The path of the value under `key`."""
         if self.kind == VARIABLE:
@@ -130,6 +140,15 @@ def same(a: Any, b: Any) -> bool:
 def same_in_module(a: Any, b: Any) -> bool:
     """The same among a Module's attributes, where a Tensor that replaces a Tensor is a buffer's new value."""
     return same(a, b) or (is_a(a, Tensor) and is_a(b, Tensor))
+
+
+class State(Holder):
+    """A container of an optimizer or a schedule: it may change, but not keep what has a value only in the trace."""
+
+    def differs(self) -> bool:
+        """Whether there is a symbol in it that was not there before."""
+        now = self.read()
+        return type(now) in (dict, list) and has_rest(new_in(now, self.before))
 
 
 def attributes_of(owner: Any, members: Iterable[Any]) -> dict[str, Any]:
@@ -172,6 +191,8 @@ class Reach:
         self.opaque = (Tensor, Generator, np.ndarray, np.generic, ModuleType, type)
         self.holders: list[Holder] = []
         self.seen: dict[int, Any] = {}  # by id; as they stay alive, so do the ids
+        self.optimizers: list[Any] = []
+        self.state: list[Holder] = []  # what optimizers and schedules hold
         self.elsewhere: set[int] = set()  # the containers inside optimizers and schedules
         self.queue: deque[tuple[str, Any]] = deque()
         self.size = 0
@@ -182,7 +203,7 @@ class Reach:
                 self.seen[id(value)] = value
                 self.size += 1
                 self.push(self.visit(path, value))
-        self.holders = [holder for holder in self.holders if id(holder.owner) not in self.elsewhere]
+        self.holders = [holder for holder in self.holders if id(holder.owner) not in self.elsewhere] + self.state
 
     def start(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CodeType | None:
         """Begin with the function and its arguments, which are called what its parameters are; returns its code."""
@@ -222,7 +243,9 @@ class Reach:
     def visit(self, path: str, value: Any) -> list[tuple[str, Any]]:
         """Watch a value if it can change; returns the paths and values that it leads to."""
         if is_a(value, self.followed):
-            return self.leave_out(vars(value))
+            if is_a(value, self.followed[0]):
+                self.optimizers.append(value)
+            return self.leave_out(path, vars(value), top=True)
         if is_a(value, WRAPPERS):
             return [(path, getattr(value, name, None)) for name in WRAPPED]
         if is_a(value, tuple):
@@ -272,12 +295,19 @@ class Reach:
             *(function.__kwdefaults__ or {}).items(),
         ]
 
-    def leave_out(self, value: Any) -> list[tuple[str, Any]]:
-        """Note the containers in an optimizer or a schedule: whoever else holds them, the trace follows them."""
+    def leave_out(self, path: str, value: Any, top: bool = False) -> list[tuple[str, Any]]:
+        """Note the containers in an optimizer or a schedule: whoever else holds them, the trace follows them.
+
+        They may change, then, but must not keep symbols.
+        """
         self.elsewhere.add(id(value))
-        for inner in value.values() if is_a(value, dict) else value:
+        items = value.items() if is_a(value, dict) else enumerate(value)
+        if not is_a(value, tuple) and not (is_a(value, dict) and "params" in value):  # a group is the trace's affair
+            read, kind = reader_of(value), ATTRIBUTE if top else ITEM
+            self.state.append(State(path, kind, value, read, same, read(), 10 + len(value)))
+        for key, inner in items:
             if is_a(inner, (list, dict, tuple)) and id(inner) not in self.elsewhere:
-                self.leave_out(inner)
+                self.leave_out(f"{path}.{key}" if top else f"{path}[{shown(key)}]", inner)
         return []
 
 
@@ -293,7 +323,7 @@ class Watch:
 
     def __init__(self, function: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> None:
         reach = Reach(function, args, kwargs or {})
-        self.code, self.holders = reach.code, reach.holders
+        self.code, self.holders, self.optimizers = reach.code, reach.holders, reach.optimizers
         sizes = itertools.accumulate(holder.size for holder in self.holders)
         self.nearest = [holder for holder, size in zip(self.holders, sizes) if size <= NEAR]
         self.lines = 0
@@ -308,10 +338,12 @@ class Watch:
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
         if sys.gettrace() == self.trace:
             sys.settrace(None)
+        changed = [holder for holder in self.holders if holder.differs()]
         if error is None:
-            changed = [holder for holder in self.holders if holder.differs()]
             changed.sort(key=lambda holder: holder.since[0] if holder.since else sys.maxsize)
             self.message = self.describe(changed[0]) if changed else ""
+        for holder in changed:
+            holder.take_back()
         self.holders, self.nearest = [], []
 
     def check(self) -> None:
@@ -369,6 +401,14 @@ class Watch:
 def explain(holder: Holder) -> str:
     """What is different, and what to do about it."""
     now, before, path = holder.read(), holder.before, holder.path
+    if type(holder) is State:
+        pairs = now.items() if type(now) is dict else enumerate(now)
+        key, value = next((key, value) for key, value in pairs if has_rest(new_in({key: value}, {})))
+        where = holder.child(key)
+        return (
+            f"`{where}` is {shown(value)} that has a value only inside. Make it before the first compiled step, and "
+            "change it in place."
+        )
     if holder.kind == ITEM and (isinstance(before, (int, set)) or len(now) != len(before)):
         more = now - before if type(before) is int else len(now) - len(before)
         few = {1: "another item", 0: "other items", -1: "one item fewer"}

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..dispatch import enable_grad
 from ..errors import ArgumentError, CheckpointError, DeviceError, DTypeError, GraphError, ShapeError
-from ..hostwork import current, each_time
+from ..hostwork import current, each_time, settled
 from ..tensor import Tensor, constant, describe, to_array
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Optimizer:
             with enable_grad():
                 loss = closure()
         self.stepped = True
-        with np.errstate(all="ignore"):  # once for all parameters; what overflows shows in the values
+        with settled(self), np.errstate(all="ignore"):  # once for all parameters; what overflows shows in the values
             for group in self.param_groups:
                 self.step_group(group)
         return loss
