@@ -96,7 +96,7 @@ def test_a_length_is_named_with_the_line_of_the_user(backend):
         step(ge.tensor(ROWS), 2)
     message = str(caught.value)
     assert "a value is used as an int in line" in message
-    if not backend.startswith("cu"):  # the emulated array's own lines count as the user's
+    if backend != "cupy":  # the emulated array's own lines count as the user's
         assert "of test_jit_numbers.py:\n    return y[:n]\n" in message
 
 
@@ -309,7 +309,7 @@ class Averaging(optim.Optimizer):
 
 def test_an_optimizer_of_ones_own_is_not_left_with_what_has_no_value(backend):
     world = World(Averaging)
-    with pytest.raises(TraceError, match="has a value only inside. Make it before the first compiled step"):
+    with pytest.raises(TraceError, match=r"has a value only inside\. Make it before the first compiled step"):
         ge.jit(world.step)(ge.ones(3))
     assert not world.optimizer.state.get(world.weight)
     hold(first_step_by_hand, set_rate, [(0.1,), (0.2,), (0.3,)])
@@ -363,12 +363,8 @@ def test_nothing_traced_stays_in_objects(backend):
     with pytest.raises(TraceError):
         step(ge.ones(3), 0.7)
     assert (vars(plain), losses, known, list(queue), many) == ({"rate": 1.0}, [1], {}, [2], set())
-    assert (list(ordered.items()), len(long), schedule.gamma, rate_outside) == (
-        [("a", 1.0), ("b", 2.0)],
-        2000,
-        0.1,
-        0.5,
-    )
+    assert (list(ordered.items()), len(long)) == ([("a", 1.0), ("b", 2.0)], 2000)
+    assert (schedule.gamma, rate_outside) == (0.1, 0.5)
     assert not hasattr(slotted, "rate")
 
 
@@ -402,7 +398,8 @@ def test_a_schedule_cannot_be_moved_by_what_has_no_value(backend):
         plateau.step(x.sum())
         return x
 
+    where = r"a value is used .* of test_jit_numbers.py:\n    (schedule|plateau).step"
     for step, numbers in ((jump, (3,)), (watch, ())):
-        with pytest.raises(TraceError, match=r"of test_jit_numbers.py:\n    (schedule|plateau).step"):
+        with pytest.raises(TraceError, match=where if backend != "cupy" else "a value is used"):  # emulated arrays ask
             step(ge.ones(2), *numbers)
     assert world.options() == before

@@ -46,7 +46,7 @@ def has_rest(values: Iterable[Any]) -> bool:
 
 def parts_of(value: Any) -> list[Any]:
     """What a value holds: its items, and its attributes."""
-    kind, found = type(value), []
+    kind, found = type(value), list[Any]()
     if issubclass(kind, dict):
         found += dict.values(value)
     for container in (list, tuple, set, frozenset, deque):
@@ -84,10 +84,12 @@ def put_back(owner: Any, now: Any, before: Any, is_attributes: bool) -> None:
         change(owner, now, before, kind.__setitem__, kind.__delitem__)
     elif isinstance(owner, list):
         list.__setitem__(owner, slice(None), before)
-    elif isinstance(owner, (deque, set)):
-        kind = deque if isinstance(owner, deque) else set
-        kind.clear(owner)
-        (deque.extend if kind is deque else set.update)(owner, before)
+    elif isinstance(owner, deque):
+        deque.clear(owner)
+        deque.extend(owner, before)
+    elif isinstance(owner, set):
+        set.clear(owner)
+        set.update(owner, before)
 
 
 def change(owner: Any, now: dict[Any, Any], before: dict[Any, Any], give: Any, take: Any) -> None:

@@ -510,6 +510,6 @@ def uninstall() -> None:
     """Give Tensor and Optimizer their own attributes back."""
     from ..optim import Optimizer
 
-    del Optimizer.param_groups
+    del Optimizer.param_groups  # type: ignore[misc]
     for name, attribute in (("array", ARRAY), ("backend", BACKEND), ("grad", GRAD), ("become", BECOME)):
         setattr(Tensor, name, attribute)
