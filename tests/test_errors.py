@@ -425,3 +425,15 @@ def test_an_attribute_of_pytorch_s_tensors_says_what_to_do_instead():
     assert "masked_fill_" not in dir(ones(2))
     assert not hasattr(ge.Tensor, "bmm")
     assert not set(methods.ABSENT) & {*methods.METHODS, *dir(ones(2))}
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("size", [2, 200_000])
+def test_where_numpy_warns_errstate_stops_at_the_line_of_the_user(backend, size):
+    ge.set_cpu_backend(backend)
+    x = ge.zeros(size)
+    with np.errstate(all="raise"), pytest.raises(GradengineError, match="log: divide by zero") as caught:
+        ge.log(x)
+    assert "ge.log(x)" in str(caught.traceback[0].statement)
+    with pytest.warns(RuntimeWarning, match="divide by zero encountered in log"):
+        ge.log(x)

@@ -1,6 +1,8 @@
 """Jitted steps where they once differed from eager ones, or may: sizes that look alike, Tensors known by two names,
 memory that somebody else sees, and what changes behind a compiled step's back."""
 
+import types
+
 import numpy as np
 import pytest
 
@@ -389,15 +391,18 @@ def test_a_jitted_method_has_all_that_a_step_has(backend):
 
 
 def test_what_is_left_of_a_trace_says_so(backend):
-    kept = []
+    kept, elsewhere = [], types.ModuleType("elsewhere")  # into modules, nobody looks
 
     @ge.jit
-    def step(x):
-        kept.append(x * 2)
+    def step(x, module):
+        module.kept = x * 2
+        kept.append(module.kept)
         return x
 
     with pytest.raises(TraceError, match="has another item"):
-        step(ge.ones(2))
+        step(ge.ones(2), elsewhere)
+    assert kept == []
+    kept.append(elsewhere.kept)
     for use in (lambda t: t + 1, repr, lambda t: t.numpy()):
         with pytest.raises(GraphError, match="left over"):
             use(kept[0])

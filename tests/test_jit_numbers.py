@@ -403,3 +403,20 @@ def test_a_schedule_cannot_be_moved_by_what_has_no_value(backend):
         with pytest.raises(TraceError, match=where if backend != "cupy" else "a value is used"):  # emulated arrays ask
             step(ge.ones(2), *numbers)
     assert world.options() == before
+
+
+def test_a_sum_outside_the_step_is_in_no_graph(backend):
+    total, weight = ge.zeros(()), ge.tensor([1.0, 2.0], requires_grad=True)
+
+    @ge.jit
+    def step(x, fails):
+        nonlocal total
+        total += (x * weight).sum()
+        return float(total) if fails else x
+
+    with pytest.raises(TraceError, match="by float"):
+        step(ge.ones(2), True)
+    assert (total.item(), total.requires_grad) == (0.0, False)
+    for _ in range(2):
+        step(ge.ones(2), False)
+    assert (total.item(), total.requires_grad, step.cache_info().misses) == (6.0, False, 1)

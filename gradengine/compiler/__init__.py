@@ -278,6 +278,7 @@ class Step:
                 raise trace.failure  # which the step has caught, but then it has gone on with something else
             watch.check()
             trace.options.finish()
+            trace.release()
             return Program(trace, result, self.function, trace.real)
 
     def over(self, *data: Any, batch_size: int, order: Any = None, drop_last: bool = False, **kwargs: Any) -> Any:

@@ -362,6 +362,14 @@ class Trace:
         with outside():
             self.looks.append((name, look, look()))
 
+    def release(self) -> None:
+        """Take Tensors from outside out of the graph that a change in place has made them part of: it has no values."""
+        for key in self.lifted:
+            t = self.tensors[key]
+            if t.op is not None and t.op is not LEAF:
+                t.op = None
+                t.inputs = t.saved = ()
+
     # -- running ------------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
@@ -373,6 +381,7 @@ class Trace:
             try:
                 yield
             finally:
+                self.release()
                 current.trace = self.thread = None
                 uninstall()
                 for undo in reversed(self.undoes):
