@@ -21,6 +21,7 @@ from .backend import backends, get_cpu_backend, get_default_device, set_cpu_back
 from .constants import *
 from .dispatch import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .dtypes import *
+from .dtypes import bfloat16_dtype as _bfloat16_dtype
 from .errors import *
 from .ops import (
     Generator,
@@ -209,7 +210,6 @@ from .ops import negative as neg
 from .ops import subtract as sub
 from .ops.declare import composite, elementwise, primitive
 from .tensor import Tensor
-from .tensor import bfloat16_dtype as _bfloat16_dtype
 
 # `bfloat16` is not among them: it is there with ml_dtypes only, and `import *` asks for all of them.
 __all__ = [

@@ -7,7 +7,8 @@
     scaler.step(optimizer)
     scaler.update()
 
-Which ops do what is PyTorch's choice for CUDA, on every device. May import dispatch, tensor, hostwork, errors and ops.
+Which ops do what is PyTorch's choice for CUDA, on every device. May import dispatch, tensor, dtypes, hostwork,
+errors and ops.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ import numpy as np
 from . import dispatch
 from .backend import get_default_device
 from .dispatch import Recording
-from .errors import ArgumentError, DTypeError
+from .dtypes import check_dtype, is_half
+from .errors import ArgumentError, DTypeError, describe
 from .ops.elementwise import cast_array
 from .scaler import GradScaler
-from .tensor import LEAF, Op, Tensor, check_dtype, describe, is_half, mode
+from .tensor import LEAF, Op, Tensor, mode
 
 if TYPE_CHECKING:
     from collections.abc import Hashable

@@ -14,8 +14,8 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 
 from .dispatch import set_grad_enabled, uncast
-from .errors import ArgumentError, DeviceError, DTypeError, GraphError, ShapeError
-from .tensor import LEAF, RETAIN, Tensor, constant, describe, wrap
+from .errors import ArgumentError, DeviceError, DTypeError, GraphError, ShapeError, describe
+from .tensor import LEAF, RETAIN, Tensor, constant, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,8 +7,8 @@ for them: `.item()`, `.numpy()` and `synchronize()` do. Work of your own on the 
         y = model(x)
 
 Other libraries' arrays come and go without copies through DLPack and `__cuda_array_interface__`, both of which say on
-which stream an array is ready. May import backend, ops, tensor and errors; imports CuPy with the first question to a
-device.
+which stream an array is ready. May import backend, ops, dtypes, resolve and errors; imports CuPy with the first
+question to a device.
 
 >>> import gradengine as ge
 >>> x = ge.ones(3, device="cuda" if ge.cuda.is_available() else "cpu")
@@ -22,8 +22,9 @@ import numpy as np
 
 from . import backend as backends
 from . import ops
-from .errors import ArgumentError, DeviceError, DTypeError
-from .tensor import check_dtype, describe
+from .dtypes import check_dtype
+from .errors import ArgumentError, DeviceError, DTypeError, describe
+from .resolve import primitive_call
 
 __all__ = [
     "current_device", "device_count", "empty_cache", "get_device_name", "is_available", "is_synchronous", "is_tf32",
@@ -176,7 +177,7 @@ def source(op: Any, dtype: Any = "float32", gradient: int | None = None, **metad
         )
     if real not in dialect.COMPUTED:
         raise DTypeError(f"cuda.source: kernels are generated for {', '.join(dialect.COMPUTED)}, not for {real}")
-    name, function, arity = found.name, found.body or backends.primitive_call(found.name), len(found.rules)
+    name, function, arity = found.name, found.body or primitive_call(found.name), len(found.rules)
     if gradient is not None:
         if gradient not in range(arity) or found.rules[gradient] is None:
             there = [str(i) for i, rule in enumerate(found.rules) if rule is not None]

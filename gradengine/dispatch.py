@@ -3,7 +3,7 @@
 What a generic apply(op, *args) would look up on every call, a closure made for one op knows: on small arrays that is
 most of the cost. Whether anything is recorded is each thread's own switch, `no_grad` and its like.
 
-May import tensor, backend and errors.
+May import tensor, dtypes, backend and errors.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import backend as backends
+from .dtypes import check_dtype
 from .errors import DeviceError, DTypeError, GradengineError, IndexRangeError, ShapeError
-from .tensor import EMPTY, Op, Tensor, check_dtype, mode, order, wrap
+from .tensor import EMPTY, Op, Tensor, mode, order, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

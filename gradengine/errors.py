@@ -25,6 +25,12 @@ __all__ = [
 ]
 
 
+def describe(value: object) -> str:
+    """A short name for what a user passed, for error messages."""
+    text = repr(value)
+    return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
+
+
 class GradengineError(Exception):
     """The base of all typed errors; catch it to catch any of them."""
 

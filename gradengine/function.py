@@ -4,7 +4,7 @@ In the graph a call is two nodes: one that gathers the inputs into a bundle and 
 runs once however many inputs there are; each of several outputs is a third. A gradient rule like those of the
 engine's own ops (`gradengine.primitive`) is shorter; a Function may compute anything in Python.
 
-May import tensor, backend and errors.
+May import tensor, dtypes, backend and errors.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .dispatch import no_grad, set_grad_enabled
-from .errors import ArgumentError, DTypeError, GradengineError, GraphError, ShapeError
+from .dtypes import is_floating
+from .errors import ArgumentError, DTypeError, GradengineError, GraphError, ShapeError, describe
 from .shapes import broadcast
-from .tensor import EMPTY, Op, Tensor, constant, describe, is_floating, mode, order
+from .tensor import EMPTY, Op, Tensor, constant, mode, order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

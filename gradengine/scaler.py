@@ -14,9 +14,9 @@ import numpy as np
 from . import backend as backends
 from . import ops
 from .dispatch import no_grad
-from .errors import ArgumentError, CheckpointError, DTypeError, GraphError, TraceError
+from .errors import ArgumentError, CheckpointError, DTypeError, GraphError, TraceError, describe
 from .hostwork import current, each_time, outside, settled
-from .tensor import Tensor, constant, describe
+from .tensor import Tensor, constant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -5,8 +5,8 @@ arrays that those Tensors had at that moment. Arrays are values: once an array i
 it, unless the Tensor is all that can see it. In-place operators give the Tensor another array, and `saved` tells the
 backward walk which version an op has read, so a gradient is that of what was computed, whatever happened since.
 
-May import errors and backend. `dispatch` runs ops and records them, `autodiff` walks back over what was recorded, and
-`gradengine.ops` declares the ops and gives Tensor its operators.
+May import errors, backend and dtypes. `dispatch` runs ops and records them, `autodiff` walks back over what was
+recorded, and `gradengine.ops` declares the ops and gives Tensor its operators.
 """
 
 from __future__ import annotations
@@ -20,14 +20,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from . import backend as backends
-from .errors import AbsentDtypeError, DeviceError, DTypeError, GradengineError, GraphError, ShapeError, installing
+from .dtypes import check_dtype, fits, is_floating, is_half
+from .errors import DeviceError, DTypeError, GradengineError, GraphError, ShapeError, describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 EMPTY: dict[str, Any] = {}
-PYTHON_SCALARS = (bool, int, float)
-FLOATS = "fV"  # the kinds of floating-point dtypes; to NumPy, bfloat16 is a "V"
 DTYPE_OF_ITS_OWN = ("dtype", "__array_interface__", "__cuda_array_interface__", "__dlpack__")
 RETAIN = -1  # the key of the hook that keeps a result's gradient; it sees what all others have made of it
 
@@ -237,7 +236,7 @@ class Tensor:
 
     def become_leaf(self, requires_grad: bool = True) -> Tensor:
         """`requires_grad_` for a Tensor that is new, so that no op can have read it."""
-        if requires_grad and self.dtype.kind not in FLOATS:
+        if requires_grad and not is_floating(self.dtype):
             raise DTypeError(
                 f"requires_grad: only floating-point Tensors have gradients, this one is {self.dtype}; "
                 "convert it first, for example with .to(ge.float32)"
@@ -257,7 +256,7 @@ class Tensor:
     @data.setter
     def data(self, value: Any) -> None:
         array = to_array(value, None, self.backend, copy=not isinstance(value, Tensor))
-        if self.op is LEAF and array.dtype.kind not in FLOATS:
+        if self.op is LEAF and not is_floating(array.dtype):
             raise DTypeError(f"data: this Tensor requires grad, so its value must be floating-point, got {array.dtype}")
         if self.op is not None and self.op is not LEAF:
             raise GraphError(f"data: cannot replace the value of a recorded result of {self.op.shown}; use .detach()")
@@ -618,76 +617,6 @@ def holds_arrays(data: Any) -> bool:
     while isinstance(data, (list, tuple)) and data:
         data = data[0]
     return hasattr(data, "dtype")
-
-
-def describe(value: Any) -> str:
-    """A short name for what a user passed, for error messages."""
-    text = repr(value)
-    return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
-
-
-def check_dtype(dtype: Any, what: str = "dtype") -> np.dtype[Any]:
-    """`dtype` as a NumPy dtype. Raises DTypeError, for `what`, for one that the engine does not compute with."""
-    try:
-        found = np.dtype(dtype)
-    except TypeError:
-        if isinstance(dtype, str) and dtype == "bfloat16":
-            found = bfloat16_dtype()
-        else:
-            raise DTypeError(f"{what}: {dtype!r} is no dtype of gradengine's; {meant(dtype)}") from None
-    if is_half(found):
-        backends.use_halves()
-    elif found.kind not in "fiub" or found.itemsize > 8:
-        raise DTypeError(f"{what}: {found} is not supported; use float16/32/64, bfloat16, an integer type or bool")
-    return found
-
-
-def meant(dtype: Any) -> str:
-    """What to write instead of a dtype that is none, such as another library's."""
-    name = str(dtype).rpartition(".")[2]
-    if name in ("float16", "bfloat16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool"):
-        return f"use ge.{name}"
-    return "use ge.float32, ge.int64, ge.bool, ..."
-
-
-def is_floating(dtype: Any) -> bool:
-    """True for a floating-point dtype."""
-    return dtype.kind in FLOATS
-
-
-def is_half(dtype: Any) -> bool:
-    """True for float16 and bfloat16."""
-    return dtype.itemsize == 2 and (dtype.kind == "f" or (dtype.kind == "V" and dtype.name == "bfloat16"))
-
-
-def bfloat16_dtype() -> np.dtype[Any]:
-    """The dtype bfloat16, of the package ml_dtypes. Raises DTypeError where that is not installed."""
-    try:
-        from ml_dtypes import bfloat16
-    except ImportError:
-        raise AbsentDtypeError(f"bfloat16: ml_dtypes is not installed; {installing('bfloat16')}") from None
-    return np.dtype(bfloat16)
-
-
-def promoted(*values: Any) -> np.dtype[Any]:
-    """The dtype of an op on these dtypes and Python numbers. NumPy's rules; bfloat16 is among them what float16 is.
-
-    With float16 it makes float32, with numbers of less than 32 bits it stays what it is.
-    """
-    given = [v for v in values if isinstance(v, np.dtype)]
-    if not any([d.kind == "V" for d in given]):
-        return np.result_type(*values)
-    others = [v for v in values if not (isinstance(v, np.dtype) and v.kind == "V")]
-    found = np.result_type(np.float32, *others)
-    stays = found == np.float32 and not any([d.kind == "f" for d in given])
-    return next(d for d in given if d.kind == "V") if stays else found
-
-
-def fits(source: Any, target: Any) -> bool:
-    """Whether a value may be stored in another dtype: in one of the same kind or a wider kind."""
-    if source.kind == "V" or target.kind == "V":
-        return target.kind in FLOATS
-    return np.can_cast(source, target, "same_kind")
 
 
 def wrap(value: Any, like: Any = None, what: str = "tensor") -> Tensor:

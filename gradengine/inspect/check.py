@@ -18,7 +18,8 @@ import numpy as np
 from .. import backend as backends
 from ..autodiff import grad
 from ..cases import table
-from ..tensor import Tensor, is_floating
+from ..dtypes import is_floating
+from ..tensor import Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

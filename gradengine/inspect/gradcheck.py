@@ -1,7 +1,7 @@
 """Check gradients against central differences: is the gradient that a function gives the slope of its values?
 
 `gradcheck` looks at the first order, `gradgradcheck` at the gradients' own gradients; both under PyTorch's names.
-May import autodiff, tensor and errors.
+May import autodiff, tensor, dtypes and errors.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import numpy as np
 
 from ..autodiff import grad
 from ..dispatch import enable_grad, no_grad
-from ..errors import ArgumentError, DTypeError, GradengineError
-from ..tensor import Tensor, constant, describe, is_floating
+from ..dtypes import is_floating
+from ..errors import ArgumentError, DTypeError, GradengineError, describe
+from ..tensor import Tensor, constant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

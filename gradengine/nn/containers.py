@@ -6,8 +6,7 @@ import operator
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar, overload
 
-from ..errors import DTypeError, IndexRangeError
-from ..tensor import describe
+from ..errors import DTypeError, IndexRangeError, describe
 from .module import MODULE, Module, indent
 
 S = TypeVar("S", bound="Numbered")

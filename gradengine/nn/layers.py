@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import ops
-from ..errors import ArgumentError, IndexRangeError, ShapeError
-from ..tensor import Tensor, constant, describe
+from ..errors import ArgumentError, IndexRangeError, ShapeError, describe
+from ..tensor import Tensor, constant
 from . import functional as F
 from . import init
 from .module import Module

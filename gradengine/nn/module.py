@@ -9,8 +9,8 @@
             return self.head(F.relu(self.hidden(x)))
 
 Parameters, buffers and sub-modules are ordinary attributes; `_registered` says which attributes are which. An error
-that a forward raises ends with the path of the module it came from. May import ops.methods, backend, tensor, errors,
-parameter, state.
+that a forward raises ends with the path of the module it came from. May import ops.methods, backend, tensor, dtypes,
+errors, parameter, state.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from ..backend import is_ordinal
-from ..errors import ArgumentError, DTypeError, GradengineError
+from ..dtypes import check_dtype, is_floating
+from ..errors import ArgumentError, DTypeError, GradengineError, describe
 from ..hostwork import current
 from ..ops.methods import cuda_name
-from ..tensor import HookHandle, Tensor, check_dtype, describe, is_floating
+from ..tensor import HookHandle, Tensor
 from .parameter import Parameter
 from .state import IncompatibleKeys, load_values
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..errors import CheckpointError, DTypeError
-from ..tensor import Tensor, describe, to_array
+from ..errors import CheckpointError, DTypeError, describe
+from ..tensor import Tensor, to_array
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

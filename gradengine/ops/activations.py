@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..errors import ArgumentError, ShapeError
-from ..tensor import Tensor, describe, wrap
+from ..errors import ArgumentError, ShapeError, describe
+from ..tensor import Tensor, wrap
 from .arguments import checked
 from .declare import elementwise
 

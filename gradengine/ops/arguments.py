@@ -11,8 +11,8 @@ import operator
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from .. import backend as backends
-from ..errors import ArgumentError, DTypeError, GradengineError
-from ..tensor import Tensor, describe, wrap
+from ..errors import ArgumentError, DTypeError, GradengineError, describe
+from ..tensor import Tensor, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,7 +1,7 @@
 """Cross-entropy and negative log-likelihood: how wrong logits are about labels.
 
 The usual case, integer labels without weights or smoothing, is one node with a kernel of its own; every other
-option is a handful of ops. May import the ops, losses, tensor, hostwork and errors.
+option is a handful of ops. May import the ops, losses, tensor, dtypes, hostwork and errors.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from .. import ops as k
+from ..dtypes import is_floating
 from ..errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
 from ..hostwork import outside
-from ..tensor import Tensor, is_floating
+from ..tensor import Tensor
 from . import nn
 from .arguments import checked, real
 from .losses import check_reduction, quiet, tensor_like, tensors, unequal

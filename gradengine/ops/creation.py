@@ -12,9 +12,9 @@ import numpy as np
 
 from .. import backend as backends
 from .. import shapes
-from ..dtypes import default_dtype, float32
-from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError
-from ..tensor import Tensor, check_dtype, constant, describe, to_array, wrap
+from ..dtypes import check_dtype, default_dtype, float32
+from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError, describe
+from ..tensor import Tensor, constant, to_array, wrap
 from .arguments import checked, whole
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ speaks to. On raw arrays `k` is a backend (first-order gradients), on Tensors th
 gradients), on symbols the tracer (fused kernels). The engine sums a rule's result to the operand's shape and casts
 it to its dtype; rules never do. Arrays are positional-only in a declaration's signature, metadata comes after them.
 
-May import arguments, tensor, backend and errors.
+May import arguments, tensor, dtypes, backend and errors.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 from .. import backend as backends
 from ..dispatch import binary, nary, unary
+from ..dtypes import is_half
 from ..errors import ArgumentError, GradengineError
-from ..tensor import EMPTY, Op, Tensor, is_half, wrap
+from ..tensor import EMPTY, Op, Tensor, wrap
 from .arguments import in_the_name_of
 
 if TYPE_CHECKING:

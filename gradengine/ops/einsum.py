@@ -1,8 +1,8 @@
 """`einsum`: sums of products told by index letters, as a sequence of matrix products.
 
 NumPy chooses the order of contraction; every contraction is a `matmul` of permuted and reshaped operands, so it runs
-in BLAS and has gradients of every order. May import arguments and the elementwise, shape, reduce and
-linalg ops.
+in BLAS and has gradients of every order. May import arguments, dtypes, and the elementwise,
+shape, reduce and linalg ops.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from ..dtypes import is_floating
 from ..errors import ArgumentError, ShapeError
-from ..tensor import Tensor, is_floating, wrap
+from ..tensor import Tensor, wrap
 from .arguments import checked
 from .elementwise import multiply
 from .linalg import matmul, vecdot

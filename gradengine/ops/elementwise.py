@@ -1,4 +1,4 @@
-"""Pointwise arithmetic: sums and products, rounding, choosing, casting. May import arguments, declare, tensor.
+"""Pointwise arithmetic: sums and products, rounding, choosing, casting. May import arguments, declare, tensor, dtypes.
 
 Names are the array API standard's, else NumPy's. Operands broadcast and are promoted as in NumPy: a Python number
 takes the other operand's dtype. Gradients at kinks are PyTorch's.
@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ..tensor import Tensor, check_dtype, is_floating
+from ..dtypes import check_dtype, is_floating
+from ..tensor import Tensor
 from .arguments import checked
 from .declare import elementwise, primitive
 

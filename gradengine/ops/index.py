@@ -2,7 +2,7 @@
 
 An index is split in two: its static structure (ints, slices, `...`, None) is metadata, and each index array is an
 operand, for which the structure holds the marker "integers" or "mask". May import arguments, declare, shapes, tensor,
-and the elementwise and shape ops.
+dtypes, and the elementwise and shape ops.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import numpy as np
 from .. import shapes
 from ..backend import home_of
 from ..dispatch import explain
-from ..errors import DTypeError, ShapeError
-from ..tensor import LEAF, Tensor, check_dtype, describe, fits, mode, order, wrap
+from ..dtypes import check_dtype, fits
+from ..errors import DTypeError, ShapeError, describe
+from ..tensor import LEAF, Tensor, mode, order, wrap
 from .arguments import beside, checked
 from .declare import primitive
 from .elementwise import where

@@ -1,7 +1,7 @@
 """Joining and cutting: several arrays made one, or one made several.
 
 A sequence may hold numbers and lists, which take the dtype of the arrays beside them. May import arguments, declare,
-shape, shapes, tensor and errors.
+shape, shapes, tensor, dtypes and errors.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from .. import shapes
-from ..errors import ArgumentError, DTypeError, ShapeError
-from ..tensor import Tensor, describe, is_floating, promoted, wrap
+from ..dtypes import is_floating, promoted
+from ..errors import ArgumentError, DTypeError, ShapeError, describe
+from ..tensor import Tensor, wrap
 from .arguments import IN_A_LIST, checked
 from .declare import primitive
 from .shape import broadcast_to, reshape

@@ -2,7 +2,7 @@
 
 Every loss takes `reduction`: "mean" (the default), "sum", or "none" for the loss of each element. Input and target
 must have one shape: (8, 1) against (8,) would broadcast to (8, 8) and train on nonsense, so it is a ShapeError.
-May import the ops, shapes, tensor and errors.
+May import the ops, shapes, tensor, dtypes and errors.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import numpy as np
 
 from .. import dispatch, shapes
 from .. import ops as k
-from ..errors import ArgumentError, ShapeError
+from ..dtypes import is_floating
+from ..errors import ArgumentError, ShapeError, describe
 from ..hostwork import current
-from ..tensor import EMPTY, Tensor, describe, is_floating, wrap
+from ..tensor import EMPTY, Tensor, wrap
 from . import nn
 from .arguments import checked, real
 from .declare import elementwise

@@ -1,4 +1,4 @@
-"""Operators and methods of Tensor: each is an op, attached by name. May import the ops and tensor.
+"""Operators and methods of Tensor: each is an op, attached by name. May import the ops and tensor, dtypes.
 
 `Tensor.__matmul__` is `ops.matmul` itself, so an operator costs what the op costs. Array methods follow NumPy and
 the array API standard; the aliases at the end are what PyTorch users type.
@@ -10,8 +10,9 @@ from typing import Any
 
 from .. import backend as backends
 from .. import ops
+from ..dtypes import check_dtype
 from ..errors import DeviceError
-from ..tensor import Op, Tensor, check_dtype, constant, mode, order, to_array, wrap
+from ..tensor import Op, Tensor, constant, mode, order, to_array, wrap
 from .arguments import checked
 
 OPERATORS = {

@@ -1,4 +1,4 @@
-"""Pointwise powers and roots. May import elementwise, declare, tensor and errors.
+"""Pointwise powers and roots. May import elementwise, declare, tensor, dtypes and errors.
 
 A Python number for an exponent is metadata, not an operand: the rule then knows it, and squares stay squares.
 """
@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..dtypes import is_floating
 from ..errors import DTypeError
-from ..tensor import Tensor, is_floating
+from ..tensor import Tensor
 from .declare import elementwise
 from .elementwise import flat
 

@@ -1,7 +1,7 @@
 """Pointwise comparisons, logic and bits: results that have no gradient.
 
 Names are the array API standard's; NaN, infinity and signed zeros compare as in NumPy. May import arguments, declare,
-elementwise and tensor.
+elementwise and tensor, dtypes.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ..tensor import PYTHON_SCALARS, Tensor, is_floating, wrap
+from ..dtypes import PYTHON_SCALARS, is_floating
+from ..tensor import Tensor, wrap
 from .arguments import checked
 from .declare import elementwise
 from .elementwise import abs, add, multiply, subtract

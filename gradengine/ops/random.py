@@ -1,7 +1,7 @@
 """Random numbers: rand, randn, uniform, normal, randint, randperm, bernoulli, and the Generator that they draw from.
 
 A draw is an op on the generator's state, seed and offset, as it was when the draw began; the numbers depend on
-nothing else. May import arguments, declare, tensor, backend and errors.
+nothing else. May import arguments, declare, tensor, dtypes, backend and errors.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import backend as backends
-from ..errors import ArgumentError, CheckpointError, DTypeError, ShapeError
+from ..dtypes import check_dtype, is_floating
+from ..errors import ArgumentError, CheckpointError, DTypeError, ShapeError, describe
 from ..hostwork import current, each_time
-from ..tensor import Tensor, check_dtype, constant, describe, is_floating
+from ..tensor import Tensor, constant
 from .arguments import checked, real, whole
 from .declare import primitive
 

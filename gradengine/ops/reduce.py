@@ -1,7 +1,7 @@
 """Reductions, with gradients right to every order, also at zeros, ties and NaN.
 
 Names are the array API standard's, then NumPy's, then PyTorch's. `axis` is None (all), an int or a tuple of ints;
-`keepdims` leaves reduced axes with size 1. May import declare and shapes.
+`keepdims` leaves reduced axes with size 1. May import declare, dtypes and shapes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import shapes
-from ..tensor import is_floating
+from ..dtypes import is_floating
 from .declare import composite, primitive
 
 __all__ = [

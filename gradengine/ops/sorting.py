@@ -1,6 +1,6 @@
 """Sorting, the largest elements, and quantiles. NaN counts as the largest number.
 
-May import arguments, declare and shapes.
+May import arguments, declare, dtypes and shapes.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ import math
 from typing import Any
 
 from .. import shapes
+from ..dtypes import FLOATS
 from ..errors import ArgumentError, ShapeError
-from ..tensor import FLOATS, Tensor, wrap
+from ..tensor import Tensor, wrap
 from .arguments import checked, real
 from .declare import composite, primitive
 

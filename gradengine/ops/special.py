@@ -10,8 +10,7 @@ import math
 import operator
 from typing import Any
 
-from ..errors import ArgumentError
-from ..tensor import describe
+from ..errors import ArgumentError, describe
 from .declare import elementwise
 
 __all__ = ["erf", "erfc", "erfinv", "lgamma", "digamma", "polygamma"]

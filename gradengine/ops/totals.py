@@ -1,6 +1,7 @@
 """Running totals along an axis, with gradients right to every order, also at zeros.
 
-`axis=None` runs through the flattened array. May import arguments, declare, reduce, shape, shapes, tensor and errors.
+`axis=None` runs through the flattened array. May import arguments, declare, reduce, shape, shapes, tensor, dtypes and
+errors.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from .. import shapes
+from ..dtypes import is_floating
 from ..errors import ShapeError
-from ..tensor import Tensor, is_floating, wrap
+from ..tensor import Tensor, wrap
 from .arguments import checked
 from .declare import composite, primitive
 from .reduce import product_of_those_before, shifted

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, describe
 from ..ops.declare import update
-from ..tensor import describe
 from .optimizer import Group, Optimizer
 from .rules import loss_gradient, unless_zero
 

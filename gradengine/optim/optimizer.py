@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..dispatch import enable_grad
-from ..errors import ArgumentError, CheckpointError, DeviceError, DTypeError, GraphError, ShapeError
+from ..errors import ArgumentError, CheckpointError, DeviceError, DTypeError, GraphError, ShapeError, describe
 from ..hostwork import current, each_time, settled
-from ..tensor import Tensor, constant, describe, to_array
+from ..tensor import Tensor, constant, to_array
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

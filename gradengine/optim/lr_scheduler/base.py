@@ -7,9 +7,8 @@ import functools
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from ...errors import ArgumentError, CheckpointError, DTypeError
+from ...errors import ArgumentError, CheckpointError, DTypeError, describe
 from ...hostwork import each_time
-from ...tensor import describe
 from ..optimizer import Optimizer
 
 if TYPE_CHECKING:

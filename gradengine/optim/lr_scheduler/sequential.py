@@ -5,8 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import TYPE_CHECKING, Any
 
-from ...errors import ArgumentError, CheckpointError
-from ...tensor import describe
+from ...errors import ArgumentError, CheckpointError, describe
 from .base import LRScheduler, check_optimizer
 from .plateau import ReduceLROnPlateau
 
