@@ -34,9 +34,9 @@ class GradScaler:
     `growth_interval` steps without an infinite or NaN gradient, and by `backoff_factor` after one with. With
     `enabled=False` all of it does nothing but step.
 
-    Works within `ge.jit`, where a skipped step computes new parameters and keeps the old ones. The steps that Adam and
-    its like count, which the host does, are put right before the next call of the jitted function (of `over`: after the
-    whole of it). Raises ArgumentError for factors out of their range.
+    Works within `ge.jit`, where a skipped step computes new parameters and keeps the old ones. What the host knows of
+    steps (how many Adam and its like have taken, whether the first with dampening is still to come) is put right before
+    the next step (of `over`: after the whole of it). Raises ArgumentError for factors out of their range.
 
     >>> import gradengine as ge
     >>> weight = ge.tensor([1.0, 2.0], requires_grad=True)
@@ -72,6 +72,8 @@ class GradScaler:
         # Of each optimizer that is stepped in a compiled step: how many steps were skipped, and of how many we know.
         self.skips: weakref.WeakKeyDictionary[Any, Tensor] = weakref.WeakKeyDictionary()
         self.known: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
+        # Of the parameters that were stepped for the first time in a compiled step: how often, less the steps skipped.
+        self.begun: weakref.WeakKeyDictionary[Any, dict[Tensor, int]] = weakref.WeakKeyDictionary()
         if enabled:
             backend = backends.for_device(device)
             self.factor = ops.full((), init_scale, dtype=FLOAT32, device=backend.device)
@@ -166,6 +168,8 @@ class GradScaler:
         if current.trace is not None:
             with settled(optimizer):
                 return self.step_traced(optimizer, found, kwargs)
+        if optimizer in self.known:
+            self.settle(optimizer)
         return None if bool(found.item()) else optimizer.step(**kwargs)
 
     @no_grad()
@@ -181,17 +185,18 @@ class GradScaler:
         with outside():
             if optimizer not in self.skips:
                 self.skips[optimizer] = ops.zeros((), dtype=INT32, device=self.factor.device)
-        if optimizer.counts_steps:
-            each_time(lambda: self.settle(optimizer), lambda: self.unsettle(optimizer))
-        held = []
+        held, moving = [], []
         for group in optimizer.param_groups:
             for p in group["params"]:
                 if p.grad is None:
                     continue
                 held.append(p)
+                moving.append(p)
                 with outside():
                     optimizer.make_slots(group, p)
                 held += [optimizer.state[p][slot] for slot in optimizer.slots(group)]
+        if optimizer.counts_steps or any([starts_apart(optimizer, group) for group in optimizer.param_groups]):
+            each_time(lambda: self.begin(optimizer, moving), lambda: self.unsettle(optimizer))
         before = [constant(t.array, t.backend) for t in held]
         result = optimizer.step(**kwargs)
         for t, old in zip(held, before, strict=True):
@@ -199,26 +204,40 @@ class GradScaler:
         self.skips[optimizer].add_(ops.astype(found, INT32))
         return result
 
+    def begin(self, optimizer: Any, moving: list[Tensor]) -> None:
+        """The host's part of a compiled step of some parameters, before it."""
+        self.settle(optimizer)
+        begun = self.begun.setdefault(optimizer, {})
+        for p in moving:
+            if p in begun or p in optimizer.fresh:
+                begun[p] = begun.get(p, 0) + 1
+
     def settle(self, optimizer: Any) -> None:
-        """The host's part of a compiled step: take back the counts of those that turned out to be skipped."""
+        """Take back the counts of compiled steps that turned out to be skipped; a first step is still to come then."""
         skipped = int(self.skips[optimizer].item())
         late = skipped - self.known.get(optimizer, 0)
+        self.known[optimizer] = skipped
         if late:
-            self.known[optimizer] = skipped
-            for p, held in optimizer.state.items():
+            for held in optimizer.state.values():
                 if "step" in held:
                     held["step"] -= late
                     if held["step"] <= 0:
                         del held["step"]
-                        optimizer.fresh.add(p)
+            begun = self.begun.get(optimizer, {})
+            for p in list(begun):
+                begun[p] -= late
+                if begun[p] <= 0:
+                    del begun[p]
+                    optimizer.fresh.add(p)
 
     def unsettle(self, optimizer: Any) -> Callable[[], None]:
-        """What undoes a `settle`."""
-        known, fresh = self.known.get(optimizer, 0), set(optimizer.fresh)
+        """What undoes a `begin`."""
+        known, begun = self.known.get(optimizer, 0), dict(self.begun.get(optimizer, {}))
+        fresh = set(optimizer.fresh)
         counts = [(held, held["step"]) for held in optimizer.state.values() if "step" in held]
 
         def undo() -> None:
-            self.known[optimizer], optimizer.fresh = known, fresh
+            self.known[optimizer], self.begun[optimizer], optimizer.fresh = known, begun, fresh
             for held, count in counts:
                 held["step"] = count
 
@@ -250,6 +269,18 @@ class GradScaler:
             self.factor.copy_(ops.where(bad, self.factor * self.backoff_factor, kept))
             self.good.copy_(ops.where(ops.logical_or(bad, due), 0, self.good + 1))
         self.found, self.stepped = {}, set()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickle and copy. Raises GraphError between `unscale_` or `step` and `update`: what was found is lost."""
+        if self.found:
+            raise GraphError("GradScaler: cannot be pickled or copied between unscale_ or step and update()")
+        of_optimizers = ("found", "stepped", "skips", "known", "begun")
+        return {name: value for name, value in self.__dict__.items() if name not in of_optimizers}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.found, self.stepped = {}, set()
+        self.skips, self.known, self.begun = (weakref.WeakKeyDictionary() for _ in range(3))
 
     # -- settings and state ---------------------------------------------------------------------------------------
 
@@ -324,3 +355,8 @@ def number(what: str, value: Any, above: float = 0, below: float = math.inf) -> 
         return float(value)
     wanted = f"between {above} and {below}" if below != math.inf else f"above {above}, and finite"
     raise ArgumentError(f"{what} must be a number {wanted}, got {describe(value)}")
+
+
+def starts_apart(optimizer: Any, group: dict[str, Any]) -> bool:
+    """Whether the first step of a parameter differs from later ones, as that of momentum with dampening does."""
+    return bool(optimizer.scalars(group, 2, True) != optimizer.scalars(group, 2, False))

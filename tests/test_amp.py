@@ -2,6 +2,7 @@
 
 import copy
 import math
+import pickle
 import threading
 
 import numpy as np
@@ -416,6 +417,58 @@ def test_what_happens_before_the_first_real_step_is_forgotten(backend):
     assert optimizer.state[w]["step"] == 1
 
 
+@pytest.mark.torch
+@pytest.mark.parametrize("jitted", [False, True], ids=["eager", "jit"])
+def test_a_first_step_that_is_skipped_was_no_first_step(jitted, backend, torch):
+    """With dampening, the velocity starts as the whole gradient of the first step that is taken."""
+    w, b = ge.tensor([1.0, 2.0], requires_grad=True), ge.tensor([3.0], requires_grad=True)
+    theirs = [torch.tensor(p.tolist(), requires_grad=True) for p in (w, b)]
+    options = dict(lr=0.1, momentum=0.9, dampening=0.5)
+    optimizer, other = ge.optim.SGD([w, b], **options), torch.optim.SGD(theirs, **options)
+    scaler, reference = ge.amp.GradScaler(init_scale=4.0), torch.amp.GradScaler("cpu", init_scale=4.0)
+
+    def step(x):
+        optimizer.zero_grad()
+        scaler.scale((w * w * x).sum() + (b * b).sum()).backward()
+        scaler.step(optimizer)
+        scaler.update()
+
+    run = ge.jit(step) if jitted else step
+    for i, x in enumerate([[math.inf, 1.0], [math.nan, 1.0], [1.0, 2.0], [math.inf, 1.0], [2.0, 1.0], [1.0, 1.0]]):
+        with np.errstate(all="ignore"):
+            (step if i == 4 else run)(ge.tensor(x))  # a step in between that is not compiled
+        other.zero_grad()
+        p, q = theirs
+        reference.scale((p * p * torch.tensor(x)).sum() + (q * q).sum()).backward()
+        reference.step(other)
+        reference.update()
+        for ours, p in zip((w, b), theirs, strict=True):
+            np.testing.assert_allclose(ours.tolist(), p.tolist(), rtol=1e-5, err_msg=f"after step {i}")
+
+
+@pytest.mark.parametrize("make", [ge.optim.SGD, ge.optim.Adam], ids=lambda m: m.__name__)
+def test_steps_outside_a_compiled_one_know_what_was_skipped_in_it(make):
+    options = dict(momentum=0.9, dampening=0.5) if make is ge.optim.SGD else {}
+
+    def run(jitted):
+        w = ge.tensor([1.0], requires_grad=True)
+        optimizer, scaler = make([w], lr=0.1, **options), ge.amp.GradScaler(init_scale=4.0)
+
+        def step(x):
+            optimizer.zero_grad()
+            scaler.scale((w * w * x).sum()).backward()
+            scaler.step(optimizer)
+            scaler.update()
+
+        with np.errstate(all="ignore"):
+            (ge.jit(step) if jitted else step)(ge.tensor([math.inf]))
+        step(ge.tensor([3.0]))
+        step(ge.tensor([2.0]))
+        return [w.item(), optimizer.state[w].get("step", 0)]
+
+    assert run(jitted=True) == pytest.approx(run(jitted=False), rel=1e-6)
+
+
 def test_over_many_batches(backend, rng):
     net = ge.nn.Linear(3, 1)
     optimizer = ge.optim.SGD(net.parameters(), lr=0.05)
@@ -487,6 +540,31 @@ def test_its_state_can_be_saved(tmp_path):
     scaler.set_backoff_factor(0.25)
     scaler.set_growth_interval(9)
     assert (scaler.get_growth_factor(), scaler.get_backoff_factor(), scaler.get_growth_interval()) == (3.0, 0.25, 9)
+
+
+def test_it_can_be_pickled_and_copied():
+    scaler = ge.amp.GradScaler(init_scale=16.0, growth_interval=7)
+    w = ge.tensor([1.0, 2.0], requires_grad=True)
+    optimizer = ge.optim.SGD([w], lr=0.1, momentum=0.9, dampening=0.5)
+
+    def step(scaler):
+        optimizer.zero_grad()
+        scaler.scale((w * w).sum()).backward()
+        scaler.step(optimizer)
+        scaler.update()
+
+    ge.jit(lambda: step(scaler))()
+    for other in (pickle.loads(pickle.dumps(scaler)), copy.deepcopy(scaler)):
+        assert other.state_dict() == scaler.state_dict()
+        assert other.state_dict()["_growth_tracker"] == 1
+        step(other)
+        ge.jit(lambda: step(other))()  # noqa: B023
+        assert other.state_dict()["_growth_tracker"] == 3
+    off = pickle.loads(pickle.dumps(ge.amp.GradScaler(enabled=False)))
+    assert (off.is_enabled(), off.get_scale()) == (False, 1.0)
+    scaler.unscale_(optimizer)
+    with pytest.raises(GraphError, match=r"^GradScaler: cannot be pickled or copied between unscale_ or step"):
+        pickle.dumps(scaler)
 
 
 def test_mistakes_are_named():
