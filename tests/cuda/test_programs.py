@@ -336,7 +336,7 @@ def test_a_fault_in_what_kernels_share_is_found(fault, monkeypatch, rng):
     assert right in driver.PRELUDE
     monkeypatch.setattr(driver, "PRELUDE", driver.PRELUDE.replace(right, wrong))
     driver.loaded.cache_clear()
-    rows.compiled.cache_clear()
+    rows.forget()
 
     def checks():
         test_rows_of_every_length(1000, "float32", rng)
@@ -347,7 +347,7 @@ def test_a_fault_in_what_kernels_share_is_found(fault, monkeypatch, rng):
             checks()
     finally:
         driver.loaded.cache_clear()
-        rows.compiled.cache_clear()
+        rows.forget()
 
 
 def test_the_host_waits_for_the_check_of_labels_alone(rng, monkeypatch):

@@ -26,6 +26,7 @@ from .loop_source import WIDE, Given, Source, source_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+MOST_WAYS = 1024  # kinds of calls of a function that are known; where shapes always change, they are forgotten
 MOST_PLANS = 256  # kernels of a function; a parameter that never comes twice must not compile for ever
 LINE = Access(((1, 0, 1),))
 BOOL = np.dtype(np.bool_)
@@ -47,6 +48,10 @@ class Fused(Plans):
 
     most = MOST_PLANS
 
+    def __init__(self, *about: Any) -> None:
+        super().__init__(*about)
+        self.ways: dict[Any, Way] = {}
+
     def __call__(self, arrays: Sequence[Any], params: Mapping[str, Any], out: Sequence[Any] | None = None) -> Any:
         """Run the kernel that fits the operands, or the fallback where none does."""
         x = arrays[0]
@@ -64,10 +69,17 @@ class Fused(Plans):
                         result = cp.ndarray(shape, BOOL if plan.kinds[0] else dtype)
                         plan.kernel((-(-size // plan.per_block),), plan.block, (*arrays, result, size))
                         return result
-        return self.laid_out(arrays, params, out)
+        key = look(arrays, params, out)
+        try:
+            way = self.ways.get(key)
+        except TypeError:  # a parameter that cannot be part of a key
+            key = way = None
+        if way is not None and (out is None or apart(arrays, out)):
+            return way(arrays, params, out)
+        return self.laid_out(arrays, params, out, key)
 
-    def laid_out(self, arrays: Sequence[Any], params: Mapping[str, Any], out: Sequence[Any] | None) -> Any:
-        """The same for operands of any kind."""
+    def laid_out(self, arrays: Sequence[Any], params: Mapping[str, Any], out: Sequence[Any] | None, look: Any) -> Any:
+        """The same for operands of any kind; the next call that looks like this one finds its way by that."""
         found = [x for x in arrays if type(x) is cp.ndarray]
         reals = {x.dtype for x in found if x.dtype != BOOL}
         real = next(iter(reals)).name if len(reals) == 1 else ""
@@ -93,7 +105,12 @@ class Fused(Plans):
         plain = layouts == (("1",),) * len(arrays) and not params and out is None and not any(kinds)
         if plain and aligned and len(plan.kinds) == 1:
             self.alike[found[0].dtype] = plan
-        return self.run(plan, arrays, found, params, out, shape, sizes, strides)
+        way = Way(plan, arrays, params, shape, (sizes, strides))
+        if look is not None:
+            if len(self.ways) >= MOST_WAYS:
+                self.ways.clear()
+            self.ways[look] = way
+        return way(arrays, params, out)
 
     def build(self, key: Any, arrays: Sequence[Any], params: Mapping[str, Any], places: Any, out: Any) -> Plan | None:
         """The kernel for operands of that kind. Raises NotPointwiseError where it cannot be written."""
@@ -149,38 +166,69 @@ class Fused(Plans):
         whole = np.broadcast_shapes(*[x.shape for x in arrays if type(x) is cp.ndarray])
         return bool(found) and np.broadcast_shapes(*found) == whole
 
-    def run(
-        self,
-        plan: Plan,
-        arrays: Sequence[Any],
-        found: list[Any],
-        params: Mapping[str, Any],
-        out: Sequence[Any] | None,
-        shape: tuple[int, ...],
-        sizes: list[int],
-        strides: list[list[int]],
-    ) -> Any:
-        """The outputs, in new arrays or in those offered."""
-        if out is None:
-            results = [cp.empty(shape, BOOL if mask else real_of(found)) for mask in plan.kinds]
-        else:
-            results = list(out)
-        source = plan.source
-        table = [*arrays, *results]
-        args: list[Any] = [table[slot] for slot in source.slots]
-        rank = len(sizes)
-        size = math.prod(sizes)
+
+class Way:
+    """A kernel, and all that it is given besides arrays and numbers: what calls with operands that look alike share."""
+
+    __slots__ = ("block", "dtypes", "fixed", "floats", "grid", "kernel", "numbers", "shape", "slots")
+
+    def __init__(self, plan: Plan, arrays: Sequence[Any], params: Mapping[str, Any], shape: Any, laid: Any) -> None:
+        source, (sizes, strides) = plan.source, laid
+        found = [x for x in arrays if type(x) is cp.ndarray]
+        self.kernel, self.block, self.slots, self.shape = plan.kernel, source.block, source.slots, shape
+        self.dtypes = [BOOL if mask else real_of(found) for mask in plan.kinds]
+        rank, size = len(sizes), math.prod(sizes)
         rows = size // sizes[-1] if rank > 1 else size
-        args.append(rows)
+        self.fixed: list[Any] = [rows]
         if rank > 1:
-            args += sizes
-            args += [math.prod(sizes[d + 1 : -1]) for d in range(rank - 2)]
-        args += [s for own in strides for d, s in enumerate(own) if pattern(own)[d] == "s"]
-        args += [float(x) for x in arrays if type(x) is not cp.ndarray]
-        args += [v for v in params.values() if isinstance(v, float)]
+            self.fixed += sizes
+            self.fixed += [math.prod(sizes[d + 1 : -1]) for d in range(rank - 2)]
+        self.fixed += [s for own in strides for d, s in enumerate(own) if pattern(own)[d] == "s"]
+        self.numbers = [i for i, x in enumerate(arrays) if type(x) is not cp.ndarray]
+        self.floats = [k for k, v in params.items() if isinstance(v, float)]
         blocks = -(-size // (source.block * source.width)) if rank > 1 else source.grid(rows, 0)
-        driver.launch(plan.kernel, min(blocks, 1 << 20), source.block, args)
+        self.grid = min(blocks, 1 << 20)
+
+    def __call__(self, arrays: Sequence[Any], params: Mapping[str, Any], out: Sequence[Any] | None) -> Any:
+        """The outputs, in new arrays or in those offered."""
+        results = [cp.ndarray(self.shape, dtype) for dtype in self.dtypes] if out is None else list(out)
+        table = [*arrays, *results]
+        args = [table[slot] for slot in self.slots]
+        args += self.fixed
+        args += [float(arrays[i]) for i in self.numbers]
+        args += [float(params[k]) for k in self.floats]
+        driver.launch(self.kernel, self.grid, self.block, args)
         return results[0] if len(results) == 1 else tuple(results)
+
+
+def look(arrays: Sequence[Any], params: Mapping[str, Any], out: Sequence[Any] | None) -> Any:
+    """What calls share that the same kernel serves in the same way; None where there are operands of another kind."""
+    found: list[Any] = []
+    for x in (*arrays, *(out or ())):
+        kind = type(x)
+        if kind is cp.ndarray:
+            found.append((x.shape, x.dtype, None if x._c_contiguous else x.strides, x.data.ptr & 15))
+        elif kind is float or kind is int:
+            found.append(kind)
+        else:
+            return None
+    for name, value in params.items():
+        found.append(name if type(value) is float else (name, type(value), value))
+    if out is not None:
+        found += [next((i for i, x in enumerate(arrays) if x is target), -1) for target in out]
+    return tuple(found)
+
+
+def apart(arrays: Sequence[Any], out: Sequence[Any]) -> bool:
+    """Whether outputs share no memory with others, but for operands that they are themselves; all are contiguous."""
+    spans = [(x, x.data.ptr, x.data.ptr + x.nbytes) for x in (*arrays, *out) if type(x) is cp.ndarray]
+    if not all([x._c_contiguous for x, _, _ in spans]) or len({*map(id, out)}) < len(out):
+        return False
+    for target in out:
+        start, stop = target.data.ptr, target.data.ptr + target.nbytes
+        if any([x is not target and first < stop and start < last for x, first, last in spans]):
+            return False
+    return True
 
 
 def real_of(found: list[Any]) -> Any:

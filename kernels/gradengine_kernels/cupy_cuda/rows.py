@@ -73,26 +73,49 @@ def at_one_column(loop: Loop) -> Loop:
 named_writers: dict[Any, Any] = {}
 
 
+class Ready:
+    """A kernel and how it is launched: `table` has what it takes, an operand (None) or a sum and its size."""
+
+    __slots__ = ("block", "blocks", "function", "sizes", "table")
+
+    def __init__(self, kernel: Compiled, rows: int, columns: int, device: int) -> None:
+        source = kernel.source
+        self.function, self.block = kernel.function, source.block
+        self.blocks = source.grid(rows, driver.multiprocessors(device))
+        self.table: list[tuple[int, int] | None] = []
+        for slot in source.slots:
+            i = kernel.sums.get(slot)
+            width = columns if i is not None and kernel.draft.loop.totals[i].by_columns else 1
+            self.table.append(None if i is None else (i, 1 + self.blocks * width))
+        self.sizes = (rows, columns) if columns > 1 else (rows,)
+
+
+@functools.lru_cache(4096)
+def ready(write: Callable[[Draft], None], real: str, rows: int, columns: int, aligned: bool, device: int) -> Ready:
+    """The kernel for so many rows and columns."""
+    about = min(1 << (rows - 1).bit_length(), 1 << 20)
+    most = 1 << (columns - 1).bit_length() if columns > 1 else 1
+    kernel = compiled(write, real, about, most, math.gcd(columns, 16), aligned, rows * columns >= WIDE)
+    return Ready(kernel, rows, columns, device)
+
+
+def forget() -> None:
+    """Make kernels anew, for whoever changes what they consist of."""
+    compiled.cache_clear()
+    ready.cache_clear()
+
+
 def run(
     write: Callable[[Draft], None], real: str, arrays: Sequence[Any], rows: int, columns: int, *scalars: float
 ) -> None:
     """Run a kernel on `rows` rows of `columns` elements; `arrays` are its operands and outputs."""
-    aligned = not any([x.data.ptr & 15 for x in arrays])
-    about = min(1 << (rows - 1).bit_length(), 1 << 20)
-    most = 1 << (columns - 1).bit_length() if columns > 1 else 1
-    kernel = compiled(write, real, about, most, math.gcd(columns, 16), aligned, rows * columns >= WIDE)
-    source, device = kernel.source, driver.here()
-    blocks = source.grid(rows, driver.multiprocessors(device))
-    table = iter(arrays)
-    args = []
-    for slot in source.slots:
-        i = kernel.sums.get(slot)
-        width = columns if i is not None and kernel.draft.loop.totals[i].by_columns else 1
-        args.append(next(table) if i is None else partial_sums(device, i, 1 + blocks * width))
-    args.append(rows)
-    if columns > 1:
-        args.append(columns)
-    driver.launch(kernel.function, blocks, source.block, (*args, *[float(x) for x in scalars]))
+    low, device = 0, driver.here()
+    for x in arrays:
+        low |= x.data.ptr
+    kernel = ready(write, real, rows, columns, not low & 15, device)
+    operands = iter(arrays)
+    args = [next(operands) if what is None else partial_sums(device, *what) for what in kernel.table]
+    driver.launch(kernel.function, kernel.blocks, kernel.block, (*args, *kernel.sizes, *map(float, scalars)))
 
 
 workspaces: dict[Any, Any] = {}
