@@ -114,7 +114,7 @@ def run(kernel: Kernel, data: bytes) -> None:
             near = guarded.explain(fault.address)
             raise KernelFault(700, f"{kernel.name} touches {near}; {fault.where}") from None
         what = {signal.SIGFPE: "a division of integers by zero"}.get(
-            fault.signal, "an index outside of an array, or __trap"
+            fault.signal, "an access that is not aligned, an index outside of an array, or __trap"
         )
         raise KernelFault(715, f"{kernel.name}: {fault.signal.name}, {what}; {fault.where}") from None
 

@@ -240,6 +240,17 @@ def test_other_signals():
         kernel(source, "f")((1,), (2,), (cp.zeros(4, np.int32),))
 
 
+def test_several_elements_at_a_place_that_is_not_theirs():
+    """A GPU takes 16 bytes at once from multiples of 16 alone; the CPU would not mind."""
+    source = """
+    extern "C" __global__ void f(const float* x, float* y) { *(float4*)y = *(const float4*)x; }"""
+    x = cp.zeros(16, np.float32)
+    kernel(source, "f")((1,), (1,), (x[4:], x[8:]))
+    for start in (1, 2, 3):
+        with pytest.raises(machine.CUDARuntimeError, match="an access that is not aligned"):
+            kernel(source, "f")((1,), (1,), (x[start:], x[8:]))
+
+
 @pytest.mark.parametrize("memory", ["__shared__ float", "float"])
 def test_an_index_outside_of_an_array_of_the_kernel(memory):
     source = f"""

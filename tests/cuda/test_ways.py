@@ -58,6 +58,14 @@ def test_numbers_are_given_at_each_call(rng):
                 )
 
 
+def test_numbers_on_either_side(rng):
+    call, plain = kernel(lambda k, x, y: x - 2.0 * y, 2)
+    x = rng.normal(size=7).astype("f")
+    for _ in range(2):
+        np.testing.assert_allclose(call(cp.asarray(x), 3.0).get(), plain(x, np.float32(3)), rtol=1e-6)
+        np.testing.assert_allclose(call(3.0, cp.asarray(x)).get(), plain(np.float32(3), x), rtol=1e-6)
+
+
 def test_dtypes_and_masks_are_told_apart(rng):
     call, plain = kernel(lambda k, x, y: k.where(x > 0, y, x), 2)
     for dtype in ("float32", "float64", "float32"):

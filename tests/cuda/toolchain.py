@@ -23,7 +23,7 @@ HERE = Path(__file__).parent
 # A stack that overflows must meet its guard page, so frames are walked page by page.
 FLAGS = [
     "-pipe", "-std=c++17", "-march=native", "-ffp-contract=off", "-fno-strict-aliasing", "-fstack-clash-protection",
-    "-fno-gnu-unique", "-fPIC", "-shared", "-w", "-fsanitize=bounds", "-fsanitize-undefined-trap-on-error",
+    "-fno-gnu-unique", "-fPIC", "-shared", "-w", "-fsanitize=bounds,alignment", "-fsanitize-undefined-trap-on-error",
 ]  # fmt: skip
 RACES = ["-fsanitize=thread", "--param", "tsan-instrument-func-entry-exit=0"]
 END = "// ---- prelude ends ----"  # what stands before it is the same in many sources
