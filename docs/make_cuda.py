@@ -114,7 +114,7 @@ def groups_of(executor: Any) -> list[list[tuple[list[Any], list[str]]]]:
     ops = {}
     for launch in program.launches:
         looks_at_a_flag = launch.source is None and launch.plan is None
-        ops[id(launch)] = [] if looks_at_a_flag else [e.name for e in next(computing).equations]
+        ops[id(launch)] = [] if looks_at_a_flag else [e.name for e in next(computing).every()]
     parts = [programs.joined(part, program.arrays) for part in program.parts]
     return [[(group, list(dict.fromkeys(ops[id(group[0])]))) for group in groups] for groups in parts]
 

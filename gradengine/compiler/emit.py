@@ -73,6 +73,7 @@ class KernelMaker:
         """A loop nest."""
         fusion, made = self.fusion, loops.Loop(self.unit.real, draft.columns, across=self.unit.across)
         names: dict[Any, str] = {}
+        sums: dict[Var, int] = {}
         here = {e.out for e in draft.equations}
         streams = calls = 0
 
@@ -103,6 +104,7 @@ class KernelMaker:
                 width = draft.columns if form.along == "rows" else 1
                 out = loops.Operand(self.slot(e.out), e.out.dtype.name, full(1))
                 scratch = self.scratch(8 * (width + 8))
+                sums[e.out] = len(made.totals)
                 made.totals.append(loops.Total(given[0], form.columns, form.along == "rows", scratch, out))
                 continue
             names[e.out] = name
@@ -115,11 +117,36 @@ class KernelMaker:
                 operand = loops.Operand(self.slot(e.out), e.out.dtype.name, fusion.out_access(form))
                 made.stores.append(loops.Store(name, operand))
                 streams += 1
+        made.after = self.after(draft, sums)
         if any(isinstance(v, loops.Reduce) for v in made.values):
             made.scratch = self.scratch(8 * draft.columns * len(made.values))
         size = 1 if self.unit.real == "float32" else 2
         short = 4 if 1 < draft.columns < SHORT else 1
         self.cost += short * (self.unit.across or self.unit.rows) * draft.columns * (0.1 * streams + 0.4 * calls) * size
+        return made
+
+    def after(self, draft: Draft, sums: dict[Var, int]) -> list[Any]:
+        """What is computed when all rows are done, of sums (by their places among the loop's) and single numbers."""
+        names: dict[Any, str] = {}
+        made: list[Any] = []
+
+        def value(x: Var) -> str:
+            key = x if x.weak else self.fusion.root(x)
+            if key not in names:
+                name = names[key] = f"w{len(names)}"
+                if x.weak:
+                    made.append(loops.Number(name, self.numbers[x]))
+                elif key in sums:
+                    made.append(loops.Ended(name, sums[key]))
+                else:
+                    made.append(loops.Load(name, loops.Operand(self.slot(key), key.dtype.name, loops.Access())))
+            return names[key]
+
+        for e in draft.after:
+            found = self.expression(e, [value(x) for x in e.variables()])
+            name = names[e.out] = f"w{len(names)}"
+            made.append(loops.Compute(name, found))
+            made.append(loops.Store(name, loops.Operand(self.slot(e.out), e.out.dtype.name, loops.Access())))
         return made
 
     def expression(self, e: Equation, given: list[str]) -> expr.Expr:

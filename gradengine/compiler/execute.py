@@ -78,7 +78,7 @@ class Compiled:
         self.readers: dict[Var, list[tuple[int, int, Equation]]] = {}
         for u, unit in enumerate(self.units):
             for s, stage in enumerate(unit.stages):
-                for e in stage.equations:
+                for e in stage.every():
                     for x in e.variables():
                         if not x.weak:
                             self.readers.setdefault(fusion.root(x), []).append((u, s, e))
@@ -380,7 +380,9 @@ class Compiled:
                     else "call"
                 )
                 lines.append(f"  stage {s}: {kind}")
-                lines += [f"    {names[e.out]}:{e.out.type} = {show_right_side(e, names)}" for e in stage.equations]
+                for e in stage.every():
+                    when = "  after all rows" if e in stage.after else ""
+                    lines.append(f"    {names[e.out]}:{e.out.type} = {show_right_side(e, names)}{when}")
             lines += [f"  check that {names[e.inputs[0]]} is 0: {e.params['message']}" for e in unit.checks]
         return "\n".join(lines)
 

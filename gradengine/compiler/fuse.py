@@ -41,6 +41,11 @@ class Draft:
     columns: int
     equations: list[Equation]
     alone: bool = False
+    after: list[Equation] = dataclasses.field(default_factory=list)  # numbers that are computed of its sums
+
+    def every(self) -> list[Equation]:
+        """All equations, in order."""
+        return [*self.equations, *self.after]
 
 
 @dataclasses.dataclass(eq=False)
@@ -63,7 +68,7 @@ class Unit:
 
     def equations(self) -> list[Equation]:
         """All equations, in order."""
-        return [e for stage in self.stages for e in stage.equations]
+        return [e for stage in self.stages for e in stage.every()]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,6 +103,7 @@ class Fusion:
         self.place: dict[Var, tuple[int, int]] = {}  # of a variable: its unit and stage
         self.drawn: set[Var] = set()
         self.late: set[Var] = set()  # sums over rows, which are known when a kernel has ended
+        self.ended: set[Var] = set()  # those of them that are one number, and numbers that are computed of these
         self.closed = 0  # units that nothing more joins: with `rows_only`, checks that need no product come first
         self.templates: dict[Any, Any] = {}
         floats = [v.dtype.name for v in self.variables() if v.dtype.name in reals and not v.weak]
@@ -140,6 +146,8 @@ class Fusion:
         if form is not None and self.can_wait(e):
             self.waiting[e.out] = e
             return
+        if form is not None and self.rows_only and self.can_follow(e):
+            return
         if form is None:
             for x in e.variables():
                 self.place_waiting(self.root(x))
@@ -152,6 +160,34 @@ class Fusion:
         if e.op.kind != "pointwise" and e.op not in (COPY, BROADCAST):
             return False
         return all(self.root(x) not in self.place for x in e.variables())
+
+    def can_follow(self, e: Equation) -> bool:
+        """Put a number that is computed of sums of everything, and of what is there before, right after the last sum.
+
+        The thread that has the sum computes it: that is no work, and a kernel of its own would take as long as a large
+        one.
+        """
+        if e.op.kind != "pointwise" or e.out.size != 1 or e.out.dtype.name not in ("float32", "float64", "bool"):
+            return False
+        before: list[tuple[int, int]] = []
+        sums: list[tuple[int, int]] = []
+        for x in e.variables():
+            root = self.root(x)
+            if x.weak or (root not in self.place and root not in self.waiting):
+                continue  # it is given
+            if root in self.waiting:
+                return False
+            (sums if root in self.ended else before).append(self.place[root])
+        if not sums or any(place >= max(sums) for place in before):
+            return False
+        index, stage = max(sums)
+        if self.real_of(e) not in ("", self.units[index].real):
+            return False
+        self.units[index].stages[stage].after.append(e)
+        self.place[e.out] = index, stage
+        self.late.add(e.out)
+        self.ended.add(e.out)
+        return True
 
     def place_waiting(self, x: Var, unit: int = -1) -> None:
         """Place an equation that has waited for a reader, in the reader's unit if it fits there."""
@@ -236,10 +272,11 @@ class Fusion:
                 if not rows or sums:
                     continue
             one.equations += other.equations
-            one.columns, other.equations = max(one.columns, other.columns), []
+            one.after += other.after
+            one.columns, other.equations, other.after = max(one.columns, other.columns), [], []
         unit.stages = [stage for stage in stages if stage.equations]
         for s, stage in enumerate(unit.stages):
-            for e in stage.equations:
+            for e in stage.every():
                 self.place[e.out] = index, s
 
     def reads_from(self, e: Equation, unit: int, stage: int) -> bool:
@@ -252,6 +289,8 @@ class Fusion:
         self.place[e.out] = index, stage
         if form.along in ("rows", "all"):
             self.late.add(e.out)
+        if form.along == "all" and e.out.dtype.name in ("float32", "float64"):
+            self.ended.add(e.out)
         if e.op is DRAW:
             self.drawn.add(e.out)
 
@@ -386,7 +425,7 @@ class Fusion:
 def depends(fusion: Fusion, later: Draft, earlier: Draft) -> bool:
     """Whether a stage reads what another computes."""
     made = {e.out for e in earlier.equations}
-    return any(fusion.root(x) in made for e in later.equations for x in e.variables())
+    return any(fusion.root(x) in made for e in later.every() for x in e.variables())
 
 
 def template(e: Equation, operations: frozenset[str], allowed: frozenset[str]) -> Any:

@@ -102,17 +102,37 @@ class Total:
     out: Operand
 
 
+@dataclass(frozen=True)
+class Ended:
+    """What a sum of everything has come to: its place among the totals of the loop. Known when all rows are done."""
+
+    name: str
+    total: int
+
+
 @dataclass
 class Loop:
-    """A loop nest over rows and columns. With `across`, a thread has some columns of all so many rows."""
+    """A loop nest over rows and columns. With `across`, a thread has some columns of all so many rows.
+
+    `after` has what is computed and stored, once, when all rows are done: a backend may leave that to other kernels.
+    """
 
     real: str
     columns: int
     values: list[Any] = field(default_factory=list)
     stores: list[Store] = field(default_factory=list)
     totals: list[Total] = field(default_factory=list)
+    after: list[Any] = field(default_factory=list)
     across: int = 0
     scratch: int | None = None  # the slot of rows that values are kept in between two passes over the columns
+
+    def every_load(self) -> list[Load]:
+        """What is read, whenever that is."""
+        return [v for v in (*self.values, *self.after) if isinstance(v, Load)]
+
+    def every_store(self) -> list[Store]:
+        """What is written, but for sums."""
+        return [*self.stores, *[v for v in self.after if isinstance(v, Store)]]
 
 
 @dataclass(frozen=True)

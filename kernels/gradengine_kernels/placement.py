@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .expr import walk
 from .kinds import KINDS, kind_of
-from .loops import ELEMENT, NUMBER, ONCE, ROW, SCALAR, Compute, Load, Loop, Number, Reduce
+from .loops import ELEMENT, NUMBER, ONCE, ROW, SCALAR, Compute, Ended, Load, Loop, Number, Reduce
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -40,6 +40,8 @@ class Placement:
             kind, level, when = KINDS[v.operand.dtype], v.operand.access.level, 0
         elif isinstance(v, Number):
             kind, level, when = SCALAR, ONCE, 0
+        elif isinstance(v, Ended):
+            kind, level, when = NUMBER, ONCE, 0
         elif isinstance(v, Reduce):
             kind, level, when = NUMBER, ROW, self.passes[v.source] + 1
         else:

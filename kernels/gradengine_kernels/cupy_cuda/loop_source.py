@@ -107,7 +107,7 @@ class CudaWriter(Writer):
         self.given, self.ctype = given, COMPUTED[loop.real]
         self.types = {NUMBER: self.ctype, MASK: "bool", INDEX: "i64", SCALAR: "double", PLACE: "idx"}
         self.pointers: dict[int, str] = {}  # slot: dtype
-        written = {s.operand.slot for s in loop.stores} | {t.out.slot for t in loop.totals}
+        written = {s.operand.slot for s in loop.every_store()} | {t.out.slot for t in loop.totals}
         self.written = written | {t.accumulators for t in loop.totals}
 
     def declared(self, kind: str, name: str, value: str) -> str:

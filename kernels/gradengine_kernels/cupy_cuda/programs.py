@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..loops import Dot, Draw, Load, Loop
+from ..loops import Dot, Draw, Load, Loop, Store
 from . import driver, products, service
 from .lib import cp
 from .loop_source import NUMBERS, Source, known, source_of
@@ -120,8 +120,8 @@ class Program:
         source = source_of(loop, known(loop, rows, self.guarded, noted))
         blocks = source.grid(rows, driver.multiprocessors(self.device))
         sums = {slot: Bound(cp.zeros(SCRATCH + blocks * width, np.float64)) for slot, width in source.totals}
-        reads = {name(v.operand) for v in loop.values if isinstance(v, Load)}
-        writes = {name(s.operand) for s in loop.stores} | {name(t.out) for t in loop.totals}
+        reads = {name(v.operand) for v in loop.every_load()}
+        writes = {name(s.operand) for s in loop.every_store()} | {name(t.out) for t in loop.totals}
         buffers = [sums[slot] if slot in sums else table[slot - 2] for slot in source.slots]
         return Launch(source, None, buffers, reads, writes, rows, noted=(flag,) if noted else ())
 
@@ -298,16 +298,21 @@ def with_slots_in_order(loop: Loop, table: Sequence[Any]) -> tuple[Loop, list[An
     numbers = {slot: slot for slot in range(NUMBERS + 1)}
     number = lambda slot: numbers.setdefault(slot, len(numbers))
     out_of = lambda operand, slot: dataclasses.replace(operand, slot=slot)
-    moved = lambda x: dataclasses.replace(x, operand=out_of(x.operand, number(x.operand.slot)))
-    values = [moved(v) if isinstance(v, Load) else v for v in loop.values]
-    stores = [moved(s) for s in loop.stores]
+
+    def moved(x: Any) -> Any:
+        if not isinstance(x, (Load, Store)):
+            return x
+        return dataclasses.replace(x, operand=out_of(x.operand, number(x.operand.slot)))
+
+    values, stores = [moved(v) for v in loop.values], [moved(s) for s in loop.stores]
     totals = [
         dataclasses.replace(
             t, accumulators=number(t.accumulators), out=dataclasses.replace(t.out, slot=number(t.out.slot))
         )
         for t in loop.totals
     ]
-    made = dataclasses.replace(loop, values=values, stores=stores, totals=totals, scratch=None)
+    after = [moved(v) for v in loop.after]
+    made = dataclasses.replace(loop, values=values, stores=stores, totals=totals, after=after, scratch=None)
     return made, [table[slot - 2] if slot >= 2 else None for slot in list(numbers)[2:]]
 
 

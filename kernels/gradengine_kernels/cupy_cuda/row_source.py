@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..loops import ELEMENT, NUMBER, ONCE, ROW, Load, Loop, Reduce
+from ..loops import ELEMENT, NUMBER, ONCE, ROW, Ended, Load, Loop, Reduce, Store
 from ..writer import Scope
 from .dialect import BYTES, COMPUTED, CUDA, STORED
 from .flat_source import stored_type
@@ -433,6 +433,23 @@ class Rows(CudaWriter):
                 ]
                 if t.out.slot in self.given.noted:
                     lines.append(f"if (threadIdx.x == 0 && sum{i} != 0.0) *stop = {self.given.noted[t.out.slot]};")
+        if self.loop.after:
+            lines += ["if (threadIdx.x == 0) {", *indented(self.following()), "}"]
+        return lines
+
+    def following(self) -> list[str]:
+        """What one thread computes of the sums."""
+        scope, lines = Scope(), []  # type: ignore[var-annotated]
+        for v in self.loop.after:
+            if isinstance(v, Store):
+                value = self.as_stored(v.name, scope.find(v.name), v.operand.dtype)
+                lines.append(f"put({self.element(v.operand, scope, lines)}, {value});")
+                continue
+            self.place(v)
+            if isinstance(v, Ended):
+                scope.names[v.name] = self.hold(NUMBER, f"({self.ctype})sum{v.total}", lines)
+            else:
+                self.emit(v, scope, lines, lines)
         return lines
 
 
