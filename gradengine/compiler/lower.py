@@ -79,6 +79,13 @@ def lower_mean(k: Builder, x: Node, axis: Any = None, keepdims: bool = False) ->
     return without(k, k.total(x, axes) / float(count), axes, keepdims)
 
 
+def lower_vecdot(k: Builder, a: Node, b: Node, axis: int = -1) -> Node | None:
+    if not is_real(a, b) or a.shape != b.shape or not a.ndim or not a.var.size:
+        return None
+    axes = axes_of(axis, a.ndim)
+    return without(k, k.total(a * b, axes), axes, False)
+
+
 def lower_extreme(how: str) -> Callable[..., Node | None]:
     def lower(k: Builder, x: Node, axis: Any = None, keepdims: bool = False) -> Node | None:
         axes = axes_of(axis, x.ndim)
@@ -355,6 +362,7 @@ def lower_dropout(k: Builder, state: Node, shape: tuple[int, ...], p: float, dty
 LOWERINGS: dict[str, Callable[..., Node | None]] = {
     "sum": lower_sum,
     "mean": lower_mean,
+    "vecdot": lower_vecdot,
     "max": lower_extreme("max"),
     "min": lower_extreme("min"),
     "sum_to": lower_sum_to,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable
 from typing import Any
@@ -40,8 +41,7 @@ def clip_grad_norm_(
     owners = with_grad(parameters)
     if not owners:
         return ops.zeros(())
-    norms = [norm_of(p.grad, order).to(device=owners[0].grad.device) for p in owners]
-    total = norm_of(ops.stack(norms), order) if len(norms) > 1 else norms[0]
+    total = norm_of([p.grad for p in owners], order)
     if error_if_nonfinite and not math.isfinite(total.item()):
         raise TrainingError(
             f"clip_grad_norm_: the gradients' norm of order {norm_type} is {total.item()}, so they cannot be clipped; "
@@ -102,12 +102,15 @@ def with_grad(parameters: Tensor | Iterable[Tensor]) -> list[Any]:
     return [p for p in ([parameters] if isinstance(parameters, Tensor) else parameters) if p.grad is not None]
 
 
-def norm_of(x: Tensor, order: float) -> Any:
-    """The norm of all elements together."""
-    flat = ops.reshape(x.detach(), (-1,))
-    if order == 2:
-        return ops.sqrt(ops.vecdot(flat, flat))
-    sizes = ops.abs(flat)
+def norm_of(tensors: list[Tensor], order: float) -> Any:
+    """The norm of all elements of all Tensors together, on the device of the first."""
+    flat = [ops.reshape(x.detach(), (-1,)) for x in tensors]
+    device = tensors[0].device
     if order == math.inf:
-        return ops.max(sizes)
-    return ops.sum(sizes) if order == 1 else ops.sum(sizes**order) ** (1.0 / order)
+        return functools.reduce(ops.maximum, [ops.max(ops.abs(x)).to(device=device) for x in flat])
+    if order == 2:
+        sums = [ops.vecdot(x, x) for x in flat]
+    else:
+        sums = [ops.sum(ops.abs(x) if order == 1 else ops.abs(x) ** order) for x in flat]
+    total = functools.reduce(ops.add, [x.to(device=device) for x in sums])
+    return total if order == 1 else ops.sqrt(total) if order == 2 else total ** (1.0 / order)

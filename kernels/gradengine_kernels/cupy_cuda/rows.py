@@ -31,6 +31,12 @@ LABELS = np.dtype(np.int64)
 FEW_ROWS, LONG = 32, 1 << 15  # rows that do not fill a GPU, if they are so long: CuPy shares out columns
 
 
+@functools.cache
+def name_of(dtype: Any) -> str:
+    """A dtype's name, which NumPy makes anew each time: two microseconds."""
+    return str(dtype.name)
+
+
 # -- compiling and running ------------------------------------------------------------------------------------------
 
 
@@ -137,7 +143,7 @@ def partial_sums(device: int, i: int, size: int) -> Any:
 def fits(*arrays: Any) -> bool:
     """True for contiguous arrays of one floating-point dtype with something in them."""
     x = arrays[0]
-    if type(x) is not cp.ndarray or not x.size or x.dtype.name not in COMPUTED:
+    if type(x) is not cp.ndarray or not x.size or name_of(x.dtype) not in COMPUTED:
         return False
     return all([type(a) is cp.ndarray and a.dtype == x.dtype and a._c_contiguous for a in arrays])
 
@@ -172,7 +178,7 @@ def summed(x: Any, axes: tuple[int, ...], shape: tuple[int, ...], divisor: float
     if not along:
         return None
     out = cp.empty(shape, x.dtype)
-    real = x.dtype.name
+    real = name_of(x.dtype)
     if after == 1 and before > 1:
         if before < FEW_ROWS and along > LONG:
             return None
@@ -215,7 +221,7 @@ def make_extreme(plain: Kernel, write: Callable[[Draft], None]) -> Kernel:
             before, along, after = split(x.shape, axes) if axes else (0, 0, 0)
             if after == 1 and before > 1 and not (before < FEW_ROWS and along > LONG):
                 out = cp.empty(reduced(x.shape, axes or (), keepdims), x.dtype)
-                run(write, x.dtype.name, (x, out), before, along)
+                run(write, name_of(x.dtype), (x, out), before, along)
                 return out
         return plain(x, axis, keepdims)
 
@@ -244,12 +250,13 @@ def along_rows(plain: Kernel, write: Callable[[Draft], None]) -> Kernel:
     def call(*arrays: Any, axis: Any = -1) -> Any:
         x = arrays[-1]
         same = all([type(a) is cp.ndarray and a.shape == x.shape and a.dtype == x.dtype for a in arrays])
-        if same and x.ndim and x.size and x.dtype.name in COMPUTED and type(axis) is int and -x.ndim <= axis < x.ndim:
+        fitting = same and x.ndim and x.size and name_of(x.dtype) in COMPUTED
+        if fitting and type(axis) is int and -x.ndim <= axis < x.ndim:
             moved = axis % x.ndim != x.ndim - 1
             rows = [cp.ascontiguousarray(cp.moveaxis(a, axis, -1) if moved else a) for a in arrays]
             out = cp.empty(rows[-1].shape, x.dtype)
             columns = out.shape[-1]
-            run(write, x.dtype.name, (*rows, out), out.size // columns, columns)
+            run(write, name_of(x.dtype), (*rows, out), out.size // columns, columns)
             return cp.ascontiguousarray(cp.moveaxis(out, -1, axis)) if moved else out
         return plain(*arrays, axis=axis)
 
@@ -265,7 +272,7 @@ def make_logsumexp(plain: Kernel) -> Kernel:
             before, along, after = split(x.shape, axes) if axes else (0, 0, 0)
             if after == 1 and along and not (before < FEW_ROWS and along > LONG):
                 out = cp.empty(reduced(x.shape, axes or (), keepdims), x.dtype)
-                run(drafts.logsumexp, x.dtype.name, (x, out), before, along)
+                run(drafts.logsumexp, name_of(x.dtype), (x, out), before, along)
                 return out
         return plain(x, axis, keepdims)
 
@@ -287,7 +294,7 @@ def make_standardize(plain: Kernel) -> Kernel:
         if not columns:
             return plain(x, axis, eps)
         out = cp.empty(x.shape, x.dtype)
-        run(drafts.standardize, x.dtype.name, (x, out), rows, columns, columns, eps)
+        run(drafts.standardize, name_of(x.dtype), (x, out), rows, columns, columns, eps)
         return out
 
     return call
@@ -299,7 +306,7 @@ def standardize_rule(g: Any, y: Any, x: Any, axis: Any, eps: float) -> Any:
     if not columns or type(g) is not cp.ndarray or g.shape != x.shape or g.dtype != x.dtype:
         return None
     out = cp.empty(x.shape, x.dtype)
-    run(drafts.standardize_grad, x.dtype.name, (cp.ascontiguousarray(g), y, x, out), rows, columns, columns, eps)
+    run(drafts.standardize_grad, name_of(x.dtype), (cp.ascontiguousarray(g), y, x, out), rows, columns, columns, eps)
     return out
 
 
@@ -310,7 +317,7 @@ def make_mean_squared_error(plain: Kernel) -> Kernel:
         if not (fits(a, b) and a.shape == b.shape) or a.dtype.itemsize == 2:  # whose sum of squares may not fit
             return plain(a, b)
         out = cp.empty((), a.dtype)
-        run(drafts.squares_all, a.dtype.name, (a, b, out), a.size, 1)
+        run(drafts.squares_all, name_of(a.dtype), (a, b, out), a.size, 1)
         return out / float(a.size)
 
     return call
@@ -329,10 +336,10 @@ def make_cross_entropy(plain: Kernel) -> Kernel:
         if not are_labelled(logits, labels):
             return plain(logits, labels, ignore_index, reduction)
         rows, columns = logits.shape
-        sums = cp.zeros(3, wide(logits.dtype.name))
+        sums = cp.zeros(3, wide(name_of(logits.dtype)))
         outs = (sums,) if reduction != "none" else (cp.empty(rows, logits.dtype), sums)
         write = writer_of(drafts.cross_entropy, ignore_index, reduction)
-        run_mixed(write, logits.dtype.name, sums.dtype.name, (logits, labels, *outs), rows, columns)
+        run_mixed(write, name_of(logits.dtype), name_of(sums.dtype), (logits, labels, *outs), rows, columns)
         total, count, outside = sums.tolist()
         if outside:
             return plain(logits, labels, ignore_index, reduction)  # which says what is wrong
@@ -368,7 +375,7 @@ def make_cross_entropy_grad(plain: Kernel) -> Kernel:
         if not are_labelled(logits, labels):
             return plain(g, logits, labels, ignore_index, reduction)
         rows, columns = logits.shape
-        real, per_row = logits.dtype.name, getattr(g, "ndim", 0) == 1
+        real, per_row = name_of(logits.dtype), getattr(g, "ndim", 0) == 1
         g = cp.ascontiguousarray(cp.asarray(g, logits.dtype))
         out = cp.empty(logits.shape, logits.dtype)
         extra: tuple[Any, ...] = ()
