@@ -130,24 +130,28 @@ def labels_first(graph: Graph) -> Graph:
             numbers.add(e.out)
     if not checks:
         return graph
-    first: list[Equation] = []
     roots = {**sums, **checks, **follow}
+    at_once, later = (needed_for(definitions, e) for e in ([*sums, *checks], [*follow]))
+    front = [e for x, e in definitions.items() if e.op is not CHECK and (e in sums or x in at_once)]
+    front += checks
+    front += [e for x, e in definitions.items() if e not in front and (e in follow or x in later)]
     made: dict[Any, Var] = {e.out: e.out for e in roots}
-
-    def copied(x: Any) -> Any:
-        if x in definitions and x not in made:
-            made[x] = Var(x.shape, x.dtype)
-            add(definitions[x])
-        return made.get(x, x) if isinstance(x, Var) else x
-
-    def add(e: Equation) -> None:
-        inputs = tuple([copied(x) for x in e.inputs])
-        first.append(Equation(e.op, inputs, e.params, made[e.out]))
-
-    for e in roots:
-        add(e)
+    first: list[Equation] = []
+    for e in front:
+        out = made.setdefault(e.out, Var(e.out.shape, e.out.dtype))
+        inputs = tuple([made.get(x, x) if isinstance(x, Var) else x for x in e.inputs])
+        first.append(Equation(e.op, inputs, e.params, out))
     rest = [e for e in graph.equations if e not in roots]
     return Graph(graph.inputs, graph.constants, first + rest, graph.outputs)
+
+
+def needed_for(definitions: dict[Any, Equation], equations: list[Equation]) -> set[Any]:
+    """All variables that these equations are made of."""
+    found = {x for e in equations for x in e.variables()}
+    for e in reversed(definitions.values()):
+        if e.out in found:
+            found.update(e.variables())
+    return found
 
 
 def core_passes(reals: frozenset[str], waiting: bool = False) -> dict[str, Callable[[Graph], Graph]]:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 COMPUTED_IN = {"float16": "float32", "bfloat16": "float32"}  # what half precision is computed in
 LEAVES = ("input", "constant")  # of a scalar expression
+MOST_WAITING = 64  # equations that wait for each other
 LARGE_PRODUCT = 1 << 22  # multiplications that are worth a thread each
 
 
@@ -108,6 +109,7 @@ class Fusion:
         self.templates: dict[Any, Any] = {}
         floats = [v.dtype.name for v in self.variables() if v.dtype.name in reals and not v.weak]
         self.usual = COMPUTED_IN.get(floats[0], floats[0]) if floats else "float32"
+        self.depths: dict[Var, int] = {}  # how many such equations read each other, one after the other
         self.waiting: dict[Var, Equation] = {}  # what depends on inputs alone is computed where it is first read
         for e in graph.equations:
             self.add(e)
@@ -159,7 +161,9 @@ class Fusion:
         """Whether an equation is cheap and needs nothing that a kernel computes."""
         if e.op.kind != "pointwise" and e.op not in (COPY, BROADCAST):
             return False
-        return all(self.root(x) not in self.place for x in e.variables())
+        roots = [self.root(x) for x in e.variables()]
+        self.depths[e.out] = depth = 1 + max([self.depths.get(x, 0) for x in roots], default=0)
+        return depth % MOST_WAITING > 0 and all(x not in self.place for x in roots)
 
     def can_follow(self, e: Equation) -> bool:
         """Put a number that is computed of sums of everything, and of what is there before, right after the last sum.

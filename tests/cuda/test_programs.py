@@ -522,3 +522,39 @@ def test_numbers_that_follow_sums_have_no_kernels_of_their_own(rng):
     stages = [stage for unit in program.executor.units for stage in unit.stages if not stage.alone]
     assert all(stage.columns > 1 or unit.rows > 1 for unit in program.executor.units for stage in unit.stages)
     assert [e.name for stage in stages for e in stage.after].count("sqrt") >= 1
+
+
+def test_sums_of_labels_may_depend_on_each_other(rng):
+    """Counts, what is computed of them, and sums of that again: all of it comes before the first product."""
+
+    def function(x, w, y):
+        seen = ge.astype(ge.not_equal(y, 2), ge.float32)
+        share = seen.sum() / 12.0
+        spread = ((seen - share) ** 2).sum()
+        loss = nn.functional.cross_entropy(x @ w, y, ignore_index=2)
+        return loss * share, spread, ge.sqrt(spread + 1) * share, (x * spread).sum()
+
+    x, w = (ge.tensor(rng.normal(size=shape).astype("f")) for shape in ((12, 6), (6, 4)))
+    y = ge.tensor(rng.integers(0, 4, 12))
+    step = ge.jit(function)
+    for found, want in zip(step(x, w, y), function(x, w, y), strict=True):
+        np.testing.assert_allclose(found.numpy(), want.numpy(), rtol=1e-5)
+    with pytest.raises(IndexRangeError, match="labels are 0 to 3"):
+        step(x, w, y + 2)
+
+
+def test_long_chains_are_compiled(rng):
+    """Each op waits for who reads it, but not all of them for each other."""
+
+    @ge.jit
+    def step(x):
+        for _ in range(1500):
+            x = x * 1.001 + 0.001
+        return x.sum()
+
+    x = rng.normal(size=5).astype("f")
+    want = x.copy()
+    for _ in range(1500):
+        want = want * np.float32(1.001) + np.float32(0.001)
+    for device in ("cuda", "cpu"):
+        np.testing.assert_allclose(step(ge.tensor(x, device=device)).numpy(), want.sum(), rtol=1e-4)

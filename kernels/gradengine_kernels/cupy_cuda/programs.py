@@ -184,6 +184,7 @@ class Program:
         """A graph of these launches and what closes them, several times."""
         groups = joined(launches, self.arrays)
         runs = [self.several(group) if len(group) > 1 else self.one(group[0]) for group in groups]
+        driver.wait()  # whatever stream runs the graph will find the tables
         plans = [launch.plan for launch in launches if launch.plan is not None]
 
         def prepare() -> None:
