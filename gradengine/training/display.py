@@ -72,7 +72,8 @@ def percent(share: float) -> str:
 class Display:
     """Plain lines on stdout, none of them when `quiet`; warnings always, on stderr."""
 
-    every = 10.0  # seconds between two calls of `progress`
+    every = 10.0  # seconds between two calls of `progress`,
+    apart = 10.0  # and between the line of an epoch and the next call
 
     def __init__(self, quiet: bool = False) -> None:
         self.quiet = quiet
@@ -105,7 +106,7 @@ class Display:
 class Bar(Display):
     """The same on a terminal, with a bar for the epoch under way; rich draws it."""
 
-    every = 0.1
+    every, apart = 0.1, 0.0  # an epoch may take less than the former
 
     def __init__(self) -> None:
         super().__init__()

@@ -229,7 +229,7 @@ class Trainer:
             images_per_second=round(standing.images_per_second, 1),
         )
         self.display.epoch(standing, test_loss, test_accuracy)
-        self._due = time.perf_counter() + self.display.every
+        self._due = max(self._due, time.perf_counter() + self.display.apart)
         sums.start_epoch()
         self.save()
 
