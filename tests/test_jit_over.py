@@ -316,3 +316,38 @@ def test_what_the_host_decides_may_become_of_another_kind(backend, rng, late, mo
     (wanted, _), (found, misses) = run(False), run(True)
     same(found, wanted)
     assert misses >= 1
+
+
+def test_a_schedule_that_fails_leaves_whole_steps(backend):
+    """The steps before it are done, and the one that it belongs to is not, as if each had been called."""
+
+    def trained(by_over):
+        weight = ge.tensor([1.0, 2.0, 3.0], requires_grad=True)
+        optimizer = ge.optim.Adam([weight], lr=0.1)
+
+        def rate(epoch):
+            if epoch == 20:
+                raise ValueError("no rate for epoch 20")
+            return 1 / (1 + epoch)
+
+        schedule = ge.optim.lr_scheduler.LambdaLR(optimizer, rate)
+
+        @ge.jit
+        def step(x):
+            optimizer.zero_grad()
+            loss = (x * weight).sum()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            return loss
+
+        x = ge.ones((90, 3))
+        run = (lambda: step.over(x, batch_size=1)) if by_over else (lambda: [step(x[i : i + 1]) for i in range(90)])
+        with pytest.raises(ValueError, match="no rate for epoch 20"):
+            run()
+        counts = [int(optimizer.state[weight]["step"]), schedule.last_epoch]
+        return counts, [*weight.tolist(), optimizer.param_groups[0]["lr"]]
+
+    counts, numbers = trained(True)
+    assert counts == [19, 19]
+    assert numbers == pytest.approx(trained(False)[1])

@@ -913,3 +913,45 @@ def test_recording_is_part_of_the_key(backend):
         assert step(x) is False
     assert step(x) is True
     assert step.cache_info().misses == 2
+
+
+def test_an_index_out_of_range_comes_before_any_update(backend):
+    """Where the index is computed first, the update is ready before the index is looked up: it has to wait."""
+    weight = ge.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    optimizer = ge.optim.Adam([weight], lr=0.1)
+    table = ge.asarray(np.arange(6))
+
+    @ge.jit
+    def step(x, i):
+        y = weight * x
+        found = table[ge.argmax(y) + i]
+        optimizer.zero_grad()
+        y.sum().backward()
+        optimizer.step()
+        return found
+
+    x = ge.ones(3)
+    assert step(x, ge.asarray(np.array(0))).item() == 2
+    before = weight.tolist()
+    with pytest.raises(IndexRangeError, match="index 11 is out of range"):
+        step(x, ge.asarray(np.array(9)))
+    assert weight.tolist() == before
+    assert step(x, ge.asarray(np.array(1))).item() == 3
+    assert weight.tolist() == pytest.approx([0.8, 1.8, 2.8])
+
+
+def test_labels_of_two_losses_in_two_precisions(backend):
+    rows = np.linspace(-1, 1, 12, dtype=np.float32).reshape(3, 4)
+    full, half = (ge.tensor(rows.astype(dtype), requires_grad=True) for dtype in (np.float32, np.float16))
+
+    def losses(first, second):
+        both = nn.functional.cross_entropy(full, first), nn.functional.cross_entropy(half, second)
+        return both[0] + ge.astype(both[1], ge.float32)
+
+    step = ge.jit(losses)
+    right, wrong = ge.asarray(np.array([0, 1, 3])), ge.asarray(np.array([0, 4, 3]))
+    assert step(right, right).item() == pytest.approx(losses(right, right).item(), rel=1e-3)
+    for labels in ((wrong, right), (right, wrong)):
+        with pytest.raises(IndexRangeError, match="out of range for 4 classes"):
+            step(*labels)
+    assert step(right, right).item() == pytest.approx(losses(right, right).item(), rel=1e-3)

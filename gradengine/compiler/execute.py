@@ -28,6 +28,10 @@ from .simplify import simplify
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+LOOKING_UP = (  # ops whose own kernels refuse an index or a label out of range
+    "getitem", "take", "take_along_axis", "put_at", "one_hot",
+    "embedding_rows", "pick_class", "cross_entropy_rows", "label_weights",
+)  # fmt: skip
 MOST_MOVES = 4  # of an output whose address is built in
 KEPT = 2  # arrays of one result that are kept to be given again, once nobody holds them
 
@@ -62,7 +66,9 @@ class Compiled:
         self.count_reads()
         self.outputs = [fusion.root(x) if isinstance(x, Var) else x for x in graph.outputs]
         checked = max([u for u, unit in enumerate(self.units) if unit.checks], default=-1)
-        self.certain = {x for x, (u, _) in fusion.place.items() if u > checked}  # written when no check can fail now
+        called = [u for u, unit in enumerate(self.units) if unit.call is not None and may_refuse(unit.call)]
+        last = max(checked, *called, -1)
+        self.certain = {x for x, (u, _) in fusion.place.items() if u > last}  # written when nothing can fail now
         self.lost = self.find_lost(checked)
         self.in_place = self.find_in_place(updates)
         passing_here = {graph.inputs[i] for i in passing} if self.buffers.fixed else set()
@@ -396,6 +402,11 @@ class Compiled:
         """The generated source of all kernels."""
         kernels = [source for program in self.programs for source in program.sources]
         return "\n\n".join(kernels)
+
+
+def may_refuse(e: Equation) -> bool:
+    """Whether the kernel that is called may raise an error for what it finds in its operands."""
+    return e.name in LOOKING_UP and any(x.dtype.kind in "iu" for x in e.variables())
 
 
 def failure(checks: Sequence[Equation], where: str = "") -> IndexRangeError:

@@ -181,14 +181,10 @@ class Labels:
         if 0 <= ignore_index < self.classes:
             self.hit = k.logical_and(self.hit, self.counts)
         outside = k.emit(LABEL_OUTSIDE, (column,), {"classes": self.classes}, (rows, 1), np.bool_)
-        bad = k.cast(k.logical_and(outside, self.counts), self.real)
-        k.emit(
-            CHECK,
-            (k.total(bad, (0, 1)),),
-            {"message": f"{name}: {label_message(self.classes, ignore_index)}"},
-            (),
-            self.real,
-        )
+        wide = np.dtype(np.float64 if self.real == np.float64 else np.float32)  # losses of half precision share a flag
+        bad = k.cast(k.logical_and(outside, self.counts), wide)
+        message = f"{name}: {label_message(self.classes, ignore_index)}"
+        k.emit(CHECK, (k.total(bad, (0, 1)),), {"message": message}, (), wide)
 
     def share(self, reduction: str) -> Any:
         """What each row counts: 1, or 1 / (rows that count) under a mean."""

@@ -26,7 +26,7 @@ from .buffers import address_of, buffers_of
 from .execute import Compiled, failure
 from .graph import Var
 from .interrupts import uninterrupted
-from .program import Program, StaleError, find
+from .program import Program, find
 
 STRETCH = 0.1  # seconds that a native call may take, about
 FIRST = 16  # steps in the first stretch of all, from which the time of one is known
@@ -315,7 +315,8 @@ class Native:
     def numbers(self, count: int) -> tuple[Any, dict[Var, Any]]:
         """What the host decides for the next steps: numbers, and arithmetic with them; and arrays; a row for each.
 
-        There are `count` rows, or fewer, where the program does not fit what the host decides from then on.
+        There are `count` rows, or fewer, where the program does not fit what the host decides from then on, or the
+        host's part fails, as a schedule of the user's may.
         """
         executor, program = self.executor, self.program
         sources = [*zip(executor.inputs, program.sources, strict=True)]
@@ -327,7 +328,7 @@ class Native:
         for _ in range(count):
             try:
                 host = program.host_values(self.arguments)
-            except StaleError:
+            except Exception:  # the step that it belongs to is to raise it, when those before have been run
                 break
             for var, place in decided:
                 value = host[place].pop()

@@ -283,7 +283,11 @@ class Program:
         self.undone.clear()
         for work in self.host:
             self.undone.append(work.restore())
-            values = work.run(arguments, found)
+            try:
+                values = work.run(arguments, found)
+            except BaseException:
+                self.undo()
+                raise
             if values is None:
                 self.undo()
                 raise StaleError
