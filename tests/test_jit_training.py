@@ -955,3 +955,41 @@ def test_labels_of_two_losses_in_two_precisions(backend):
         with pytest.raises(IndexRangeError, match="out of range for 4 classes"):
             step(*labels)
     assert step(right, right).item() == pytest.approx(losses(right, right).item(), rel=1e-3)
+
+
+def test_steps_of_two_shapes_take_turns(backend):
+    """They are two programs, which change the same parameters."""
+    weight = ge.tensor([1.0], requires_grad=True)
+    optimizer = optim.SGD([weight], lr=0.1)
+    armed, entered, ended, overtaken = threading.Event(), threading.Event(), threading.Event(), []
+
+    def rate(epoch):
+        if armed.is_set():
+            armed.clear()
+            entered.set()
+            overtaken.append(ended.wait(0.3))
+        return 1.0
+
+    schedule = optim.lr_scheduler.LambdaLR(optimizer, rate)
+
+    @ge.jit
+    def step(x):
+        optimizer.zero_grad()
+        (x * weight).sum().backward()
+        optimizer.step()
+        schedule.step()
+
+    def other():
+        entered.wait(10)
+        step(ge.ones(3))
+        ended.set()
+
+    step(ge.ones(2))
+    step(ge.ones(3))
+    thread = threading.Thread(target=other)
+    thread.start()
+    armed.set()
+    step(ge.ones(2))
+    thread.join()
+    assert overtaken == [False]
+    assert weight.item() == pytest.approx(0.0, abs=1e-6)

@@ -113,6 +113,7 @@ class Step:
         self.programs: collections.OrderedDict[Any, list[Program]] = collections.OrderedDict()
         self.hits = self.misses = 0
         self.lock = threading.RLock()
+        self.turns = threading.RLock()  # held by programs that change something: they change the same
 
     def __repr__(self) -> str:
         return f"<jit {getattr(self.function, '__qualname__', self.function)}>"
@@ -205,6 +206,8 @@ class Step:
         """Trace and compile the step for these arguments."""
         key, arguments, leaves, structure = self.take_apart(args, kwargs)
         program = self.trace(arguments, leaves, structure)
+        if program.guard.changes or program.host:
+            program.lock = self.turns
         self.misses += 1
         known = self.programs.setdefault(key, [])
         known.insert(0, program)
