@@ -5,7 +5,7 @@ the op's rules for the cotangents of its inputs and sums what arrives over sever
 length of a chain does not matter. Rules run on raw arrays, or on Tensors when the gradients themselves are to have
 gradients.
 
-May import tensor and errors; the ops only when rules run on Tensors.
+May import dispatch, tensor and errors; the ops only when rules run on Tensors.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ In the graph a call is two nodes: one that gathers the inputs into a bundle and 
 runs once however many inputs there are; each of several outputs is a third. A gradient rule like those of the
 engine's own ops (`gradengine.primitive`) is shorter; a Function may compute anything in Python.
 
-May import tensor, dtypes, backend and errors.
+May import dispatch, tensor, dtypes, shapes and errors.
 """
 
 from __future__ import annotations

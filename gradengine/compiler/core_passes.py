@@ -134,7 +134,8 @@ def labels_first(graph: Graph) -> Graph:
     at_once, later = (needed_for(definitions, e) for e in ([*sums, *checks], [*follow]))
     front = [e for x, e in definitions.items() if e.op is not CHECK and (e in sums or x in at_once)]
     front += checks
-    front += [e for x, e in definitions.items() if e not in front and (e in follow or x in later)]
+    placed = set(front)
+    front += [e for x, e in definitions.items() if e not in placed and (e in follow or x in later)]
     made: dict[Any, Var] = {e.out: e.out for e in roots}
     first: list[Equation] = []
     for e in front:

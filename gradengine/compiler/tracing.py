@@ -5,7 +5,7 @@ Tensor from outside becomes an input the first time somebody looks at its array;
 trace alone, so the Tensor itself keeps its value until the compiled program has run, and whatever happens to the
 trace, nothing is lost. Symbols carry values, so that shapes and dtypes, and errors, are those of an eager run.
 
-May import recording, options, graph, complaints, backend, tensor, optim, hostwork and errors.
+May import recording, options, graph, buffers, complaints, backend, tensor, optim, hostwork and errors.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ speaks to. On raw arrays `k` is a backend (first-order gradients), on Tensors th
 gradients), on symbols the tracer (fused kernels). The engine sums a rule's result to the operand's shape and casts
 it to its dtype; rules never do. Arrays are positional-only in a declaration's signature, metadata comes after them.
 
-May import arguments, tensor, dtypes, backend and errors.
+May import arguments, dispatch, tensor, dtypes, backend and errors.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 A program is a plan, a row of numbers for each kernel, and a table of addresses that the kernels find their arrays in.
 One compiled function walks the plan. Threads are Numba's, and BLAS has one inside each.
 
-May import loop_source, runtime, generated and sources.
+May import loops, loop_source, runtime, generated and sources.
 """
 
 from __future__ import annotations

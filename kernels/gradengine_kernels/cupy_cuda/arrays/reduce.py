@@ -1,6 +1,6 @@
 """Reductions and running totals over CuPy's, which know no `initial` and refuse a maximum of no elements.
 
-May import common, lib and shared.
+May import common, lib, shared and numpy_cpu.reduce.
 """
 
 from __future__ import annotations

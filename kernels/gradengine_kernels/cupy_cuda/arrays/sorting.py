@@ -1,6 +1,6 @@
 """Sorting kernels. NaN counts as the largest number; CuPy has no sort but a stable one.
 
-May import common, lib and shared.
+May import index, moves, common, lib and shared.
 """
 
 from __future__ import annotations
