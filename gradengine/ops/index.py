@@ -1,8 +1,8 @@
 """Reading and writing at positions: `x[index]`, `x[index] = v`, take, gather, scatter_add, one_hot, nonzero.
 
 An index is split in two: its static structure (ints, slices, `...`, None) is metadata, and each index array is an
-operand, for which the structure holds the marker "integers" or "mask". May import arguments, declare, dispatch, backend,
-shapes, tensor, dtypes, and the elementwise and shape ops.
+operand, for which the structure holds the marker "integers" or "mask". May import arguments, declare, dispatch,
+backend, shapes, tensor, dtypes, and the elementwise and shape ops.
 """
 
 from __future__ import annotations
