@@ -36,6 +36,8 @@ MOST_SPILLED = 64  # bytes: ptxas may find that a few registers less are worth i
 SMALL_FRAME = 8  # bytes, which calls need
 TRIGONOMETRY = re.compile(r"\b(?:sin|cos|tan)f?\(")  # whose library keeps the words of 2/pi for large angles in memory
 TRIGONOMETRIC_FRAME = 40
+POWER = re.compile(r"\bpow\(")  # in double precision: a function that is called, and keeps what the caller still needs
+POWER_FRAME = 64
 
 
 class Usage(NamedTuple):
@@ -48,7 +50,8 @@ class Usage(NamedTuple):
 
     def explained(self, code: str) -> bool:
         """Whether its local memory is no more than is to be expected of this code."""
-        frame = TRIGONOMETRIC_FRAME if TRIGONOMETRY.search(code) else SMALL_FRAME
+        frame = POWER_FRAME if POWER.search(code) else SMALL_FRAME
+        frame = max(frame, TRIGONOMETRIC_FRAME) if TRIGONOMETRY.search(code) else frame
         return self.spilled <= MOST_SPILLED and self.frame - -(-self.spilled // 8) * 8 <= frame
 
 

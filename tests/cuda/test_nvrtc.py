@@ -77,6 +77,9 @@ def test_some_local_memory_is_to_be_expected(tmp_path, capsys):
     assert usage.explained("y = sinf(x);")
     assert not usage.explained("y = x;")
     assert nvrtc.Usage("f", 16, 16, 32).explained("y = x;")
+    calls = nvrtc.Usage("f", 32, 0, 32)
+    assert calls.explained("y = pow(x, 2.5);")
+    assert not calls.explained("y = powf(x, 2.5f);")
 
 
 def test_equal_names_are_not_compiled_together(tmp_path):
