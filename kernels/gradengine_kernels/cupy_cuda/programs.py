@@ -1,7 +1,8 @@
 """Compiled programs: kernels that run one after the other as one CUDA graph.
 
-A graph has the addresses of its arrays built in. So there is one graph for each set of arrays that the program has met
-lately, captured when it is first needed; whoever runs it keeps arrays where they are. A kernel's stages are launches:
+A graph has the addresses of its arrays built in. So there are graphs for each set of arrays that the program has met
+lately, captured when they are first needed; whoever runs it keeps arrays where they are. Checks have a graph that comes
+first: the host waits for that one, and not for the rest. A kernel's stages are launches:
 a loop is a generated kernel, a product is cuBLASLt's. Launches of one kernel for several sets of arrays, such as the
 updates of all parameters, are one launch.
 
@@ -256,9 +257,10 @@ class Program:
         while count < steps:
             length = UNROLLED if count + UNROLLED <= steps else 1
             there = bring(min(count + length + 1, steps))  # after a step the next one's row is read
-            length = length if count + length <= there else 1
-            if count + length > there:
+            if there == count:
                 break
+            if there < count + length:
+                length = 1
             (graph,) = self.graph(length, moving)
             graph.launch()
             count += length
