@@ -10,7 +10,6 @@ import pytest
 
 from bench import candidates, gpu_check, workloads
 from bench.gpu import machine, parts, probe, recorder, report, steps, tables
-from tests.cuda import toolchain
 
 SETTINGS = parts.Settings(device="cpu")
 SCANS = ["batch 32: gradengine over, times as fast as JAX scan"]  # where JAX is not installed
