@@ -49,11 +49,12 @@ class Backend(Kernels):
         program: Callable[..., Any] | None = None,
         operations: Callable[[], frozenset[str]] = frozenset,
         halves: Any = None,
-        compiles: Callable[[], bool] | None = None,
+        ready: Callable[[], bool] | None = None,
     ) -> None:
         self.name, self.device, self.force = name, device, force
         self.program, self.operations = program, operations
-        self.compiles = compiles or (lambda: program is not None)
+        if ready is not None:
+            self.ready = ready
         super().__init__(kernels, pointwise, small, halves)
         if _halves:
             self.widen()
@@ -71,6 +72,12 @@ class Backend(Kernels):
                 yield
         finally:
             self.small = before
+
+    ready: Callable[[], bool] = staticmethod(lambda: True)  # whether what `program` needs can be imported
+
+    def compiles(self) -> bool:
+        """Whether programs can be compiled."""
+        return self.program is not None and self.ready()
 
     def quiet(self) -> contextlib.AbstractContextManager[Any]:
         """A context in which floating-point events do not warn."""
@@ -173,7 +180,7 @@ def _load_numba() -> Backend:
         program=numba_cpu.program,
         operations=numba_cpu.operations,
         halves=numpy_cpu.halves,
-        compiles=numba_cpu.usable,
+        ready=numba_cpu.usable,
     )
 
 
