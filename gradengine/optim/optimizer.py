@@ -102,7 +102,7 @@ class Optimizer:
             return
         params = [p for p, _ in moving]
         rule, states, names = self.rule, self.state, self.slots(group)
-        all_scalars = each_time(lambda: self.advance(group, params), lambda: self.standing(params))
+        all_scalars = each_time(lambda: self.advance(group, params), lambda: self.standing(group, params))
         if current.trace is not None:  # which holds as long as these Tensors are what the optimizer works on
             current.trace.note_look("param_groups", lambda: self.param_groups)
             current.trace.note_look("params", lambda: len(group["params"]))
@@ -154,18 +154,23 @@ class Optimizer:
         if missing:
             self.fresh.add(p)
 
-    def standing(self, params: list[Tensor]) -> Callable[[], None]:
-        """What undoes an `advance`: the counts go back; slots that it has made stay, but are as good as new."""
-        counts = {p: self.state[p].get("step") for p in params if p in self.state}
-        fresh = set(self.fresh)
+    def standing(self, group: Group, params: list[Tensor]) -> Callable[[], None]:
+        """What undoes an `advance`: the counts go back; slots that it has made stay, but are as good as new.
+
+        It changes nothing that belongs to other parameters, so several may be undone in any order.
+        """
+        names = self.slots(group)
+        before = []
+        for p in params:
+            held = self.state.get(p, {})
+            before.append((p, p in self.fresh or any([slot not in held for slot in names]), held.get("step")))
 
         def undo() -> None:
-            self.fresh = fresh
-            for p in params:
-                if p not in counts:
+            for p, was_fresh, step in before:
+                if was_fresh:
                     self.fresh.add(p)
-                if counts.get(p) is not None:
-                    self.state[p]["step"] = counts[p]
+                if step is not None:
+                    self.state[p]["step"] = step
                 elif p in self.state:
                     self.state[p].pop("step", None)
 
@@ -310,7 +315,7 @@ class Optimizer:
                         f"load_state_dict: {self._name} needs {', '.join(absent)} for a parameter of shape {p.shape}; "
                         "is the state of another optimizer?"
                     )
-        self.param_groups, self.state = loaded_groups, loaded_states
+        self.param_groups, self.state, self.fresh = loaded_groups, loaded_states, set()
 
     def loaded(self, p: Tensor, number: Any, key: str, value: Any) -> Any:
         """A value of the state of `p`: arrays go to its device and dtype, counts become ints."""
