@@ -114,7 +114,7 @@ DRAWS = {
     "dropout": lambda x, p: F.dropout(x, p),
     "of another shape": lambda x, p: F.dropout(ge.ones(5), p).sum() + x,
     "bernoulli": lambda x, p: x * ge.bernoulli(p, x.shape),
-    "probabilities of a draw": lambda x, p: x * ge.bernoulli(F.dropout(x * 0 + 0.25, p)),
+    "probabilities of a draw": lambda x, p: x * ge.bernoulli(F.dropout(ge.full(x.shape, 0.05), p)),
     "uniform": lambda x, p: x + ge.rand(*x.shape) * p,
     "normal": lambda x, p: x + ge.normal(0.0, p, x.shape),
     "in double precision": lambda x, p: x + ge.rand(*x.shape, dtype=ge.float64).to(x.dtype),
