@@ -405,16 +405,14 @@ class Parts:
 
 
 def guards_of(
-    function: Any,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    modules: Iterable[Any],
-    calls: dict[CodeType, dict[str, Any]],
+    function: Any, arguments: Iterable[Any], modules: Iterable[Any], calls: dict[CodeType, dict[str, Any]]
 ) -> list[Any]:
-    """The guards for what a step has read; `modules` are those that have run, `calls` the code."""
+    """The guards for what a step has read. `modules` are those that have run, `calls` the code.
+
+    `arguments` are the leaves of the step's arguments: what these are in is made anew for each trace.
+    """
     walk = Walk(calls, modules)
-    roots = [("", function), *(("argument", x) for x in (*args, *kwargs.values())), *(("module", m) for m in modules)]
-    return walk.run(roots)
+    return walk.run([("", function), *(("argument", x) for x in arguments), *(("module", m) for m in modules)])
 
 
 class Calls:
