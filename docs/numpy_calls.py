@@ -24,7 +24,7 @@ NO_ARRAYS = {
     "getbufsize", "geterr", "geterrcall", "info", "isdtype", "issubdtype", "iterable", "load", "loadtxt", "mask_indices",
     "mintypecode", "nested_iters", "printoptions", "promote_types", "set_printoptions", "setbufsize", "seterr",
     "seterrcall", "show_config", "show_runtime", "test", "typename", "broadcast_shapes", "datetime_as_string",
-    "busday_count", "busday_offset", "is_busday", "asmatrix", "isnat",
+    "busday_count", "busday_offset", "is_busday", "asmatrix", "isnat", "indices", "row_stack",
 }  # fmt: skip
 
 
@@ -215,6 +215,8 @@ def by_hand() -> dict[str, list[Call]]:
                  ((m, -4), {})],
         "trapezoid": [((m,), {}), ((m, v), {}), ((m, None, 0.5), {}), ((m, v, 1.0, 0), {}), ((t, t), {"axis": 1}), ((i, v), {})],
         "polyval": [((v, m), {}), ((v, 2.0), {}), ((i, i), {})],
+        "arange": [((np.array(3),), {}), ((np.array(1.0), np.array(3.0)), {})], "eye": [((np.array(3),), {})],
+        "tri": [((np.array(3),), {})], "kaiser": [((np.array(3), np.array(2.0)), {})],
         "array": [((m,), {}), (([v, v],), {}), ((m,), {"dtype": "f4"})], "trim_zeros": [((np.array([0, 1, 2, 0]),), {})],
         "reshape": [((m, (9,)), {}), ((m, -1), {}), ((m, (9, 1), "F"), {}), ((m, 9), {"order": "A"}), ((m, (1, 9)), {"copy": True}), ((m, (2, 2)), {})],
         "array_equal": [((m, m.copy()), {}), ((m, m4), {}), ((m, v), {}), ((np.array([np.nan]), np.array([np.nan])), {"equal_nan": True})],
@@ -236,8 +238,8 @@ def public() -> dict[str, Callable[..., Any]]:
     return found
 
 
-def calls(name: str, function: Callable[..., Any]) -> Iterator[Call]:
-    """The calls of one function."""
+def calls(name: str, function: Callable[..., Any], whole: bool = False) -> Iterator[Call]:
+    """The calls of one function; optional arguments for each kind of array where the `whole` is asked for."""
     if isinstance(function, np.ufunc):
         yield from of_ufunc(function)
         return
@@ -254,7 +256,7 @@ def calls(name: str, function: Callable[..., Any]) -> Iterator[Call]:
             bases = list(itertools.islice(based(required, main), 4))
             for args in bases:
                 yield args, {}
-            for args in bases[:1]:
+            for args in bases[: whole or main.shape == (3, 3)]:
                 yield from with_options(parameters, optional, args)
     elif required and HAND[name]:
         args = HAND[name][0][0]

@@ -56,8 +56,11 @@ def on_values(
     for t in found:
         if t.device != "cpu":
             raise DeviceError(f"np.{name}: NumPy cannot compute on {t.device!r}; move the Tensor with .to('cpu')")
-    if recorded and (writes or function in WRITING or any([type(x) is np.ndarray for x in outs(kwargs)])):
+    if recorded and (written(function, kwargs, writes) or any([type(x) is np.ndarray for x in outs(kwargs)])):
         raise GraphError(f"np.{name}: a Tensor that requires grad cannot go into a NumPy array; use t.detach()")
+    target = found[0] if args and found and args[0] is arrays[0] and written(function, kwargs, writes) else None
+    if target is not None:
+        args[0] = np.array(args[0])  # which is written to, and then put into the Tensor
     try:
         result = function(*args, **kwargs)
     except np.linalg.LinAlgError:
@@ -68,13 +71,33 @@ def on_values(
         raise
     except Exception as error:
         raise earlier or typed(name, error, found) from None
+    if target is not None:
+        target.copy_(constant(args[0], target.backend))
+        return target if result is args[0] else result
     if recorded and holds_floats(result):
         with_arguments = " with these arguments" if in_graph else ""
         raise GraphError(
             f"np.{name}{with_arguments} has no gradient here, and a Tensor among the arguments requires grad; "
             "use np.asarray(t.detach()) to compute in NumPy"
         )
-    return dressed(result, found, arrays)
+    asked = kwargs.get("dtype") is not None or any([names_dtype(x) for x in args])
+    return dressed(result, found, arrays, asked)
+
+
+def written(function: Any, kwargs: dict[str, Any], writes: bool) -> bool:
+    """Whether a function writes into its first argument."""
+    return writes or function in WRITING or (function is np.nan_to_num and kwargs.get("copy") is False)
+
+
+def names_dtype(value: Any) -> bool:
+    """Whether a positional argument asks for a dtype."""
+    if isinstance(value, str):
+        try:
+            np.dtype(value)
+        except Exception:
+            return False
+        return True
+    return isinstance(value, (np.dtype, type))
 
 
 def outs(kwargs: dict[str, Any]) -> Any:
@@ -115,7 +138,7 @@ def holds_floats(result: Any) -> bool:
     return isinstance(result, float)
 
 
-def dressed(result: Any, found: list[Tensor], arrays: list[Any]) -> Any:
+def dressed(result: Any, found: list[Tensor], arrays: list[Any], asked: bool) -> Any:
     """NumPy's answer with Tensors for arrays; an array that was passed in comes back as itself."""
     if isinstance(result, (np.ndarray, np.generic)):
         if any([result is array for array in arrays if array.flags.writeable]):
@@ -125,14 +148,14 @@ def dressed(result: Any, found: list[Tensor], arrays: list[Any]) -> Any:
         if result.dtype.itemsize > 8:
             return result
         array = np.array(result)
-        wanted = narrowed(array.dtype, arrays)
+        wanted = array.dtype if asked else narrowed(array.dtype, arrays)
         backend = found[0].backend if found else backends.for_device("cpu")
         return constant(array.astype(wanted, copy=False), backend)
     kind = type(result)
     if kind is list or kind is tuple:
-        return kind([dressed(item, found, arrays) for item in result])
+        return kind([dressed(item, found, arrays, asked) for item in result])
     if isinstance(result, tuple) and hasattr(result, "_fields"):
-        return kind(*[dressed(item, found, arrays) for item in result])
+        return kind(*[dressed(item, found, arrays, asked) for item in result])
     return result
 
 

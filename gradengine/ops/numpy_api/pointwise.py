@@ -14,7 +14,8 @@ from .registry import NoValue, adapts, only, tensor, tensors
 
 @adapts(np.clip)
 def clip(a, a_min=NoValue, a_max=NoValue, out=None, *, min=NoValue, max=NoValue, **kwargs):
-    only(not kwargs)
+    only(not kwargs and (a_min is NoValue) == (a_max is NoValue))
+    only(a_min is NoValue or (min is NoValue and max is NoValue))
     low = a_min if min is NoValue else min
     high = a_max if max is NoValue else max
     x = tensor(a)
@@ -35,6 +36,7 @@ def bound_for(x: Tensor, bound: Any) -> Any:
 @adapts(np.round, np.around)
 def round(a, decimals=0, out=None):
     x = tensor(a)
+    only(x.dtype.kind != "b")
     if decimals == 0:
         return ops.round(x)
     only(is_floating(x.dtype))

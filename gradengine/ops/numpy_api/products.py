@@ -103,6 +103,7 @@ def cross(a, b, axisa=-1, axisb=-1, axisc=-1, axis=None):
 
 @adapts(np.linalg.cross)
 def cross_of_linalg(x1, x2, /, *, axis=-1):
+    only(axis is not None)
     return cross(x1, x2, axis=axis)
 
 
@@ -145,12 +146,13 @@ def norm(x, ord=None, axis=None, keepdims=False):
 def vector(x: Tensor, ord: Any, axis: Any, keepdims: bool) -> Tensor:
     """The norm of vectors."""
     only(isinstance(ord, (int, float)) and not isinstance(ord, bool) and is_floating(x.dtype))
+    only(x.ndim > 0 or axis in (None, ()))
     return ops.vector_norm(x, ord, axis=axis, keepdims=keepdims)
 
 
 def of_matrices(x: Tensor, ord: Any, axes: tuple[int, ...], keepdims: bool) -> Tensor:
     """Those norms of matrices that need no singular values."""
-    only(len(axes) == 2 and is_floating(x.dtype) and axes[0] % x.ndim != axes[1] % x.ndim)
+    only(x.ndim > 1 and len(axes) == 2 and is_floating(x.dtype) and axes[0] % x.ndim != axes[1] % x.ndim)
     if ord == "fro":
         return ops.vector_norm(x, 2, axis=axes, keepdims=keepdims)
     only(ord in (1, -1, math.inf, -math.inf) and not isinstance(ord, str))

@@ -14,7 +14,29 @@ from .registry import NoValue, adapts, flag, floats, given, only, tensor, tensor
 
 def kept(x: Tensor, where: Any, neutral: float) -> Tensor:
     """x, with what a reduction passes over replaced by what does not count in it."""
-    return x if where is NoValue or where is True else ops.where(tensor(where, x), x, neutral)
+    if where is NoValue or where is True:
+        return x
+    mask = tensor(where, x)
+    only(np.broadcast_shapes(mask.shape, x.shape) == x.shape and mask.dtype == np.bool_)
+    return ops.where(mask, x, neutral)
+
+
+def added(x: Any, initial: Any) -> Any:
+    """`initial`, where x has its kind: NumPy casts it to the dtype of x."""
+    only(initial is NoValue or is_floating(x.dtype) or (type(initial) is int and x.dtype.kind in "iu"))
+    return initial
+
+
+def has_axis(x: Tensor, axis: Any) -> Tensor:
+    """x, if it has the axis: NumPy's statistics refuse an axis of a 0-d array, which sums take."""
+    only(x.ndim > 0 or axis in (None, ()))
+    return x
+
+
+def some_axis(x: Tensor, axis: Any) -> Tensor:
+    """x, if there are axes to take the quantile along: for none NumPy has answers of its own."""
+    only(axis != ())
+    return has_axis(x, axis)
 
 
 def target(out: Any, dtype: Any) -> Any:
@@ -25,19 +47,20 @@ def target(out: Any, dtype: Any) -> Any:
 @adapts(np.sum)
 def sum(a, axis=None, dtype=None, out=None, keepdims=NoValue, initial=NoValue, where=NoValue):
     total = ops.sum(kept(tensor(a), where, 0), axis=axis, keepdims=flag(keepdims), dtype=target(out, dtype))
-    return total + initial if given(initial) else total
+    return total + added(total, initial) if given(initial) else total
 
 
 @adapts(np.prod)
 def prod(a, axis=None, dtype=None, out=None, keepdims=NoValue, initial=NoValue, where=NoValue):
     total = ops.prod(kept(tensor(a), where, 1), axis=axis, keepdims=flag(keepdims), dtype=target(out, dtype))
-    return total * initial if given(initial) else total
+    return total * added(total, initial) if given(initial) else total
 
 
 def extremum(reduce: Any, choose: Any, a: Any, axis: Any, keepdims: Any, initial: Any, where: Any) -> Any:
     """The largest or smallest element, or `initial` beyond it."""
     x = tensor(a)
     only(where is NoValue or where is True or given(initial))
+    added(x, initial)
     found = reduce(kept(x, where, initial), axis=axis, keepdims=flag(keepdims))
     return choose(found, initial) if given(initial) else found
 
@@ -66,7 +89,7 @@ def counted(x: Tensor, axis: Any, keepdims: bool, where: Any) -> Any:
 
 @adapts(np.mean)
 def mean(a, axis=None, dtype=None, out=None, keepdims=NoValue, *, where=NoValue):
-    x = floats(tensor(a), dtype)
+    x = has_axis(floats(tensor(a), dtype), axis)
     if where is NoValue or where is True:
         return ops.mean(x, axis=axis, keepdims=flag(keepdims))
     only(is_floating(x.dtype))
@@ -77,7 +100,7 @@ def mean(a, axis=None, dtype=None, out=None, keepdims=NoValue, *, where=NoValue)
 def variance(a: Any, axis: Any, dtype: Any, ddof: Any, keepdims: Any, where: Any, correction: Any) -> tuple[Any, Any]:
     """What `var` and `std` need of their arguments: the Tensor and the correction."""
     only(where is NoValue or where is True)
-    return floats(tensor(a), dtype), correction if given(correction) else ddof
+    return has_axis(floats(tensor(a), dtype), axis), correction if given(correction) else ddof
 
 
 @adapts(np.var)
@@ -230,7 +253,7 @@ def searchsorted(a, v, side="left", sorter=None):
 
 @adapts(np.median)
 def median(a, axis=None, out=None, overwrite_input=False, keepdims=False):
-    return ops.median(tensor(a), axis=axis, keepdims=flag(keepdims))
+    return ops.median(some_axis(tensor(a), axis), axis=axis, keepdims=flag(keepdims))
 
 
 @adapts(np.quantile)
@@ -240,8 +263,9 @@ def quantile(
 ):  # fmt: skip
     only(method == "linear" and weights is None and interpolation is None)
     q = q if isinstance(q, Tensor) or np.ndim(q) == 0 else np.asarray(q)
-    only(np.ndim(q) < 2)
-    return ops.quantile(tensor(a), q, axis=axis, keepdims=flag(keepdims))
+    x = some_axis(tensor(a), axis)
+    only(np.ndim(q) < 2 and x.dtype.kind != "b")
+    return ops.quantile(x, q, axis=axis, keepdims=flag(keepdims))
 
 
 @adapts(np.percentile)

@@ -249,6 +249,7 @@ def meshgrid(*xi, copy=True, sparse=False, indexing="xy"):
 @adapts(np.ediff1d)
 def ediff1d(ary, to_end=None, to_begin=None):
     only(to_end is None and to_begin is None)
+    only(tensor(ary).dtype.kind != "b")
     return ops.diff(ops.ravel(tensor(ary)))
 
 

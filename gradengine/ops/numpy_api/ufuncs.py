@@ -55,10 +55,15 @@ def nan_passed_over(op: Callable[..., Any]) -> Callable[..., Any]:
 
 def logaddexp2(a: Any, b: Any) -> Any:
     """log2(2**a + 2**b), by the same function of base e."""
-    a, b = tensors(a, b)
-    only(is_floating(a.dtype) or is_floating(b.dtype))
+    only(any([isinstance(x, Tensor) and is_floating(x.dtype) for x in (a, b)]))
     ln2 = float(np.log(2))
     return ops.logaddexp(a * ln2, b * ln2) / ln2
+
+
+def power(a: Any, b: Any) -> Any:
+    """Powers of numbers; what those of bools are, NumPy says."""
+    only(tensor(a).dtype.kind != "b")
+    return ops.pow(a, b)
 
 
 def division(a: Any, b: Any) -> tuple[Any, Any]:
@@ -93,7 +98,7 @@ UFUNCS: dict[Any, Callable[..., Any]] = {
     np.logaddexp2: logaddexp2, np.logical_and: ops.logical_and, np.logical_not: ops.logical_not,
     np.logical_or: ops.logical_or, np.logical_xor: ops.logical_xor, np.matmul: ops.matmul, np.matvec: matvec,
     np.maximum: ops.maximum, np.minimum: ops.minimum, np.multiply: ops.multiply, np.negative: ops.negative,
-    np.not_equal: ops.not_equal, np.positive: ops.positive, np.power: ops.pow, np.rad2deg: scaled(180 / np.pi),
+    np.not_equal: ops.not_equal, np.positive: ops.positive, np.power: power, np.rad2deg: scaled(180 / np.pi),
     np.radians: scaled(np.pi / 180), np.reciprocal: of_floats(ops.reciprocal), np.remainder: ops.remainder,
     np.right_shift: ops.bitwise_right_shift, np.rint: as_floats(ops.round), np.sign: ops.sign, np.sin: ops.sin,
     np.sinh: ops.sinh, np.sqrt: ops.sqrt, np.square: ops.square, np.subtract: ops.subtract, np.tan: ops.tan,
