@@ -1,4 +1,4 @@
-"""Write the table of docs/numpy_functions.md: what each public NumPy function does with Tensors. `make docs` runs it."""
+"""Write the table of docs/numpy_functions.md: what each NumPy function does with Tensors. `make docs` runs it."""
 
 from __future__ import annotations
 

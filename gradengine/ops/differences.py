@@ -19,8 +19,8 @@ __all__ = ["diff"]
 def diff(x: Any, /, n: int = 1, axis: int = -1, *, prepend: Any = None, append: Any = None) -> Tensor:
     """The difference of each element and the one before it along an axis, `n` times over.
 
-    Of bools, it is whether they differ. `prepend` and `append` are put before and after x first. Raises ShapeError for a 0-d array and an axis that x does
-    not have, ArgumentError for a negative `n`.
+    Of bools, it is whether they differ. `prepend` and `append` are put before and after x first. Raises ShapeError for
+    a 0-d array and an axis that x does not have, ArgumentError for a negative `n`.
 
     >>> import gradengine as ge
     >>> ge.diff(ge.tensor([1.0, 4.0, 9.0, 16.0]))

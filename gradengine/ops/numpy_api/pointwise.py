@@ -127,8 +127,8 @@ def copyto(dst, src, casting="same_kind", where=True):
 
     only(isinstance(dst, Tensor))
     value = tensor(src, dst)
-    if type(src) in (bool, int, float):
-        value = value.to(dst.dtype) if np.can_cast(np.min_scalar_type(src), dst.dtype, casting) else value  # type: ignore[arg-type]
+    if type(src) in (bool, int, float) and np.can_cast(np.min_scalar_type(src), dst.dtype, casting):
+        value = value.to(dst.dtype)
     store(dst, ops.broadcast_to(value, shape=dst.shape), casting, where if where is True else tensor(where, dst))
 
 
