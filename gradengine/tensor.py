@@ -22,6 +22,7 @@ import numpy as np
 from . import backend as backends
 from .dtypes import check_dtype, fits, is_floating, is_half
 from .errors import DeviceError, DTypeError, GradengineError, GraphError, ShapeError, describe
+from .spelling import Spelling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -54,7 +55,9 @@ class Op:
     `shape(name, *shapes, **params)` returns the output's shape or raises a ShapeError that says what does not fit.
     """
 
-    __slots__ = ("body", "defaults", "kind", "name", "names", "pair", "rules", "shape", "shaped_by_data", "shown")
+    __slots__ = (
+        "body", "defaults", "kind", "name", "names", "pair", "rules", "shape", "shaped_by_data", "shown", "spelling",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -67,10 +70,12 @@ class Op:
         defaults: Mapping[str, Any] = EMPTY,
         names: tuple[str, ...] = (),
         shown: str = "",
+        spelling: Spelling | None = None,
     ) -> None:
         self.shown = shown or name  # what a user called, for error messages
         self.name, self.kind, self.rules, self.body, self.shape = name, kind, rules, body, shape
         self.defaults, self.names = dict(defaults), names
+        self.spelling = spelling or Spelling(self.shown, names)  # what other words there are for its arguments
         # Says of metadata whether the output's shape depends on values: `jit` has no place for such a result.
         self.shaped_by_data: Callable[[Mapping[str, Any]], bool] | None = None
         # Two arrays with a rule each, no metadata, and no interest in how many axes of size 1 a cotangent has in front.

@@ -593,8 +593,8 @@ def test_backends_says_why_not():
 
 def test_metadata_mistakes_are_named():
     x = ge.zeros((2, 3))
-    with pytest.raises(TypeError, match=r"sum: does not take dim \(use axis for dim\)"):
-        ge.sum(x, dim=0)
+    with pytest.raises(TypeError, match=r"sum: unexpected keyword 'along'; accepted: axis, keepdims, dtype"):
+        ge.sum(x, along=0)
     with pytest.raises(TypeError, match="sum"):
         ge.sum(x, 0, axis=0)
     with pytest.raises(ShapeError, match=r"sum: axis 5 is out of range for 2 dimensions; valid are -2 to 1"):
