@@ -198,7 +198,7 @@ class Program:
         if listen is not None:
             listen("trace", self.traced)
         self.graph = simplify(self.traced, listen)
-        if self.backend.program is None:
+        if not self.backend.compiles():
             self.executor: Any = Replay(self.graph, self.backend)  # whose results are arrays of their own
             self.moving, self.whole, self.reusable = self.states, False, []
             return self
