@@ -637,6 +637,9 @@ def test_what_a_loader_takes():
     for given_ in (array, ge.tensor(array), (array,), TensorDataset(array)):
         assert batches(DataLoader(given_, batch_size=3)) == [([0, 1, 2],), ([3],)]
 
+    with pytest.warns(ge.SpellingWarning, match=r"a list is one of samples, as in PyTorch, here 2 of shape \(4,\)"):
+        DataLoader([array, np.ones((4, 2))])
+
     class Squares:
         def __len__(self):
             return 5

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import itertools
 import math
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..backend import for_device
-from ..errors import ArgumentError, CheckpointError, DTypeError, ShapeError, describe
+from ..errors import ArgumentError, CheckpointError, DTypeError, ShapeError, SpellingWarning, describe
 from ..ops import random
 from ..tensor import Tensor
 from ..validation import check_callable, check_flag, check_integer, check_number, known_arguments
@@ -196,6 +197,13 @@ class DataLoader:
             given = TensorDataset(*_stacked(given)) if has_arrays(given[0]) else given
         elif isinstance(given, IterableDataset):
             return given
+        elif isinstance(given, list) and looks_like_columns(given):
+            warnings.warn(
+                f"DataLoader: a list is one of samples, as in PyTorch, here {len(given)} of shape {given[0].shape}; arrays "
+                "that belong together along their first axis go into a tuple",
+                SpellingWarning,
+                stacklevel=4,
+            )
         elif not (hasattr(given, "__len__") and hasattr(given, "__getitem__")):
             raise ArgumentError(
                 f"DataLoader: a dataset needs __len__ and __getitem__, and {type(given).__name__} lacks them; pass "
@@ -389,6 +397,14 @@ class _Epoch:
             return number if self.order is None else int(self.order[number])
         batch = slice(number * size, min(number * size + size, len(self.loader.dataset)))
         return batch if self.order is None else self.order[batch]
+
+
+def looks_like_columns(given: list[Any]) -> bool:
+    """Whether a list of samples may be meant as arrays that belong together: two or three that are longer than it."""
+    if not 1 < len(given) < 4 or not all(isinstance(one, (Tensor, np.ndarray)) and one.ndim for one in given):
+        return False
+    lengths = {one.shape[0] for one in given}
+    return len(lengths) == 1 and lengths.pop() > len(given) and len({one.shape for one in given}) > 1
 
 
 def has_arrays(sample: tuple[Any, ...]) -> bool:
