@@ -199,8 +199,8 @@ class DataLoader:
             return given
         elif isinstance(given, list) and looks_like_columns(given):
             warnings.warn(
-                f"DataLoader: a list is one of samples, as in PyTorch, here {len(given)} of shape {given[0].shape}; arrays "
-                "that belong together along their first axis go into a tuple",
+                f"DataLoader: a list is one of samples, as in PyTorch, here {len(given)} of shape {given[0].shape}; "
+                "arrays that belong together along their first axis go into a tuple",
                 SpellingWarning,
                 stacklevel=4,
             )
