@@ -10,6 +10,17 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 TORCH  := torch==2.13.0
 
+# What `make cuda-test` runs where. With CuPy itself: both case tables, every row of them, and what uses CuPy in its
+# own ways. With the rounding of a device: training and jit.
+CUPY          := $(VENV)/cupy/bin/python
+CUDA_SOURCES  := $(abspath $(VENV))/cuda-sources
+EMULATED      := EMULATED_SOURCES=$(CUDA_SOURCES)
+TABLES        := tests/test_cases.py tests/test_jit_cases.py
+WITH_CUPY     := tests/test_jit_training.py tests/test_jit_over.py tests/cuda/test_interop.py tests/cuda/test_memory.py \
+                 tests/cuda/test_real_cupy.py
+LIKE_A_DEVICE := tests/test_jit_training.py tests/test_jit_over.py tests/test_train.py tests/test_resume.py \
+                 tests/test_low_precision.py
+
 .PHONY: help train test cuda-test slow-test check bench gpu-check docs lint format clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
@@ -18,7 +29,8 @@ help:
 	@echo "make train      train a digit classifier and draw its curves (ARGS=... goes to gradengine train,"
 	@echo "                and CUDA=13 or CUDA=12 installs what --device cuda needs)"
 	@echo "make test       ruff, mypy, pytest and doctests, on the CPU"
-	@echo "make cuda-test  the tests of device cuda, emulated on the CPU; and its kernels compiled for three GPUs"
+	@echo "make cuda-test  the tests of device cuda, emulated on the CPU, with CuPy itself among them;"
+	@echo "                and its kernels compiled for three GPUs"
 	@echo "make slow-test  the tests that take minutes"
 	@echo "make check      check every op's values and gradients on this machine, on every backend"
 	@echo "make bench      benchmarks beside PyTorch and JAX"
@@ -36,9 +48,14 @@ check: $(VENV)/.train
 test: $(VENV)/.torch lint
 	$(BIN)/python -m pytest -m "not slow and not cuda" $(PYTEST) $(ARGS)
 
-cuda-test: $(VENV)/.torch $(VENV)/.test
-	$(BIN)/python -m pytest -m "cuda and not slow" $(PYTEST) $(ARGS)
-	$(BIN)/python -m tests.cuda.nvrtc
+# Three runs share the work: docs/cuda.md says what each shows that the others cannot.
+cuda-test: $(VENV)/.torch $(VENV)/.test $(VENV)/.cupy
+	rm -rf $(CUDA_SOURCES)
+	$(EMULATED) $(BIN)/python -m pytest -m "cuda and not slow" $(PYTEST) $(ARGS) tests $(TABLES:%=--ignore=%) $(LIKE_A_DEVICE:%=--ignore=%)
+	$(EMULATED) GRADENGINE_EMULATOR_ROUNDING=device $(BIN)/python -m pytest -m "cuda and not slow" $(PYTEST) $(ARGS) $(LIKE_A_DEVICE)
+	$(EMULATED) GRADENGINE_TEST_CUDA=cupy GRADENGINE_CPU_BACKEND=numpy GRADENGINE_REQUIRE_TORCH= \
+	    $(CUPY) -m pytest -m cuda $(PYTEST) $(ARGS) $(TABLES) $(WITH_CUPY)
+	$(BIN)/python -m tests.cuda.nvrtc $(CUDA_SOURCES)
 
 slow-test: $(VENV)/.torch $(VENV)/.test
 	$(BIN)/python -m pytest -m slow --hypothesis-profile=thorough $(PYTEST) $(ARGS)
@@ -92,6 +109,15 @@ $(VENV)/.cuda%: pyproject.toml $(VENV)/.made
 $(VENV)/.test: pyproject.toml $(VENV)/.made
 	@echo "Installing what the tests need into $(VENV) ..."
 	@$(PIP) --editable '.[numba,train,test]'
+	@touch $@
+
+# A venv of its own: everything else must work without CuPy. Python 3.12, where there is one, has the newest NumPy.
+$(VENV)/.cupy: pyproject.toml $(VENV)/.made
+	@echo "Installing CuPy and what its tests need into $(VENV)/cupy (0.7 GB) ..."
+	@for python in python3.12 "$$HOME"/.pyenv/versions/3.12.*/bin/python $(PYTHON); do \
+	    "$$python" -c "" 2>/dev/null || continue; \
+	    rm -rf $(VENV)/cupy; "$$python" -m venv $(VENV)/cupy && break; done
+	@$(CUPY) -m pip --disable-pip-version-check install --quiet --editable '.[test-cupy]'
 	@touch $@
 
 $(VENV)/.bench: pyproject.toml $(VENV)/.made
