@@ -13,6 +13,7 @@ import functools
 import inspect
 import threading
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 import numpy as np
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 silent = 0  # how many threads have switched recording off: while none has, nobody need ask `mode`
 silence = threading.Lock()
+pruning = threading.Lock()
+FEW = 64  # weak references that a family may hold before dead ones are looked for
 casting = 0  # in how many regions of `autocast` threads are: while in none, nobody need ask what to cast
 prepare: Callable[..., Any] = lambda op, args, params: args  # `amp` puts its own here
 WRONG_DTYPE = ("not supported for the input types", "did not contain a loop", "numpy boolean")  # what NumPy says of it
@@ -119,9 +122,13 @@ def unary(op: Op) -> Callable[..., Tensor]:
         except Exception as error:
             raise explain(op, error, (x,), EMPTY) from None
         out.backend = backend
-        out.grad = out.hooks = None
+        out.grad = out.hooks = out.family = None
         if x.op is not None and tracked and (not silent or mode.recording):
-            out.op, out.inputs, out.saved, out.params, out.order = op, (x,), (array,), EMPTY, next(order)
+            out.op = op
+            out.inputs = (x,)
+            out.saved = (array,)
+            out.params = EMPTY
+            out.order = next(order)
         else:
             out.op = None
         return out
@@ -151,9 +158,13 @@ def binary(op: Op) -> Callable[..., Tensor]:
         except Exception as error:
             raise explain(op, error, (a, b), EMPTY) from None
         out.backend = backend
-        out.grad = out.hooks = None
+        out.grad = out.hooks = out.family = None
         if (a.op is not None or b.op is not None) and tracked and (not silent or mode.recording):
-            out.op, out.inputs, out.saved, out.params, out.order = op, (a, b), (left, right), EMPTY, next(order)
+            out.op = op
+            out.inputs = (a, b)
+            out.saved = (left, right)
+            out.params = EMPTY
+            out.order = next(order)
         else:
             out.op = None
         return out
@@ -196,7 +207,7 @@ def nary(op: Op, count: int | None) -> Callable[..., Tensor]:
         except Exception as error:
             raise explain(op, error, args, merged) from None
         out.backend = backend
-        out.op = out.grad = out.hooks = None
+        out.op = out.grad = out.hooks = out.family = None
         if has_rules and (not silent or mode.recording):
             for x in args:
                 if x.op is not None:
@@ -205,6 +216,96 @@ def nary(op: Op, count: int | None) -> Callable[..., Tensor]:
         return out
 
     return call
+
+
+def viewing(op: Op) -> Callable[..., Tensor]:
+    """The function that runs an op of one array whose result is a view of it: see gradengine.views."""
+    if not op.names:
+        return viewing_unary(op)
+    new = Tensor.__new__
+    names, defaults, may_copy = op.names, op.defaults, op.view == "maybe"
+
+    def call(*args: Any, **params: Any) -> Tensor:
+        if len(args) != 1:
+            args, params = split_metadata(op, 1, args, params)
+        merged = defaults
+        if params:
+            merged = {**defaults, **params}
+            for key, value in params.items():
+                if type(value) not in SETTLED:
+                    merged[key] = freeze(value, op)
+        if len(merged) != len(names):
+            check_metadata(op, merged)
+        (x,) = args
+        if type(x) is not Tensor and not isinstance(x, Tensor):
+            x = wrap(x, None, op.shown)
+        if casting:
+            (x,) = prepare(op, (x,), merged)
+        backend = x.backend
+        array = x.array
+        out = new(Tensor)
+        try:
+            out.array = backend.table[op](array, **merged)
+        except Exception as error:
+            raise explain(op, error, (x,), merged) from None
+        out.backend = backend
+        out.op = out.grad = out.hooks = out.family = out.view_of = None
+        if x.op is not None and (not silent or mode.recording):
+            out.op, out.inputs, out.saved, out.params, out.order = op, (x,), (array,), merged, next(order)
+        if may_copy and not backend.is_view(out.array, array):
+            return out
+        out.view_of = (x, op, merged, ())
+        family = x.family
+        if family is None:
+            x.family = [ref(x), ref(out)]
+        else:
+            if len(family) >= FEW:
+                prune(family)
+            family.append(ref(out))
+        return out
+
+    return call
+
+
+def viewing_unary(op: Op) -> Callable[..., Tensor]:
+    """`viewing` for an op without metadata."""
+    new = Tensor.__new__
+
+    def call(x: Any, /) -> Tensor:
+        if type(x) is not Tensor and not isinstance(x, Tensor):
+            x = wrap(x, None, op.shown)
+        if casting:
+            (x,) = prepare(op, (x,), EMPTY)
+        backend = x.backend
+        array = x.array
+        out = new(Tensor)
+        try:
+            out.array = backend.table[op](array)
+        except Exception as error:
+            raise explain(op, error, (x,), EMPTY) from None
+        out.backend = backend
+        out.op = out.grad = out.hooks = out.family = None
+        if x.op is not None and (not silent or mode.recording):
+            out.op, out.inputs, out.saved, out.params, out.order = op, (x,), (array,), EMPTY, next(order)
+        out.view_of = (x, op, EMPTY, ())
+        family = x.family
+        if family is None:
+            x.family = [ref(x), ref(out)]
+        else:
+            if len(family) >= FEW:
+                prune(family)
+            family.append(ref(out))
+        return out
+
+    return call
+
+
+def prune(family: list[Any]) -> None:
+    """Drop weak references to Tensors that are gone, once the family has grown to the next power of two."""
+    n = len(family)
+    if n & (n - 1) == 0:
+        with pruning:  # another thread may append meanwhile
+            family[:n] = [member for member in family[:n] if member() is not None]
 
 
 def freeze(value: Any, op: Op) -> Any:

@@ -20,7 +20,7 @@ import numpy as np
 from .. import backend as backends
 from ..errors import GraphError, TraceError
 from ..hostwork import current, outside
-from ..tensor import LEAF, DataOf, Op, Tensor, constant, to_array
+from ..tensor import LEAF, Op, Tensor, constant, to_array
 from .buffers import buffers_of
 from .complaints import shape_error, user_frame, value_error
 from .graph import Equation, Graph, Var
@@ -350,6 +350,10 @@ class Trace:
         """Where a Tensor from outside is found."""
         return self.origins.setdefault(id(t), Source("tensor", t))
 
+    def knows(self, t: Tensor) -> bool:
+        """Whether a Tensor has a value in this trace already; others take theirs from what they are views of."""
+        return id(t) in self.arrays or not self.is_from_outside(t)
+
     def note_mode(self, module: Any) -> None:
         """Remember how a module was when it ran: with another mode, setting or part, another program is right."""
         registered = module._registered
@@ -401,9 +405,9 @@ def traced_array(value: Any) -> Traced | None:
 
 def stand_in(t: Tensor) -> Tensor:
     """Another Tensor that is all that `t` is."""
-    kind = Tensor if isinstance(t, DataOf) else type(t)
-    made = kind.__new__(kind)
+    made = type(t).__new__(type(t))
     made.array, made.backend, made.op, made.grad, made.hooks = t.array, t.backend, t.op, t.grad, t.hooks
+    made.family = made.view_of = None
     if t.op is LEAF:
         made.inputs, made.saved, made.params, made.order = t.inputs, t.saved, t.params, t.order
     return made

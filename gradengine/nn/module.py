@@ -25,6 +25,7 @@ from ..errors import ArgumentError, DTypeError, GradengineError, describe
 from ..hostwork import current
 from ..ops.methods import cuda_name
 from ..tensor import HookHandle, Tensor
+from ..views import leave, set_value
 from .parameter import Parameter
 from .state import IncompatibleKeys, load_values
 
@@ -206,7 +207,7 @@ class Module:
     def _own(self, kind: str) -> list[tuple[str, Any]]:
         """This module's own parameters, buffers or sub-modules that are not None."""
         values = self.__dict__
-        return [(name, values[name]) for name, k in self._registered.items() if k is kind and values[name] is not None]
+        return [(name, values[name]) for name, k in self._registered.items() if k == kind and values[name] is not None]
 
     def _named_tensors(
         self, kind: str, prefix: str, recurse: bool, remove_duplicate: bool
@@ -414,6 +415,7 @@ class Module:
         for kind in (PARAMETER, BUFFER):
             for _, tensor in self._named_tensors(kind, "", True, True):
                 value = change(tensor)
+                leave(tensor)  # as in PyTorch, what shared its elements keeps them
                 tensor.array, tensor.backend = value.array, value.backend
                 if tensor.grad is not None:
                     tensor.grad = change(tensor.grad)
@@ -480,4 +482,4 @@ def clear_grad(parameter: Tensor, set_to_none: bool) -> None:
     if set_to_none:
         parameter.grad = None
     elif parameter.grad is not None:
-        parameter.grad = parameter.grad.detach().zero_()
+        set_value(parameter.grad, parameter.grad.backend.arrays.zeros(parameter.grad.shape, parameter.grad.dtype))

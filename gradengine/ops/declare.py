@@ -7,7 +7,7 @@ speaks to. On raw arrays `k` is a backend (first-order gradients), on Tensors th
 gradients), on symbols the tracer (fused kernels). The engine sums a rule's result to the operand's shape and casts
 it to its dtype; rules never do. Arrays are positional-only in a declaration's signature, metadata comes after them.
 
-May import arguments, dispatch, tensor, dtypes, backend and errors.
+May import arguments, dispatch, views, tensor, dtypes, backend and errors.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from .. import backend as backends
-from ..dispatch import binary, nary, unary
+from ..dispatch import binary, nary, unary, viewing
 from ..dtypes import is_half
 from ..errors import ArgumentError, GradengineError
 from ..tensor import EMPTY, Op, Tensor, wrap
+from ..views import set_value
 from .arguments import in_the_name_of
 
 if TYPE_CHECKING:
@@ -102,11 +103,14 @@ def primitive(
     name: str = "",
     shown: str = "",
     kernel: Callable[..., Any] | None = None,
+    view: bool | str = False,
 ) -> Callable[[Callable[..., Any]], Callable[..., Tensor]]:
     """Declare an op from a stub that gives its signature and docstring; every backend has a kernel of that name.
 
     One rule per array; for a stub that takes `*arrays`, one rule that is called with the keyword `i` and returns
     the cotangent of array i. `kernel(*arrays, **metadata)`, when given, runs the op on raw arrays everywhere.
+    `view` says that the result shares the elements of the one array ("maybe": where it is in the same memory), and
+    that the rule puts each element back where it was: a change in place of one is then seen in the other.
 
     >>> import numpy as np
     >>> import gradengine as ge
@@ -134,10 +138,13 @@ def primitive(
                 names=names,
                 defaults=defaults,
                 shown=shown,
+                view=view,
             )
         )
         simple = not names and not variadic
         make = {1: unary, 2: binary}.get(arrays) if simple else None
+        if view and arrays == 1:
+            make = viewing
         call = make(op) if make else nary(op, None if variadic else arrays)
         return dress(call, op, stub.__doc__ or "", stub)
 
@@ -223,7 +230,10 @@ def update(name: str, function: Callable[..., Any]) -> Callable[..., None]:
         if type(results) is not tuple:  # a generated kernel with one output returns it bare
             results = (results,)
         for target, result in zip(targets, results, strict=True):
-            target.array = result
+            if target.family is None:
+                target.array = result
+            else:
+                set_value(target, result)
 
     apply.__name__ = name
     return apply
