@@ -249,7 +249,8 @@ __all__ = [
     "get_autocast_dtype", "is_autocast_enabled", "jit", "save", "load",
     # errors
     "ArgumentError", "CheckpointError", "CompileError", "CudaFaultError", "DTypeError", "DataError", "DeviceError",
-    "GradengineError", "GraphError", "IndexRangeError", "OutOfMemoryError", "ShapeError", "TraceError", "TrainingError",
+    "GradengineError", "GraphError", "IndexRangeError", "OutOfMemoryError", "ShapeError", "SignatureError",
+    "SpellingWarning", "TraceError", "TrainingError",
 ]  # fmt: skip
 
 _SUBMODULES = ("autograd", "cases", "cuda", "data", "inspect", "io", "nn", "optim")

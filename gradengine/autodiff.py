@@ -170,8 +170,8 @@ def relink(t: Tensor, x: Tensor, array: Any) -> None:
         past = constant(array, x.backend)
     if past is None:
         raise GraphError(
-            f"backward: an input of {t.op.shown} (shape {x.shape}) was changed in place after "  # type: ignore[union-attr]
-            f"{t.op.shown} had used it; run backward before the change, or change a .clone()"  # type: ignore[union-attr]
+            f"backward: an input of {t.op.shown} (shape {x.shape}) was changed in place after "
+            f"{t.op.shown} had used it; run backward before the change, or change a .clone()"
         )
     replace(t, x, array, past)
 

@@ -118,8 +118,8 @@ class Backend(Kernels):
 
     def is_view(self, value: Any, array: Any) -> bool:
         """Whether `value`, which an op has made of `array`, is in the same memory; a single element always counts."""
-        base = getattr(value, "base", None)
-        return array.size < 2 or value is array or (base is not None and (base is array or base is array.base))
+        base = value.base
+        return base is array or (base is not None and base is getattr(array, "base", None)) or value.size < 2
 
     def to_numpy(self, array: Any) -> np.ndarray[Any, Any]:
         """The array in host memory, as NumPy's."""

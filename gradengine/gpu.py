@@ -138,7 +138,7 @@ class GpuBackend(Backend):
         """A copy that nobody else sees."""
         return self.tried("copy", self.memory.duplicate, array)
 
-    def part(self, array: Any, index: Any) -> Any:  # type: ignore[override]
+    def part(self, array: Any, index: Any) -> Any:
         """The view of an array at ints, slices, `...` and None."""
         return self.getitem(array, index=index)
 

@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from . import backend as backends
-from .dtypes import check_dtype, fits, is_floating, is_half
+from .dtypes import check_dtype, is_floating, is_half
 from .errors import DeviceError, DTypeError, GradengineError, GraphError, ShapeError, describe
+from .spelling import Spelling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -57,7 +58,8 @@ class Op:
     """
 
     __slots__ = (
-        "body", "defaults", "kind", "name", "names", "pair", "rules", "shape", "shaped_by_data", "shown", "view",
+        "body", "defaults", "kind", "name", "names", "pair", "rules", "shape", "shaped_by_data", "shown", "spelling",
+        "view",
     )  # fmt: skip
 
     def __init__(
@@ -71,12 +73,14 @@ class Op:
         defaults: Mapping[str, Any] = EMPTY,
         names: tuple[str, ...] = (),
         shown: str = "",
+        spelling: Spelling | None = None,
         view: bool | str = False,
     ) -> None:
         self.view = view  # whether the result shares the elements of the operand, as far as a user can tell
         self.shown = shown or name  # what a user called, for error messages
         self.name, self.kind, self.rules, self.body, self.shape = name, kind, rules, body, shape
         self.defaults, self.names = dict(defaults), names
+        self.spelling = spelling or Spelling(self.shown, names)  # what other words there are for its arguments
         # Says of metadata whether the output's shape depends on values: `jit` has no place for such a result.
         self.shaped_by_data: Callable[[Mapping[str, Any]], bool] | None = None
         # Two arrays with a rule each, no metadata, and no interest in how many axes of size 1 a cotangent has in front.
@@ -117,8 +121,8 @@ class Tensor:
     """
 
     __slots__ = (
-        "__weakref__", "array", "backend", "family", "grad", "hooks", "inputs", "op", "order", "params", "past", "saved",
-        "view_of",
+        "__weakref__", "array", "backend", "family", "grad", "hooks", "inputs", "op", "order", "params", "past",
+        "saved", "view_of",
     )  # fmt: skip
     __hash__ = object.__hash__
     __array_priority__ = 1000
@@ -142,6 +146,7 @@ class Tensor:
     if TYPE_CHECKING:
         # What gradengine.views attaches.
         data: Any
+
         def become(self, compute: Callable[[Tensor], Tensor], what: str) -> Tensor: ...
         def detach(self) -> Tensor: ...
         def __copy__(self) -> Tensor: ...

@@ -11,7 +11,6 @@ Imports tensor, dispatch, hostwork and errors; the ops when something is changed
 
 from __future__ import annotations
 
-import sys
 import threading
 from typing import TYPE_CHECKING, Any
 from weakref import ref
@@ -31,7 +30,7 @@ Link = tuple[Tensor, Op, dict[str, Any], tuple[Tensor, ...]]
 # A change reads the old value and writes the new one: two threads that add to one Tensor must not do so in turns.
 changing = threading.RLock()
 
-READ: Op  # the op of x[index], which gradengine.ops.index declares
+READ: Any = None  # the op of x[index], which gradengine.ops.index declares
 
 # The value of a recorded result was exchanged outside the graph: its gradient is that of what was computed.
 EXCHANGED = Op("exchanged", rules=(lambda k, g, y, x: g,), shown="a change of .data")
@@ -170,8 +169,8 @@ def check_change(t: Tensor, what: str) -> None:
             base = link[0]
             if base.op is LEAF:
                 raise GraphError(
-                    f"{what}: this is a view of a leaf that requires grad (shape {base.shape}), which cannot be changed "
-                    "in place while ops are recorded; wrap the change in `with ge.no_grad():` or change a .clone()"
+                    f"{what}: a view of a leaf that requires grad (shape {base.shape}) cannot be changed in place "
+                    "while ops are recorded; wrap the change in `with ge.no_grad():` or change a .clone()"
                 )
     elif t.op is not None and t.op is not LEAF:
         root = root_of(t)

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 # Libraries read these once, when they are loaded, so nothing that loads NumPy may be imported above. Several pytest
 # workers share the machine: BLAS and OpenMP get one thread each, Numba two, so that parallel kernels stay parallel.
@@ -71,6 +72,28 @@ def pytest_configure(config: pytest.Config) -> None:
             if time.time_ns() - int(former.name) > LONGEST_RUN:  # others may be under way
                 shutil.rmtree(former, ignore_errors=True)
         os.environ["EMULATED_SOURCES"] = str(runs / f"{time.time_ns()}")
+
+
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their markers
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark most of each wide grid as slow, where a row has kernels of its own to compile.
+
+    `make test` and `make cuda-test` run one or two rows of each family of names ("softmax/first" and "softmax/last"
+    are one), which `grid("first")`, `grid("last")` or `grid("ends")` chooses; `make slow-test` runs the rest.
+    """
+    families: dict[Any, list[pytest.Item]] = {}
+    for item in items:
+        grid = item.get_closest_marker("grid")
+        if grid is not None and isinstance(item, pytest.Function):
+            params = item.callspec.params
+            if params["backend"] != "numpy":
+                family = (item.path, item.originalname, params["backend"], params["name"].partition("/")[0])
+                families.setdefault((*family, grid.args[0]), []).append(item)
+    for (*_, kept), rows in families.items():
+        chosen = {"first": rows[:1], "last": rows[-1:], "ends": [rows[0], rows[-1]]}[kept]
+        for row in rows:
+            if row not in chosen:
+                row.add_marker(pytest.mark.slow)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -326,13 +326,13 @@ def test_first_order_after_a_step_is_that_of_the_old_value():
     assert p.grad.tolist() == [6.0]
 
 
-def test_slices_do_not_alias():
+def test_slices_alias():
     x = ge.tensor([1.0, 2.0, 3.0])
     part = x[:2]
     part += 10
-    assert x.tolist() == [1.0, 2.0, 3.0]
+    assert x.tolist() == [11.0, 12.0, 3.0]
     x[:2] = 0
-    assert part.tolist() == [11.0, 12.0]
+    assert part.tolist() == [0.0, 0.0]
 
 
 def test_detach_is_not_changed_behind_a_graph():
@@ -595,8 +595,8 @@ def test_backends_says_why_not():
 
 def test_metadata_mistakes_are_named():
     x = ge.zeros((2, 3))
-    with pytest.raises(TypeError, match=r"sum: does not take dim \(use axis for dim\)"):
-        ge.sum(x, dim=0)
+    with pytest.raises(TypeError, match=r"sum: unexpected keyword 'along'; accepted: axis, keepdims, dtype"):
+        ge.sum(x, along=0)
     with pytest.raises(TypeError, match="sum"):
         ge.sum(x, 0, axis=0)
     with pytest.raises(ShapeError, match=r"sum: axis 5 is out of range for 2 dimensions; valid are -2 to 1"):

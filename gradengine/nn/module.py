@@ -41,7 +41,7 @@ class Module:
     """A part of a network: subclass it, assign layers and Parameters as attributes, and define `forward`.
 
     Calling the module runs `forward`. Errors raised inside end with the module's path. Names and behaviour are
-    those of `torch.nn.Module`, except that `state_dict` is a snapshot that later training does not change.
+    those of `torch.nn.Module`.
 
     >>> import gradengine as ge
     >>> class Scale(ge.nn.Module):
@@ -308,7 +308,9 @@ class Module:
     def state_dict(
         self, *, destination: dict[str, Any] | None = None, prefix: str = "", keep_vars: bool = False
     ) -> dict[str, Any]:
-        """Every parameter and persistent buffer by its path: detached snapshots, or themselves with `keep_vars`.
+        """Every parameter and persistent buffer by its path: detached, or themselves with `keep_vars`.
+
+        Entries share the elements of the module's Tensors, so later training changes them: `copy.deepcopy` keeps them.
 
         >>> import gradengine as ge
         >>> {path: tensor.shape for path, tensor in ge.nn.Linear(3, 2).state_dict().items()}

@@ -5,6 +5,9 @@ activations, clone; reduce, sorting, shape, joining, totals, creation; index, li
 classification. `declare` is how an op is made, `methods` gives Tensor its operators.
 """
 
+import sys as _sys
+
+from .. import spelling as _spelling
 from .activations import *
 from .classification import *
 from .clone import *
@@ -27,4 +30,5 @@ from .special import *
 from .totals import *
 from .transcendental import *
 
+_spelling.interpreter = _sys.modules[__name__]
 attach()

@@ -13,7 +13,9 @@ import numpy as np
 
 from .. import shapes
 from ..dtypes import is_floating
+from . import pytorch_forms
 from .declare import composite, primitive
+from .pairs import values_alone
 
 __all__ = [
     "sum", "mean", "prod", "max", "min", "amax", "amin", "var", "std", "logsumexp", "vector_norm", "norm", "argmax",
@@ -143,7 +145,7 @@ def extremum_rule(k: Any, g: Any, y: Any, x: Any, axis: Any, keepdims: bool) -> 
     return mask * (regrow(k, g, x.shape, axis, keepdims) / shares)
 
 
-@primitive(extremum_rule, shape=shapes.extremum)
+@primitive(extremum_rule, shape=shapes.extremum, form=pytorch_forms.extremum("max"), mark=values_alone)
 def max(x, /, axis=None, keepdims=False):
     """The largest element along `axis`, NaN where there is one; equal largest elements share the gradient evenly.
 
@@ -157,7 +159,7 @@ def max(x, /, axis=None, keepdims=False):
     """
 
 
-@primitive(extremum_rule, shape=shapes.extremum)
+@primitive(extremum_rule, shape=shapes.extremum, form=pytorch_forms.extremum("min"), mark=values_alone)
 def min(x, /, axis=None, keepdims=False):
     """The smallest element along `axis`, NaN where there is one; equal smallest elements share the gradient evenly.
 
@@ -169,7 +171,30 @@ def min(x, /, axis=None, keepdims=False):
     """
 
 
-amax, amin = max, min
+@composite
+def amax(k, x, /, axis=None, keepdims=False):
+    """The largest element along `axis`, as `max`; given as `dim`, too, it gives the values alone.
+
+    Raises ShapeError for an axis that `x` does not have, or along which it has no elements.
+
+    >>> import gradengine as ge
+    >>> ge.amax(ge.tensor([[1.0, 3.0], [2.0, 0.0]]), dim=1)
+    tensor([3., 2.])
+    """
+    return k.max(x, axis=axis, keepdims=keepdims)
+
+
+@composite
+def amin(k, x, /, axis=None, keepdims=False):
+    """The smallest element along `axis`, as `min`; given as `dim`, too, it gives the values alone.
+
+    Raises ShapeError for an axis that `x` does not have, or along which it has no elements.
+
+    >>> import gradengine as ge
+    >>> ge.amin(ge.tensor([[1.0, 3.0], [2.0, 0.0]]), dim=1)
+    tensor([1., 0.])
+    """
+    return k.min(x, axis=axis, keepdims=keepdims)
 
 
 def deviation(k: Any, x: Any, axis: Any) -> Any:
@@ -183,7 +208,7 @@ def var_rule(k: Any, g: Any, y: Any, x: Any, axis: Any, correction: float, keepd
     return regrow(k, g, x.shape, axis, keepdims) * (2 / freedom if freedom > 0 else math.nan) * deviation(k, x, axis)
 
 
-@primitive(var_rule, shape=shapes.reduction)
+@primitive(var_rule, shape=shapes.reduction, form=pytorch_forms.spread("var"))
 def var(x, /, axis=None, correction=0.0, keepdims=False):
     """The variance along `axis`: the sum of squared deviations from the mean, divided by n - `correction`.
 
@@ -204,7 +229,7 @@ def std_rule(k: Any, g: Any, y: Any, x: Any, axis: Any, correction: float, keepd
     return regrow(k, scale, x.shape, axis, keepdims) * deviation(k, x, axis)
 
 
-@primitive(std_rule, shape=shapes.reduction)
+@primitive(std_rule, shape=shapes.reduction, form=pytorch_forms.spread("std"))
 def std(x, /, axis=None, correction=0.0, keepdims=False):
     """The standard deviation along `axis`, the root of `var`; where it is 0 its gradient is 0.
 
@@ -252,7 +277,7 @@ def norm_rule(k: Any, g: Any, y: Any, x: Any, ord: float, axis: Any, keepdims: b
     return k.where(k.logical_or(zero, flat), 0, g * k.sign(x) * ratio ** (ord - 1))
 
 
-@primitive(norm_rule, shape=shapes.vector_norm)
+@primitive(norm_rule, shape=shapes.vector_norm, form=pytorch_forms.norm)
 def vector_norm(x, /, ord=2, axis=None, keepdims=False):
     """The p-norm of the vectors along `axis` (all elements for None): (sum |x|^p)^(1/p).
 

@@ -41,29 +41,6 @@ def kernel_of(file: str, name: str, real: str) -> Kernel:
         return Kernel(name, f"{names_of(module)}\n\n{kernels[name]}", real, steady=file == "product_kernels.py")
 
 
-@functools.cache
-def gemm_address(real: str) -> int:
-    """Where BLAS's matrix product for a dtype is: in NumPy's own library, else in the one that SciPy brings along."""
-    prepare()
-    name = "sgemm" if real == "float32" else "dgemm"
-    with contextlib.suppress(ImportError):
-        import ctypes
-
-        import threadpoolctl
-
-        for library in threadpoolctl.threadpool_info():
-            if library["user_api"] == "blas":
-                handle = ctypes.CDLL(library["filepath"])
-                for symbol in (f"scipy_{name}_64_", f"{name}_64_", f"{name}_"):
-                    if hasattr(handle, symbol):
-                        return ctypes.cast(getattr(handle, symbol), ctypes.c_void_p).value or 0
-    from numba.extending import get_cython_function_address
-
-    address = get_cython_function_address("scipy.linalg.cython_blas", name)
-    limit_blas()  # SciPy's BLAS has only now been loaded
-    return address
-
-
 class Pace:
     """What all threads gain over one, where others may want the processor's cores too."""
 
@@ -166,7 +143,7 @@ _pool = Pool()
 
 @functools.cache
 def prepare() -> None:
-    """Import Numba, choose its threading layer, and hold BLAS to one thread: two pools fight for the cores."""
+    """Import Numba, and choose its threading layer."""
     with _lock:
         import numba
         from numba.np.ufunc import parallel
@@ -191,17 +168,8 @@ def prepare() -> None:
                 del os.environ[name]
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=_after_fork)
-        limit_blas()
 
 
 def _after_fork() -> None:
     """A child has none of its parent's threads, and OpenMP would end it for asking: it runs on one."""
     _pool.threads = 1
-
-
-def limit_blas() -> None:
-    """One thread for the BLAS of NumPy and SciPy, for good."""
-    with contextlib.suppress(ImportError):
-        import threadpoolctl
-
-        threadpoolctl.ThreadpoolController().select(user_api="blas").limit(limits=1)
