@@ -60,6 +60,7 @@ from .ops import (
     clip,
     clone,
     concat,
+    conj,
     copysign,
     cos,
     cosh,
@@ -71,6 +72,7 @@ from .ops import (
     default_generator,
     diag,
     diagonal,
+    diff,
     digamma,
     divide,
     einsum,
@@ -97,9 +99,11 @@ from .ops import (
     greater,
     greater_equal,
     hypot,
+    imag,
     index_add,
     isclose,
     isfinite,
+    isin,
     isinf,
     isnan,
     less,
@@ -134,6 +138,7 @@ from .ops import (
     multiply,
     narrow,
     negative,
+    nextafter,
     nonzero,
     norm,
     normal,
@@ -154,6 +159,7 @@ from .ops import (
     randn,
     randperm,
     ravel,
+    real,
     reciprocal,
     relu,
     remainder,
@@ -166,6 +172,7 @@ from .ops import (
     searchsorted,
     sigmoid,
     sign,
+    signbit,
     sin,
     sinc,
     sinh,
@@ -195,6 +202,10 @@ from .ops import (
     triu,
     trunc,
     uniform,
+    unique_all,
+    unique_counts,
+    unique_inverse,
+    unique_values,
     unstack,
     var,
     vecdot,
@@ -226,11 +237,12 @@ __all__ = [
     "lgamma", "log", "log10", "log1p", "log2", "logaddexp", "logical_and", "logical_not", "logical_or", "logical_xor",
     "masked_fill", "maximum", "minimum", "mul", "multiply", "neg", "negative", "not_equal", "polygamma", "positive",
     "pow", "reciprocal", "relu", "remainder", "round", "rsqrt", "sigmoid", "sign", "sin", "sinc", "sinh", "sqrt",
-    "square", "sub", "subtract", "tan", "tanh", "trunc", "where",
+    "square", "sub", "subtract", "tan", "tanh", "trunc", "where", "conj", "imag", "nextafter", "real", "signbit",
     # along axes
     "all", "allclose", "amax", "amin", "any", "argmax", "argmin", "argsort", "count_nonzero", "cumprod", "cumsum",
     "cumulative_prod", "cumulative_sum", "log_softmax", "logsumexp", "max", "mean", "median", "min", "norm", "prod",
     "quantile", "searchsorted", "softmax", "sort", "std", "sum", "topk", "var", "vector_norm",
+    "diff", "isin", "unique_all", "unique_counts", "unique_inverse", "unique_values",
     # shapes and parts
     "argwhere", "astype", "broadcast_arrays", "broadcast_to", "chunk", "clone", "concat", "diag", "diagonal", "expand",
     "expand_dims", "flatten", "flip", "gather", "index_add", "masked_select", "matrix_transpose", "moveaxis", "narrow",
@@ -253,7 +265,7 @@ __all__ = [
     "SpellingWarning", "TraceError", "TrainingError",
 ]  # fmt: skip
 
-_SUBMODULES = ("autograd", "cases", "cuda", "data", "inspect", "io", "nn", "optim")
+_SUBMODULES = ("autograd", "cases", "cuda", "data", "inspect", "io", "nn", "optim", "utils")
 _LAZY = {"save": "io", "load": "io", "jit": "compiler"}  # names that load with their file, when they are first used
 
 

@@ -56,7 +56,7 @@ def load(optimizer: Optimizer, state_dict: Mapping[str, Any]) -> None:
         }
     for group in loaded_groups:
         check_slots(optimizer, group, loaded_states)
-    optimizer.param_groups, optimizer.state = loaded_groups, loaded_states
+    optimizer.param_groups, optimizer.state, optimizer.fresh = loaded_groups, loaded_states, set()
 
 
 def options_of(optimizer: Optimizer, own: Group, group: Group) -> Group:

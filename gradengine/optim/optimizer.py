@@ -139,7 +139,7 @@ class Optimizer:
             return
         params = [p for p, _ in moving]
         rule, states, names = self.rule, self.state, self.slots(group)
-        all_scalars = each_time(lambda: self.advance(group, params), lambda: self.standing(params))
+        all_scalars = each_time(lambda: self.advance(group, params), lambda: self.standing(group, params))
         if current.trace is not None:  # which holds as long as these Tensors are what the optimizer works on
             current.trace.note_look("param_groups", lambda: self.param_groups)
             current.trace.note_look("params", lambda: len(group["params"]))
@@ -201,22 +201,27 @@ class Optimizer:
         if missing:
             self.fresh.add(p)
 
-    def standing(self, params: list[Tensor]) -> Callable[[], None]:
-        """What undoes an `advance`: numbers go back; slots that it has made stay, but are as good as new."""
-        numbers = {p: numbers_in(self.state[p]) for p in params if p in self.state}
-        fresh = set(self.fresh)
+    def standing(self, group: Group, params: list[Tensor]) -> Callable[[], None]:
+        """What undoes an `advance`: numbers go back; slots that it has made stay, but are as good as new.
+
+        It changes nothing that belongs to other parameters, so several may be undone in any order.
+        """
+        before = []
+        for p in params:
+            held = self.state.get(p, {})
+            first = p in self.fresh or any([slot not in held for slot in self.slots_of(group, p)])
+            before.append((p, first, numbers_in(held)))
 
         def undo() -> None:
-            self.fresh = fresh
-            for p in params:
-                if p not in numbers:
+            for p, first, numbers in before:
+                if first:
                     self.fresh.add(p)
                 if p in self.state:
-                    state, before = self.state[p], numbers.get(p, {})
+                    state = self.state[p]
                     for key in numbers_in(state):
-                        if key not in before:
+                        if key not in numbers:
                             del state[key]
-                    state.update(before)
+                    state.update(numbers)
 
         return undo
 
