@@ -332,6 +332,8 @@ def give_data(self: Tensor, value: Any) -> None:
     array = to_array(value, None, self.backend, copy=not isinstance(value, Tensor))
     if self.op is LEAF and not is_floating(array.dtype):
         raise DTypeError(f"data: this Tensor requires grad, so its value must be floating-point, got {array.dtype}")
+    if current.trace is not None:
+        current.trace.check_data(self, value)
     if self.op is not None and self.op is not LEAF:
         raise GraphError(f"data: cannot replace the value of a recorded result of {self.op.shown}; use .detach()")
     leave(self)
