@@ -299,6 +299,46 @@ def set_value(t: Tensor, array: Any) -> None:
             switch(recording)
 
 
+def cut(t: Tensor) -> None:
+    """Take a recorded result out of the graph; what has read it before still leads to what it was."""
+    old = snapshot(t)
+    Tensor.changed_in_place = True
+    t.op, t.order, t.past = None, next(order), old
+
+
+def turn(t: Tensor, make: Callable[[Tensor], Tensor], what: str) -> Tensor:
+    """Turn `t` into a view of its old self, of another shape maybe; others go on sharing elements with it."""
+    with changing:
+        check_change(t, what)
+        old = snapshot(t)
+        if is_shared(t):
+            if current.trace is not None:
+                current.trace.check_data(t, None)
+            inherit(old, t)
+        elif current.trace is not None:
+            current.trace.check_shape(t, what)
+        new = make(old)
+        adopt(t, new, old)
+        t.family, t.view_of = None, None
+        if is_shared(old):
+            t.view_of = new.view_of
+            enroll(old, t)
+    return t
+
+
+def clear_grad(parameter: Tensor, set_to_none: bool) -> None:
+    """Forget a gradient, or set it to zeros in place, out of any graph."""
+    if set_to_none:
+        parameter.grad = None
+        return
+    grad = parameter.grad
+    if grad is not None:
+        if grad.op is not None:
+            cut(grad)
+        with grad.backend.quiet():
+            set_value(grad, grad.backend.arrays.full(grad.shape, 0, grad.dtype))
+
+
 # -- in memory --------------------------------------------------------------------------------------------------
 
 

@@ -25,7 +25,7 @@ from ..errors import ArgumentError, DTypeError, GradengineError, describe
 from ..hostwork import current
 from ..ops.methods import cuda_name
 from ..tensor import HookHandle, Tensor
-from ..views import leave, set_value
+from ..views import clear_grad, leave
 from .parameter import Parameter
 from .state import IncompatibleKeys, load_values
 
@@ -477,11 +477,3 @@ def is_dtype(value: Any) -> bool:
         return value is not None and check_dtype(value) is not None
     except DTypeError:
         return False
-
-
-def clear_grad(parameter: Tensor, set_to_none: bool) -> None:
-    """Forget a gradient, or set it to zeros."""
-    if set_to_none:
-        parameter.grad = None
-    elif parameter.grad is not None:
-        set_value(parameter.grad, parameter.grad.backend.arrays.zeros(parameter.grad.shape, parameter.grad.dtype))

@@ -18,6 +18,7 @@ from ..dispatch import enable_grad
 from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError, describe
 from ..hostwork import current, each_time, settled
 from ..tensor import HookHandle, Tensor, constant, to_array
+from ..views import clear_grad
 from ..validation import check_callable, check_number, is_number, known_arguments
 from .groups import Group, check_implementation, checked_group
 from .hooks import Hooks, with_hooks
@@ -240,10 +241,7 @@ class Optimizer:
         """Forget the gradients of all parameters, or set them to zeros."""
         for group in self.param_groups:
             for p in group["params"]:
-                if set_to_none:
-                    p.grad = None
-                elif p.grad is not None:
-                    p.grad = filled_like(p.grad, 0.0)
+                clear_grad(p, set_to_none)
 
     # -- groups -------------------------------------------------------------------------------------------------
 
