@@ -7,6 +7,7 @@ import importlib.util
 import os
 import random
 import shutil
+import signal
 import time
 import zlib
 from collections.abc import Iterator
@@ -66,6 +67,8 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"GRADENGINE_REQUIRE_CUDA is set, but tests of device 'cuda' cannot run: {reason}")
     if ON_DEVICE and (reason := why_no_cuda()):
         raise pytest.UsageError(f"GRADENGINE_TEST_CUDA=device, but there is no device to test on: {reason}")
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a background job, where tests of Ctrl-C would hang
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if not ON_DEVICE and not hasattr(config, "workerinput"):  # workers write where the process that starts them says
         runs = toolchain.cache_folder() / "sources"
         for former in sorted(runs.glob("*"))[:-RUNS_KEPT]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import progress
 from ..loops import Dot
 from . import loop_source, runtime
 from .blas import gemm_address, one_thread
@@ -207,10 +208,12 @@ class Program:
         self.table = np.array(entries, np.int64)
         start = self.table.ctypes.data
         for i, kernel in enumerate(kernels):
+            progress.report(i, len(kernels))
             real, finish = real_of(kernel), loop_source.finish_source(kernel)
             self.plan[i, 0] = compiled(self.sources[i], real).address
             self.plan[i, 1] = start + 8 * offsets[i]
             self.plan[i, 4] = compiled(finish, real).address if finish else 0
+        progress.report(len(kernels), len(kernels))
         self.go, self.go_many = runner().run, runner().run_many
         self.cost = sum(costs)
         self.alone = bool((self.plan[:, 3] == 1).all())  # no kernel is worth a second thread
