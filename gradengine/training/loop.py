@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -337,7 +337,7 @@ class Trainer:
 
     def _restore(self, saved: state.Saved) -> None:
         with saved.understood():
-            made = {
+            made: dict[str, Any] = {
                 "optimizer": self.optimizer.state_dict(),
                 "scheduler": self.schedule.scheduler and self.schedule.scheduler.state_dict(),
                 "loader": self.loader.state_dict(),
@@ -346,9 +346,9 @@ class Trainer:
             }
             for name, value in made.items():
                 state.require_like(saved.rest[name], value, name)
+            self.model.load_state_dict(saved.tensors)
             shapes = [tuple(p.shape) for group in self.optimizer.param_groups for p in group["params"]]
             state.require_slots(saved.rest["optimizer"]["state"], shapes)
-            self.model.load_state_dict(saved.tensors)
             self.optimizer.load_state_dict(saved.rest["optimizer"])
             if self.schedule.scheduler is not None:
                 self.schedule.scheduler.load_state_dict(saved.rest["scheduler"])
