@@ -21,7 +21,7 @@ help:
 	@echo "make cuda-test  the tests of device cuda, emulated on the CPU; and its kernels compiled for three GPUs"
 	@echo "make slow-test  the tests that take minutes"
 	@echo "make check      check every op's values and gradients on this machine, on every backend"
-	@echo "make bench      benchmarks beside PyTorch and JAX"
+	@echo "make bench      benchmarks beside PyTorch and JAX, into a new folder under runs/"
 	@echo "make gpu-check  tests and benchmarks on this machine's GPU, by PYTHON as it is: nothing is installed"
 	@echo "make docs       bring docs/ up to date, and build its pages in build/site"
 	@echo "make lint       ruff and mypy;  make format  lets ruff rewrite"
@@ -45,7 +45,6 @@ slow-test: $(VENV)/.torch $(VENV)/.test
 
 bench: $(VENV)/.torch $(VENV)/.bench
 	$(BIN)/python -m bench $(ARGS)
-	$(BIN)/python -m bench readme
 
 # Runs where nothing can be installed, so it takes the Python that there is, with CuPy and what else it has.
 gpu-check:

@@ -87,8 +87,8 @@ def train(
         raise ArgumentError("--out needs the name of a folder, got ''; leave it out for a new folder under runs/")
     if resume is not None and overwrite:
         raise ArgumentError(
-            "--resume goes on with a run and --overwrite replaces one; leave out --overwrite to go on, or leave out "
-            "--resume to start anew"
+            "--resume continues a run and --overwrite replaces one; leave out --overwrite to continue, or leave out "
+            "--resume to start again"
         )
     _require("safetensors", "checkpoints need")
     if pictures:
@@ -134,13 +134,13 @@ def _train(trainer: Trainer, folder: Path, pictures: bool) -> int:
     if trainer.epoch < chosen.epochs:
         display.header()
     else:
-        display.say(f"{trainer.epoch} of {chosen.epochs} epochs are finished; --epochs with a larger number goes on")
+        display.say(f"{trainer.epoch} of {chosen.epochs} epochs are finished; use a larger --epochs to train on")
     received = trainer.run()
     display.close()
     if received is not None:
         where = f"epoch {trainer.epoch + 1}, step {trainer.step}"
         print(
-            f"gradengine: stopped in {where} and saved; go on with: {called()} train --resume "
+            f"gradengine: stopped in {where} and saved; resume with: {called()} train --resume "
             f"{shlex.quote(str(folder))}",
             file=sys.stderr,
             flush=True,
@@ -195,7 +195,7 @@ def introduction(trainer: Trainer, folder: Path) -> list[str]:
         f"gradengine {__version__} with {where}: {chosen.model} ({models.describe(trainer.model)}) on {data.name} "
         f"({len(data.train_labels):,} pictures, {len(data.test_labels):,} to test)",
         ", ".join(details),
-        f"goes on in {folder} after step {trainer.step:,}" if trainer.step else f"into {folder}",
+        f"resuming {folder} at step {trainer.step + 1:,}" if trainer.step else f"output in {folder}",
     ]
 
 

@@ -337,6 +337,7 @@ class Trainer:
 
     def _restore(self, saved: state.Saved) -> None:
         with saved.understood():
+            self.model.load_state_dict(saved.tensors)
             made: dict[str, Any] = {
                 "optimizer": self.optimizer.state_dict(),
                 "scheduler": self.schedule.scheduler and self.schedule.scheduler.state_dict(),
@@ -346,7 +347,6 @@ class Trainer:
             }
             for name, value in made.items():
                 state.require_like(saved.rest[name], value, name)
-            self.model.load_state_dict(saved.tensors)
             shapes = [tuple(p.shape) for group in self.optimizer.param_groups for p in group["params"]]
             state.require_slots(saved.rest["optimizer"]["state"], shapes)
             self.optimizer.load_state_dict(saved.rest["optimizer"])

@@ -20,12 +20,12 @@ MODELS = ("mlp", "16x16", "nielsen")
 OPTIMIZERS = {"sgd": 0.05, "adam": 0.002, "adamw": 0.002, "rmsprop": 0.001, "adagrad": 0.02, "adadelta": 1.0}
 WITH_MOMENTUM = ("sgd", "rmsprop")
 SCHEDULES = {
-    "none": "the same rate all the time",
-    "step": "times --gamma every --step-size epochs",
-    "exponential": "times --gamma every epoch",
-    "cosine": "half a cosine down to 0",
-    "linear": "a line down to 0",
-    "onecycle": "up to --lr, then far down",
+    "none": "constant",
+    "step": "multiply by --gamma every --step-size epochs",
+    "exponential": "multiply by --gamma every epoch",
+    "cosine": "half a cosine, down to 0",
+    "linear": "linear, down to 0",
+    "onecycle": "rise to --lr, then fall to nearly 0",
 }
 WITH_GAMMA = {"step": 0.5, "exponential": 0.8}  # and its default
 LAID_OUT = ("cosine", "linear", "onecycle")  # over the whole run, so that its length cannot change any more
