@@ -96,7 +96,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     families: dict[Any, list[pytest.Item]] = {}
     for item in items:
         grid = item.get_closest_marker("grid")
-        if grid is not None and isinstance(item, pytest.Function):
+        if grid is not None and isinstance(item, pytest.Function) and not item.get_closest_marker("slow"):
             params = item.callspec.params
             if params["backend"] != "numpy":
                 family = (item.path, item.originalname, params["backend"], params["name"].partition("/")[0])

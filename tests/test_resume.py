@@ -335,6 +335,7 @@ def test_a_file_that_cannot_grow(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_mnist_goes_on_bit_for_bit(tmp_path, monkeypatch, mnist_dir, rng, backend):
     """As above, with matrices that are large enough for every kernel and thread."""
     line = ["--dataset", "mnist", *on(backend), "--epochs", 2]
