@@ -9,8 +9,10 @@ import sys as _sys
 
 from .. import spelling as _spelling
 from .activations import *
+from .arithmetic import *
 from .classification import *
 from .clone import *
+from .counting import *
 from .creation import *
 from .einsum import *
 from .elementwise import *
@@ -18,15 +20,21 @@ from .index import *
 from .joining import *
 from .linalg import *
 from .losses import *
+from .matrix_products import *
 from .methods import attach
 from .nn import *
 from .powers import *
 from .predicates import *
 from .random import *
+from .rearranging import *
 from .reduce import *
+from .sampling import *
+from .scattering import *
 from .shape import *
 from .sorting import *
 from .special import *
+from .stacking import *
+from .statistics import *
 from .totals import *
 from .transcendental import *
 
