@@ -9,13 +9,12 @@ import math
 import os
 from typing import Any
 
-import numpy as np
 
 from .backend import for_device
 from .device_names import device
 from .dispatch import no_grad
 from .dtypes import dtype_of, is_floating
-from .errors import ArgumentError, DTypeError, SignatureError, describe
+from .errors import ArgumentError, DTypeError, describe
 from .tensor import Tensor
 
 __all__ = [

@@ -119,7 +119,6 @@ class Tensor:
     __hash__ = object.__hash__
     __array_priority__ = 1000
     changed_in_place: ClassVar[bool] = False  # True once any recorded Tensor was; the walk looks for it only then
-    ops_by_name: ClassVar[dict[str, Callable[..., Any]]] = {}  # the public op of each name; gradengine.ops fills it
 
     array: Any
     backend: backends.Backend
@@ -356,30 +355,6 @@ class Tensor:
         if dtype is not None and np.dtype(dtype) != view.dtype:
             return view.astype(dtype)
         return view.copy() if copy else view
-
-    @seen_on_the_type
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        """NumPy's functions on Tensors: `np_array * t` and `np.exp(t)` run the op of the same name."""
-        call = self.ops_by_name.get(ufunc.__name__)
-        if method != "__call__" or kwargs or call is None:
-            detail = f"np.{ufunc.__name__}" + (f".{method}" if method != "__call__" else "")
-            raise DTypeError(
-                f"{detail}: gradengine has no such op for Tensors"
-                f"{' with ' + ', '.join(kwargs) if kwargs else ''}; use np.asarray(t.detach()) to compute in NumPy"
-            )
-        return call(*inputs)
-
-    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        """NumPy's other functions: `np.sum(t)` and `np.concatenate([t, t])` run the function of the same name here."""
-        name = {"concatenate": "concat", "transpose": "permute_dims"}.get(function.__name__, function.__name__)
-        call = getattr(sys.modules["gradengine"], name, None)
-        given = {key: value for key, value in kwargs.items() if value is not np._NoValue and value is not None}
-        if call is None or not callable(call) or "out" in given:
-            raise DTypeError(
-                f"np.{function.__name__}: gradengine has no such function for Tensors; "
-                "use t.detach().numpy() to compute in NumPy"
-            )
-        return call(*args, **given)
 
     def __dlpack__(self, **kwargs: Any) -> Any:
         if self.op is not None:

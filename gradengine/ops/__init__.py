@@ -14,8 +14,10 @@ from .classification import *
 from .clone import *
 from .counting import *
 from .creation import *
+from .differences import *
 from .einsum import *
 from .elementwise import *
+from .floating import *
 from .index import *
 from .joining import *
 from .linalg import *
@@ -23,6 +25,7 @@ from .losses import *
 from .matrix_products import *
 from .methods import attach
 from .nn import *
+from .numpy_api import attach as attach_numpy
 from .powers import *
 from .predicates import *
 from .random import *
@@ -30,6 +33,7 @@ from .rearranging import *
 from .reduce import *
 from .sampling import *
 from .scattering import *
+from .sets import *
 from .shape import *
 from .sorting import *
 from .special import *
@@ -40,3 +44,4 @@ from .transcendental import *
 
 _spelling.interpreter = _sys.modules[__name__]
 attach()
+attach_numpy()

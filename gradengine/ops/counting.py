@@ -1,4 +1,4 @@
-"""Which elements there are, and how often: unique, isin, bincount, histc. They have no gradients.
+"""Which elements there are, and how often: unique, bincount, histc. They have no gradients.
 
 How many elements `unique` and `bincount` give depends on values, so a jitted step has no place for them.
 May import arguments, shapes, tensor and the ops before it.
@@ -19,13 +19,13 @@ from .creation import arange, asarray, linspace, ones
 from .elementwise import clip, divide, floor, multiply, subtract, where
 from .index import accumulate, masked_select, take
 from .joining import concat, narrow
-from .predicates import equal, greater_equal, less, less_equal, logical_and, logical_not, not_equal
-from .reduce import any, max, min, sum
-from .shape import expand_dims, reshape
-from .sorting import argsort, inverse_permutation, searchsorted, sort
+from .predicates import equal, greater_equal, less, less_equal, logical_and, not_equal
+from .reduce import max, min, sum
+from .shape import reshape
+from .sorting import argsort, inverse_permutation, searchsorted
 from .totals import cumsum
 
-__all__ = ["unique", "unique_consecutive", "isin", "bincount", "histc", "histogram", "bucketize"]
+__all__ = ["unique", "unique_consecutive", "bincount", "histc", "histogram", "bucketize"]
 
 
 class Histogram(NamedTuple):
@@ -97,24 +97,6 @@ def unique_consecutive(x: Any, /, return_inverse: bool = False, return_counts: b
     x = wrap(x, None, "unique_consecutive").detach()
     values, number, counts = runs(reshape(x, shape=(-1,)))
     return chosen(values, reshape(number, shape=x.shape), counts, return_inverse, return_counts)
-
-
-@checked(words={"test_elements": "x2", "elements": "x1"})
-def isin(x1: Any, x2: Any, /, *, assume_unique: bool = False, invert: bool = False) -> Tensor:
-    """Whether each element of x1 is among those of x2 (or is not, with `invert`).
-
-    >>> import gradengine as ge
-    >>> ge.isin(ge.tensor([1, 2, 3]), ge.tensor([2, 5]))
-    tensor([False,  True, False])
-    """
-    a, b = wrap(x1, x2, "isin"), reshape(wrap(x2, x1, "isin"), shape=(-1,))
-    if b.shape[0] <= 32:
-        found = any(equal(expand_dims(a, axis=-1), b), axis=-1)
-    else:
-        ordered = sort(b, axis=0)
-        at = clip(searchsorted(ordered, a), None, b.shape[0] - 1)
-        found = equal(take(ordered, at, axis=0), a)
-    return logical_not(found) if invert else found
 
 
 @checked

@@ -341,5 +341,4 @@ def dress(call: Callable[..., Any], op: Op, doc: str, signed: Any) -> Callable[.
     call.__module__ = sys._getframe(2).f_globals.get("__name__", __name__)
     call.op = op  # type: ignore[attr-defined]
     call.__wrapped__ = Signed(signed, op.spelling)  # type: ignore[attr-defined]
-    Tensor.ops_by_name.setdefault(op.name, call)
     return call

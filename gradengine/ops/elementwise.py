@@ -365,7 +365,3 @@ def astype(x: Any, /, dtype: Any) -> Tensor:
     """
     wanted = check_dtype(dtype, "astype")
     return cast_array(x.detach() if not is_floating(wanted) and isinstance(x, Tensor) else x, dtype=wanted)
-
-
-# What NumPy's functions of other names do on Tensors: np.absolute(t).
-Tensor.ops_by_name.update(absolute=abs, fabs=abs, rint=round, clip=clip, astype=astype)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import shapes
-from ..dtypes import is_floating
+from ..dtypes import is_floating, is_half
 from . import pytorch_forms
 from .declare import composite, primitive
 from .pairs import values_alone
@@ -138,10 +138,15 @@ def product_of_those_before(k: Any, x: Any) -> Any:
     return y
 
 
+def count(k: Any, mask: Any, axis: Any, dtype: np.dtype[Any]) -> Any:
+    """How many elements are marked, in a dtype that can hold it: half precision counts in float32."""
+    return k.sum(mask, axis=axis, keepdims=True, dtype=np.dtype(np.float32) if is_half(dtype) else dtype)
+
+
 def extremum_rule(k: Any, g: Any, y: Any, x: Any, axis: Any, keepdims: bool) -> Any:
     """g shared evenly by the elements equal to the result, as torch.amax does."""
     mask = k.equal(x, regrow(k, y, x.shape, axis, keepdims))
-    shares = k.sum(mask, axis=axis, keepdims=True, dtype=g.dtype)
+    shares = count(k, mask, axis, g.dtype)
     return mask * (regrow(k, g, x.shape, axis, keepdims) / shares)
 
 
@@ -267,7 +272,7 @@ def norm_rule(k: Any, g: Any, y: Any, x: Any, ord: float, axis: Any, keepdims: b
         return g * k.sign(x)
     if math.isinf(ord):
         mask = k.equal(k.abs(x), y)
-        return k.sign(x) * mask * (g / k.sum(mask, axis=axis, keepdims=True, dtype=g.dtype))
+        return k.sign(x) * mask * (g / count(k, mask, axis, g.dtype))
     flat = k.equal(y, 0)
     y = k.where(flat, 1, y)
     if ord == 2:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import builtins
 from typing import Any, NamedTuple
 
-import numpy as np
 
 from .. import shapes
 from ..dtypes import is_floating
@@ -16,6 +15,7 @@ from ..errors import ArgumentError, ShapeError
 from ..tensor import Tensor, wrap
 from .arguments import checked, real, whole
 from .creation import arange
+from .differences import diff
 from .elementwise import add, astype, clip, divide, multiply, subtract, where
 from .index import take_along_axis
 from .joining import concat, narrow
@@ -30,7 +30,7 @@ from .sorting import argsort, quantile, sort
 
 __all__ = [
     "var_mean", "std_mean", "aminmax", "cummax", "cummin", "mode", "kthvalue", "msort", "nansum", "nanmean",
-    "nanmedian", "nanquantile", "cov", "corrcoef", "cdist", "dist", "cross", "logcumsumexp", "diff", "trapezoid",
+    "nanmedian", "nanquantile", "cov", "corrcoef", "cdist", "dist", "cross", "logcumsumexp", "trapezoid",
     "trapz", "cumulative_trapezoid", "renorm",
 ]  # fmt: skip
 
@@ -417,31 +417,6 @@ def logcumsumexp(x: Any, /, axis: int) -> Tensor:
         pairs = [narrow(x, axis=place, start=start, length=n - step) for start in (step, 0)]
         x = concat([head, logaddexp(*pairs)], axis=place)
         step *= 2
-    return x
-
-
-@checked
-def diff(x: Any, /, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Tensor:
-    """The differences of neighbours along an axis, `n` times over. Raises ShapeError for a 0-d array.
-
-    >>> import gradengine as ge
-    >>> ge.diff(ge.tensor([1.0, 4.0, 9.0]))
-    tensor([3., 5.])
-    """
-    x = wrap(x, None, "diff")
-    place = shapes.axis_of("diff", axis, x.ndim)
-    if whole("diff", "n", n) < 0:
-        raise ArgumentError(f"diff: n must be from 0 on, got {n}")
-    if n and (prepend is not None or append is not None):
-        edge = (*x.shape[:place], 1, *x.shape[place + 1 :])
-        grown = lambda part: broadcast_to(part, shape=edge) if not part.ndim else part
-        parts = [prepend, x, append]
-        x = concat([grown(wrap(part, x, "diff")) for part in parts if part is not None], axis=place)
-    for _ in range(n):
-        length = builtins.max(x.shape[place] - 1, 0)
-        later = narrow(x, axis=place, start=builtins.min(1, x.shape[place]), length=length)
-        earlier = narrow(x, axis=place, start=0, length=length)
-        x = subtract(later, earlier) if x.dtype != np.bool_ else later != earlier
     return x
 
 

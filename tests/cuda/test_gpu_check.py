@@ -81,7 +81,9 @@ def test_a_place_for_the_tests_that_is_none_is_refused():
     where = {**os.environ, "GRADENGINE_TEST_CUDA": "devise"}
     done = subprocess.run(command, capture_output=True, text=True, cwd=parts.ROOT, env=where)
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
-    assert "GRADENGINE_TEST_CUDA must be 'device' or 'emulator', which is the default, not 'devise'" in done.stderr
+    assert (
+        "GRADENGINE_TEST_CUDA must be 'device', 'cupy' or 'emulator', which is the default, not 'devise'" in done.stderr
+    )
 
 
 @pytest.mark.cuda

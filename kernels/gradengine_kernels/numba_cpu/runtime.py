@@ -14,13 +14,14 @@ import functools
 import os
 import threading
 import time
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from .generated import load_source
 from .sources import driver_source, kernel_source, names_of, pieces
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from types import ModuleType
 
 # Nanoseconds of work that make a thread worth waking. Two threads did not gain before a quarter of a millisecond.
@@ -139,6 +140,31 @@ class Pool:
 
 
 _pool = Pool()
+
+
+unusable: list[Callable[[], None]] = []  # to be called where Numba turns out not to load
+
+
+@functools.cache
+def why_not() -> str:
+    """Why Numba, which is installed, cannot be imported, or ""."""
+    try:
+        prepare()
+    except Exception as error:  # Numba says ImportError for a NumPy that it does not know, a broken library anything
+        said = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        return f"Numba is installed, but cannot be imported: {said}"
+    return ""
+
+
+@functools.cache
+def usable() -> bool:
+    """Whether there are compiled kernels. Warns where there should be, the first time that one is wanted."""
+    reason = why_not()
+    if reason:
+        for call in unusable:
+            call()
+        warnings.warn(f"{reason}; NumPy computes in its place", RuntimeWarning, stacklevel=2)
+    return not reason
 
 
 @functools.cache
