@@ -9,7 +9,6 @@ import math
 import os
 from typing import Any
 
-
 from .backend import for_device
 from .device_names import device
 from .dispatch import no_grad
@@ -22,12 +21,10 @@ __all__ = [
     "set_printoptions", "get_printoptions", "get_num_threads", "set_num_threads", "get_num_interop_threads",
     "set_num_interop_threads", "use_deterministic_algorithms", "are_deterministic_algorithms_enabled",
     "set_float32_matmul_precision", "get_float32_matmul_precision", "is_inference_mode_enabled", "typename",
-    "set_flush_denormal", "is_storage",
 ]  # fmt: skip
-__all__ = [name for name in __all__ if name not in ("set_flush_denormal", "is_storage")]
 
 
-class Size(tuple):  # noqa: SLOT001
+class Size(tuple[int, ...]):
     """A shape with `numel()`, as `x.size()` gives it. It is a tuple, and equal to one.
 
     >>> import gradengine as ge
@@ -146,7 +143,6 @@ PROFILES: dict[str, dict[str, Any]] = {
     "short": {"precision": 2, "threshold": 1000, "edgeitems": 2, "linewidth": 75},
     "full": {"precision": 4, "threshold": math.inf, "edgeitems": 3, "linewidth": 75},
 }
-printing: dict[str, Any] = {}  # what `np.array2string` is given besides
 
 
 def set_printoptions(
@@ -221,7 +217,7 @@ def set_num_threads(count: int) -> None:
         return  # NumPy's own BLAS keeps its threads
     import numba
 
-    numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
+    numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
 
 
 def get_num_interop_threads() -> int:

@@ -12,8 +12,8 @@ import numpy as np
 
 from ..backend import for_device, home_of
 from ..dispatch import no_grad
-from ..elsewhere import advising
 from ..errors import ArgumentError, CheckpointError, DataError, ShapeError
+from ..migration_hints import advising
 from ..ops import random
 from ..tensor import Tensor, constant, to_array, wrap
 

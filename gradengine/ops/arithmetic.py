@@ -8,15 +8,27 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..dtypes import finfo, is_floating
+from ..dtypes import finfo, float32, is_floating
 from ..errors import ArgumentError
 from ..tensor import Tensor, wrap
-from .arguments import checked
+from .arguments import checked, operands
 from .elementwise import (
-    abs, add, clip, divide, maximum, minimum, multiply, negative, remainder, sign, subtract, trunc, where,
+    abs,
+    add,
+    clip,
+    divide,
+    maximum,
+    minimum,
+    multiply,
+    negative,
+    remainder,
+    sign,
+    subtract,
+    trunc,
+    where,
 )  # fmt: skip
 from .powers import pow
-from .predicates import equal, greater, isfinite, isinf, isnan, less, logical_and
+from .predicates import equal, greater, isfinite, isinf, isnan, less, less_equal, logical_and, logical_or
 from .transcendental import exp2, log, log1p, logaddexp
 
 __all__ = [
@@ -114,7 +126,7 @@ def fmod(x1: Any, x2: Any, /) -> Tensor:
     >>> ge.fmod(ge.tensor([5.0, -5.0]), 3)
     tensor([ 2., -2.])
     """
-    a, b = wrap(x1, x2, "fmod"), wrap(x2, x1, "fmod")
+    a, b = operands("fmod", x1, x2)
     below = less(a, 0)
     rest = remainder(where(below, negative(a), a), abs(b))
     return where(below, negative(rest), rest)
@@ -165,8 +177,8 @@ def xlogy(x1: Any, x2: Any, /) -> Tensor:
     >>> ge.xlogy(ge.tensor([0.0, 2.0]), ge.tensor([0.0, 1.0]))
     tensor([0., 0.])
     """
-    a, b = wrap(x1, x2, "xlogy"), wrap(x2, x1, "xlogy")
-    nothing = logical_and(equal(a, 0), equal(b, b))
+    a, b = operands("xlogy", x1, x2)
+    nothing = logical_and(equal(a, 0), logical_or(less_equal(b, 0), isinf(b)))
     return where(nothing, 0.0, multiply(a, log(where(nothing, 1.0, b))))
 
 
@@ -194,7 +206,7 @@ def fmax(x1: Any, x2: Any, /) -> Tensor:
     >>> ge.fmax(ge.tensor([1.0, float("nan")]), 0)
     tensor([1., 0.])
     """
-    a, b = wrap(x1, x2, "fmax"), wrap(x2, x1, "fmax")
+    a, b = operands("fmax", x1, x2)
     return where(isnan(a), b, where(isnan(b), a, maximum(a, b)))
 
 
@@ -206,7 +218,7 @@ def fmin(x1: Any, x2: Any, /) -> Tensor:
     >>> ge.fmin(ge.tensor([1.0, float("nan")]), 0)
     tensor([0., 0.])
     """
-    a, b = wrap(x1, x2, "fmin"), wrap(x2, x1, "fmin")
+    a, b = operands("fmin", x1, x2)
     return where(isnan(a), b, where(isnan(b), a, minimum(a, b)))
 
 
@@ -275,7 +287,7 @@ def heaviside(x1: Any, x2: Any, /) -> Tensor:
     >>> ge.heaviside(ge.tensor([-1.0, 0.0, 2.0]), ge.tensor(0.5))
     tensor([0. , 0.5, 1. ])
     """
-    a, b = wrap(x1, x2, "heaviside").detach(), wrap(x2, x1, "heaviside").detach()
+    a, b = [t.detach() for t in operands("heaviside", x1, x2)]
     step = where(greater(a, 0), 1, where(less(a, 0), 0, b))
     return where(isnan(a), a, step)
 
@@ -300,4 +312,5 @@ def ldexp(x1: Any, x2: Any, /) -> Tensor:
     >>> ge.ldexp(ge.tensor([1.0, 3.0]), ge.tensor([2.0, 1.0]))
     tensor([4., 6.])
     """
-    return multiply(x1, exp2(x2))
+    a, b = operands("ldexp", x1, x2)
+    return multiply(a, exp2(b.to(a.dtype if is_floating(a.dtype) else float32) if not is_floating(b.dtype) else b))

@@ -42,7 +42,7 @@ def chosen(values: Tensor, inverse: Any, counts: Any, return_inverse: bool, retu
 
 
 def runs(flat: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Of a vector the first element of each run of equal ones, the number of the run of each element, and its length."""
+    """Of a vector the first of each run of equal elements, the number of each element's run, and the runs' lengths."""
     n = flat.shape[0]
     if not n:
         nothing = arange(0, device=flat.device)
@@ -75,7 +75,9 @@ def unique(
     flat = reshape(x, shape=(-1,))
     order = argsort(flat, axis=0)
     values, number, counts = runs(take(flat, order, axis=0))
-    inverse = reshape(take(number, inverse_permutation(order, axis=0), axis=0), shape=x.shape) if return_inverse else None
+    inverse = (
+        reshape(take(number, inverse_permutation(order, axis=0), axis=0), shape=x.shape) if return_inverse else None
+    )
     return chosen(values, inverse, counts, return_inverse, return_counts)
 
 

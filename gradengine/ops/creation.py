@@ -15,7 +15,7 @@ from .. import backend as backends
 from .. import shapes
 from ..dtypes import check_dtype, default_dtype, float32
 from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError, SignatureError, SpellingWarning, describe
-from ..tensor import Tensor, constant, to_array, wrap
+from ..tensor import Tensor, constant, fresh, to_array, wrap
 from .arguments import checked, whole
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool
     tensor([[1., 2.],
             [3., 4.]])
     """
-    return Tensor(data, dtype, device, requires_grad)
+    return fresh(data, dtype, device, requires_grad)
 
 
 @checked(ignored=IGNORED, words={"obj": "data", "a": "data"})

@@ -317,13 +317,14 @@ def normal(
 ) -> Tensor:
     """Normal numbers of that mean and standard deviation, each of which may be a Tensor, as in PyTorch.
 
-    Of Tensors the result has their common shape; it has no gradient (write `mean + std * ge.randn_like(mean)`). Raises ArgumentError for a negative `std`.
+    Of Tensors the result has their common shape; it has no gradient (write `mean + std * ge.randn_like(mean)`).
+    Raises ArgumentError for a negative `std`.
 
     >>> import gradengine as ge
     >>> ge.normal(5.0, 0.0, (2,))
     tensor([5., 5.])
     """
-    arrays = [x for x in (mean, std) if isinstance(x, Tensor) and x.ndim]
+    arrays: list[Any] = [x for x in (mean, std) if isinstance(x, Tensor) and x.ndim]
     if arrays and shape == ():
         return normal_around(mean, std, arrays[0], generator, dtype)
     sizes, kind = shape_of("normal", (shape,)), float_dtype("normal", dtype)
@@ -401,8 +402,9 @@ def bernoulli(
 ) -> Tensor:
     """1 with probability `p`, else 0; `p` is a number, or a Tensor of probabilities that broadcasts to `shape`.
 
-    Without `shape` the result has the shape of `p`, and without `dtype` its dtype. The probability is exact to 2^-32. Raises ArgumentError for a
-    probability outside 0 to 1, ShapeError when `p` does not broadcast to `shape`. `p` has no gradient.
+    Without `shape` the result has the shape of `p`, and without `dtype` its dtype. The probability is exact to 2^-32.
+    Raises ArgumentError for a probability outside 0 to 1, ShapeError when `p` does not broadcast to `shape`. `p` has
+    no gradient.
 
     >>> import gradengine as ge
     >>> ge.bernoulli(ge.tensor([0.0, 1.0, 1.0]))

@@ -18,7 +18,15 @@ from .creation import asarray
 from .index import read, take
 from .joining import unstack
 from .shape import (
-    expand_dims, fill_diagonal, flip, matrix_transpose, moveaxis, permute_dims, repeat, reshape, swapaxes,
+    expand_dims,
+    fill_diagonal,
+    flip,
+    matrix_transpose,
+    moveaxis,
+    permute_dims,
+    repeat,
+    reshape,
+    swapaxes,
 )  # fmt: skip
 
 __all__ = [

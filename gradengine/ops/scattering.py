@@ -17,7 +17,15 @@ from .arguments import beside, checked
 from .creation import arange, full, ones_like
 from .elementwise import add, divide, maximum, minimum, multiply, negative, subtract, where
 from .index import (
-    check_gather, gather, head, put_at, read, scatter_add, split_index, take, take_along_axis,
+    check_gather,
+    gather,
+    head,
+    put_at,
+    read,
+    scatter_add,
+    split_index,
+    take,
+    take_along_axis,
 )  # fmt: skip
 from .joining import concat, narrow
 from .predicates import equal, isfinite
@@ -107,7 +115,7 @@ def scatter_reduce(x: Any, axis: int, index: Any, src: Any, reduce: str, *, incl
         if reduce == "sum":
             return total
         shares = where(hit, count + int(include_self), 1)
-        return divide(total, shares) if x.dtype.kind in "fV" else total // shares
+        return divide(total, shares.to(x.dtype)) if x.dtype.kind in "fV" else total // shares
     if reduce == "prod":
         return product_at(x, place, index, written, include_self)
     return extremum_at(x, place, index, written, 1 if reduce == "amax" else -1, include_self)

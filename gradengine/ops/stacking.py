@@ -265,4 +265,6 @@ def broadcast_tensors(*arrays: Any) -> tuple[Tensor, ...]:
     >>> [x.shape for x in ge.broadcast_tensors(ge.ones(3), ge.ones(2, 1))]
     [(2, 3), (2, 3)]
     """
-    return tuple(broadcast_arrays(*(arrays[0] if len(arrays) == 1 and isinstance(arrays[0], (list, tuple)) else arrays)))
+    return tuple(
+        broadcast_arrays(*(arrays[0] if len(arrays) == 1 and isinstance(arrays[0], (list, tuple)) else arrays))
+    )

@@ -8,9 +8,8 @@ from __future__ import annotations
 import builtins
 from typing import Any, NamedTuple
 
-
 from .. import shapes
-from ..dtypes import is_floating
+from ..dtypes import float32, is_floating
 from ..errors import ArgumentError, ShapeError
 from ..tensor import Tensor, wrap
 from .arguments import checked, real, whole
@@ -219,7 +218,10 @@ def nanmean(x: Any, /, axis: Any = None, keepdims: bool = False, *, dtype: Any =
     """
     x = x if dtype is None else astype(x, dtype)
     filled, valid = without_nan(x, "nanmean")
-    return divide(sum(filled, axis=axis, keepdims=keepdims), sum(valid, axis=axis, keepdims=keepdims))
+    filled = filled if is_floating(filled.dtype) else filled.to(float32)
+    return divide(
+        sum(filled, axis=axis, keepdims=keepdims), sum(valid, axis=axis, keepdims=keepdims, dtype=filled.dtype)
+    )
 
 
 def nanmedian_form(k: Any, x: Any, /, dim: int, keepdim: bool = False) -> ValuesIndices:
@@ -261,7 +263,7 @@ def nanquantile(x: Any, /, q: Any, axis: Any = None, keepdims: bool = False) -> 
     rows = reshape(x.permute(*kept, *axes) if x.ndim else x, shape=(*[x.shape[i] for i in kept], -1))
     ordered = sort(rows, axis=-1)
     count = sum(logical_not(isnan(rows)), axis=-1, keepdims=True)
-    place = multiply(clip(count - 1, 0, None), float(q)).to(rows.dtype)
+    place = multiply(clip(count - 1, 0, None).to(rows.dtype), float(q))
     below = place.floor()
     low = take_along_axis(ordered, below.to("int64"), axis=-1)
     high = take_along_axis(ordered, place.ceil().to("int64"), axis=-1)
