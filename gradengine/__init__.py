@@ -332,7 +332,7 @@ _BY_NAME = {
     "ge": _greater_equal,
     "dtype": _np.dtype,
 }  # fmt: skip
-_SUBMODULES = ("autograd", "cases", "cuda", "data", "inspect", "io", "nn", "optim")
+_SUBMODULES = ("accelerator", "autograd", "cases", "cuda", "data", "inspect", "io", "nn", "optim", "utils")
 _LAZY = {
     "save": "io",
     "load": "io",

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 import os
+from types import SimpleNamespace
 from typing import Any
 
-from .backend import for_device
+from .backend import backends, for_device
 from .device_names import device
 from .dispatch import no_grad
 from .dtypes import dtype_of, is_floating
@@ -288,3 +289,43 @@ def get_float32_matmul_precision() -> str:
 
 
 matmul_precision = "highest"
+
+
+# -- torch.backends -----------------------------------------------------------------------------------------------
+
+
+class _Flags(SimpleNamespace):
+    """Switches that programs set and that change nothing here; `is_available()` says what there is."""
+
+    available = False
+
+    def is_available(self) -> bool:
+        """Whether there is such a library here."""
+        return self.available
+
+    is_built = is_available
+
+
+class _Products:
+    """How float32 matrices are multiplied on a GPU."""
+
+    @property
+    def allow_tf32(self) -> bool:
+        """Whether in TF32, which keeps 10 bits of each factor; settable."""
+        from .cuda import is_tf32
+
+        return is_tf32()
+
+    @allow_tf32.setter
+    def allow_tf32(self, allowed: bool) -> None:
+        from .cuda import set_tf32
+
+        set_tf32(allowed)
+
+
+# `ge.backends()` says which backends there are; PyTorch's programs read and set attributes of `torch.backends`.
+backends.cudnn = _Flags(enabled=False, deterministic=True, benchmark=False, allow_tf32=False)  # type: ignore[attr-defined]
+backends.mps = _Flags()  # type: ignore[attr-defined]
+backends.mkldnn = _Flags()  # type: ignore[attr-defined]
+backends.openmp = _Flags()  # type: ignore[attr-defined]
+backends.cuda = _Flags(matmul=_Products())  # type: ignore[attr-defined]

@@ -32,6 +32,11 @@ NAMED = "axes have no names here; use their numbers"
 GRAPHS = "use ge.jit, which traces and compiles a function"
 PROCESSES = "there is one process; training on several is not there yet"
 PEAK = "no peak is kept; memory_allocated() and memory_reserved() say what is taken now"
+DATA = {
+    "DistributedSampler": "there is one process; use RandomSampler",
+    "IterDataPipe": "use IterableDataset",
+    "MapDataPipe": "use Dataset",
+}
 STREAM = "ops run on CuPy's current stream"
 INTERNAL = "it belongs to PyTorch's own workings"
 FUNCTIONAL = "it is in ge.nn.functional"
@@ -224,7 +229,6 @@ INSTEAD = {
         "size": "use x.size or x.shape",
         "percentile": "use ge.quantile, of numbers from 0 to 1",
         "prelu": FUNCTIONAL,
-        "utils": "DataLoader and TensorDataset are in ge.data, clip_grad_norm_ is in ge.nn.utils",
         "vmap": "it is not there yet; ops take batches in the axes in front",
         "range": "use ge.arange, which leaves out the end",
         "hub": "models are not downloaded; save and load weights with ge.save and ge.load",
@@ -260,13 +264,12 @@ INSTEAD = {
         **{f"{start}*": NORMS for start in ("batch_norm", "group_norm", "instance_norm", "rms_norm")},
     },
     "gradengine.optim": {"SparseAdam": "gradients are never sparse here; use ge.optim.Adam"},
-    "gradengine.data": {
-        "Dataset": "any class is one that has __len__, and a __getitem__ for slices and arrays of positions",
-        "RandomSampler": "use DataLoader(..., shuffle=True)",
-        "SequentialSampler": "use DataLoader(..., shuffle=False)",
-        "Subset": "index the arrays before they go into TensorDataset",
-        "random_split": "index the arrays by the parts of ge.randperm",
+    "gradengine.data": DATA,
+    "gradengine.utils": {
+        "checkpoint": "nothing recomputes activations yet",
+        "tensorboard": "write values with the tensorboard package, from x.item() or x.numpy()",
     },
+    "gradengine.utils.data": DATA,
     "gradengine.cuda": {
         "CUDAGraph": "ge.jit captures a step as a CUDA graph",
         "Event": f"use cupy.cuda.Event; {STREAM}",
@@ -274,16 +277,11 @@ INSTEAD = {
         "amp": "use ge.amp",
         "current_stream": f"use cupy.cuda.get_current_stream(); {STREAM}",
         "device": "give device= where a Tensor is made, or use ge.set_default_device('cuda:<number>')",
-        "manual_seed*": "ge.manual_seed seeds what is drawn on every device",
         "max_memory*": PEAK,
         "reset_peak*": PEAK,
-        "set_device": "use ge.set_default_device('cuda:<number>')",
         "stream": f"use `with cupy.cuda.Stream():`; {STREAM}",
     },
 }
-WORKERS = "leave it out: batches are cut out of arrays, which needs no other process"
-PINNED = "leave it out: no memory is pinned; device='cuda' has the batches there"
-SAMPLED = "use shuffle=True, or index the arrays as you like before they go into the loader"
 PICKLES = "leave it out: no pickle is ever read"
 
 # What PyTorch's and NumPy's arrays have besides, and what to do instead.
@@ -388,19 +386,6 @@ ARGUMENTS = {
         "pickle_module": PICKLES,
         "weights_only": PICKLES,
     },
-    "DataLoader": {
-        "batch_sampler": SAMPLED,
-        "collate_fn": "a dataset gives whole batches, for slices and for arrays of positions",
-        "multiprocessing_context": WORKERS,
-        "num_workers": WORKERS,
-        "persistent_workers": WORKERS,
-        "pin_memory": PINNED,
-        "pin_memory_device": PINNED,
-        "prefetch_factor": WORKERS,
-        "sampler": SAMPLED,
-        "timeout": WORKERS,
-        "worker_init_fn": WORKERS,
-    },
 }
 
 
@@ -426,7 +411,7 @@ IMPORT_FROM = opcode.opmap["IMPORT_FROM"]
 def hint_for(module: str, name: str) -> str:
     """What to use instead of a name that a module does not have; "" where that is not known."""
     found = ""
-    for known, said in INSTEAD[module].items():
+    for known, said in INSTEAD.get(module, {}).items():
         if name == known:
             return said
         if not found and "*" in known and fnmatch.fnmatchcase(name, known):
