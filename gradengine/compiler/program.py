@@ -80,7 +80,7 @@ class Program:
             return "fixed", leaf
         array = ARRAY.__get__(leaf)
         if type(array) is Traced:
-            return "tensor", self.output(trace, array)
+            return "number" if array.var.weak else "tensor", self.output(trace, array)
         if isinstance(array, trace.kinds):
             return "same", trace.source_of(leaf)
         return "tensor", self.output(trace, array)
@@ -231,4 +231,6 @@ class Program:
             return constant(outputs[what], self.backend)
         if kind == "fixed":
             return what
+        if kind == "number":
+            return outputs[what]
         return find(what, arguments) if kind == "same" else outputs[what]

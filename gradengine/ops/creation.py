@@ -14,6 +14,7 @@ from .. import backend as backends
 from .. import shapes
 from ..dtypes import check_dtype, default_dtype, float32
 from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError, describe
+from ..hostwork import as_array
 from ..tensor import Tensor, constant, to_array, wrap
 from .arguments import checked, whole
 
@@ -60,6 +61,7 @@ def asarray(
     if dtype is not None:
         dtype = check_dtype(dtype, "asarray")
     if isinstance(data, Tensor) and not copy:
+        data = as_array(data) if dtype is None else data
         out = data if dtype is None and device is None else data.to(device=device, dtype=dtype)
         shared = out is data
         if requires_grad and not out.requires_grad:
