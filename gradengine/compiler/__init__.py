@@ -38,7 +38,7 @@ import numpy as np
 from .. import amp
 from .. import backend as backends
 from ..dispatch import mode
-from ..errors import ArgumentError, CompileError, DeviceError, DTypeError, GradengineError, TraceError
+from ..errors import ArgumentError, CompileError, DeviceError, DTypeError, TraceError
 from ..hostwork import current
 from ..tensor import Tensor, constant, describe
 from . import tree
@@ -160,13 +160,11 @@ class Step:
             return program.run(arguments)
         except StaleError:
             return self.run_another(program, args, kwargs)
-        except (ArithmeticError, TypeError, ValueError, CompileError) as error:
-            known = isinstance(error, GradengineError) and not isinstance(error, CompileError)
-            if known or not has_numbers(arguments):
+        except Exception as error:
+            unmeant = getattr(error, "misfit", isinstance(error, (ArithmeticError, CompileError)))
+            if not unmeant or not has_numbers(arguments):
                 raise
-        with (
-            self.lock
-        ):  # one of the numbers does not fit: built in, it gives what it gives eagerly, an error most likely
+        with self.lock:  # a number does not fit: built in, it gives what it gives eagerly, an error most likely
             _, program, arguments, _ = self.traced_program(args, kwargs, built_in=True)
         return program.run(arguments)
 

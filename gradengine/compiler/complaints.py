@@ -89,6 +89,6 @@ def shape_error(op: Op) -> TraceError:
     where, _ = user_frame()
     return TraceError(
         f"jit: {op.shown} gives a result whose shape depends on the data, in {where}"
-        "but a compiled program has fixed shapes; use ge.where(mask, x, 0) with a sum, a fixed number of elements "
-        "(ge.topk), or do it where you call the step"
+        "but a compiled program has fixed shapes; use ge.where(mask, x, 0) with a sum, x = ge.where(mask, x + v, x) "
+        "for x[mask] += v, a fixed number of elements (ge.topk), or do it where you call the step"
     )

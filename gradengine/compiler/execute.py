@@ -21,7 +21,7 @@ from .core_passes import core_passes
 from .emit import KernelMaker
 from .fuse import Fusion, Unit
 from .graph import Equation, Graph, Names, Var, show_right_side
-from .replay import kernel_of, of_numbers
+from .replay import kernel_of, of_numbers, raised_by
 from .simplify import simplify
 
 if TYPE_CHECKING:
@@ -336,7 +336,7 @@ class Compiled:
     def call(self, e: Equation) -> None:
         """Run the backend's own kernel of an op."""
         given = [self.value(x) if isinstance(x, Var) else x for x in e.inputs]
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), raised_by(e, given):
             value = kernel_of(self.backend, e)(*given, **e.params)
         value = self.buffers.array(value)
         if (value.shape, value.dtype) != (e.out.shape, e.out.dtype):
@@ -403,8 +403,9 @@ class Compiled:
 
 def may_refuse(e: Equation) -> bool:
     """Whether the kernel that is called may raise an error for what it finds: an index, or a number out of range."""
-    whole = any(x.dtype.kind in "iu" for x in e.variables())
-    return whole and (e.name in LOOKING_UP or any(x.weak for x in e.variables()))
+    kinds = {x.dtype.kind for x in e.variables()}
+    found = e.name in LOOKING_UP and "b" in kinds  # a mask, which may have another number of elements
+    return found or (not kinds.isdisjoint("iu") and (e.name in LOOKING_UP or any(x.weak for x in e.variables())))
 
 
 def failure(checks: Sequence[Equation], where: str = "") -> IndexRangeError:

@@ -6,6 +6,7 @@ May import graph, memory, backend and tensor.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import operator
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -18,7 +19,7 @@ from . import memory
 from .graph import Equation, Graph, Names, Var
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from ..tensor import Op
 
@@ -90,10 +91,16 @@ class Replay:
         """The outputs, for the values of the inputs."""
         held: list[Any] = [*values, *self.constants, *[None] * len(self.steps)]
         with np.errstate(all="ignore"):
-            for kernel, inputs, params, place, dead in self.steps:
-                held[place] = kernel(*[held[x] if type(x) is int else x.value for x in inputs], **params)
-                for x in dead:
-                    held[x] = None
+            steps = iter(self.steps)
+            try:
+                for kernel, inputs, params, place, dead in steps:
+                    given = [held[x] if type(x) is int else x.value for x in inputs]
+                    held[place] = kernel(*given, **params)
+                    for x in dead:
+                        held[x] = None
+            except Exception as error:
+                note(error, self.graph.equations[len(self.steps) - 1 - sum(1 for _ in steps)], given)
+                raise
         return [
             x.value if isinstance(x, Literal) else np.array(held[x]) if shared else held[x]
             for x, shared in self.results
@@ -110,6 +117,22 @@ class Replay:
     def holds(self, var: Any, array: Any) -> bool:
         """False: nothing is bound beyond a call."""
         return False
+
+
+def note(error: Exception, e: Equation, given: list[Any]) -> None:
+    """Let an error say which equation has raised it, and what that was given."""
+    with contextlib.suppress(AttributeError):
+        error.equation = e, given  # type: ignore[attr-defined]
+
+
+@contextlib.contextmanager
+def raised_by(e: Equation, given: list[Any]) -> Iterator[None]:
+    """The block in which an equation is run."""
+    try:
+        yield
+    except Exception as error:
+        note(error, e, given)
+        raise
 
 
 class Literal:
