@@ -7,6 +7,7 @@ import importlib.util
 import os
 import random
 import shutil
+import signal
 import time
 import zlib
 from collections.abc import Iterator
@@ -75,6 +76,8 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"GRADENGINE_REQUIRE_CUDA is set, but tests of device 'cuda' cannot run: {reason}")
     if WHERE in ("cupy", "device") and (reason := why_no_cuda()):
         raise pytest.UsageError(f"GRADENGINE_TEST_CUDA={WHERE}, but there is no device to test on: {reason}")
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a background job, where tests of Ctrl-C would hang
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if not ON_DEVICE and not hasattr(config, "workerinput"):  # workers write where the process that starts them says
         runs = toolchain.cache_folder() / "sources"
         for former in sorted(runs.glob("*"))[:-RUNS_KEPT]:
@@ -93,7 +96,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     families: dict[Any, list[pytest.Item]] = {}
     for item in items:
         grid = item.get_closest_marker("grid")
-        if grid is not None and isinstance(item, pytest.Function):
+        if grid is not None and isinstance(item, pytest.Function) and not item.get_closest_marker("slow"):
             params = item.callspec.params
             if params["backend"] != "numpy":
                 family = (item.path, item.originalname, params["backend"], params["name"].partition("/")[0])
