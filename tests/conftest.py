@@ -47,6 +47,12 @@ if WHERE == "cupy":
 
     if not real_cupy.why_not():
         real_cupy.install()
+if not ON_DEVICE:
+    from gradengine.compiler import reads
+
+    # The emulator is no part of a step that is traced, as little as a driver would be.
+    emulator = Path(__file__).parent / "cuda"
+    reads.OWN += tuple(str(path) for path in emulator.glob("*.py") if not path.name.startswith("test_"))
 
 collect_ignore_glob = ["cuda/[!t]*.py", "cuda/toolchain.py"]  # what tests/cuda has besides tests
 RUNS_KEPT = 5  # runs whose CUDA sources stay, for `python -m tests.cuda.nvrtc`

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import linecache
+import os
 import re
 import sys
 import threading
@@ -31,7 +32,7 @@ def load_source(name: str, source: str) -> ModuleType:
             return _loaded[stem]
         module = ModuleType(stem)
         module.__dict__["__source__"] = source
-        file = f"<{stem}>"
+        file = os.path.join(os.path.dirname(__file__), f"{stem}.py")  # where no file is
         linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)  # for tracebacks
         sys.modules[stem] = module  # where Numba looks for it when it reads machine code from the cache
         try:
