@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..dispatch import explain
 from ..errors import GradengineError, IndexRangeError
 from ..tensor import EXCLUSIVE, Tensor, constant
+from ..views import set_value
 from . import tree
 from .execute import Compiled
 from .graph import Graph, Var, typecheck
@@ -227,7 +228,14 @@ class Program:
             if grad is not None and self.grads[k][1][0] == "tensor":
                 self.given[k] = grad
         for t, array in targets:
-            t.array = array
+            if t.family is None and getattr(t, "view_of", None) is None:
+                t.array = array
+            else:
+                set_value(t, array)
+        for i in self.written:
+            t = find(self.sources[i], arguments)
+            if t.family is not None or getattr(t, "view_of", None) is not None:
+                set_value(t, t.array)
         return tree.unflatten(self.structure, iter(leaves))
 
     def leaf(self, made: tuple[str, Any], outputs: list[Any], arguments: list[Any]) -> Any:

@@ -184,6 +184,14 @@ class TracingBackend:
             return self.real.duplicate(array)
         return self.trace.firm(array) if array.var.weak else array
 
+    def part(self, array: Any, index: Any) -> Any:
+        """The view of an array at ints, slices, `...` and None."""
+        return self.getitem(array, index=index)
+
+    def is_view(self, value: Any, array: Any) -> bool:
+        """Whether a symbol stands for a view of another."""
+        return bool(self.real.is_view(*[x.value if type(x) is Traced else x for x in (value, array)]))
+
     def writable(self, array: Any) -> bool:
         """False: every change makes a new symbol."""
         return False
