@@ -16,7 +16,6 @@ from typing import Any as _Any
 from . import amp, errors, ops
 from ._version import __version__
 from .amp import autocast, get_autocast_dtype, is_autocast_enabled
-from .autodiff import grad
 from .backend import backends, get_cpu_backend, get_default_device, set_cpu_backend, set_default_device
 from .constants import *
 from .dispatch import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
@@ -219,16 +218,20 @@ from .ops import divide as div
 from .ops import multiply as mul
 from .ops import negative as neg
 from .ops import subtract as sub
+from .ops import tensor as array
 from .ops.declare import composite, elementwise, primitive
 from .tensor import Tensor
+from .tensor import Tensor as ndarray
+from .transforms.gradients import grad, value_and_grad
 
 # `bfloat16` is not among them: it is there with ml_dtypes only, and `import *` asks for all of them.
 __all__ = [
     # what holds values, and how it is made
-    "Tensor", "tensor", "asarray", "from_dlpack", "zeros", "ones", "full", "empty", "zeros_like", "ones_like",
-    "full_like", "empty_like", "arange", "linspace", "eye", "tri", "meshgrid", "one_hot",
+    "Tensor", "tensor", "array", "ndarray", "asarray", "from_dlpack", "zeros", "ones", "full", "empty",
+    "zeros_like", "ones_like", "full_like", "empty_like", "arange", "linspace", "eye", "tri", "meshgrid", "one_hot",
     # autograd, and ops of one's own
-    "grad", "no_grad", "enable_grad", "set_grad_enabled", "is_grad_enabled", "elementwise", "primitive", "composite",
+    "grad", "value_and_grad", "no_grad", "enable_grad", "set_grad_enabled", "is_grad_enabled", "elementwise",
+    "primitive", "composite",
     # pointwise
     "abs", "acos", "acosh", "add", "asin", "asinh", "atan", "atan2", "atanh", "bitwise_and", "bitwise_invert",
     "bitwise_left_shift", "bitwise_or", "bitwise_right_shift", "bitwise_xor", "ceil", "clamp", "clip", "copysign",
@@ -265,7 +268,7 @@ __all__ = [
     "SpellingWarning", "TraceError", "TrainingError",
 ]  # fmt: skip
 
-_SUBMODULES = ("autograd", "cases", "cuda", "data", "inspect", "io", "nn", "optim")
+_SUBMODULES = ("autograd", "cases", "cuda", "data", "inspect", "io", "nn", "optim", "tree")
 _LAZY = {"save": "io", "load": "io", "jit": "compiler"}  # names that load with their file, when they are first used
 
 

@@ -23,7 +23,7 @@ RENAMED = {
     "from_numpy": "asarray", "ge": "greater_equal", "gt": "greater", "half": "float16", "identity": "eye",
     "index_select": "take", "inference_mode": "no_grad", "inner": "vecdot", "int": "int32",
     "invert": "bitwise_invert", "le": "less_equal", "left_shift": "bitwise_left_shift", "long": "int64", "lt": "less",
-    "mod": "remainder", "movedim": "moveaxis", "ndarray": "Tensor", "ne": "not_equal", "percentile": "quantile",
+    "mod": "remainder", "movedim": "moveaxis", "ne": "not_equal", "percentile": "quantile",
     "permute": "permute_dims", "power": "pow", "repeat_interleave": "repeat", "right_shift": "bitwise_right_shift",
     "row_stack": "concat", "seed": "manual_seed", "swapdims": "swapaxes", "t": "matrix_transpose",
     "take_along_dim": "take_along_axis", "tensor_split": "split", "true_divide": "divide", "unbind": "unstack",
@@ -43,7 +43,6 @@ STREAM = "ops run on CuPy's current stream"
 INSTEAD = {
     "gradengine": {
         "addmm": "write c + a @ b",
-        "array": "use ge.tensor, which copies, or ge.asarray",
         "array_equal": "use ge.equal(a, b).all()",
         "bmm": PRODUCT,
         "column_stack": STACKED,

@@ -37,11 +37,11 @@ import numpy as np
 
 from .. import amp
 from .. import backend as backends
+from .. import pytrees as tree
 from ..dispatch import mode
 from ..errors import ArgumentError, DeviceError, DTypeError
 from ..hostwork import current
 from ..tensor import Tensor, constant, describe
-from . import tree
 from .graph import Names, show
 from .interrupts import uninterrupted
 from .options import FollowError
@@ -150,8 +150,8 @@ class Step:
         return self if instance is None else Method(self, instance)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if current.trace is not None:
-            return self.function(*args, **kwargs)  # a part of the step that is being traced
+        if current.trace is not None or mode.differentiating:
+            return self.function(*args, **kwargs)  # a part of the step that is being traced, or differentiated
         program, arguments = self.find(args, kwargs)
         try:
             return program.run(arguments)

@@ -10,9 +10,9 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
+from .. import pytrees as tree
 from ..errors import GradengineError, IndexRangeError
 from ..tensor import EXCLUSIVE, Tensor, constant
-from . import tree
 from .execute import Compiled
 from .graph import Graph, Var, typecheck
 from .guards import Guard, find
