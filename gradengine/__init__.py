@@ -268,7 +268,7 @@ __all__ = [
     "SpellingWarning", "TraceError", "TrainingError",
 ]  # fmt: skip
 
-_SUBMODULES = ("autograd", "cases", "cuda", "data", "inspect", "io", "nn", "optim", "tree")
+_SUBMODULES = ("autograd", "cases", "cuda", "data", "inspect", "io", "nn", "optim", "tree", "utils")
 _LAZY = {"save": "io", "load": "io", "jit": "compiler"}  # names that load with their file, when they are first used
 
 
