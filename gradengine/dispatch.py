@@ -305,6 +305,8 @@ def spelled(
         return written(out, op.shown, lambda: call(*args, **params))
     if spelling.chooses_form(params):
         return spelling.in_pytorch_form(args, params)
+    if count is not None and 1 == len(args) < count and spelling.form is not None and not params:
+        return spelling.in_pytorch_form(args, params)  # as in `where(condition)`
     if count is None:  # of any number of arrays: nobody outside the engine calls these
         raise spelling.unknown(params) if any([word not in op.names for word in params]) else lacking(op, params)
     if any([word not in op.names for word in params]):

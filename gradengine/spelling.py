@@ -139,7 +139,7 @@ class Spelling:
         except TypeError as error:
             taken = ", ".join(form_parameters(self.form))
             mixed = [word for word in words if word in self.parameters and word not in signature.parameters]
-            chosen = next(word for word in words if word in self.choosing)
+            chosen = next((word for word in words if word in self.choosing), "")
             if mixed:
                 return (
                     f"{chosen!r} is PyTorch's word, {mixed[0]!r} is not; give all in PyTorch's words ({taken}) or none"

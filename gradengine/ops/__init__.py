@@ -21,6 +21,7 @@ from .joining import *
 from .linalg import *
 from .losses import *
 from .methods import attach
+from .namespace import attach as attach_namespace
 from .nn import *
 from .numpy_api import attach as attach_numpy
 from .powers import *
@@ -37,3 +38,4 @@ from .transcendental import *
 _spelling.interpreter = _sys.modules[__name__]
 attach()
 attach_numpy()
+attach_namespace()

@@ -335,8 +335,11 @@ where = elementwise(
     None,
     lambda k, g, y, c, a, b: k.where(c, g, 0),
     lambda k, g, y, c, a, b: k.where(c, 0, g),
+    form=lambda k, condition: k.nonzero(condition),
     words={"condition": "x1", "input": "x2", "other": "x3", "x": "x2", "y": "x3"},
     doc="""`x2` where the condition `x1` holds, else `x3`; the gradient goes to the one that was taken.
+
+    With the condition alone it is `nonzero`, as in NumPy and PyTorch.
 
     >>> import gradengine as ge
     >>> x = ge.tensor([-1.0, 2.0])
@@ -354,8 +357,10 @@ def cast_array(x, /, dtype):
     """The op behind `astype`."""
 
 
-def astype(x: Any, /, dtype: Any) -> Tensor:
+def astype(x: Any, /, dtype: Any, *, copy: bool = True, device: Any = None) -> Tensor:
     """`x` in another dtype; gradients flow back in the dtype of `x`, and none through integers and bools.
+
+    With `copy=False` it is x itself where x has that dtype already; `device` moves it, too.
 
     Raises DTypeError for a dtype that the engine does not compute with.
 
@@ -364,4 +369,8 @@ def astype(x: Any, /, dtype: Any) -> Tensor:
     tensor([ 1, -1])
     """
     wanted = check_dtype(dtype, "astype")
+    if device is not None:
+        x = Tensor(x, device=device) if not isinstance(x, Tensor) else x.to(device=device)
+    if not copy and isinstance(x, Tensor) and x.dtype == wanted:
+        return x
     return cast_array(x.detach() if not is_floating(wanted) and isinstance(x, Tensor) else x, dtype=wanted)

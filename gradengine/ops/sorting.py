@@ -90,11 +90,19 @@ def topk(x: Any, /, k: int, axis: int = -1, largest: bool = True, sorted: bool =
     return ValuesIndices(take_along_axis(x, indices, axis=axis), indices)
 
 
-@primitive(None, None, shape=shapes.searchsorted)
+def searchsorted_form(
+    k: Any, x: Any, values: Any, /, side: str = "left", *, sorter: Any = None, right: bool = False
+) -> Any:
+    """`searchsorted` with the array API's and PyTorch's `sorter`, and PyTorch's `right`."""
+    x = x if sorter is None else k.take(x, sorter, axis=0)
+    return k.searchsorted(x, values, side="right" if right else side)
+
+
+@primitive(None, None, shape=shapes.searchsorted, form=searchsorted_form)
 def searchsorted(x, values, /, side="left"):
     """Where each value would go in a sorted vector: before equal elements ("left") or after them ("right").
 
-    Raises ShapeError when x is no vector.
+    `sorter` holds the indices that sort x, if it is not sorted itself. Raises ShapeError when x is no vector.
 
     >>> import gradengine as ge
     >>> ge.searchsorted(ge.tensor([1.0, 2.0, 3.0]), ge.tensor([2.0, 2.5]))
