@@ -297,7 +297,7 @@ BAD = {
         SignatureError,
         r"^mse_loss: missing .*'target'; accepted: inp",
     ),
-    "too few arrays": (lambda: ge.where(ones(2)), SignatureError, r"where: takes 3 arrays; got 1"),
+    "too few arrays": (lambda: ge.where(ones(2), 1), SignatureError, r"where: takes 3 arrays; got 2"),
     "unknown metadata": (
         lambda: ge.sum(ones(2), along=0),
         SignatureError,

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from .. import backend as backends
 from ..dispatch import afresh, written
-from ..errors import ArgumentError, DTypeError, GradengineError, SignatureError, describe
+from ..errors import ArgumentError, DTypeError, GradengineError, GraphError, SignatureError, describe
 from ..spelling import NONE, Signed, Spelling
-from ..tensor import Tensor, wrap
+from ..tensor import Tensor, mode, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -126,9 +126,17 @@ def whole(name: str, what: str, value: Any) -> int:
 
 
 def real(name: str, what: str, value: Any) -> Any:
-    """An argument that must be a number, as it is. Raises DTypeError for what is none."""
+    """An argument that must be a number, as it is.
+
+    Raises DTypeError for what is none, GraphError for a Tensor that requires grad: its gradient would vanish.
+    """
     if not hasattr(value, "__float__") or getattr(value, "size", 1) != 1:
         raise DTypeError(f"{name}: {what} must be a number, got {describe(value)}")
+    if isinstance(value, Tensor) and value.op is not None and mode.recording:
+        raise GraphError(
+            f"{name}: {what} is a Tensor that requires grad, but no gradient flows to it here; give a number "
+            f"({what}.item()), or compute with the Tensor outside"
+        )
     return value
 
 
