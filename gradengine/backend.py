@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from . import device_names
 from .errors import DeviceError, installing
 from .resolve import ALL_OPS, UPDATES, Kernels
 
@@ -51,7 +52,7 @@ class Backend(Kernels):
         halves: Any = None,
         ready: Callable[[], bool] | None = None,
     ) -> None:
-        self.name, self.device, self.force = name, device, force
+        self.name, self.device, self.force = name, str.__new__(device_names.device, device), force
         self.program, self.operations = program, operations
         if ready is not None:
             self.ready = ready
@@ -396,3 +397,6 @@ def backends() -> dict[str, str]:
     'available'
     """
     return {name: why_not(name) or "available" for name in ("numpy", "numba", "cupy")}
+
+
+device_names.default[:] = [get_default_device, set_default_device]

@@ -305,8 +305,6 @@ def spelled(
         return written(out, op.shown, lambda: call(*args, **params))
     if spelling.chooses_form(params):
         return spelling.in_pytorch_form(args, params)
-    if count is not None and 1 == len(args) < count and spelling.form is not None and not params:
-        return spelling.in_pytorch_form(args, params)  # as in `where(condition)`
     if count is None:  # of any number of arrays: nobody outside the engine calls these
         raise spelling.unknown(params) if any([word not in op.names for word in params]) else lacking(op, params)
     if any([word not in op.names for word in params]):
@@ -314,6 +312,10 @@ def spelled(
         return call(*args, **params)
     if len(args) > count and spelling.form is not None and any([isinstance(x, Tensor) for x in args[count:]]):
         return spelling.in_pytorch_form(args, params)  # as in `max(x, y)`
+    if spelling.form is not None and len(args) < count and len(args) == spelling.form.__code__.co_posonlyargcount - 1:
+        return spelling.in_pytorch_form(args, params)  # as in `where(condition)`
+    if len(args) > count and type(args[count]) is bool and "unbiased" in spelling.choosing:
+        return spelling.in_pytorch_form(args, params)  # as in `std(False)`
     if len(args) == count:
         raise lacking(op, {**op.defaults, **params})
     by_word = "axis" in params

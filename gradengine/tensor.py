@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from . import backend as backends
+from .device_names import device
 from .dtypes import check_dtype, fits, is_floating, is_half
-from .errors import DeviceError, DTypeError, GradengineError, GraphError, ShapeError, describe
+from .errors import DeviceError, DTypeError, GradengineError, GraphError, ShapeError, SignatureError, describe
 from .spelling import Spelling
 
 if TYPE_CHECKING:
@@ -107,7 +108,9 @@ class Tensor:
     """An n-dimensional array that remembers how it was computed.
 
     `Tensor(data, dtype=None, device=None, requires_grad=False)` copies `data` as `gradengine.tensor` does: a NumPy
-    array keeps its dtype, Python floats become float32. Raises DTypeError when gradients are asked of integers.
+    array keeps its dtype, Python floats become float32. As in PyTorch, lists of ints become float32, too, and
+    `Tensor(2, 3)` is one of that shape with whatever was in memory. Raises DTypeError when gradients are asked of
+    integers, SignatureError for other arguments.
 
     >>> import gradengine as ge
     >>> x = ge.Tensor([[1.0, 2.0]], requires_grad=True)
@@ -119,6 +122,7 @@ class Tensor:
     __slots__ = ("__weakref__", "array", "backend", "grad", "hooks", "inputs", "op", "order", "params", "saved")
     __hash__ = object.__hash__
     __array_priority__ = 1000
+    printing: ClassVar[dict[str, Any]] = {"precision": 4}  # what `ge.set_printoptions` has set
     changed_in_place: ClassVar[bool] = False  # True once any recorded Tensor was; the walk looks for it only then
 
     array: Any
@@ -170,7 +174,13 @@ class Tensor:
         def __gt__(self, other: Any) -> Tensor: ...
         def __ge__(self, other: Any) -> Tensor: ...
 
-    def __init__(self, data: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> None:
+    def __init__(self, *given: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> None:
+        if len(given) == 1 and type(given[0]) is not int:
+            data = given[0]
+            if dtype is None and isinstance(data, (list, tuple)) and not holds_arrays(data) and holds_ints(data):
+                dtype = np.float32
+        else:
+            data = uninitialised(given, dtype)
         if device is not None or not isinstance(data, Tensor):
             self.backend = backends.for_device(backends.home_of(data) if device is None else device)
         else:
@@ -203,8 +213,8 @@ class Tensor:
         return math.prod(self.shape)
 
     @property
-    def device(self) -> str:
-        """Where the array lives: "cpu" or "cuda:0"."""
+    def device(self) -> device:
+        """Where the array lives: "cpu" or "cuda:0", a str that has a `type` and an `index`."""
         return self.backend.device
 
     @property
@@ -423,7 +433,7 @@ class Tensor:
         if dtype.kind == "V":  # which NumPy prints as what it does not know
             array = array.astype(np.float32)
         large = bool(array.size) and array.dtype.kind == "f" and bool(np.any(np.abs(array) >= 1e-3))
-        text = np.array2string(array, separator=", ", prefix="tensor(", precision=4, suppress_small=large)
+        text = printed(array, large, self.printing)
         notes = [text if array.size or array.shape == (0,) else f"{text}, shape={array.shape}"]
         if dtype not in (np.float32, np.int64, np.bool_):
             notes.append(f"dtype={dtype}")
@@ -593,6 +603,46 @@ def to_array(data: Any, dtype: Any, backend: backends.Backend, copy: bool = Fals
     return array
 
 
+def printed(array: Any, plain: bool, options: Mapping[str, Any]) -> str:
+    """The elements of an array in text; `plain` numbers have no exponents where the options do not ask for them."""
+    words = {"threshold": options.get("threshold"), "edgeitems": options.get("edgeitems")}
+    words["max_line_width"] = options.get("linewidth")
+    asked = options.get("sci_mode")
+    digits = options["precision"]
+    if asked and array.dtype.kind == "f":
+        words["formatter"] = {"float_kind": lambda x: f"{x:.{digits}e}"}
+    given = {name: value for name, value in words.items() if value is not None}
+    small = plain if asked is None else not asked
+    return np.array2string(array, separator=", ", prefix="tensor(", precision=digits, suppress_small=small, **given)
+
+
+def fresh(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A new Tensor with a copy of `data`."""
+    if device is not None or not isinstance(data, Tensor):
+        backend = backends.for_device(backends.home_of(data) if device is None else device)
+    else:
+        backend = data.backend
+    out = constant(to_array(data, dtype, backend, copy=True), backend)
+    return out.become_leaf() if requires_grad else out
+
+
+def uninitialised(sizes: tuple[Any, ...], dtype: Any) -> np.ndarray[Any, Any]:
+    """What `Tensor(2, 3)` holds. Raises SignatureError for what are no sizes."""
+    if not all([type(n) is int and n >= 0 for n in sizes]):
+        shown = ", ".join([describe(n) for n in sizes])
+        raise SignatureError(f"Tensor: takes data or sizes, got {shown}; use ge.tensor(data, dtype, device)")
+    return np.empty(sizes or (0,), np.float32 if dtype is None else check_dtype(dtype, "Tensor"))
+
+
+def holds_ints(data: Any) -> bool:
+    """True when the first leaf of nested sequences is an int, or there is none."""
+    while isinstance(data, (list, tuple)):
+        if not data:
+            return True
+        data = data[0]
+    return type(data) is int
+
+
 def holds_arrays(data: Any) -> bool:
     """True when the first leaf of nested sequences is an array, whose dtype is then kept."""
     while isinstance(data, (list, tuple)) and data:
@@ -611,6 +661,8 @@ def wrap(value: Any, like: Any = None, what: str = "tensor") -> Tensor:
     if isinstance(like, Tensor):
         if kind is float or kind is int or kind is bool:
             return constant(value, like.backend)
+        if isinstance(value, int):  # `x.size` is of a kind of its own
+            return constant(int(value), like.backend)
         home = backends.home_of(value)
         backend = like.backend if home is None or home == like.device else backends.for_device(home)
         return constant(to_array(value, None, backend, True, what), backend)

@@ -89,6 +89,8 @@ def test_to_device_astype_and_reshape():
         assert y.shape == (2, 1)
         assert y.requires_grad
     assert ge.reshape(x, shape=(1, 2), copy=True).shape == (1, 2)
+    for make in (ge.zeros, ge.ones, ge.empty):
+        assert make(shape=(2, 3), dtype=ge.int8).shape == (2, 3)
 
 
 def standard_calls():
@@ -245,7 +247,7 @@ from sklearn.metrics import pairwise
 rng = np.random.default_rng(0)
 X, Y = rng.normal(size=(30, 4)).astype("f4"), rng.normal(size=(30, 4)).astype("f4")
 a_, b_, r = (X[:, 0] > 0).astype("i8"), (X[:, 1] > 0).astype("i8"), X.sum(1)
-scalers = ("MinMaxScaler", "MaxAbsScaler", "StandardScaler", "Normalizer", "Binarizer")
+scalers = ("PolynomialFeatures", "MinMaxScaler", "MaxAbsScaler", "StandardScaler", "Normalizer", "Binarizer")
 calls = {f: lambda a, f=f: getattr(preprocessing, f)().fit_transform(a(X)) for f in scalers}
 calls |= {f: lambda a, f=f: getattr(pairwise, f)(a(X), a(Y)) for f in
           ("euclidean_distances", "cosine_similarity", "rbf_kernel", "polynomial_kernel", "linear_kernel")}

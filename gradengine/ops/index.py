@@ -322,8 +322,8 @@ def scatter_add(x: Any, axis: int, index: Any, src: Any) -> Tensor:
 
 
 @checked(words={"source": "src"})
-def index_add(x: Any, axis: int, index: Any, src: Any) -> Tensor:
-    """`x` with the slices of `src` added at the 1-d integer `index` along `axis`, as in PyTorch.
+def index_add(x: Any, axis: int, index: Any, src: Any, *, alpha: Any = 1) -> Tensor:
+    """`x` with the slices of `src` (times `alpha`) added at the 1-d integer `index` along `axis`, as in PyTorch.
 
     Differentiable in `x` and `src`. Raises ShapeError unless `src` has the shape of `x` with as many slices along
     `axis` as `index` has elements; IndexRangeError for an index outside the axis.
@@ -335,6 +335,7 @@ def index_add(x: Any, axis: int, index: Any, src: Any) -> Tensor:
             [2., 2.]])
     """
     x, index, src = beside("index_add", x, index, src)
+    src = src if alpha == 1 else src * alpha
     axis = shapes.axis_of("index_add", axis, x.ndim)
     if index.ndim != 1 or src.shape != x.shape[:axis] + index.shape + x.shape[axis + 1 :]:
         raise ShapeError(

@@ -119,16 +119,20 @@ def permute_dims(x, /, axes):
     """
 
 
-@composite
-def transpose(k, x, /, axes=None):
-    """The axes in another order, by default reversed, as `np.transpose`. To swap two axes, use `swapaxes`.
+@composite(form=pytorch_forms.transpose)
+def transpose(k, x, /, axes=None, other_axis=None):
+    """The axes in another order, by default reversed, as `np.transpose`; of two ints these two swapped, as in PyTorch.
 
     Raises ShapeError when `axes` is no permutation of the axes of x.
 
     >>> import gradengine as ge
     >>> ge.transpose(ge.zeros((2, 3, 4))).shape
     (4, 3, 2)
+    >>> ge.transpose(ge.zeros((2, 3, 4)), 0, 2).shape
+    (4, 3, 2)
     """
+    if other_axis is not None:
+        return k.swapaxes(x, axis1=axes, axis2=other_axis)
     if axes is None:
         return k.permute_dims(x, axes=tuple(reversed(range(len(x.shape)))))
     shapes.permutation("transpose", x.shape, axes=axes)
