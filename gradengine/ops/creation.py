@@ -451,6 +451,12 @@ def logspace(
     tensor([  1.,  10., 100.])
     """
     count = whole("logspace", "num", num)
+    if in_graph(start, stop, base):
+        from .powers import pow
+
+        if requires_grad:
+            raise GraphError("logspace: takes a number that requires grad, but requires_grad=True makes a leaf")
+        return pow(base, linspace(start, stop, count, dtype=dtype, device=device))
     make = lambda: np.logspace(number(start), number(stop), count, base=number(base))
     return stepped("logspace", (start, stop, 1.0), make, dtype, device, requires_grad)
 

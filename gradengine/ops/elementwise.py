@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..dtypes import check_dtype, is_floating
-from ..tensor import Tensor
+from ..tensor import Tensor, wrap
 from . import pytorch_forms
 from .arguments import checked
 from .declare import elementwise, primitive
@@ -383,7 +383,7 @@ def astype(x: Any, /, dtype: Any, *, copy: bool = True, device: Any = None) -> T
     """
     wanted = check_dtype(dtype, "astype")
     if device is not None:
-        x = Tensor(x, device=device) if not isinstance(x, Tensor) else x.to(device=device)
+        x = wrap(x).to(device=device) if not isinstance(x, Tensor) else x.to(device=device)
     if not copy and isinstance(x, Tensor) and x.dtype == wanted:
         return x
     return cast_array(x.detach() if not is_floating(wanted) and isinstance(x, Tensor) else x, dtype=wanted)

@@ -195,7 +195,7 @@ def variable(name: str, leaf: Any, place: int, recording: bool) -> Tensor | None
             f"{name}: argument {place} holds {describe(leaf)}; takes Tensors, arrays and floats in tuples, lists, "
             "dicts, named tuples and dataclasses"
         )
-    fresh = leaf if isinstance(leaf, Tensor) else Tensor(leaf)
+    fresh = leaf if isinstance(leaf, Tensor) else ops.tensor(leaf)
     if getattr(fresh.array, "weak", False) and is_floating(
         fresh.dtype
     ):  # a number among the arguments of a jitted step
