@@ -119,7 +119,7 @@ JOINS = [
         lambda torch, x: torch.concat([p * (i + 1.5) for i, p in enumerate(torch.unbind(x, 1))][::-1])),
     row("narrow", lambda x: ge.narrow(x, -1, 1, 2), (2, 4), lambda x: x[:, 1:3],
         lambda torch, x: torch.narrow(x, -1, 1, 2)),
-    Case("meshgrid", lambda x, y: ge.meshgrid(x, y)[0] * ge.meshgrid(x, y)[1], normal((2,), (3,)),
+    Case("meshgrid", lambda x, y: ge.meshgrid(x, y, indexing="xy")[0] * ge.meshgrid(x, y, indexing="xy")[1], normal((2,), (3,)),
          lambda x, y: np.meshgrid(x, y)[0] * np.meshgrid(x, y)[1]),
     Case("meshgrid/ij", lambda x, y: ge.meshgrid(x, y, indexing="ij")[0] - ge.meshgrid(x, y, indexing="ij")[1],
          normal((2,), (3,)), lambda x, y: x[:, None] - y, lambda torch, x, y: x[:, None] - y),
