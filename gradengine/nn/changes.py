@@ -15,6 +15,7 @@ from ..errors import ArgumentError, DTypeError, describe
 from ..ops.methods import cuda_name
 from ..tensor import Tensor
 from ..validation import check_callable, check_flag
+from ..views import clear_grad, leave
 from .parameter import Parameter, is_uninitialized
 
 if TYPE_CHECKING:
@@ -128,6 +129,7 @@ class ModuleChanges:
                         "module once with an input, or give device= and dtype= when it is made"
                     )
                 value = change(tensor)
+                leave(tensor)  # as in PyTorch, what shared its elements keeps them
                 tensor.array, tensor.backend = value.array, value.backend
                 if tensor.grad is not None:
                     tensor.grad = change(tensor.grad)
@@ -172,11 +174,3 @@ def is_dtype(value: Any) -> bool:
         return value is not None and check_dtype(value) is not None
     except DTypeError:
         return False
-
-
-def clear_grad(parameter: Tensor, set_to_none: bool) -> None:
-    """Forget a gradient, or set it to zeros."""
-    if set_to_none:
-        parameter.grad = None
-    elif parameter.grad is not None:
-        parameter.grad = parameter.grad.detach().zero_()

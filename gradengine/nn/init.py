@@ -4,7 +4,7 @@
 
 They draw from the engine's generator (or the one given), so a seed gives the same weights on every backend, and are
 not recorded. Raises ShapeError for a Tensor with too few axes, ArgumentError for an unknown mode or nonlinearity.
-May import ops, tensor and errors.
+May import ops, views, tensor and errors.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from ..errors import ArgumentError, DTypeError, ShapeError, describe
 from ..ops import random
 from ..tensor import Tensor, to_array
 from ..validation import check_integer, check_number, is_number
+from ..views import set_value
 
 __all__ = [
     "calculate_gain",
@@ -279,14 +280,14 @@ def draw(distribution: Any, tensor: Tensor, generator: Any) -> Any:
 
 
 def fill(tensor: Tensor, value: Any) -> Tensor:
-    """Give the Tensor a new value, recording nothing."""
-    tensor.data = to_array(value, tensor.dtype, tensor.backend)
+    """Give the Tensor a new value, recording nothing; what shares its elements follows."""
+    set_value(tensor, to_array(value, tensor.dtype, tensor.backend))
     return tensor
 
 
 if not TYPE_CHECKING:  # to a type checker, other names are simply missing
 
     def __getattr__(name: str) -> Any:
-        from ..elsewhere import missing
+        from ..migration_hints import missing
 
         raise missing(__name__, name)

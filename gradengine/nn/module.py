@@ -42,7 +42,7 @@ class Module(ModuleHooks, ModuleState, ModuleChanges):
     """A part of a network: subclass it, assign layers and Parameters as attributes, and define `forward`.
 
     Calling the module runs `forward`. Errors raised inside end with the module's path. Names and behaviour are
-    those of `torch.nn.Module`, except that `state_dict` is a snapshot that later training does not change.
+    those of `torch.nn.Module`.
 
     >>> import gradengine as ge
     >>> class Scale(ge.nn.Module):
@@ -196,7 +196,7 @@ class Module(ModuleHooks, ModuleState, ModuleChanges):
     def _own(self, kind: str) -> list[tuple[str, Any]]:
         """This module's own parameters, buffers or sub-modules that are not None."""
         values = self.__dict__
-        return [(name, values[name]) for name, k in self._registered.items() if k is kind and values[name] is not None]
+        return [(name, values[name]) for name, k in self._registered.items() if k == kind and values[name] is not None]
 
     def _named_tensors(
         self, kind: str, prefix: str, recurse: bool, remove_duplicate: bool

@@ -1,4 +1,4 @@
-"""Parameter and Buffer: the Tensors that a module learns, and those that it keeps. May import tensor and errors.
+"""Parameter and Buffer: the Tensors that a module learns, and those that it keeps. May import tensor, views and errors.
 
 Uninitialized ones stand in for those whose shape the first input decides, in lazy layers.
 """
@@ -11,12 +11,13 @@ from ..backend import for_device
 from ..dtypes import check_dtype
 from ..errors import ArgumentError, DTypeError, describe
 from ..tensor import Tensor
+from ..views import share
 
 
 class Parameter(Tensor):
     """A Tensor that becomes one of a module's `parameters()` when it is assigned to an attribute of the module.
 
-    `Parameter(data, requires_grad=True)` takes a Tensor (whose array is shared until one of the two changes) or
+    `Parameter(data, requires_grad=True)` takes a Tensor (whose elements it shares) or
     whatever `gradengine.tensor` takes. Raises DTypeError when gradients are asked of integers.
 
     >>> import gradengine as ge
@@ -30,7 +31,8 @@ class Parameter(Tensor):
     def __init__(self, data: Any = (), requires_grad: bool = True) -> None:
         if isinstance(data, Tensor):
             self.array, self.backend = data.array, data.backend
-            self.op, self.grad, self.hooks = None, None, None
+            self.op = self.grad = self.hooks = self.family = self.view_of = None
+            share(self, data)
         else:
             super().__init__(data)
         self.become_leaf(requires_grad)
@@ -57,7 +59,8 @@ class Buffer(Tensor):
     def __init__(self, data: Any = (), *, persistent: bool = True) -> None:
         if isinstance(data, Tensor):
             self.array, self.backend = data.array, data.backend
-            self.op, self.grad, self.hooks = None, None, None
+            self.op = self.grad = self.hooks = self.family = self.view_of = None
+            share(self, data)
         else:
             super().__init__(data)
         self.persistent = bool(persistent)
@@ -139,7 +142,7 @@ class UninitializedBuffer(Tensor):
 def begin(t: Tensor, device: Any, dtype: Any) -> None:
     """Make a Tensor without values, which are to be on a device and of a dtype."""
     t.backend = for_device(device)
-    t.op, t.grad, t.hooks = None, None, None
+    t.op = t.grad = t.hooks = t.family = t.view_of = None
     t.array = NotThere(None if dtype is None else check_dtype(dtype))
 
 

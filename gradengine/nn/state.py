@@ -12,6 +12,7 @@ import numpy as np
 
 from ..errors import CheckpointError, DTypeError, GradengineError, describe
 from ..tensor import Tensor, to_array, wrap
+from ..views import set_value
 from .parameter import Parameter, is_uninitialized
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class ModuleState:
     ) -> dict[str, Any]:
         """Every parameter and persistent buffer by its path: detached, or themselves with `keep_vars`.
 
+        Entries share the elements of the module's Tensors, so later training changes them: `copy.deepcopy` keeps them.
         They go into `destination`, if one is given, with `prefix` before their paths.
 
         >>> import gradengine as ge
@@ -196,7 +198,7 @@ class Loading:
                 held.materialize(shape_of(given[path]))
                 value = value if self.assign else to_array(value, held.dtype, held.backend)
             if not self.assign:
-                held.array = value
+                set_value(held, value)
             elif isinstance(held, Parameter):
                 is_one = isinstance(value, Parameter)
                 setattr(module, name, value if is_one else Parameter(value.detach(), held.requires_grad))
