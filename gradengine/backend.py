@@ -94,6 +94,7 @@ class Backend(Kernels):
     variant: Any = None  # settings that a compiled program has built in
     arrays: Any = np  # whose functions make new arrays here
     plus: Callable[[Any, Any], Any] = staticmethod(operator.add)  # how cotangents add up
+    part: Callable[[Any, Any], Any] = staticmethod(operator.getitem)  # the view at ints, slices, `...` and None
 
     def asarray(self, value: Any, dtype: Any = None, copy: bool = False) -> Any:
         """`value` as an array of this device."""
@@ -124,6 +125,11 @@ class Backend(Kernels):
     def shares(self, value: Any, array: Any) -> bool:
         """True when `value`, of any library, is in the memory of `array`."""
         return isinstance(value, np.ndarray) and np.may_share_memory(value, array)
+
+    def is_view(self, value: Any, array: Any) -> bool:
+        """Whether `value`, which an op has made of `array`, is in the same memory; a single element always counts."""
+        base = value.base
+        return base is array or (base is not None and base is getattr(array, "base", None)) or value.size < 2
 
     def to_numpy(self, array: Any) -> np.ndarray[Any, Any]:
         """The array in host memory, as NumPy's."""

@@ -440,7 +440,7 @@ def attach_methods() -> None:
         "T": property(reversed_axes),
         "mT": property(ops.matrix_transpose),
         "__dir__": names_there,
-        "__getitem__": ops.getitem,
+        "__getitem__": ops.index.item,
         "__setitem__": ops.setitem,
         "is_cuda": property(lambda self: self.device != "cpu", doc="Whether this Tensor is on a GPU."),
     }.items():
