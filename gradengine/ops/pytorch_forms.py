@@ -140,7 +140,7 @@ def add(sign: int) -> Callable[..., Any]:
 
     def form(k: Any, x: Any, other: Any, /, alpha: Any = 1, out: Any = None) -> Any:
         call = k.add if sign > 0 else k.subtract
-        return call(x, other if alpha == 1 and not isinstance(alpha, bool) else k.multiply(other, alpha), out)
+        return call(x, other if type(alpha) is int and alpha == 1 else k.multiply(other, alpha), out)
 
     return form
 
