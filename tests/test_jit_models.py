@@ -1,9 +1,9 @@
 """Whole jitted models beside eager ones: every layer of gradengine.nn, several times in one step, and every optimizer.
 
 A step runs each layer of a group twice, with weights of its own, and one of the two once more after the other; it takes
-the gradients and updates. After each step results, parameters, buffers, gradients, the optimizer's state and the generator's offset
-are those of the eager step under the same seed; then `over` does the same to batches. Layers and optimizers are found
-by their classes: one that is added to the package has no row, and the test says so.
+the gradients and updates. After each step results, parameters, buffers, gradients, the optimizer's state and the
+generator's offset are those of the eager step under the same seed; then `over` does the same to batches. Layers and
+optimizers are found by their classes: one that is added to the package has no row, and the test says so.
 
 Below that, random programs of rows of the case table, with draws and changes in place.
 """
@@ -24,6 +24,7 @@ from gradengine.ops.random import default_generator
 from tests.cases import CASES
 from tests.test_jit_training import World, assert_same, without_graph
 
+NUMBA = pytest.mark.skipif(ge.backends()["numba"] != "available", reason="Numba is not installed")
 ROWS, FEATURES, STEPS, GROUP = 8, 6, 3, 6
 TOLERANCE = 1e-10  # of float64, relative to the largest element: compiled sums are added in another order
 
@@ -199,7 +200,8 @@ class Several(nn.Module):
         super().__init__()
         make, self.samples = LAYERS[name]
         self.layers = nn.ModuleList([make() for _ in range(2)])
-        self.gain = nn.Parameter(ge.ones((1, 1)))
+        shape = self.samples[0](np.random.default_rng(0), 1).shape  # another gain for each, which no layer takes away
+        self.gain = nn.Parameter(ge.linspace(0.5, 1.5, int(np.prod(shape))).reshape(*shape))
 
     def forward(self, *given):
         first, *rest = [self.gain * x if i == 0 and x.dtype.kind == "f" else x for i, x in enumerate(given)]
@@ -244,8 +246,21 @@ def test_every_layer_has_a_row():
     assert not missing, f"give a row of LAYERS to {', '.join(missing)}"
 
 
-@pytest.mark.parametrize(("names", "optimizer"), RUNS, ids=["-".join([o, *n]) for n, o in RUNS])
-def test_a_model_of_several_layers(names, optimizer, backend):
+def runs():
+    """Each group on NumPy; where kernels are compiled, which takes seconds, one in four outside the slow tests."""
+    for i, (names, optimizer) in enumerate(RUNS):
+        for backend in ("numpy", "numba", "cupy"):
+            marks = [pytest.mark.slow] if backend != "numpy" and i % 4 else []
+            marks += {"numba": [NUMBA], "cupy": [pytest.mark.cuda]}.get(backend, [])
+            yield pytest.param(backend, names, optimizer, marks=marks, id="-".join([backend, optimizer, *names]))
+
+
+@pytest.mark.parametrize(("chosen", "names", "optimizer"), runs())
+def test_a_model_of_several_layers(chosen, names, optimizer):
+    if chosen == "cupy":
+        ge.set_default_device("cuda")
+    else:
+        ge.set_cpu_backend(chosen)
     eager, jitted = built_twice(names, optimizer)
     step = ge.jit(jitted.step)
     for i in range(STEPS):
@@ -408,7 +423,7 @@ def test_random_programs_replayed(steps):
 COMPILED = [pytest.param(4), pytest.param(40, marks=pytest.mark.slow)]  # examples, each with kernels of its own
 
 
-@pytest.mark.skipif(ge.backends()["numba"] != "available", reason="Numba is not installed")
+@NUMBA
 @pytest.mark.parametrize("examples", COMPILED)
 def test_random_programs_compiled(examples):
     @given(steps=st.lists(STEP, min_size=1, max_size=8))
