@@ -151,8 +151,10 @@ def relink_graph(roots: Sequence[Tensor], leaves_too: bool) -> list[Tensor]:
         for x, array in zip(t.inputs or (), t.saved or (), strict=True):
             if x.op is LEAF and x.order < t.order:  # it has become a leaf since
                 replace(t, x, array, constant(array, x.backend))
+            elif x.op is None and hasattr(x, "past") and x.order < t.order:  # it has left the graph since
+                relink(t, x, array, x.past)
             elif x.array is not array and (leaves_too or x.op is not LEAF):
-                relink(t, x, array)
+                relink(t, x, array, x)
         for x in t.inputs or ():
             if x.op is not None and x not in seen:
                 seen.add(x)
@@ -160,9 +162,9 @@ def relink_graph(roots: Sequence[Tensor], leaves_too: bool) -> list[Tensor]:
     return changed
 
 
-def relink(t: Tensor, x: Tensor, array: Any) -> None:
-    """Replace `x`, an input of `t` that was changed in place since, by its old self."""
-    past, was_constant = x, False
+def relink(t: Tensor, x: Tensor, array: Any, past: Tensor) -> None:
+    """Replace `x`, an input of `t` that was changed in place since, by its old self: `past` or what that was before."""
+    was_constant = False
     while past is not None and past.array is not array:
         was_constant |= past.op is None
         past = getattr(past, "past", None)  # type: ignore[assignment]

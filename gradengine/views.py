@@ -259,7 +259,9 @@ def derive(view: Tensor) -> None:
         view.array = array
         become_node(view, op, (base, *at), arrays, params, old)
     else:
-        view.array, view.op = array, None
+        if view.op is not None:
+            cut(view)
+        view.array = array
     for member in members(view):  # for a view, all others are views of it
         derive(member)
 

@@ -85,6 +85,7 @@ def index_array(item: Any, copy: bool) -> Any:
 @primitive(
     lambda k, g, y, x, *at, index, i: k.place(g, *at, index=index, shape=x.shape),
     shape=shapes.getitem,
+    view=True,
     name="getitem",
     shown="index",
 )
