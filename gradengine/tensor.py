@@ -522,7 +522,10 @@ def to_array(data: Any, dtype: Any, backend: backends.Backend, copy: bool = Fals
         if data.device != backend.device:
             array = backend.receive(data.array, data.backend)
         else:
-            array = backend.duplicate(data.array) if copy else data.array
+            array = data.array
+            if dtype is not None:
+                array = backend.cast(array, dtype)
+            return backend.duplicate(array) if copy and array is data.array else array
         return array if dtype is None else backend.cast(array, dtype)
     if backend.device != "cpu" and backends.home_of(data) is None:
         host = backends.for_device("cpu")

@@ -15,6 +15,7 @@ from .. import backend as backends
 from .. import shapes
 from ..dtypes import check_dtype, default_dtype, float32
 from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError, SignatureError, SpellingWarning, describe
+from ..hostwork import as_array
 from ..tensor import Tensor, constant, fresh, to_array, wrap
 from .arguments import checked, whole
 
@@ -67,6 +68,7 @@ def asarray(
     if dtype is not None:
         dtype = check_dtype(dtype, "asarray")
     if isinstance(data, Tensor) and not copy:
+        data = as_array(data) if dtype is None else data
         out = data if dtype is None and device is None else data.to(device=device, dtype=dtype)
         shared = out is data
         if requires_grad and not out.requires_grad:
