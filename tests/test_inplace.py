@@ -148,7 +148,8 @@ def test_modules_follow_their_state_dicts_and_gradients(backend: str) -> None:
     layer.weight.grad.mul_(0.5)
     assert gradient.tolist() == [[0.0] * 3, [0.5] * 3]
     layer.zero_grad(set_to_none=False)
-    assert gradient is layer.weight.grad and not gradient.any()
+    assert gradient is layer.weight.grad
+    assert not gradient.any()
     layer(ge.ones(1, 3)).sum().backward()
     assert gradient.tolist() == [[1.0] * 3] * 2
     optimizer.step()

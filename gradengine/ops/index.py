@@ -150,7 +150,8 @@ def item(x: Tensor, index: Any) -> Tensor:
     out.backend = backend
     out.op = out.grad = out.hooks = out.family = None
     if x.op is not None and mode.recording:
-        out.op, out.inputs, out.saved, out.params, out.order = READ, (x,), (array,), {"index": index}, next(order)
+        out.op, out.inputs, out.saved, out.order = READ, (x,), (array,), next(order)
+        out.params = {"index": index if kind is tuple else (index,)}
     out.view_of = (x, index)
     family = x.family
     if family is None:
