@@ -137,7 +137,7 @@ def item(x: Tensor, index: Any) -> Tensor:
     """`x[index]`: see `getitem`. The case of no arrays is written out, for rows are read in loops."""
     kind = type(index)
     if kind is not int and kind is not slice and not (kind is tuple and BASIC.issuperset(map(type, index))):
-        index, at = split_index(index, x, x.op is not None)
+        kind, (index, at) = tuple, split_index(index, x, x.op is not None)
         if at:
             return item_at(x, index, at)
     out = Tensor.__new__(Tensor)
