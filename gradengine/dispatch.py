@@ -3,7 +3,7 @@
 What a generic apply(op, *args) would look up on every call, a closure made for one op knows: on small arrays that is
 most of the cost. Whether anything is recorded is each thread's own switch, `no_grad` and its like.
 
-May import tensor, dtypes, backend and errors.
+May import promotion, tensor, dtypes, backend and errors.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import backend as backends
+from . import dtypes
 from .dtypes import check_dtype
 from .errors import DeviceError, DTypeError, GradengineError, IndexRangeError, ShapeError
+from .promotion import DOUBLE, HALF, settled
 from .tensor import EMPTY, Op, Tensor, mode, order, wrap
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ silence = threading.Lock()
 casting = 0  # in how many regions of `autocast` threads are: while in none, nobody need ask what to cast
 prepare: Callable[..., Any] = lambda op, args, params: args  # `amp` puts its own here
 WRONG_DTYPE = ("not supported for the input types", "did not contain a loop", "numpy boolean")  # what NumPy says of it
+NO_SUCH_INTEGER = "Integers to negative integer powers"  # what NumPy says of 2 ** -1, as a ValueError
 # What Python and NumPy say of metadata of a wrong type, which an op's own words would name.
 WRONG_SETTING = ("not supported", "cannot be interpreted", "operand type", "integer is", "loop", "must be real")
 SETTLED = frozenset({int, float, bool, str, type(None)})  # kinds of metadata that nobody can change afterwards
@@ -95,7 +98,7 @@ def explain(op: Op, error: Exception, tensors: tuple[Tensor, ...], params: dict[
     if isinstance(error, TypeError) and any([part in words for part in WRONG_SETTING]):
         shown += [f"{name}={value!r}" for name, value in params.items()]
     text = f"{op.shown}: {words} (given {', '.join(shown)})"
-    if isinstance(error, (TypeError, OverflowError)):
+    if isinstance(error, (TypeError, OverflowError)) or words.startswith(NO_SUCH_INTEGER):
         return DTypeError(text)
     if isinstance(error, ValueError):
         return ShapeError(text)
@@ -115,7 +118,7 @@ def unary(op: Op) -> Callable[..., Tensor]:
         array = x.array
         out = new(Tensor)
         try:
-            out.array = backend.table[op](array)
+            out.array = result = backend.table[op](array)
         except Exception as error:
             raise explain(op, error, (x,), EMPTY) from None
         out.backend = backend
@@ -124,6 +127,9 @@ def unary(op: Op) -> Callable[..., Tensor]:
             out.op, out.inputs, out.saved, out.params, out.order = op, (x,), (array,), EMPTY, next(order)
         else:
             out.op = None
+            found = result.dtype  # only here can x be an integer
+            if found is DOUBLE or found is HALF or found is dtypes.doubtful:
+                return settled(call, op, (x,), EMPTY, out)
         return out
 
     return call
@@ -147,15 +153,20 @@ def binary(op: Op) -> Callable[..., Tensor]:
         right = b.array
         out = new(Tensor)
         try:
-            out.array = backend.table[op](left, right)
+            out.array = result = backend.table[op](left, right)
         except Exception as error:
             raise explain(op, error, (a, b), EMPTY) from None
         out.backend = backend
         out.grad = out.hooks = None
         if (a.op is not None or b.op is not None) and tracked and (not silent or mode.recording):
             out.op, out.inputs, out.saved, out.params, out.order = op, (a, b), (left, right), EMPTY, next(order)
+            if a.op is not None and b.op is not None:
+                return out  # of two floats
         else:
             out.op = None
+        found = result.dtype
+        if found is DOUBLE or found is HALF or found is dtypes.doubtful:
+            return settled(call, op, (a, b), EMPTY, out)
         return out
 
     return call
@@ -192,7 +203,7 @@ def nary(op: Op, count: int | None) -> Callable[..., Tensor]:
         arrays = tuple([x.array for x in args])
         out = new(Tensor)
         try:
-            out.array = backend.table[op](*arrays, **merged)
+            out.array = result = backend.table[op](*arrays, **merged)
         except Exception as error:
             raise explain(op, error, args, merged) from None
         out.backend = backend
@@ -202,6 +213,10 @@ def nary(op: Op, count: int | None) -> Callable[..., Tensor]:
                 if x.op is not None:
                     out.op, out.inputs, out.saved, out.params, out.order = op, args, arrays, merged, next(order)
                     break
+        if out.op is None or len(args) > 1:  # else a float
+            found = getattr(result, "dtype", None)
+            if found is DOUBLE or found is HALF or found is dtypes.doubtful:
+                return settled(call, op, args, merged, out)
         return out
 
     return call

@@ -32,7 +32,6 @@ RENAMED = {
 
 PRODUCT = "use ge.matmul, or @"
 STACKED = "use ge.concat or ge.stack with an axis"
-DTYPE = "the default dtype is float32; give dtype= where a Tensor is made"
 LAYERS = "convolutions, pooling and recurrent layers are not there yet"
 NORMS = "layer norm is the one normalisation that there is"
 ATTENTION = "attention is not there yet"
@@ -53,7 +52,6 @@ INSTEAD = {
         "dstack": STACKED,
         "dtype": "dtypes are NumPy's, such as ge.float32",
         "func": "ge.grad gives gradients of any order; there is no vmap yet",
-        "get_default_dtype": DTYPE,
         "hstack": STACKED,
         "is_floating_point": "use ge.isdtype(x.dtype, 'real floating')",
         "is_tensor": "use isinstance(x, ge.Tensor)",
@@ -66,7 +64,6 @@ INSTEAD = {
         "randn_like": "use ge.randn(x.shape, dtype=x.dtype, device=x.device)",
         "random": "use ge.rand, ge.randn, ge.randint, ge.uniform or ge.normal; ge.manual_seed seeds them",
         "scatter": "use ge.scatter_add, or write x[index] = value",
-        "set_default_dtype": DTYPE,
         "set_num_threads": "NUMBA_NUM_THREADS in the environment says how many threads there are",
         "shape": "use x.shape",
         "size": "use x.size or x.shape",

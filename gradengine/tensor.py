@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from . import backend as backends
-from .dtypes import check_dtype, fits, is_floating, is_half
+from .dtypes import check_dtype, fits, get_default_dtype, is_floating, is_half
 from .errors import DeviceError, DTypeError, GradengineError, GraphError, ShapeError, describe
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class Tensor:
     """An n-dimensional array that remembers how it was computed.
 
     `Tensor(data, dtype=None, device=None, requires_grad=False)` copies `data` as `gradengine.tensor` does: a NumPy
-    array keeps its dtype, Python floats become float32. Raises DTypeError when gradients are asked of integers.
+    array keeps its dtype, Python floats get the default dtype. Raises DTypeError when gradients are asked of integers.
 
     >>> import gradengine as ge
     >>> x = ge.Tensor([[1.0, 2.0]], requires_grad=True)
@@ -576,7 +576,7 @@ EXCLUSIVE = _count_references()
 
 
 def to_array(data: Any, dtype: Any, backend: backends.Backend, copy: bool = False, what: str = "tensor") -> Any:
-    """`data` as a raw array of `backend`: Python floats become float32, arrays keep their dtype.
+    """`data` as a raw array of `backend`: Python floats get the default dtype, arrays keep their dtype.
 
     An error begins with `what`, the op that is to take it.
     """
@@ -607,7 +607,7 @@ def to_array(data: Any, dtype: Any, backend: backends.Backend, copy: bool = Fals
     if array.dtype.kind not in "fiub" and not is_half(array.dtype):
         raise DTypeError(f"{what}: {describe(data)} is no array of numbers; give numbers, bools or an array of them")
     if not given and array.dtype == np.float64 and not holds_arrays(data):
-        array = backend.cast(array, np.dtype(np.float32))
+        array = backend.cast(array, get_default_dtype())
     check_dtype(array.dtype, what)
     return array
 
@@ -620,7 +620,7 @@ def holds_arrays(data: Any) -> bool:
 
 
 def wrap(value: Any, like: Any = None, what: str = "tensor") -> Tensor:
-    """A constant Tensor for an operand that is none. A Python number stays one, so it takes the other's dtype.
+    """A constant Tensor for an operand that is none. A number, NumPy's too, stays one: it takes the other's dtype.
 
     A NumPy array is copied: its owner may write to it before a gradient reads it again.
     """
@@ -630,6 +630,8 @@ def wrap(value: Any, like: Any = None, what: str = "tensor") -> Tensor:
     if isinstance(like, Tensor):
         if kind is float or kind is int or kind is bool:
             return constant(value, like.backend)
+        if isinstance(value, np.generic) and type(value.item()) in (float, int, bool):
+            return constant(value.item(), like.backend)
         home = backends.home_of(value)
         backend = like.backend if home is None or home == like.device else backends.for_device(home)
         return constant(to_array(value, None, backend, True, what), backend)

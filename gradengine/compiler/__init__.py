@@ -35,6 +35,7 @@ import numpy as np
 from .. import amp
 from .. import backend as backends
 from ..dispatch import mode
+from ..dtypes import get_default_dtype
 from ..errors import ArgumentError, DeviceError, DTypeError
 from ..hostwork import current
 from ..tensor import Tensor, constant, describe
@@ -186,7 +187,7 @@ class Step:
                 continue
             leaves[i] = Place(len(arguments))
             arguments.append(leaf)
-        key = (structure, tuple(kinds), mode.recording, backend.name, backend.variant, amp.state())
+        key = (structure, tuple(kinds), mode.recording, backend.name, backend.variant, amp.state(), get_default_dtype())
         return key, arguments, leaves, structure
 
     def mark_static(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -1,6 +1,6 @@
 """New Tensors: from data, of one value, in steps, and grids. May import tensor, dtypes, and the ops before it.
 
-Each takes `dtype`, `device` and `requires_grad`. The default dtype is float32; integers give int64 and bools bool.
+Each takes `dtype`, `device` and `requires_grad`. Floats get the default dtype; integers give int64 and bools bool.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import backend as backends
 from .. import shapes
-from ..dtypes import check_dtype, default_dtype, float32
+from ..dtypes import check_dtype, dtype_for, get_default_dtype
 from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError, describe
 from ..tensor import Tensor, constant, to_array, wrap
 from .arguments import checked, whole
@@ -30,7 +30,7 @@ def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool
     """A new Tensor with a copy of `data`: nested lists, numbers, Tensors, arrays of NumPy and other libraries.
 
     Without `device`, Tensors and arrays on a GPU are copied there, all else to the default device. An array keeps its
-    dtype, Python floats become float32, integers int64. Raises ShapeError for ragged lists,
+    dtype, Python floats get the default dtype, integers int64. Raises ShapeError for ragged lists,
     DTypeError for what holds no numbers or when gradients are asked of integers.
 
     >>> import gradengine as ge
@@ -125,7 +125,7 @@ def filled(
     name: str, make: Callable[..., Any], shape: tuple[Any, ...], dtype: Any, device: Any, requires_grad: bool
 ) -> Tensor:
     """`make(arrays, shape, dtype)`, `arrays` being NumPy or CuPy, with errors that a user can act upon."""
-    wanted = float32 if dtype is None else check_dtype(dtype, name)
+    wanted = get_default_dtype() if dtype is None else check_dtype(dtype, name)
     found = sizes(name, shape)
     backend = backends.for_device(device)
     try:
@@ -253,7 +253,7 @@ def stepped(
     for value in values:
         if not isinstance(value, (int, float, np.number)) and not (isinstance(value, Tensor) and value.size == 1):
             raise DTypeError(f"{name}: takes numbers, got {describe(value)}")
-    wanted = default_dtype(values) if dtype is None else check_dtype(dtype, name)
+    wanted = dtype_for(values) if dtype is None else check_dtype(dtype, name)
     try:
         with np.errstate(all="ignore"):
             array = make()
@@ -280,7 +280,7 @@ def arange(
     start: Any, stop: Any = None, step: Any = 1, dtype: Any = None, device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
-    """The numbers from `start` (or 0) up to but without `stop`; integers give int64, floats float32.
+    """The numbers from `start` (or 0) up to but without `stop`; integers give int64, floats the default dtype.
 
     Raises ArgumentError for a step of 0, DTypeError for what is no number.
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .. import shapes
-from ..dtypes import is_floating, promoted
+from ..dtypes import promoted
 from ..errors import ArgumentError, DTypeError, ShapeError, describe
 from ..tensor import Tensor, wrap
 from .arguments import IN_A_LIST, checked
@@ -47,7 +47,6 @@ def as_tensors(name: str, arrays: Any, axis: Any = 0) -> list[Tensor]:
     if weak:
         given = [t.dtype for x, t in zip(arrays, tensors, strict=True) if hasattr(x, "dtype")]
         common = promoted(*given, *[WEAK[t.dtype.kind] for t in weak])
-        common = common if given or not is_floating(common) else np.dtype(np.float32)
         tensors = [t.to(common) if not hasattr(x, "dtype") else t for x, t in zip(arrays, tensors, strict=True)]
     return tensors
 

@@ -35,6 +35,8 @@ def power(a: Any, b: Any) -> Any:
 
 def power_by_scalar(x: Any, exponent: float) -> Any:
     """x ** exponent; small whole exponents as products, which is many times faster than np.power."""
+    if x.dtype.kind == "b":
+        return np.power(x, exponent)  # x**2 would be int8
     if x.dtype.kind != "f" or exponent in FAST_POWERS or not is_small_whole(exponent):
         return x**exponent
     product = repeated(x, abs(int(exponent)))
