@@ -54,6 +54,7 @@ gpu-check:
 docs: $(VENV)/.docs
 	$(BIN)/python -m docs.make_jit
 	$(BIN)/python -m docs.make_cuda
+	$(BIN)/python -m docs.make_numpy
 	$(BIN)/mkdocs build --quiet --strict
 
 lint: $(VENV)/.test

@@ -3,7 +3,7 @@
 What a generic apply(op, *args) would look up on every call, a closure made for one op knows: on small arrays that is
 most of the cost. Whether anything is recorded is each thread's own switch, `no_grad` and its like.
 
-May import promotion, tensor, dtypes, backend and errors.
+May import tensor, dtypes, backend and errors.
 """
 
 from __future__ import annotations
@@ -19,12 +19,21 @@ import numpy as np
 from . import backend as backends
 from . import dtypes
 from .dtypes import check_dtype
-from .errors import DeviceError, DTypeError, GradengineError, IndexRangeError, ShapeError
+from .errors import (
+    DeviceError,
+    DTypeError,
+    GradengineError,
+    GraphError,
+    IndexRangeError,
+    ShapeError,
+    SignatureError,
+    describe,
+)
 from .promotion import DOUBLE, HALF, settled
 from .tensor import EMPTY, Op, Tensor, mode, order, wrap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 silent = 0  # how many threads have switched recording off: while none has, nobody need ask `mode`
 silence = threading.Lock()
@@ -106,40 +115,52 @@ def explain(op: Op, error: Exception, tensors: tuple[Tensor, ...], params: dict[
 
 
 def unary(op: Op) -> Callable[..., Tensor]:
-    """The function that runs a one-array op without metadata."""
+    """The function that runs a one-array op without metadata.
+
+    Its array can be given as `input`, PyTorch's word. The default of `out` is what the body needs anyway: a Tensor in
+    its place fails where it is used, so `out=` costs the usual call nothing.
+    """
     new, tracked = Tensor.__new__, any(op.rules)
 
-    def call(x: Any, /) -> Tensor:
+    def call(input: Any, out: Any = Tensor) -> Tensor:
+        x = input
         if type(x) is not Tensor and not isinstance(x, Tensor):
             x = wrap(x, None, op.shown)
         if casting:
             (x,) = prepare(op, (x,), EMPTY)
         backend = x.backend
         array = x.array
-        out = new(Tensor)
         try:
-            out.array = result = backend.table[op](array)
+            result = new(out)
+            result.array = value = backend.table[op](array)
         except Exception as error:
+            if out is not Tensor:
+                return afresh(written, out, op.shown, lambda: call(x))
             raise explain(op, error, (x,), EMPTY) from None
-        out.backend = backend
-        out.grad = out.hooks = None
+        result.backend = backend
+        result.grad = result.hooks = None
         if x.op is not None and tracked and (not silent or mode.recording):
-            out.op, out.inputs, out.saved, out.params, out.order = op, (x,), (array,), EMPTY, next(order)
+            result.op, result.inputs, result.saved, result.params, result.order = op, (x,), (array,), EMPTY, next(order)
         else:
-            out.op = None
-            found = result.dtype  # only here can x be an integer
+            result.op = None
+            found = value.dtype  # only here can x be an integer
             if found is DOUBLE or found is HALF or found is dtypes.doubtful:
-                return settled(call, op, (x,), EMPTY, out)
-        return out
+                return settled(call, op, (x,), EMPTY, result)
+        return result
 
     return call
 
 
 def binary(op: Op) -> Callable[..., Tensor]:
-    """The function that runs a two-array op without metadata."""
+    """The function that runs a two-array op without metadata.
+
+    `out` and `option` have defaults that the body needs anyway, as in `unary`. `option` has the name of the one setting
+    that PyTorch's function has, such as `alpha`; the op's form knows what to do with it.
+    """
     new, tracked = Tensor.__new__, any(op.rules)
 
-    def call(a: Any, b: Any, /) -> Tensor:
+    def call(input: Any, other: Any, out: Any = Tensor, option: Any = op) -> Tensor:
+        a, b = input, other
         if type(b) is not Tensor and not isinstance(b, Tensor):
             b = wrap(b, a, op.shown)
         if type(a) is not Tensor and not isinstance(a, Tensor):
@@ -151,24 +172,39 @@ def binary(op: Op) -> Callable[..., Tensor]:
             backend = common_backend(op, (a, b))
         left = a.array
         right = b.array
-        out = new(Tensor)
         try:
-            out.array = result = backend.table[op](left, right)
+            result = new(out)
+            result.array = value = backend.table[option](left, right)
         except Exception as error:
+            if option is not op:
+                given = {option_name: option} if out is Tensor else {option_name: option, "out": out}
+                return afresh(spelled, op, call, (input, other), given)
+            if out is not Tensor:
+                return afresh(written, out, op.shown, lambda: call(input, other))
             raise explain(op, error, (a, b), EMPTY) from None
-        out.backend = backend
-        out.grad = out.hooks = None
+        result.backend = backend
+        result.grad = result.hooks = None
         if (a.op is not None or b.op is not None) and tracked and (not silent or mode.recording):
-            out.op, out.inputs, out.saved, out.params, out.order = op, (a, b), (left, right), EMPTY, next(order)
+            result.op, result.inputs, result.saved, result.params, result.order = (
+                op,
+                (a, b),
+                (left, right),
+                EMPTY,
+                next(order),
+            )
             if a.op is not None and b.op is not None:
-                return out  # of two floats
+                return result  # of two floats
         else:
-            out.op = None
-        found = result.dtype
+            result.op = None
+        found = value.dtype
         if found is DOUBLE or found is HALF or found is dtypes.doubtful:
-            return settled(call, op, (a, b), EMPTY, out)
-        return out
+            return settled(call, op, (a, b), EMPTY, result)
+        return result
 
+    option_name = next(iter(op.spelling.choosing), "option")
+    call.__code__ = call.__code__.replace(
+        co_varnames=tuple([option_name if name == "option" else name for name in call.__code__.co_varnames])
+    )
     return call
 
 
@@ -176,18 +212,23 @@ def nary(op: Op, count: int | None) -> Callable[..., Tensor]:
     """The function that runs an op of `count` arrays (None: any number) with metadata."""
     new = Tensor.__new__
     names, defaults, has_rules = op.names, op.defaults, any(op.rules)
+    incomplete = len(defaults) != len(names)
 
     def call(*args: Any, **params: Any) -> Tensor:
         if count is not None and len(args) != count:
+            if len(args) < count or op.spelling.form is not None:
+                return spelled(op, call, args, params, count)
             args, params = split_metadata(op, count, args, params)
         merged = defaults
         if params:
             merged = {**defaults, **params}
+            if len(merged) != len(names):
+                return spelled(op, call, args, params, count)
             for key, value in params.items():
                 if type(value) not in SETTLED:
                     merged[key] = freeze(value, op)
-        if len(merged) != len(names):
-            check_metadata(op, merged)
+        elif incomplete:
+            raise lacking(op, merged)
         backend = None
         for x in args:
             if type(x) is not Tensor and not isinstance(x, Tensor):
@@ -203,8 +244,10 @@ def nary(op: Op, count: int | None) -> Callable[..., Tensor]:
         arrays = tuple([x.array for x in args])
         out = new(Tensor)
         try:
-            out.array = result = backend.table[op](*arrays, **merged)
+            out.array = value = backend.table[op](*arrays, **merged)
         except Exception as error:
+            if merged.keys() != defaults.keys() and not merged.keys() <= set(names):  # as many words, but others
+                return afresh(spelled, op, call, args, params, count)
             raise explain(op, error, args, merged) from None
         out.backend = backend
         out.op = out.grad = out.hooks = None
@@ -213,8 +256,8 @@ def nary(op: Op, count: int | None) -> Callable[..., Tensor]:
                 if x.op is not None:
                     out.op, out.inputs, out.saved, out.params, out.order = op, args, arrays, merged, next(order)
                     break
-        if out.op is None or len(args) > 1:  # else a float
-            found = getattr(result, "dtype", None)
+        if out.op is None or len(args) > 1:  # else of one float
+            found = getattr(value, "dtype", None)
             if found is DOUBLE or found is HALF or found is dtypes.doubtful:
                 return settled(call, op, args, merged, out)
         return out
@@ -245,23 +288,69 @@ def split_metadata(op: Op, count: int, args: tuple[Any, ...], params: dict[str, 
     extra = args[count:]
     if len(args) < count or len(extra) > len(op.names):
         wanted = f"{count} array{'s' if count != 1 else ''}" + (f", then {', '.join(op.names)}" if op.names else "")
-        raise DTypeError(f"{op.shown}: takes {wanted}; got {len(args)} positional arguments")
+        raise SignatureError(f"{op.shown}: takes {wanted}; got {len(args)} positional arguments")
     for name, value in zip(op.names, extra, strict=False):
         if name in params:
-            raise DTypeError(f"{op.shown}: got {name!r} twice")
+            raise SignatureError(f"{op.shown}: got {name!r} twice")
         params = {**params, name: value}
     return args[:count], params
 
 
-def check_metadata(op: Op, merged: dict[str, Any]) -> None:
-    """Raise for metadata that the op does not know, or lacks."""
-    unknown = [name for name in merged if name not in op.names]
-    missing = [name for name in op.names if name not in merged]
-    problem = f"does not take {', '.join(unknown)}" if unknown else f"needs {', '.join(missing)}"
-    known = {"dim": "axis", "keepdim": "keepdims", "dims": "axes"}
-    hints = [f"{known[name]} for {name}" for name in unknown if known.get(name) in op.names]
-    advice = f" (use {' and '.join(hints)})" if hints else ""
-    raise DTypeError(f"{op.shown}: {problem}{advice}; its metadata: {', '.join(op.names) or 'none'}")
+def lacking(op: Op, given: Mapping[str, Any]) -> SignatureError:
+    """The error for metadata that is missing."""
+    missing = [name for name in op.names if name not in given]
+    return SignatureError(f"{op.shown}: needs {', '.join(missing)}; {op.spelling.accepted()}")
+
+
+def afresh(function: Callable[..., Any], *args: Any) -> Any:
+    """`function(*args)` instead of a call that has failed, whose error is not shown."""
+    try:
+        return function(*args)
+    except Exception as error:
+        raise error from None
+
+
+def spelled(
+    op: Op, call: Callable[..., Any], args: tuple[Any, ...], params: dict[str, Any], count: int | None = None
+) -> Any:
+    """A call that does not fit as it stands: in other words, in PyTorch's form, with `out`, or wrong."""
+    spelling, params = op.spelling, dict(params)
+    if "out" in params:
+        out = params.pop("out")
+        return written(out, op.shown, lambda: call(*args, **params))
+    if spelling.chooses_form(params):
+        return spelling.in_pytorch_form(args, params)
+    if count is None:  # of any number of arrays: nobody outside the engine calls these
+        raise spelling.unknown(params) if any([word not in op.names for word in params]) else lacking(op, params)
+    if any([word not in op.names for word in params]):
+        args, params = spelling.translate(args, params)
+        return call(*args, **params)
+    if len(args) > count and spelling.form is not None and any([isinstance(x, Tensor) for x in args[count:]]):
+        return spelling.in_pytorch_form(args, params)  # as in `max(x, y)`
+    if len(args) == count:
+        raise lacking(op, {**op.defaults, **params})
+    by_word = "axis" in params
+    args, params = split_metadata(op, count, args, params)
+    result = call(*args, **params)
+    return result if spelling.mark is None or by_word else spelling.mark(result, op.shown, params)
+
+
+def written(out: Any, what: str, compute: Callable[[], Any]) -> Any:
+    """A result written into the Tensor (or Tensors) of `out=`. Raises GraphError where one of them has a gradient."""
+    if out is None:
+        return compute()
+    several = out if isinstance(out, (tuple, list)) else (out,)
+    if not several or not all([isinstance(x, Tensor) for x in several]):
+        raise SignatureError(f"{what}: out must be a Tensor or a tuple of them, got {describe(out)}")
+    result = compute()
+    results = result if isinstance(result, tuple) else (result,)
+    if len(results) != len(several):
+        raise SignatureError(f"{what}: gives {len(results)} Tensors, out has {len(several)}")
+    for target, value in zip(several, results, strict=True):
+        if value.op is not None or target.op is not None:
+            raise GraphError(f"{what}: what is written into out= has no gradient; assign the result, or use no_grad")
+        target.become(lambda old, value=value: value, f"{what}(out=)")
+    return out
 
 
 def switch(enabled: bool) -> None:

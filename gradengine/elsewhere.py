@@ -35,7 +35,6 @@ STACKED = "use ge.concat or ge.stack with an axis"
 LAYERS = "convolutions, pooling and recurrent layers are not there yet"
 NORMS = "layer norm is the one normalisation that there is"
 ATTENTION = "attention is not there yet"
-OPTIMIZERS = "there are SGD, Adam, AdamW, RMSprop, Adagrad and Adadelta"
 PEAK = "no peak is kept; memory_allocated() and memory_reserved() say what is taken now"
 STREAM = "ops run on CuPy's current stream"
 
@@ -83,7 +82,7 @@ INSTEAD = {
         **{f"{start}*": LAYERS for start in ("conv", "max_pool", "avg_pool", "adaptive")},
         **{f"{start}*": NORMS for start in ("batch_norm", "group_norm", "instance_norm", "rms_norm")},
     },
-    "gradengine.optim": dict.fromkeys(("ASGD", "Adafactor", "Adamax", "LBFGS", "NAdam", "RAdam", "Rprop"), OPTIMIZERS),
+    "gradengine.optim": {"SparseAdam": "gradients are never sparse here; use ge.optim.Adam"},
     "gradengine.data": {
         "Dataset": "any class is one that has __len__, and a __getitem__ for slices and arrays of positions",
         "RandomSampler": "use DataLoader(..., shuffle=True)",

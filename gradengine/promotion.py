@@ -45,16 +45,15 @@ def settled(call: Callable[..., Tensor], op: Op, args: tuple[Any, ...], params: 
     if wanted is found or (not strong and len(weak) == len(args)):
         return out
     floating = any([is_floating(dtype) for dtype in strong])
-    cast = Tensor.ops_by_name["astype"]
     if not floating and op.kind != "pointwise":
-        return cast(out, wanted)  # a reduction of integers, which NumPy has computed in double precision
+        return out.to(wanted)  # a reduction of integers, which NumPy has computed in double precision
     new = list(args)
     for i in parts:
         if i in weak:
             if not strong and type(args[i].array) is float:
                 new[i] = constant(args[i].backend.asarray(args[i].array, wanted), args[i].backend)
             elif not strong and args[i].dtype.kind == "f":
-                new[i] = cast(args[i], wanted)
+                new[i] = args[i].to(wanted)
         elif not is_floating(args[i].dtype):
-            new[i] = cast(args[i], wanted)
+            new[i] = args[i].to(wanted)
     return out if all([a is b for a, b in zip(new, args)]) else call(*new, **params)

@@ -22,6 +22,7 @@ import numpy as np
 from . import backend as backends
 from .dtypes import check_dtype, fits, get_default_dtype, is_floating, is_half
 from .errors import DeviceError, DTypeError, GradengineError, GraphError, ShapeError, describe
+from .spelling import Spelling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -54,7 +55,9 @@ class Op:
     `shape(name, *shapes, **params)` returns the output's shape or raises a ShapeError that says what does not fit.
     """
 
-    __slots__ = ("body", "defaults", "kind", "name", "names", "pair", "rules", "shape", "shaped_by_data", "shown")
+    __slots__ = (
+        "body", "defaults", "kind", "name", "names", "pair", "rules", "shape", "shaped_by_data", "shown", "spelling",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -67,10 +70,12 @@ class Op:
         defaults: Mapping[str, Any] = EMPTY,
         names: tuple[str, ...] = (),
         shown: str = "",
+        spelling: Spelling | None = None,
     ) -> None:
         self.shown = shown or name  # what a user called, for error messages
         self.name, self.kind, self.rules, self.body, self.shape = name, kind, rules, body, shape
         self.defaults, self.names = dict(defaults), names
+        self.spelling = spelling or Spelling(self.shown, names)  # what other words there are for its arguments
         # Says of metadata whether the output's shape depends on values: `jit` has no place for such a result.
         self.shaped_by_data: Callable[[Mapping[str, Any]], bool] | None = None
         # Two arrays with a rule each, no metadata, and no interest in how many axes of size 1 a cotangent has in front.
@@ -114,7 +119,6 @@ class Tensor:
     __hash__ = object.__hash__
     __array_priority__ = 1000
     changed_in_place: ClassVar[bool] = False  # True once any recorded Tensor was; the walk looks for it only then
-    ops_by_name: ClassVar[dict[str, Callable[..., Any]]] = {}  # the public op of each name; gradengine.ops fills it
 
     array: Any
     backend: backends.Backend
@@ -351,30 +355,6 @@ class Tensor:
         if dtype is not None and np.dtype(dtype) != view.dtype:
             return view.astype(dtype)
         return view.copy() if copy else view
-
-    @seen_on_the_type
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        """NumPy's functions on Tensors: `np_array * t` and `np.exp(t)` run the op of the same name."""
-        call = self.ops_by_name.get(ufunc.__name__)
-        if method != "__call__" or kwargs or call is None:
-            detail = f"np.{ufunc.__name__}" + (f".{method}" if method != "__call__" else "")
-            raise DTypeError(
-                f"{detail}: gradengine has no such op for Tensors"
-                f"{' with ' + ', '.join(kwargs) if kwargs else ''}; use np.asarray(t.detach()) to compute in NumPy"
-            )
-        return call(*inputs)
-
-    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        """NumPy's other functions: `np.sum(t)` and `np.concatenate([t, t])` run the function of the same name here."""
-        name = {"concatenate": "concat", "transpose": "permute_dims"}.get(function.__name__, function.__name__)
-        call = getattr(sys.modules["gradengine"], name, None)
-        given = {key: value for key, value in kwargs.items() if value is not np._NoValue and value is not None}
-        if call is None or not callable(call) or "out" in given:
-            raise DTypeError(
-                f"np.{function.__name__}: gradengine has no such function for Tensors; "
-                "use t.detach().numpy() to compute in NumPy"
-            )
-        return call(*args, **given)
 
     def __dlpack__(self, **kwargs: Any) -> Any:
         if self.op is not None:

@@ -178,6 +178,43 @@ def test_parameter_groups(backend):
     compare(build, regression)
 
 
+GROUPED = {
+    name: [dict(options), {"lr": options["lr"] / 2, "weight_decay": 0.1}, {}]
+    for name, options in {
+        "SGD": dict(lr=0.1, momentum=0.5, dampening=0.5),
+        "Adam": dict(lr=0.1, amsgrad=True),
+        "AdamW": dict(lr=0.1),
+        "RMSprop": dict(lr=0.1, momentum=0.5, centered=True),
+        "Adagrad": dict(lr=0.1, lr_decay=0.3),
+        "Adadelta": dict(lr=0.5),
+    }.items()
+}
+
+
+@pytest.mark.parametrize("name", GROUPED)
+def test_groups_whose_parameters_begin_at_different_steps(name, backend):
+    """Several groups with options of their own; the second layer gets its first gradient in the third step."""
+    first, second, third = GROUPED[name]
+
+    def build():
+        layers = [nn.Linear(5, 5).double() for _ in range(3)]
+        groups = [{"params": m.parameters(), **o} for m, o in zip(layers, (first, second, third), strict=True)]
+        optimizer = getattr(optim, name)(groups, **{**first, "lr": 0.03})
+
+        def step(x, late):
+            y = layers[2](layers[0](x))
+            loss = ((layers[1](y) if late else y) ** 2).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        return World(step, nn.ModuleList(layers), optimizer)
+
+    batch = lambda rng, i: (regression(rng)[0], i in (2, 3, 6))
+    compare(build, batch, steps=8, misses=2)
+
+
 SCHEDULES = {
     "step": lambda o: optim.lr_scheduler.StepLR(o, step_size=3, gamma=0.5),
     "cosine": lambda o: optim.lr_scheduler.CosineAnnealingLR(o, T_max=10),

@@ -70,15 +70,13 @@ def test_numpy_on_the_left_gives_a_tensor():
         assert y.requires_grad
     assert (np.array([3.0, 4.0]) - x).tolist() == [2.0, 2.0]
     assert (np.array([1.0, 9.0]) == x).tolist() == [True, False]
-    with pytest.raises(DTypeError, match=r"np\.frexp.*no such op"):
+    with pytest.raises(GraphError, match=r"np\.frexp has no gradient"):
         np.frexp(x)
-    with pytest.raises(DTypeError, match=r"np\.add\.reduce"):
-        np.add.reduce(x)
+    assert np.add.reduce(x).requires_grad
     assert np.sum(x).requires_grad
     assert np.concatenate([x, x]).requires_grad
     assert np.mean(x, axis=0).item() == 1.5
-    with pytest.raises(DTypeError, match=r"np\.linalg|np\.kron"):
-        np.kron(x, x)
+    assert np.kron(x, x).requires_grad
 
 
 @pytest.mark.parametrize(
@@ -595,8 +593,8 @@ def test_backends_says_why_not():
 
 def test_metadata_mistakes_are_named():
     x = ge.zeros((2, 3))
-    with pytest.raises(TypeError, match=r"sum: does not take dim \(use axis for dim\)"):
-        ge.sum(x, dim=0)
+    with pytest.raises(TypeError, match=r"sum: unexpected keyword 'along'; accepted: axis, keepdims, dtype"):
+        ge.sum(x, along=0)
     with pytest.raises(TypeError, match="sum"):
         ge.sum(x, 0, axis=0)
     with pytest.raises(ShapeError, match=r"sum: axis 5 is out of range for 2 dimensions; valid are -2 to 1"):

@@ -24,6 +24,7 @@ from ..tensor import LEAF, DataOf, Op, Tensor, constant, to_array
 from .buffers import buffers_of
 from .complaints import shape_error, user_frame, value_error
 from .graph import Equation, Graph, Var
+from .guards import ModuleGuard
 from .options import Assignment, Options
 from .recording import Traced, TracingBackend
 
@@ -98,7 +99,6 @@ LEFT_OVER = (
     "jit: this Tensor is left over from a trace that is over, in which it had no value; return what is to be read "
     "outside from the step"
 )
-SETTINGS = frozenset((bool, int, float, str, type(None)))  # attributes that a module's forward may depend on
 
 
 class Trace:
@@ -138,7 +138,8 @@ class Trace:
         self.arrays: dict[int, Traced] = {}
         self.grads: dict[int, Tensor | None] = {}
         self.grads_read: dict[int, Tensor | None] = {}
-        self.modes: dict[int, tuple[Any, ...]] = {}
+        self.modules: dict[int, ModuleGuard] = {}
+        self.ran: list[Any] = []  # the modules that these are of; they stay alive with the trace
         self.thread: int | None = None  # in which it runs
         self.failure: Exception | None = None  # what was raised for a value that is not there, be it caught or not
         self.looks: list[tuple[str, Callable[[], Any], Any]] = []  # what has to be as it is for the trace to be true
@@ -350,12 +351,10 @@ class Trace:
         """Where a Tensor from outside is found."""
         return self.origins.setdefault(id(t), Source("tensor", t))
 
-    def note_mode(self, module: Any) -> None:
-        """Remember how a module was when it ran: with another mode, setting or part, another program is right."""
-        registered = module._registered
-        held = [(name, x) for name, x in module.__dict__.items() if name in registered or type(x) in SETTINGS]
-        hooks = len(module._forward_hooks) + len(module._forward_pre_hooks)
-        self.modes[id(module)] = (module, hooks, held)
+    def note_module(self, module: Any) -> None:
+        """Remember how a module was when it ran: with another mode, setting, hook or part, another program is right."""
+        self.modules[id(module)] = ModuleGuard(module)
+        self.ran.append(module)
 
     def note_look(self, name: str, look: Callable[[], Any]) -> None:
         """Remember what `look()` gives: where it gives something else, another program is right."""

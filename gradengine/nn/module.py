@@ -81,7 +81,7 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if current.trace is not None:
-            current.trace.note_mode(self)
+            current.trace.note_module(self)
         try:
             if self._forward_hooks or self._forward_pre_hooks:
                 return self._call_with_hooks(args, kwargs)

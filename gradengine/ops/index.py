@@ -18,6 +18,7 @@ from ..dispatch import explain
 from ..dtypes import check_dtype, fits
 from ..errors import DTypeError, ShapeError, describe
 from ..tensor import LEAF, Tensor, mode, order, wrap
+from . import pytorch_forms
 from .arguments import beside, checked
 from .declare import primitive
 from .elementwise import where
@@ -320,7 +321,7 @@ def scatter_add(x: Any, axis: int, index: Any, src: Any) -> Tensor:
     return x + (added if seen == whole else place(added, index=seen, shape=x.shape))
 
 
-@checked
+@checked(words={"source": "src"})
 def index_add(x: Any, axis: int, index: Any, src: Any) -> Tensor:
     """`x` with the slices of `src` added at the 1-d integer `index` along `axis`, as in PyTorch.
 
@@ -383,8 +384,8 @@ def argwhere(x, /):
 argwhere.op.shaped_by_data = lambda params: True  # type: ignore[attr-defined]
 
 
-@checked
-def nonzero(x: Any) -> tuple[Tensor, ...]:
+@checked(form=pytorch_forms.nonzero)
+def nonzero(x: Any, /) -> tuple[Tensor, ...]:
     """The positions of the elements that are not 0, as one array of indices per axis. Raises ShapeError for 0-d.
 
     >>> import gradengine as ge

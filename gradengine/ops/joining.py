@@ -16,6 +16,7 @@ from .. import shapes
 from ..dtypes import promoted
 from ..errors import ArgumentError, DTypeError, ShapeError, describe
 from ..tensor import Tensor, wrap
+from . import pytorch_forms
 from .arguments import IN_A_LIST, checked
 from .declare import primitive
 from .shape import broadcast_to, reshape
@@ -143,7 +144,7 @@ def pieces(name: str, x: Tensor, axis: int, ends: list[int]) -> tuple[Tensor, ..
     return tuple([narrow(x, axis=axis, start=a, length=max(b - a, 0)) for a, b in itertools.pairwise(bounds)])
 
 
-@checked
+@checked(form=pytorch_forms.split)
 def split(x: Any, /, indices_or_sections: Any, axis: int = 0) -> tuple[Tensor, ...]:
     """x cut along an axis, as `np.split`: into so many equal pieces, or before each of the given indices.
 

@@ -302,7 +302,3 @@ def allclose(x1: Any, x2: Any, /, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan:
     True
     """
     return bool(isclose(x1, x2, rtol, atol, equal_nan).numpy().all())
-
-
-# What NumPy's functions of other names do on Tensors: np.invert(t), array << t.
-Tensor.ops_by_name.update(invert=bitwise_invert, left_shift=bitwise_left_shift, right_shift=bitwise_right_shift)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import shapes
+from . import pytorch_forms
 from .declare import composite, primitive
 
 __all__ = [
@@ -19,6 +20,9 @@ __all__ = [
     "squeeze", "expand", "flatten", "ravel", "transpose", "flip", "roll", "pad", "unpad", "tile", "repeat", "unrepeat",
     "tril", "triu", "diagonal", "fill_diagonal", "diag",
 ]  # fmt: skip
+
+
+SWAPPED = {"dim0": "axis1", "dim1": "axis2", "axis0": "axis1"}  # PyTorch's words for two axes
 
 
 @primitive(lambda k, g, y, x, shape: k.sum_to(g, shape=x.shape), shape=shapes.broadcast_to)
@@ -63,7 +67,7 @@ def reshape(x, /, shape):
     """
 
 
-@composite
+@composite(words={"start_dim": "start_axis", "end_dim": "end_axis"})
 def flatten(k, x, /, start_axis=0, end_axis=-1):
     """The axes from `start_axis` to `end_axis` made one; a 0-d array becomes one element.
 
@@ -121,7 +125,9 @@ def transpose(k, x, /, axes=None):
     return k.permute_dims(x, axes=axes)
 
 
-@primitive(lambda k, g, y, x, axis1, axis2: k.swapaxes(g, axis1=axis1, axis2=axis2), shape=shapes.swapaxes)
+@primitive(
+    lambda k, g, y, x, axis1, axis2: k.swapaxes(g, axis1=axis1, axis2=axis2), shape=shapes.swapaxes, words=SWAPPED
+)
 def swapaxes(x, /, axis1=-1, axis2=-2):
     """Two axes swapped, by default the last two. Raises ShapeError for an axis that x does not have.
 
@@ -169,7 +175,7 @@ def expand_dims(x, /, axis=0):
     """
 
 
-@primitive(lambda k, g, y, x, axis: k.reshape(g, shape=x.shape), shape=shapes.squeeze)
+@primitive(lambda k, g, y, x, axis: k.reshape(g, shape=x.shape), shape=shapes.squeeze, form=pytorch_forms.squeeze)
 def squeeze(x, /, axis=None):
     """Axes of size 1 taken away: `axis` (an int or a tuple), or all of them for None.
 
@@ -181,7 +187,7 @@ def squeeze(x, /, axis=None):
     """
 
 
-@primitive(lambda k, g, y, x, axis: k.flip(g, axis=axis), shape=shapes.flip)
+@primitive(lambda k, g, y, x, axis: k.flip(g, axis=axis), shape=shapes.flip, words={"dims": "axis"})
 def flip(x, /, axis=None):
     """The elements in reverse order along `axis` (an int, a tuple, or None for all).
 
@@ -199,7 +205,11 @@ def back(shift: Any) -> Any:
     return tuple([-s for s in shift]) if isinstance(shift, (tuple, list)) else -shift
 
 
-@primitive(lambda k, g, y, x, shift, axis: k.roll(g, shift=back(shift), axis=axis), shape=shapes.roll)
+@primitive(
+    lambda k, g, y, x, shift, axis: k.roll(g, shift=back(shift), axis=axis),
+    shape=shapes.roll,
+    words={"shifts": "shift", "dims": "axis"},
+)
 def roll(x, /, shift, axis=None):
     """The elements moved on by `shift` places, round the end; for several axes, a tuple of each.
 
@@ -257,7 +267,7 @@ def tile_rule(k: Any, g: Any, y: Any, x: Any, repetitions: Any) -> Any:
     return k.reshape(k.sum(copies, axis=tuple(range(0, 2 * ndim, 2))), shape=x.shape)
 
 
-@primitive(tile_rule, shape=shapes.tile)
+@primitive(tile_rule, shape=shapes.tile, words={"dims": "repetitions", "reps": "repetitions"})
 def tile(x, /, repetitions):
     """Copies of x side by side: `repetitions` (an int or a tuple) says how many along each of the last axes.
 
@@ -340,7 +350,7 @@ def diagonal_rule(k: Any, g: Any, y: Any, x: Any, **where: Any) -> Any:
     return k.fill_diagonal(g, shape=x.shape, **where)
 
 
-@primitive(diagonal_rule, shape=shapes.diagonal)
+@primitive(diagonal_rule, shape=shapes.diagonal, form=pytorch_forms.diagonal)
 def diagonal(x, /, offset=0, axis1=-2, axis2=-1):
     """A diagonal of two axes, by default the last two as in the array API; it becomes the last axis.
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..tensor import Tensor
 from .declare import elementwise
 
 __all__ = [
@@ -314,7 +313,3 @@ atanh = elementwise(
     tensor([0.    , 0.5493])
     """,
 )
-
-# What NumPy's functions of other names do on Tensors: np.arcsin(t).
-Tensor.ops_by_name.update(arcsin=asin, arccos=acos, arctan=atan, arctan2=atan2)
-Tensor.ops_by_name.update(arcsinh=asinh, arccosh=acosh, arctanh=atanh)

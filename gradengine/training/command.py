@@ -284,16 +284,20 @@ def _new_folder(model: str) -> Path:
     return folder
 
 
-def _one_blas_thread() -> None:
-    """Keep BLAS to one thread, for good, where threadpoolctl (which comes with scikit-learn) is installed.
+@contextlib.contextmanager
+def _one_blas_thread() -> Iterator[None]:
+    """Hold BLAS to one thread during the block, where threadpoolctl (which comes with scikit-learn) is installed.
 
     Products of this size gain next to nothing by a second thread and lose a lot when another process wants the core;
     and the bits of a result may depend on the number of threads, which is none of a run's options.
     """
-    with contextlib.suppress(ImportError):
+    try:
         import threadpoolctl
-
-        threadpoolctl.ThreadpoolController().select(user_api="blas").limit(limits=1)
+    except ImportError:
+        yield
+        return
+    with threadpoolctl.threadpool_limits(limits=1, user_api="blas"):
+        yield
 
 
 def _require(package: str, what: str) -> None:

@@ -3,11 +3,12 @@
 A program is a plan, a row of numbers for each kernel, and a table of addresses that the kernels find their arrays in.
 One compiled function walks the plan. Threads are Numba's, and BLAS has one inside each.
 
-May import loops, loop_source, runtime, generated and sources.
+May import blas, loops, loop_source, runtime, generated and sources.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import time
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ import numpy as np
 
 from ..loops import Dot
 from . import loop_source, runtime
+from .blas import gemm_address, one_thread
 from .generated import load_source
 from .sources import HEADER, elementary, names_of, pieces
 
@@ -191,7 +193,7 @@ class Program:
             tasks = max(1, min(int(costs[i] / WORTH), threads(), kernel.rows))
             self.plan[i, 2], self.plan[i, 3] = kernel.rows, tasks
             offsets.append(len(entries))
-            gemm = runtime.gemm_address(real) if any(isinstance(stage, Dot) for stage in kernel.stages) else 0
+            gemm = gemm_address(real) if any(isinstance(stage, Dot) for stage in kernel.stages) else 0
             entries += [gemm, gemm]
             for what in table:
                 if isinstance(what, int):
@@ -213,6 +215,8 @@ class Program:
         self.cost = sum(costs)
         self.alone = bool((self.plan[:, 3] == 1).all())  # no kernel is worth a second thread
         self.pace = runtime.Pace()
+        products = any(isinstance(stage, Dot) for kernel in kernels for stage in kernel.stages)
+        self.blas: Any = one_thread if products else contextlib.nullcontext()
 
     def bind(self, buffer: int, address: int) -> None:
         """Say where a buffer is."""
@@ -224,10 +228,11 @@ class Program:
     def run(self) -> int:
         """Run all kernels, on the threads that have been faster lately."""
         if self.alone or runtime._pool.threads < 2:  # which it is after a fork, too
-            return self.go(self.plan, False)
+            with self.blas:
+                return self.go(self.plan, False)
         spread = self.pace.spread_pays()
         started = time.perf_counter_ns()
-        with runtime._pool.lock:
+        with runtime._pool.lock, self.blas:
             failed = self.go(self.plan, spread)
         self.pace.note(spread, (time.perf_counter_ns() - started) / self.cost)
         return failed
@@ -260,7 +265,7 @@ class Program:
             copies = np.array([(numbers.ctypes.data + done * width, memory, width, width)], np.int64)
             rest = order[done * batch :]
             started = time.perf_counter_ns()
-            with runtime._pool.lock:
+            with runtime._pool.lock, self.blas:
                 finished = self.go_many(self.plan, spread, self.table, moved, copies, gathered, rest, batch, count)
             done += finished
             if finished < count:
