@@ -266,7 +266,7 @@ __all__ = [
     "SpellingWarning", "TraceError", "TrainingError",
 ]  # fmt: skip
 
-_SUBMODULES = ("autograd", "cases", "cuda", "data", "inspect", "io", "nn", "optim")
+_SUBMODULES = ("autograd", "cases", "cuda", "data", "inspect", "io", "nn", "optim", "utils")
 _LAZY = {"save": "io", "load": "io", "jit": "compiler"}  # names that load with their file, when they are first used
 
 

@@ -35,6 +35,11 @@ STACKED = "use ge.concat or ge.stack with an axis"
 LAYERS = "convolutions, pooling and recurrent layers are not there yet"
 NORMS = "layer norm is the one normalisation that there is"
 ATTENTION = "attention is not there yet"
+DATA = {
+    "DistributedSampler": "there is one process; use RandomSampler",
+    "IterDataPipe": "use IterableDataset",
+    "MapDataPipe": "use Dataset",
+}
 PEAK = "no peak is kept; memory_allocated() and memory_reserved() say what is taken now"
 STREAM = "ops run on CuPy's current stream"
 
@@ -66,7 +71,6 @@ INSTEAD = {
         "set_num_threads": "NUMBA_NUM_THREADS in the environment says how many threads there are",
         "shape": "use x.shape",
         "size": "use x.size or x.shape",
-        "utils": "DataLoader and TensorDataset are in ge.data, clip_grad_norm_ is in ge.nn.utils",
         "vmap": "it is not there yet; ops take batches in the axes in front",
     },
     "gradengine.nn": {
@@ -83,13 +87,12 @@ INSTEAD = {
         **{f"{start}*": NORMS for start in ("batch_norm", "group_norm", "instance_norm", "rms_norm")},
     },
     "gradengine.optim": {"SparseAdam": "gradients are never sparse here; use ge.optim.Adam"},
-    "gradengine.data": {
-        "Dataset": "any class is one that has __len__, and a __getitem__ for slices and arrays of positions",
-        "RandomSampler": "use DataLoader(..., shuffle=True)",
-        "SequentialSampler": "use DataLoader(..., shuffle=False)",
-        "Subset": "index the arrays before they go into TensorDataset",
-        "random_split": "index the arrays by the parts of ge.randperm",
+    "gradengine.data": DATA,
+    "gradengine.utils": {
+        "checkpoint": "nothing recomputes activations yet",
+        "tensorboard": "write values with the tensorboard package, from x.item() or x.numpy()",
     },
+    "gradengine.utils.data": DATA,
     "gradengine.cuda": {
         "CUDAGraph": "ge.jit captures a step as a CUDA graph",
         "Event": f"use cupy.cuda.Event; {STREAM}",
@@ -104,9 +107,6 @@ INSTEAD = {
         "stream": f"use `with cupy.cuda.Stream():`; {STREAM}",
     },
 }
-WORKERS = "leave it out: batches are cut out of arrays, which needs no other process"
-PINNED = "leave it out: no memory is pinned; device='cuda' has the batches there"
-SAMPLED = "use shuffle=True, or index the arrays as you like before they go into the loader"
 PICKLES = "leave it out: no pickle is ever read"
 
 # By function: what to do instead of an argument.
@@ -115,19 +115,6 @@ ARGUMENTS = {
         "map_location": "Tensors come back on the default device; move them with .to(...)",
         "pickle_module": PICKLES,
         "weights_only": PICKLES,
-    },
-    "DataLoader": {
-        "batch_sampler": SAMPLED,
-        "collate_fn": "a dataset gives whole batches, for slices and for arrays of positions",
-        "multiprocessing_context": WORKERS,
-        "num_workers": WORKERS,
-        "persistent_workers": WORKERS,
-        "pin_memory": PINNED,
-        "pin_memory_device": PINNED,
-        "prefetch_factor": WORKERS,
-        "sampler": SAMPLED,
-        "timeout": WORKERS,
-        "worker_init_fn": WORKERS,
     },
 }
 
@@ -153,7 +140,7 @@ def missing(module: str, name: str) -> AttributeError:
     hint = ""
     if module == "gradengine" and name in RENAMED:
         hint = f"; here it is ge.{RENAMED[name]}"
-    for known, said in INSTEAD[module].items():
+    for known, said in INSTEAD.get(module, {}).items():
         if name == known or (known.endswith("*") and name.startswith(known[:-1])):
             hint = f"; {said}"
     return AttributeError(f"module {module!r} has no attribute {name!r}{hint}")

@@ -85,14 +85,14 @@ MISSING = {
     "ge.eq": "; here it is ge.equal",
     "ge.bmm": "; use ge.matmul, or @",
     "ge.device": "; a device is a str: 'cpu', 'cuda' or 'cuda:<number>'",
-    "ge.utils": "; DataLoader and TensorDataset are in ge.data, clip_grad_norm_ is in ge.nn.utils",
+    "ge.utils.tensorboard": "; write values with the tensorboard package, from x.item() or x.numpy()",
     "ge.no_such": "",
     "ge.nn.Conv2d": "; convolutions, pooling and recurrent layers are not there yet",
     "ge.nn.BatchNorm1d": "; layer norm is the one normalisation that there is",
     "ge.nn.Relu": "",
     "ge.nn.functional.max_pool2d": "; convolutions, pooling and recurrent layers are not there yet",
     "ge.optim.SparseAdam": "; gradients are never sparse here; use ge.optim.Adam",
-    "ge.data.random_split": "; index the arrays by the parts of ge.randperm",
+    "ge.data.DistributedSampler": "; there is one process; use RandomSampler",
     "ge.cuda.manual_seed_all": "; ge.manual_seed seeds what is drawn on every device",
     "ge.cuda.max_memory_allocated": "; no peak is kept; memory_allocated() and memory_reserved() say what is taken now",
 }
@@ -133,13 +133,12 @@ def test_hints_for_methods_name_what_is_there():
 def test_an_argument_of_pytorch_s_leads_to_what_to_do_here(tmp_path):
     calls = {
         "load": lambda **more: ge.load(tmp_path / "x", **more),
-        "DataLoader": lambda **more: ge.data.DataLoader(ge.ones(2), **more),
     }
     for name, arguments in elsewhere.ARGUMENTS.items():
         for argument, said in arguments.items():
             with pytest.raises(DTypeError, match=f"^{name}: does not take {argument}; {re.escape(said)}$"):
                 calls[name](**{argument: 0})
-    with pytest.raises(TypeError, match="unexpected keyword argument 'workers'"):
+    with pytest.raises(TypeError, match=r"unexpected keyword 'workers' \(did you mean num_workers\?\)"):
         ge.data.DataLoader(ge.ones(2), workers=2)
 
 
