@@ -35,6 +35,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gradengine_kernels import progress
+
 from .. import amp
 from .. import backend as backends
 from ..dispatch import mode
@@ -44,7 +46,7 @@ from ..hostwork import current
 from ..tensor import Tensor, constant, describe
 from . import tree
 from .graph import Names, show
-from .interrupts import uninterrupted
+from .interrupts import ServedBetweenKernels, uninterrupted
 from .options import FollowError
 from .over import over
 from .program import Program, StaleError
@@ -239,7 +241,8 @@ class Step:
     def compile(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Program, list[Any]]:
         """Trace and compile the step for these arguments."""
         key, arguments, leaves, structure = self.take_apart(args, kwargs)
-        program = self.trace(arguments, leaves, structure)
+        with progress.compiling(getattr(self.function, "__name__", "a step")):
+            program = self.trace(arguments, leaves, structure)
         if program.guard.changes or program.host:
             program.lock = self.turns
         gone = self.gone
@@ -273,7 +276,8 @@ class Step:
         if same := program.guard.confuses(arguments):
             program = self.traced(arguments, leaves, structure, exact=True)
             program.guard.exact = same
-        with uninterrupted():  # an interrupt in the middle of its imports would leave Numba unusable
+        # An interrupt in the middle of its imports would leave Numba unusable.
+        with uninterrupted() as block, progress.listening(ServedBetweenKernels(block)):
             return program.compile(listen)
 
     def traced(self, arguments: list[Any], leaves: list[Any], structure: Any, exact: bool = False) -> Program:
