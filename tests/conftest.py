@@ -7,6 +7,7 @@ import importlib.util
 import os
 import random
 import shutil
+import signal
 import time
 import zlib
 from collections.abc import Iterator
@@ -46,6 +47,12 @@ if WHERE == "cupy":
 
     if not real_cupy.why_not():
         real_cupy.install()
+if not ON_DEVICE:
+    from gradengine.compiler import reads
+
+    # The emulator is no part of a step that is traced, as little as a driver would be.
+    emulator = Path(__file__).parent / "cuda"
+    reads.OWN += tuple(str(path) for path in emulator.glob("*.py") if not path.name.startswith("test_"))
 
 collect_ignore_glob = ["cuda/[!t]*.py", "cuda/toolchain.py"]  # what tests/cuda has besides tests
 RUNS_KEPT = 5  # runs whose CUDA sources stay, for `python -m tests.cuda.nvrtc`
@@ -75,6 +82,8 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"GRADENGINE_REQUIRE_CUDA is set, but tests of device 'cuda' cannot run: {reason}")
     if WHERE in ("cupy", "device") and (reason := why_no_cuda()):
         raise pytest.UsageError(f"GRADENGINE_TEST_CUDA={WHERE}, but there is no device to test on: {reason}")
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a background job, where tests of Ctrl-C would hang
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if not ON_DEVICE and not hasattr(config, "workerinput"):  # workers write where the process that starts them says
         runs = toolchain.cache_folder() / "sources"
         for former in sorted(runs.glob("*"))[:-RUNS_KEPT]:
@@ -93,7 +102,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     families: dict[Any, list[pytest.Item]] = {}
     for item in items:
         grid = item.get_closest_marker("grid")
-        if grid is not None and isinstance(item, pytest.Function):
+        if grid is not None and isinstance(item, pytest.Function) and not item.get_closest_marker("slow"):
             params = item.callspec.params
             if params["backend"] != "numpy":
                 family = (item.path, item.originalname, params["backend"], params["name"].partition("/")[0])

@@ -56,10 +56,11 @@ def gradients(case, arrays, order=1):
 def one_of_two(names):
     """Each name in both dtypes, one of which, by a hash of the name, is left to the slow tests."""
     chosen = {name: sorted(HALVES)[zlib.crc32(name.encode()) % 2] for name in names}
-    marks = lambda name, dtype: () if chosen[name] == dtype else pytest.mark.slow
+    marks = lambda name, dtype: () if chosen[name] == dtype else (pytest.mark.slow, pytest.mark.nightly)
     return [pytest.param(name, dtype, marks=marks(name, dtype)) for name in names for dtype in HALVES]
 
 
+@pytest.mark.grid("ends")
 @pytest.mark.parametrize(("name", "dtype"), one_of_two([case.name for case in CASES]))
 def test_every_row_is_computed_in_single_precision_and_rounded(name, dtype, backend):
     case = BY_NAME[name]
@@ -85,6 +86,7 @@ def test_every_row_is_computed_in_single_precision_and_rounded(name, dtype, back
 JITTED = ["matmul/batch", "softmax", "layer_norm", "cross_entropy", "gelu", "sum/axis=-1", "mul", "where", "logsumexp"]
 
 
+@pytest.mark.grid("ends")
 @pytest.mark.parametrize(
     ("name", "dtype"),
     one_of_two([case.name for case in CASES if case.order and case.op in {n.split("/")[0] for n in JITTED}]),

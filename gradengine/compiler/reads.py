@@ -39,13 +39,17 @@ COMPUTED = frozenset(("getattr", "vars", "__dict__", "attrgetter", "eval", "exec
 ENGINE = Path(__file__).parents[1]
 STANDARD = [sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib")] + [os.path.dirname(os.__file__)]
 FOLDERS = (ENGINE, ENGINE.parent / "kernels" / "gradengine_kernels", Path(str(np.__file__)).parent)
-OWN = ("<frozen", "<__array", *(str(folder) + os.sep for folder in FOLDERS))
+OWN: tuple[str, ...] = ("<frozen", "<__array", *(str(folder) + os.sep for folder in FOLDERS))
+# What backends run on: a kernel that compiles during a trace runs their code, whose state is no concern of the step.
+RUNTIMES = tuple(f"-packages{os.sep}{name}" for name in ("numba", "llvmlite", "cupy", "scipy", "threadpoolctl", "cuda"))
 
 
 @functools.cache
 def is_outside(file: str) -> bool:
-    """Whether a file is neither the engine's, nor NumPy's, nor the standard library's."""
+    """Whether a file belongs neither to the engine, to NumPy or another package that it runs on, nor to Python."""
     installed = "site-packages" in file or "dist-packages" in file
+    if installed and any([part in file for part in RUNTIMES]):
+        return False
     return not file.startswith(OWN) and (installed or not file.startswith(tuple(STANDARD)))
 
 

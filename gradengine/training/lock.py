@@ -47,8 +47,8 @@ def locked(folder: Path, subject: str, warn: Callable[[str], None]) -> Iterator[
         except OSError as error:
             if error.errno in TAKEN:
                 raise ArgumentError(
-                    f"{subject} is in use{_owner(path)}; wait until that run has ended, stop it, or "
-                    "choose another folder with --out"
+                    f"{subject} is in use{_owner(path)}; wait until that run has ended, or stop it, or choose another "
+                    "folder with --out"
                 ) from None
             warn(f"cannot lock {folder} ({error.strerror or error}); do not start another run there")
         _sign(descriptor)

@@ -112,6 +112,7 @@ def test_a_dry_run_says_that_it_is_one(monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.torch
 @pytest.mark.parametrize("name", ["steps", "overhead", "bandwidth", "matmul"])
 def test_measurements_beside_pytorch(name, tmp_path, place):

@@ -17,6 +17,7 @@ import time
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from .. import progress
 from .generated import load_source
 from .sources import driver_source, kernel_source, names_of, pieces
 
@@ -88,7 +89,7 @@ class Kernel:
 
     def __init__(self, name: str, source: str, real: str, steady: bool = False) -> None:
         prepare()
-        with _lock:
+        with _lock, progress.compiling(name):
             self.source = kernel_source(source, real)
             self.compiled = load_source(name, self.source).kernel
         self.address, self.steady = self.compiled.address, steady
