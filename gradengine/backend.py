@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from . import device_names
 from .errors import DeviceError, installing
 from .resolve import ALL_OPS, UPDATES, Kernels
 
@@ -51,7 +52,7 @@ class Backend(Kernels):
         halves: Any = None,
         ready: Callable[[], bool] | None = None,
     ) -> None:
-        self.name, self.device, self.force = name, device, force
+        self.name, self.device, self.force = name, str.__new__(device_names.device, device), force
         self.program, self.operations = program, operations
         if ready is not None:
             self.ready = ready
@@ -93,6 +94,7 @@ class Backend(Kernels):
     variant: Any = None  # settings that a compiled program has built in
     arrays: Any = np  # whose functions make new arrays here
     plus: Callable[[Any, Any], Any] = staticmethod(operator.add)  # how cotangents add up
+    part: Callable[[Any, Any], Any] = staticmethod(operator.getitem)  # the view at ints, slices, `...` and None
 
     def asarray(self, value: Any, dtype: Any = None, copy: bool = False) -> Any:
         """`value` as an array of this device."""
@@ -123,6 +125,11 @@ class Backend(Kernels):
     def shares(self, value: Any, array: Any) -> bool:
         """True when `value`, of any library, is in the memory of `array`."""
         return isinstance(value, np.ndarray) and np.may_share_memory(value, array)
+
+    def is_view(self, value: Any, array: Any) -> bool:
+        """Whether `value`, which an op has made of `array`, is in the same memory; a single element always counts."""
+        base = value.base
+        return base is array or (base is not None and base is getattr(array, "base", None)) or value.size < 2
 
     def to_numpy(self, array: Any) -> np.ndarray[Any, Any]:
         """The array in host memory, as NumPy's."""
@@ -396,3 +403,6 @@ def backends() -> dict[str, str]:
     'available'
     """
     return {name: why_not(name) or "available" for name in ("numpy", "numba", "cupy")}
+
+
+device_names.default[:] = [get_default_device, set_default_device]

@@ -13,6 +13,7 @@ import functools
 import inspect
 import threading
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 import numpy as np
 
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 silent = 0  # how many threads have switched recording off: while none has, nobody need ask `mode`
 silence = threading.Lock()
+pruning = threading.Lock()
+FEW = 64  # weak references that a family may hold before dead ones are looked for
 casting = 0  # in how many regions of `autocast` threads are: while in none, nobody need ask what to cast
 prepare: Callable[..., Any] = lambda op, args, params: args  # `amp` puts its own here
 WRONG_DTYPE = ("not supported for the input types", "did not contain a loop", "numpy boolean")  # what NumPy says of it
@@ -138,9 +141,13 @@ def unary(op: Op) -> Callable[..., Tensor]:
                 return afresh(written, out, op.shown, lambda: call(x))
             raise explain(op, error, (x,), EMPTY) from None
         result.backend = backend
-        result.grad = result.hooks = None
+        result.grad = result.hooks = result.family = None
         if x.op is not None and tracked and (not silent or mode.recording):
-            result.op, result.inputs, result.saved, result.params, result.order = op, (x,), (array,), EMPTY, next(order)
+            result.op = op
+            result.inputs = (x,)
+            result.saved = (array,)
+            result.params = EMPTY
+            result.order = next(order)
         else:
             result.op = None
             found = value.dtype  # only here can x be an integer
@@ -183,15 +190,13 @@ def binary(op: Op) -> Callable[..., Tensor]:
                 return afresh(written, out, op.shown, lambda: call(input, other))
             raise explain(op, error, (a, b), EMPTY) from None
         result.backend = backend
-        result.grad = result.hooks = None
+        result.grad = result.hooks = result.family = None
         if (a.op is not None or b.op is not None) and tracked and (not silent or mode.recording):
-            result.op, result.inputs, result.saved, result.params, result.order = (
-                op,
-                (a, b),
-                (left, right),
-                EMPTY,
-                next(order),
-            )
+            result.op = op
+            result.inputs = (a, b)
+            result.saved = (left, right)
+            result.params = EMPTY
+            result.order = next(order)
             if a.op is not None and b.op is not None:
                 return result  # of two floats
         else:
@@ -213,6 +218,7 @@ def nary(op: Op, count: int | None) -> Callable[..., Tensor]:
     new = Tensor.__new__
     names, defaults, has_rules = op.names, op.defaults, any(op.rules)
     incomplete = len(defaults) != len(names)
+    view, may_copy = bool(op.view), op.view == "maybe"
 
     def call(*args: Any, **params: Any) -> Tensor:
         if count is not None and len(args) != count:
@@ -250,12 +256,22 @@ def nary(op: Op, count: int | None) -> Callable[..., Tensor]:
                 return afresh(spelled, op, call, args, params, count)
             raise explain(op, error, args, merged) from None
         out.backend = backend
-        out.op = out.grad = out.hooks = None
+        out.op = out.grad = out.hooks = out.family = None
         if has_rules and (not silent or mode.recording):
             for x in args:
                 if x.op is not None:
                     out.op, out.inputs, out.saved, out.params, out.order = op, args, arrays, merged, next(order)
                     break
+        if view and (not may_copy or backend.is_view(out.array, arrays[0])):  # `enlist`, written out
+            (x,) = args
+            out.view_of = (x, op, merged, ())
+            family = x.family
+            if family is None:
+                x.family = [ref(x), ref(out)]
+            else:
+                if len(family) >= FEW:
+                    prune(family)
+                family.append(ref(out))
         if out.op is None or len(args) > 1:  # else of one float
             found = getattr(value, "dtype", None)
             if found is DOUBLE or found is HALF or found is dtypes.doubtful:
@@ -263,6 +279,40 @@ def nary(op: Op, count: int | None) -> Callable[..., Tensor]:
         return out
 
     return call
+
+
+def viewing(op: Op) -> Callable[..., Tensor]:
+    """The function that runs an op without metadata whose result is a view of its one array."""
+    plain = unary(op)
+
+    def call(input: Any, out: Any = Tensor) -> Tensor:
+        x = input if isinstance(input, Tensor) else wrap(input, None, op.shown)
+        result = plain(x, out)
+        if out is Tensor:
+            enlist(x, result, op, EMPTY)
+        return result
+
+    return call
+
+
+def enlist(x: Tensor, view: Tensor, op: Op, params: dict[str, Any]) -> None:
+    """Note that `view`, which an op has made of `x`, shares its elements: see gradengine.views."""
+    view.view_of = (x, op, params, ())
+    family = x.family
+    if family is None:
+        x.family = [ref(x), ref(view)]
+    else:
+        if len(family) >= FEW:
+            prune(family)
+        family.append(ref(view))
+
+
+def prune(family: list[Any]) -> None:
+    """Drop weak references to Tensors that are gone, once the family has grown to the next power of two."""
+    n = len(family)
+    if n & (n - 1) == 0:
+        with pruning:  # another thread may append meanwhile
+            family[:n] = [member for member in family[:n] if member() is not None]
 
 
 def freeze(value: Any, op: Op) -> Any:
@@ -327,6 +377,10 @@ def spelled(
         return call(*args, **params)
     if len(args) > count and spelling.form is not None and any([isinstance(x, Tensor) for x in args[count:]]):
         return spelling.in_pytorch_form(args, params)  # as in `max(x, y)`
+    if spelling.form is not None and len(args) < count and len(args) == spelling.form.__code__.co_posonlyargcount - 1:
+        return spelling.in_pytorch_form(args, params)  # as in `where(condition)`
+    if len(args) > count and type(args[count]) is bool and "unbiased" in spelling.choosing:
+        return spelling.in_pytorch_form(args, params)  # as in `std(False)`
     if len(args) == count:
         raise lacking(op, {**op.defaults, **params})
     by_word = "axis" in params

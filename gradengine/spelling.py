@@ -106,7 +106,8 @@ class Spelling:
             if name == self.variadic:
                 args = (*args, value)
                 continue
-            if place < len(args) or place in by_place or name in own:
+            by_position = place < len(args) and not self.variadic
+            if by_position or place in by_place or name in own:
                 raise SignatureError(f"{self.name}: got {name!r} twice{'' if word == name else f', once as {word!r}'}")
             if place < self.first:
                 by_place[place] = value
@@ -139,7 +140,9 @@ class Spelling:
         except TypeError as error:
             taken = ", ".join(form_parameters(self.form))
             mixed = [word for word in words if word in self.parameters and word not in signature.parameters]
-            chosen = next(word for word in words if word in self.choosing)
+            chosen = next((word for word in words if word in self.choosing), None)
+            if chosen is None:
+                return f"{error}; {self.accepted()}"
             if mixed:
                 return (
                     f"{chosen!r} is PyTorch's word, {mixed[0]!r} is not; give all in PyTorch's words ({taken}) or none"

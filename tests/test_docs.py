@@ -177,7 +177,7 @@ MODULES += ["ge.optim.swa_utils"]
 MODULES += ["ge.data", "ge.io", "ge.cuda", "ge.amp", "ge.autograd"]
 # What the engine's own files use of a Tensor, but nobody else.
 INTERNAL = {"array", "backend", "become", "become_leaf", "changed_in_place", "hooks", "inputs", "is_exclusive", "op"}
-INTERNAL |= {"order", "params", "saved"}
+INTERNAL |= {"family", "order", "params", "past", "printing", "saved", "view_of"}
 
 
 @pytest.fixture

@@ -546,8 +546,8 @@ def test_batches_of_two_sizes(backend):
 
 
 @pytest.mark.parametrize("name", ["SGD", "Adam"])
-def test_snapshots_stay_as_they_are(name, backend):
-    """A compiled step writes over parameters and slots, but never over what somebody else can see."""
+def test_what_shares_elements_follows_a_compiled_step(name, backend):
+    """A compiled step writes over parameters and slots: views of them follow, arrays and graphs stay as they were."""
     model = network()
     options = {"momentum": 0.9} if name == "SGD" else {}
     optimizer = getattr(optim, name)(model.parameters(), lr=0.1, **options)
@@ -580,8 +580,18 @@ def test_snapshots_stay_as_they_are(name, backend):
     for i in range(4):
         step(*regression(np.random.default_rng(i)))
     for key, value in taken.items():
-        if not key.startswith("data"):  # which follows its owner
+        if key.startswith(("numpy", "grad")):
             np.testing.assert_array_equal(value, before[key], err_msg=key)
+    for i, p in enumerate(model.parameters()):
+        for key in (f"detached {i}", f"data {i}"):
+            np.testing.assert_array_equal(taken[key], p.detach(), err_msg=key)
+        np.testing.assert_array_equal(taken[f"view {i}"], p.detach().reshape(-1))
+    for k, v in [*model.state_dict().items()]:
+        np.testing.assert_array_equal(taken[f"model {k}"], v, err_msg=k)
+    for number, held in optimizer.state_dict()["state"].items():
+        for k, v in held.items():
+            if isinstance(v, ge.Tensor):
+                np.testing.assert_array_equal(taken[f"{k} {number}"], v, err_msg=k)
     (found,) = ge.grad(square, model[0].weight)
     np.testing.assert_allclose(found.numpy(), slope)
 

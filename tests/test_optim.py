@@ -1,5 +1,6 @@
 """Optimizers and schedules against PyTorch's, over fifty steps with every option; saving, loading, mistakes."""
 
+import copy
 import json
 import math
 from collections.abc import Callable
@@ -123,7 +124,7 @@ def test_state_round_trip_is_bitwise(
     first = getattr(optim, name)(straight, **options)
     gradients = [arrays(rng) for _ in range(12)]
     run(first, straight, gradients[:5])
-    saved, values = first.state_dict(), [p.detach().numpy().copy() for p in straight]
+    saved, values = copy.deepcopy(first.state_dict()), [p.detach().numpy().copy() for p in straight]
     # What is no Tensor passes through JSON; Tensors go as arrays, as a checkpoint file would keep them.
     state = {
         str(number): {
@@ -133,7 +134,7 @@ def test_state_round_trip_is_bitwise(
     }
     resumed = parameters(values)
     second = getattr(optim, name)(resumed, lr=123.0)
-    run(first, straight, gradients[5:])  # what was saved is a snapshot
+    run(first, straight, gradients[5:])
     second.load_state_dict({"state": state, "param_groups": json.loads(json.dumps(saved["param_groups"]))})
     run(second, resumed, gradients[5:])
     for a, b in zip(straight, resumed, strict=True):
@@ -239,7 +240,7 @@ def test_step_runs_a_closure_with_recording_on() -> None:
 
 
 @pytest.mark.parametrize("size", [3, 20_000])  # generated kernels update large arrays in place where they may
-def test_updates_leave_snapshots_and_saved_graphs_alone(size: int, backend: str) -> None:
+def test_updates_leave_saved_arrays_and_graphs_alone(size: int, backend: str) -> None:
     p = ge.nn.Parameter(ge.ones(size))
     optimizer = optim.Adam([p], lr=0.5)
     before = p.detach()
@@ -252,10 +253,11 @@ def test_updates_leave_snapshots_and_saved_graphs_alone(size: int, backend: str)
     expected = {slot: after_one["state"][0][slot].numpy().copy() for slot in ("exp_avg", "exp_avg_sq")}
     np.testing.assert_allclose(p.detach().numpy(), 0.5, atol=1e-6)
     optimizer.step()
-    assert before.numpy().min() == before.numpy().max() == view.min() == view.max() == 1.0
+    assert view.min() == view.max() == 1.0
+    np.testing.assert_array_equal(before.numpy(), p.detach().numpy())
     assert saved["state"] == {}
     for slot, value in expected.items():
-        np.testing.assert_array_equal(after_one["state"][0][slot].numpy(), value)
+        assert (after_one["state"][0][slot].numpy() != value).all()  # entries follow, as in PyTorch
     (first,) = ge.grad(loss, p)
     np.testing.assert_array_equal(first.numpy(), 2.0)  # of the value that the graph has seen
 

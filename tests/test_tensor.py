@@ -324,13 +324,13 @@ def test_first_order_after_a_step_is_that_of_the_old_value():
     assert p.grad.tolist() == [6.0]
 
 
-def test_slices_do_not_alias():
+def test_slices_alias():
     x = ge.tensor([1.0, 2.0, 3.0])
     part = x[:2]
     part += 10
-    assert x.tolist() == [1.0, 2.0, 3.0]
+    assert x.tolist() == [11.0, 12.0, 3.0]
     x[:2] = 0
-    assert part.tolist() == [11.0, 12.0]
+    assert part.tolist() == [0.0, 0.0]
 
 
 def test_detach_is_not_changed_behind_a_graph():
@@ -533,8 +533,8 @@ def test_other_libraries_dtypes():
 
 
 def test_names_of_pytorch_are_led_to_those_here():
-    with pytest.raises(AttributeError, match=r"no attribute 'cat'; here it is ge\.concat"):
-        ge.cat([ge.ones(1)])
+    with pytest.raises(AttributeError, match=r"no attribute 'power'; use ge\.pow"):
+        ge.power(ge.ones(1), 2)
     with pytest.raises(AttributeError, match=r"'max_memory_allocated'; no peak is kept; memory_allocated\(\)"):
         ge.cuda.max_memory_allocated()
     with pytest.raises(AttributeError, match=r"has no attribute 'catt'$"):

@@ -14,6 +14,8 @@ import weakref
 from operator import is_
 from typing import TYPE_CHECKING, Any
 
+from ..tensor import Tensor
+from ..views import link_of, root_of
 from .values import NOTHING, same
 
 if TYPE_CHECKING:
@@ -96,15 +98,41 @@ class Guard:
         self.grads = [(trace.source_of(trace.tensors[key]), grad is None) for key, grad in trace.grads_read.items()]
         self.modules = [module.without_changes() for module in trace.modules.values()]
         # An argument may be one of the Tensors that the step finds by itself, as long as neither is changed.
-        captured = [trace.source_of(t).tensor for t in trace.tensors.values() if trace.source_of(t).kind == "tensor"]
+        captured: list[Any] = [
+            trace.source_of(t).tensor for t in trace.tensors.values() if trace.source_of(t).kind == "tensor"
+        ]
         self.captured = {id(t): t for t in captured}
-        changed = any(array is not trace.lifted[key] for key, array in trace.arrays.items())
-        self.changes = changed or bool(trace.grads)
+        moved = [key for key, array in trace.arrays.items() if array is not trace.lifted[key]]
+        self.changes = bool(moved) or bool(trace.grads)
+        # What shares elements with what is changed is changed as well: the trace must have seen that.
+        sources: list[Any] = [trace.origins[key] for key in moved]
+        self.roots = {id(root): root for root in map(root_of, captured)}
+        self.changed_roots = {id(root_of(source.tensor)) for source in sources if source.kind == "tensor"}
+        self.changed_places = [source.place for source in sources if source.kind == "argument"]
         self.exact: dict[int, Any] = {}  # arguments that have to be these very Tensors
 
     def confuses(self, arguments: list[Any]) -> dict[int, Any]:
         """The arguments that the step finds by itself as well, if it changes any Tensor."""
-        return {i: t for i, t in enumerate(arguments) if id(t) in self.captured} if self.changes else {}
+        if not self.changes:
+            return {}
+        shared = self.sharing(arguments)
+        return {i: t for i, t in enumerate(arguments) if id(t) in self.captured or i in shared}
+
+    def sharing(self, arguments: list[Any]) -> set[int]:
+        """Which arguments share elements with something, where the step changes one of the two."""
+        keys = {}
+        for i, t in enumerate(arguments):
+            if isinstance(t, Tensor):
+                root = root_of(t)
+                if root is not t or root.family is not None:
+                    members = [x for member in tuple(root.family or ()) if (x := member()) is not None]
+                    keys[i] = {id(x) for x in (root, *members) if link_of(x) is None}
+        found = {i for i, known in keys.items() if known & self.changed_roots}
+        for j in self.changed_places:
+            if j in keys:
+                others = {i for i, known in keys.items() if i != j and known & keys[j]}
+                found |= others | ({j} if others or keys[j] & self.roots.keys() else set())
+        return found
 
     def holds(self, arguments: list[Any]) -> bool:
         """Whether the program fits what is there now."""
@@ -124,8 +152,12 @@ class Guard:
         for i, t in self.exact.items():
             if arguments[i] is not t:
                 return False
-        if self.changes and any([id(t) in self.captured for t in arguments]):
-            return False
+        if self.changes and not self.exact:
+            for t in arguments:
+                if id(t) in self.captured:
+                    return False
+            if self.sharing(arguments):
+                return False
         for grad, t, op, shape, dtype, hooks in self.tensors:
             if grad is not None:
                 t = find(grad, arguments)

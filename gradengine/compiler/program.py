@@ -10,8 +10,10 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
+from ..dispatch import explain
 from ..errors import GradengineError, IndexRangeError
 from ..tensor import EXCLUSIVE, Tensor, constant
+from ..views import set_value
 from . import tree
 from .execute import Compiled
 from .graph import Graph, Var, typecheck
@@ -32,11 +34,16 @@ class StaleError(Exception):
     """What the host decides at each call has become of another kind than it was in the trace."""
 
 
-def typed(error: Exception) -> Exception:
-    """A kernel's failure as the engine's own error."""
+def typed(error: Exception, backend: backends.Backend) -> Exception:
+    """A kernel's failure as the engine's own error, in the name of its op."""
     if isinstance(error, IndexError) and not isinstance(error, GradengineError):
         return IndexRangeError(f"jit: {str(error).replace('out of bounds', 'out of range')}")
-    return error
+    equation, given = getattr(error, "equation", (None, ()))
+    if equation is None or isinstance(error, GradengineError):
+        return error
+    found = explain(equation.op, error, tuple([constant(x, backend) for x in given]), equation.params)
+    found.misfit = not isinstance(error, GradengineError)  # type: ignore[attr-defined]
+    return found
 
 
 class Program:
@@ -80,7 +87,7 @@ class Program:
             return "fixed", leaf
         array = ARRAY.__get__(leaf)
         if type(array) is Traced:
-            return "tensor", self.output(trace, array)
+            return "number" if array.var.weak else "tensor", self.output(trace, array)
         if isinstance(array, trace.kinds):
             return "same", trace.source_of(leaf)
         return "tensor", self.output(trace, array)
@@ -134,7 +141,7 @@ class Program:
             except Exception as error:
                 self.undo()
                 self.forget(arguments, again)
-                raise typed(error) from None
+                raise typed(error, self.backend) from None
             del values, targets
             return self.write(outputs, arguments, again)
 
@@ -221,7 +228,14 @@ class Program:
             if grad is not None and self.grads[k][1][0] == "tensor":
                 self.given[k] = grad
         for t, array in targets:
-            t.array = array
+            if t.family is None and getattr(t, "view_of", None) is None:
+                t.array = array
+            else:
+                set_value(t, array)
+        for i in self.written:
+            t = find(self.sources[i], arguments)
+            if t.family is not None or getattr(t, "view_of", None) is not None:
+                set_value(t, t.array)
         return tree.unflatten(self.structure, iter(leaves))
 
     def leaf(self, made: tuple[str, Any], outputs: list[Any], arguments: list[Any]) -> Any:
@@ -231,4 +245,6 @@ class Program:
             return constant(outputs[what], self.backend)
         if kind == "fixed":
             return what
+        if kind == "number":
+            return outputs[what]
         return find(what, arguments) if kind == "same" else outputs[what]

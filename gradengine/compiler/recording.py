@@ -160,6 +160,8 @@ class TracingBackend:
         """The array in another dtype."""
         if type(array) is not Traced:
             return self.real.cast(array, dtype)
+        if array.var.weak and np.dtype(dtype).kind in "iub":  # which may not hold it: that is an error, or it wraps
+            self.trace.need_number()
         return array if array.dtype == dtype and not array.var.weak else self.astype(array, dtype=np.dtype(dtype))
 
     def wide(self, array: Any) -> Any:
@@ -178,8 +180,18 @@ class TracingBackend:
         raise self.trace.failure
 
     def duplicate(self, array: Any) -> Any:
-        """A copy; symbols are values, so there is nothing to copy."""
-        return array if type(array) is Traced else self.real.duplicate(array)
+        """A copy; symbols are values, so there is nothing to copy, but a Python number becomes an array."""
+        if type(array) is not Traced:
+            return self.real.duplicate(array)
+        return self.trace.firm(array) if array.var.weak else array
+
+    def part(self, array: Any, index: Any) -> Any:
+        """The view of an array at ints, slices, `...` and None."""
+        return self.getitem(array, index=index)
+
+    def is_view(self, value: Any, array: Any) -> bool:
+        """Whether a symbol stands for a view of another."""
+        return bool(self.real.is_view(*[x.value if type(x) is Traced else x for x in (value, array)]))
 
     def writable(self, array: Any) -> bool:
         """False: every change makes a new symbol."""

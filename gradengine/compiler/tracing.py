@@ -20,13 +20,15 @@ import numpy as np
 from .. import backend as backends
 from ..errors import GraphError, TraceError
 from ..hostwork import current, outside
-from ..tensor import LEAF, DataOf, Op, Tensor, constant, to_array
+from ..tensor import LEAF, Op, Tensor, constant, to_array
+from ..views import link_of
 from .buffers import buffers_of
-from .complaints import shape_error, user_frame, value_error
+from .complaints import NumberError, shape_error, user_frame, value_error
 from .graph import Equation, Graph, Var
 from .guards import ModuleGuard
 from .options import Assignment, Options
 from .recording import Traced, TracingBackend
+from .replay import OPERATORS, number_kernel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from ..optim import Optimizer
 
 NUMBERS = (bool, int, float)
+OF_NUMBERS = {bool: np.bool_, int: np.int64, float: np.float64}
 ARRAY, BACKEND, GRAD = (Tensor.__dict__[name] for name in ("array", "backend", "grad"))
 BECOME = Tensor.become
 
@@ -155,6 +158,11 @@ class Trace:
         """A number that the step works with, as a Tensor that has no value yet."""
         return constant(symbol, self.real)
 
+    def as_array(self, t: Tensor) -> Tensor:
+        """A Tensor, with an array of its own if it is a number."""
+        symbol = traced_array(t)
+        return t if symbol is None or not symbol.var.weak else self.number(self.firm(symbol))
+
     # -- what runs ----------------------------------------------------------------------------------------------
 
     def emit(self, op: Op, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
@@ -163,16 +171,31 @@ class Trace:
         if op.shaped_by_data is not None and op.shaped_by_data(params):
             self.failure = shape_error(op)
             raise self.failure
-        if op.kind != "pointwise" and op.name != "astype":
-            args = tuple([self.firm(a) if type(a) is Traced and a.var.weak else a for a in args])
+        if any([type(a) is Traced and a.var.weak for a in args]) and op.name != "astype":
+            args = self.with_numbers(op, args)
         values = [a.value if type(a) is Traced else a for a in args]
-        numbers = bool(values) and all([type(v) in NUMBERS for v in values]) and op.name != "astype"
-        table = (backends.load("numpy") if numbers else self.real).table
+        if values and all([type(v) in NUMBERS for v in values]) and op.name != "astype":
+            return self.note(op, args, params, number_kernel(op)(*values, **params))
+        table = self.real.table
         kernel = table[op] if op in table or op.body is None else op.body
-        value = kernel(*values, **params)
-        if numbers and isinstance(value, (np.ndarray, np.generic)):
-            value = value.item()  # arithmetic of Python numbers, which leaves the dtype to the arrays they meet
-        return self.note(op, args, params, value)
+        return self.note(op, args, params, kernel(*values, **params))
+
+    def with_numbers(self, op: Op, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The operands of an op that is given Python numbers: arithmetic has them as they are, other ops as arrays.
+
+        An array of integers may not hold a number that is written to it, so such a number is to be known.
+        """
+        only = all([type(a) in NUMBERS or (type(a) is Traced and a.var.weak) for a in args])
+        if (op.kind == "pointwise" and not only) or (only and op.name in OPERATORS):
+            return args
+        if op.kind != "pointwise" and any([hasattr(a, "dtype") and a.dtype.kind in "iub" for a in args if not weak(a)]):
+            self.need_number()
+        return tuple([self.firm(a) if weak(a) else a for a in args])
+
+    def need_number(self) -> None:
+        """Give up: the value of a number is needed, which the step is to be traced with."""
+        self.failure = value_error(NumberError)
+        raise self.failure
 
     def firm(self, number: Traced) -> Any:
         """A Python number as the array that it is to an op which takes arrays only."""
@@ -288,10 +311,40 @@ class Trace:
                 "graph that cannot be followed in here; pass it as .detach(), or compute it inside the step"
             )
         source = self.origins.get(id(t)) or Source("tensor", t)
-        symbol = self.input(source, array)
+        changed = self.changed_value(t)
+        symbol = self.input(source, array) if changed is None else changed
         self.tensors[id(t)] = t
         self.origins[id(t)], self.lifted[id(t)], self.arrays[id(t)] = source, symbol, symbol
         return symbol
+
+    def changed_value(self, t: Tensor) -> Traced | None:
+        """What a Tensor from outside is because the step has changed what it shares elements with; None otherwise."""
+        if id(t) in self.arrays:
+            found = self.arrays[id(t)]
+            return found if found is not self.lifted[id(t)] else None
+        link = link_of(t)
+        if link is not None:
+            base, op, params, at = link
+            value = self.changed_value(base)
+            return None if value is None else self.backend.table[op](value, *[a.array for a in at], **params)
+        for member in tuple(getattr(t, "family", None) or ()):
+            other = member()
+            if other is not None and other is not t and id(other) in self.arrays and link_of(other) is None:
+                return self.changed_value(other)
+        return None
+
+    def check_data(self, t: Tensor, value: Any) -> None:
+        """Raise TraceError where `t.data = value` would change which Tensors from outside share elements."""
+        others = [member() for member in tuple(getattr(t, "family", None) or ())]
+        shared = link_of(t) is not None or any(
+            [other is not None and other is not t and self.is_from_outside(other) for other in others]
+        )
+        if self.is_from_outside(t) and (shared or (isinstance(value, Tensor) and self.is_from_outside(value))):
+            where, _ = user_frame()
+            raise TraceError(
+                f"jit: an assignment to .data in {where}changes which Tensors share elements, which a compiled step "
+                "cannot do; change the values in place (x.copy_(...)), or assign outside the step"
+            )
 
     def give_array(self, t: Tensor, array: Any) -> None:
         """`t.array = array`."""
@@ -351,6 +404,10 @@ class Trace:
         """Where a Tensor from outside is found."""
         return self.origins.setdefault(id(t), Source("tensor", t))
 
+    def knows(self, t: Tensor) -> bool:
+        """Whether a Tensor has a value in this trace already; others take theirs from what they are views of."""
+        return id(t) in self.arrays or not self.is_from_outside(t)
+
     def note_module(self, module: Any) -> None:
         """Remember how a module was when it ran: with another mode, setting, hook or part, another program is right."""
         self.modules[id(module)] = ModuleGuard(module)
@@ -368,6 +425,14 @@ class Trace:
             if t.op is not None and t.op is not LEAF:
                 t.op = None
                 t.inputs = t.saved = ()
+            if type(ARRAY.__get__(getattr(t, "past", t))) is Traced:
+                del t.past
+        for t in self.tensors.values():
+            family = getattr(t, "family", None)
+            if family is not None:  # what the step has made shares elements with nothing when it is over
+                family[:] = [
+                    member for member in family if (x := member()) is not None and type(ARRAY.__get__(x)) is not Traced
+                ]
 
     # -- running ------------------------------------------------------------------------------------------------
 
@@ -400,18 +465,23 @@ def traced_array(value: Any) -> Traced | None:
 
 def stand_in(t: Tensor) -> Tensor:
     """Another Tensor that is all that `t` is."""
-    kind = Tensor if isinstance(t, DataOf) else type(t)
-    made = kind.__new__(kind)
+    made = type(t).__new__(type(t))
     made.array, made.backend, made.op, made.grad, made.hooks = t.array, t.backend, t.op, t.grad, t.hooks
+    made.family = made.view_of = None
     if t.op is LEAF:
         made.inputs, made.saved, made.params, made.order = t.inputs, t.saved, t.params, t.order
     return made
 
 
+def weak(value: Any) -> bool:
+    """True for the symbol of a Python number."""
+    return type(value) is Traced and value.var.weak
+
+
 def var_of(value: Any) -> Var:
     """The variable for a value."""
     if type(value) in NUMBERS:
-        return Var((), np.asarray(value).dtype, weak=True)
+        return Var((), OF_NUMBERS[type(value)], weak=True)
     return Var(np.shape(value), value.dtype)
 
 

@@ -4,7 +4,7 @@ A file is an ordinary safetensors file whose arrays any program can read. One en
 the rest as JSON: the version of this format, the tree that says where each array belongs (see `state`), and a SHA-256
 over tree and arrays, so that damage is found when the file is read and not by a model that has become worse.
 
-May import elsewhere, errors, tensor, dtypes, and safetensors when it is first used.
+May import migration_hints, errors, tensor, dtypes, and safetensors when it is first used.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..dtypes import bfloat16_dtype
-from ..elsewhere import advising
 from ..errors import CheckpointError, DTypeError, installing
+from ..migration_hints import advising
 from ..tensor import Tensor
 from .files import atomic_writer
 from .state import encode, unflatten_state

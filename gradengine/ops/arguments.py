@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from .. import backend as backends
 from ..dispatch import afresh, written
+from ..dtypes import promoted
 from ..errors import ArgumentError, DTypeError, GradengineError, SignatureError, describe
 from ..spelling import NONE, Signed, Spelling
-from ..tensor import Tensor, wrap
+from ..tensor import Tensor, fresh, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -132,6 +133,20 @@ def real(name: str, what: str, value: Any) -> Any:
     return value
 
 
+def operands(name: str, *values: Any) -> list[Tensor]:
+    """Arrays as Tensors, on one device; a Python number takes the dtype of the others as it does in arithmetic."""
+    like = next((x for x in values if isinstance(x, Tensor)), None)
+    if like is None:
+        return beside(name, *values)
+    found = []
+    for x in values:
+        t = wrap(x, like, name)
+        if not hasattr(t.array, "dtype"):
+            t = fresh(t.array, promoted(like.dtype, t.array), like.device)
+        found.append(t)
+    return found
+
+
 def names_of_ops() -> set[str]:
     """What errors of the engine's own ops begin with."""
     return {backends.ALL_OPS[name].shown for name in backends.BUILT_IN} | backends.BUILT_IN
@@ -148,4 +163,4 @@ def beside(name: str, *values: Any) -> list[Tensor]:
     """Arrays as Tensors, on the device of those that are Tensors already; a number has a dtype of its own."""
     like = next((x for x in values if isinstance(x, Tensor)), None)
     found = [x if isinstance(x, Tensor) else wrap(x, like, name) for x in values]
-    return [t if hasattr(t.array, "dtype") else Tensor(t.array, device=t.device) for t in found]
+    return [t if hasattr(t.array, "dtype") else fresh(t.array, device=t.device) for t in found]

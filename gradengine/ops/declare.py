@@ -7,7 +7,7 @@ speaks to. On raw arrays `k` is a backend (first-order gradients), on Tensors th
 gradients), on symbols the tracer (fused kernels). The engine sums a rule's result to the operand's shape and casts
 it to its dtype; rules never do. Arrays are positional-only in a declaration's signature, metadata comes after them.
 
-May import arguments, dispatch, tensor, dtypes, backend and errors.
+May import arguments, dispatch, views, tensor, dtypes, backend and errors.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from .. import backend as backends
-from ..dispatch import afresh, binary, nary, spelled, unary
+from ..dispatch import afresh, binary, nary, spelled, unary, viewing
 from ..dtypes import is_half
 from ..errors import ArgumentError, GradengineError
 from ..spelling import Signed, Spelling
 from ..tensor import EMPTY, Op, Tensor, wrap
+from ..views import set_value
 from .arguments import in_the_name_of
 
 if TYPE_CHECKING:
@@ -111,11 +112,14 @@ def primitive(
     words: Mapping[str, str] = EMPTY,
     form: Callable[..., Any] | None = None,
     mark: Callable[..., Any] | None = None,
+    view: bool | str = False,
 ) -> Callable[[Callable[..., Any]], Callable[..., Tensor]]:
     """Declare an op from a stub that gives its signature and docstring; every backend has a kernel of that name.
 
     One rule per array; for a stub that takes `*arrays`, one rule that is called with the keyword `i` and returns
     the cotangent of array i. `kernel(*arrays, **metadata)`, when given, runs the op on raw arrays everywhere.
+    `view` says that the result shares the elements of the one array ("maybe": where it is in the same memory), and
+    that the rule puts each element back where it was: a change in place of one is then seen in the other.
 
     `words` maps other names of an argument to the stub's, beyond those that all ops know (`dim`, `keepdim`, `input`,
     ...). `form(k, *args, **words)` is PyTorch's function, where that means something else: it runs once a keyword is
@@ -147,6 +151,7 @@ def primitive(
                 names=names,
                 defaults=defaults,
                 shown=shown,
+                view=view,
                 spelling=Spelling(
                     shown or name or stub.__name__, (*code.co_varnames[:arrays], *names), arrays, words, form, mark
                 ),
@@ -154,6 +159,8 @@ def primitive(
         )
         simple = not names and not variadic
         make = {1: unary, 2: binary}.get(arrays) if simple else None
+        if view and make is unary:
+            make = viewing
         call = make(op) if make else nary(op, None if variadic else arrays)
         if mark is not None and defaults.get("axis") is not None:
             call = marking(call, mark, op.shown)
@@ -261,7 +268,10 @@ def update(name: str, function: Callable[..., Any]) -> Callable[..., None]:
         if type(results) is not tuple:  # a generated kernel with one output returns it bare
             results = (results,)
         for target, result in zip(targets, results, strict=True):
-            target.array = result
+            if target.family is None:
+                target.array = result
+            else:
+                set_value(target, result)
 
     apply.__name__ = name
     return apply

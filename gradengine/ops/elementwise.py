@@ -37,6 +37,14 @@ __all__ = [
     "clip",
     "where",
     "astype",
+    "sub",
+    "mul",
+    "div",
+    "neg",
+    "clamp",
+    "absolute",
+    "fix",
+    "true_divide",
 ]
 
 
@@ -336,6 +344,7 @@ where = elementwise(
     lambda k, g, y, c, a, b: k.where(c, g, 0),
     lambda k, g, y, c, a, b: k.where(c, 0, g),
     words={"condition": "x1", "input": "x2", "other": "x3", "x": "x2", "y": "x3"},
+    form=pytorch_forms.where,
     doc="""`x2` where the condition `x1` holds, else `x3`; the gradient goes to the one that was taken.
 
     >>> import gradengine as ge
@@ -344,6 +353,11 @@ where = elementwise(
     tensor([-0.1,  2. ])
     """,
 )
+
+
+# What PyTorch or NumPy calls them besides.
+sub, mul, div, neg, clamp, absolute, fix = subtract, multiply, divide, negative, clip, abs, trunc
+true_divide = divide
 
 
 # -- casting ------------------------------------------------------------------------------------------------------

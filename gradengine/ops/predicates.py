@@ -38,6 +38,14 @@ __all__ = [
     "bitwise_invert",
     "bitwise_left_shift",
     "bitwise_right_shift",
+    "eq",
+    "ne",
+    "lt",
+    "le",
+    "gt",
+    "ge",
+    "bitwise_not",
+    "invert",
 ]
 
 # -- comparisons --------------------------------------------------------------------------------------------------
@@ -268,6 +276,10 @@ bitwise_right_shift = elementwise(
     tensor([ 1, -3])
     """,
 )
+
+# What PyTorch calls them besides. `ge.ge` is not among the names of `from gradengine import *`.
+eq, ne, lt, le, gt, ge = equal, not_equal, less, less_equal, greater, greater_equal
+bitwise_not = invert = bitwise_invert
 
 # -- equal but for rounding ---------------------------------------------------------------------------------------
 

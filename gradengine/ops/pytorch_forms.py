@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .. import shapes
 from ..errors import ArgumentError, ShapeError, SignatureError
 from ..tensor import wrap
+from .arguments import operands
 from .pairs import ValuesIndices
 
 if TYPE_CHECKING:
@@ -152,12 +153,17 @@ def divide(k: Any, x: Any, other: Any, /, rounding_mode: str | None = None, out:
         return k.floor_divide(x, other, out)
     if rounding_mode != "trunc":
         raise ArgumentError(f"divide: rounding_mode must be None, 'trunc' or 'floor', got {rounding_mode!r}")
-    x, other = wrap(x, other, "divide"), wrap(other, x, "divide")
-    if all(getattr(t.array, "dtype", t.dtype).kind in "iub" for t in (x, other)):
-        down = k.floor_divide(x, other)  # which integers are exact in
-        inexact = k.logical_and(k.not_equal(down * other, x), k.less(k.sign(x) * k.sign(other), 0))
+    x, other = operands("divide", x, other)
+    if all([t.dtype.kind in "iub" for t in (x, other)]):
+        down = k.floor_divide(x, other)  # which is exact
+        inexact = k.logical_and(k.not_equal(down * other, x), k.less(x, 0) != k.less(other, 0))
         return k.add(down, inexact, *(() if out is None else (out,)))
     return k.trunc(k.divide(x, other), *(() if out is None else (out,)))
+
+
+def where(k: Any, condition: Any, /) -> Any:
+    """`where` of a condition alone, in NumPy and PyTorch: where it holds, an array of indices for each axis."""
+    return k.nonzero(condition)
 
 
 def nonzero(k: Any, x: Any, /, as_tuple: bool = False) -> Any:

@@ -111,7 +111,7 @@ def unique_values(x: Any, /) -> Tensor:
     return unique_all(x).values
 
 
-@checked
+@checked(words={"elements": "x1", "test_elements": "x2"}, ignored=frozenset({"assume_unique"}))
 def isin(x1: Any, x2: Any, /, *, invert: bool = False) -> Tensor:
     """Whether each element of x1 is among those of x2, or is not among them with `invert`.
 

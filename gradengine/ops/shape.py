@@ -25,7 +25,7 @@ __all__ = [
 SWAPPED = {"dim0": "axis1", "dim1": "axis2", "axis0": "axis1"}  # PyTorch's words for two axes
 
 
-@primitive(lambda k, g, y, x, shape: k.sum_to(g, shape=x.shape), shape=shapes.broadcast_to)
+@primitive(lambda k, g, y, x, shape: k.sum_to(g, shape=x.shape), shape=shapes.broadcast_to, view=True)
 def broadcast_to(x, /, shape):
     """x repeated along axes of size 1, and along new axes in front, until it has `shape`. Also called `expand`.
 
@@ -54,7 +54,7 @@ def sum_to(x, /, shape):
     """
 
 
-@primitive(lambda k, g, y, x, shape: k.reshape(g, shape=x.shape), shape=shapes.reshape)
+@primitive(lambda k, g, y, x, shape: k.reshape(g, shape=x.shape), shape=shapes.reshape, view="maybe")
 def reshape(x, /, shape):
     """The same elements in another shape; one size may be -1, which stands for what is left.
 
@@ -97,7 +97,7 @@ def inverse(axes: Any) -> tuple[int, ...]:
     return tuple([order.index(i) for i in range(len(order))])
 
 
-@primitive(lambda k, g, y, x, axes: k.permute_dims(g, axes=inverse(axes)), shape=shapes.permutation)
+@primitive(lambda k, g, y, x, axes: k.permute_dims(g, axes=inverse(axes)), shape=shapes.permutation, view=True)
 def permute_dims(x, /, axes):
     """The axes in another order: axis i of the result is axis `axes[i]` of x.
 
@@ -109,16 +109,20 @@ def permute_dims(x, /, axes):
     """
 
 
-@composite
-def transpose(k, x, /, axes=None):
-    """The axes in another order, by default reversed, as `np.transpose`. To swap two axes, use `swapaxes`.
+@composite(form=pytorch_forms.transpose)
+def transpose(k, x, /, axes=None, other_axis=None):
+    """The axes in another order, by default reversed, as `np.transpose`; of two ints these two swapped, as in PyTorch.
 
     Raises ShapeError when `axes` is no permutation of the axes of x.
 
     >>> import gradengine as ge
     >>> ge.transpose(ge.zeros((2, 3, 4))).shape
     (4, 3, 2)
+    >>> ge.transpose(ge.zeros((2, 3, 4)), 0, 2).shape
+    (4, 3, 2)
     """
+    if other_axis is not None:
+        return k.swapaxes(x, axis1=axes, axis2=other_axis)
     if axes is None:
         return k.permute_dims(x, axes=tuple(reversed(range(len(x.shape)))))
     shapes.permutation("transpose", x.shape, axes=axes)
@@ -126,7 +130,10 @@ def transpose(k, x, /, axes=None):
 
 
 @primitive(
-    lambda k, g, y, x, axis1, axis2: k.swapaxes(g, axis1=axis1, axis2=axis2), shape=shapes.swapaxes, words=SWAPPED
+    lambda k, g, y, x, axis1, axis2: k.swapaxes(g, axis1=axis1, axis2=axis2),
+    shape=shapes.swapaxes,
+    view=True,
+    words=SWAPPED,
 )
 def swapaxes(x, /, axis1=-1, axis2=-2):
     """Two axes swapped, by default the last two. Raises ShapeError for an axis that x does not have.
@@ -137,7 +144,7 @@ def swapaxes(x, /, axis1=-1, axis2=-2):
     """
 
 
-@primitive(lambda k, g, y, x: k.matrix_transpose(g), shape=shapes.matrix_transpose)
+@primitive(lambda k, g, y, x: k.matrix_transpose(g), shape=shapes.matrix_transpose, view=True)
 def matrix_transpose(x, /):
     """The last two axes swapped: each matrix transposed; `x.mT` is the same. Raises ShapeError below two dimensions.
 
@@ -151,6 +158,7 @@ def matrix_transpose(x, /):
 @primitive(
     lambda k, g, y, x, source, destination: k.moveaxis(g, source=destination, destination=source),
     shape=shapes.moveaxis,
+    view=True,
 )
 def moveaxis(x, /, source, destination):
     """The axes `source` (an int or several) moved to the places `destination`; the others keep their order.
@@ -163,7 +171,7 @@ def moveaxis(x, /, source, destination):
     """
 
 
-@primitive(lambda k, g, y, x, axis: k.reshape(g, shape=x.shape), shape=shapes.expand_dims)
+@primitive(lambda k, g, y, x, axis: k.reshape(g, shape=x.shape), shape=shapes.expand_dims, view=True)
 def expand_dims(x, /, axis=0):
     """New axes of size 1, at the places `axis` (an int or a tuple) of the result.
 
@@ -175,7 +183,9 @@ def expand_dims(x, /, axis=0):
     """
 
 
-@primitive(lambda k, g, y, x, axis: k.reshape(g, shape=x.shape), shape=shapes.squeeze, form=pytorch_forms.squeeze)
+@primitive(
+    lambda k, g, y, x, axis: k.reshape(g, shape=x.shape), shape=shapes.squeeze, view=True, form=pytorch_forms.squeeze
+)
 def squeeze(x, /, axis=None):
     """Axes of size 1 taken away: `axis` (an int or a tuple), or all of them for None.
 
@@ -350,7 +360,7 @@ def diagonal_rule(k: Any, g: Any, y: Any, x: Any, **where: Any) -> Any:
     return k.fill_diagonal(g, shape=x.shape, **where)
 
 
-@primitive(diagonal_rule, shape=shapes.diagonal, form=pytorch_forms.diagonal)
+@primitive(diagonal_rule, shape=shapes.diagonal, view=True, form=pytorch_forms.diagonal)
 def diagonal(x, /, offset=0, axis1=-2, axis2=-1):
     """A diagonal of two axes, by default the last two as in the array API; it becomes the last axis.
 

@@ -33,6 +33,13 @@ __all__ = [
     "asinh",
     "acosh",
     "atanh",
+    "arccos",
+    "arccosh",
+    "arcsin",
+    "arcsinh",
+    "arctan",
+    "arctan2",
+    "arctanh",
 ]
 
 LOG_2, LOG_10 = math.log(2), math.log(10)
@@ -313,3 +320,6 @@ atanh = elementwise(
     tensor([0.    , 0.5493])
     """,
 )
+
+# What NumPy calls them besides.
+arccos, arccosh, arcsin, arcsinh, arctan, arctan2, arctanh = acos, acosh, asin, asinh, atan, atan2, atanh

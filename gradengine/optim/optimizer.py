@@ -19,6 +19,7 @@ from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError, describ
 from ..hostwork import current, each_time, settled
 from ..tensor import HookHandle, Tensor, constant, to_array
 from ..validation import check_callable, check_number, is_number, known_arguments
+from ..views import clear_grad
 from .groups import Group, check_implementation, checked_group
 from .hooks import Hooks, with_hooks
 from .loading import load, load_array, load_number
@@ -240,10 +241,7 @@ class Optimizer:
         """Forget the gradients of all parameters, or set them to zeros."""
         for group in self.param_groups:
             for p in group["params"]:
-                if set_to_none:
-                    p.grad = None
-                elif p.grad is not None:
-                    p.grad = filled_like(p.grad, 0.0)
+                clear_grad(p, set_to_none)
 
     # -- groups -------------------------------------------------------------------------------------------------
 
@@ -314,7 +312,8 @@ class Optimizer:
     def state_dict(self) -> dict[str, Any]:
         """`{"state": {number: {...}}, "param_groups": [...]}`: PyTorch's structure, of plain values and Tensors.
 
-        Parameters are numbered in the order of the groups. The Tensors are snapshots: later steps leave them alone.
+        Parameters are numbered in the order of the groups. The Tensors share the elements of the
+        state, so later steps change them: `copy.deepcopy` keeps them.
 
         >>> import gradengine as ge
         >>> optimizer = ge.optim.Adam([ge.tensor(1.0, requires_grad=True)], lr=0.1)
@@ -329,7 +328,7 @@ class Optimizer:
                 numbers.setdefault(p, len(numbers))
             groups.append({**group, "params": [numbers[p] for p in group["params"]]})
         state = {
-            numbers[p]: {key: snapshot(value) for key, value in held.items()}
+            numbers[p]: {key: detached(value) for key, value in held.items()}
             for p, held in self.state.items()
             if p in numbers and held and p not in self.fresh
         }
@@ -370,11 +369,11 @@ def is_pair(value: Any) -> bool:
     return isinstance(value, (tuple, list)) and len(value) == 2 and all(map(is_number, value))
 
 
-def snapshot(value: Any) -> Any:
+def detached(value: Any) -> Any:
     """A value of the state as a `state_dict` has it."""
     if isinstance(value, Tensor):
         return value.detach()
-    return [snapshot(item) for item in value] if isinstance(value, list) else value
+    return [detached(item) for item in value] if isinstance(value, list) else value
 
 
 def numbers_in(state: dict[str, Any]) -> dict[str, Any]:
