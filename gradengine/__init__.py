@@ -306,8 +306,8 @@ __all__ = [
     "backends", "get_cpu_backend", "set_cpu_backend", "get_default_device", "set_default_device", "autocast",
     "get_autocast_dtype", "is_autocast_enabled", "jit", "save", "load",
     # errors
-    "ArgumentError", "CheckpointError", "CompileError", "CudaFaultError", "DTypeError", "DataError", "DeviceError",
-    "GradengineError", "GraphError", "IndexRangeError", "OutOfMemoryError", "ShapeError", "SignatureError",
+    "ArgumentError", "AxisError", "CheckpointError", "CompileError", "CudaFaultError", "DTypeError", "DataError",
+    "DeviceError", "GradengineError", "GraphError", "IndexRangeError", "OutOfMemoryError", "ShapeError", "SignatureError",
     "SpellingWarning", "TraceError", "TrainingError",
 ]  # fmt: skip
 

@@ -21,6 +21,7 @@ from . import backend as backends
 from . import dtypes
 from .dtypes import check_dtype
 from .errors import (
+    AxisError,
     DeviceError,
     DTypeError,
     GradengineError,
@@ -75,9 +76,9 @@ def explain(op: Op, error: Exception, tensors: tuple[Tensor, ...], params: dict[
     """The typed error for a kernel's failure. Shape rules run here, after the fact: the good path pays nothing."""
     if isinstance(error, (GradengineError, Warning)):
         return error
-    devices_own = tensors[0].backend.typed(op.shown, error) if tensors else None
-    if devices_own is not None or isinstance(error, MemoryError):
-        return devices_own or error
+    devices_own = (tensors[0].backend if tensors else backends.for_device(None)).typed(op.shown, error)
+    if devices_own is not None:
+        return devices_own
     if isinstance(error, KeyError) and error.args and error.args[0] is op:
         device = common_backend(op, tensors)
         return GradengineError(
@@ -113,7 +114,7 @@ def explain(op: Op, error: Exception, tensors: tuple[Tensor, ...], params: dict[
     if isinstance(error, (TypeError, OverflowError)) or words.startswith(NO_SUCH_INTEGER):
         return DTypeError(text)
     if isinstance(error, ValueError):
-        return ShapeError(text)
+        return AxisError(text) if isinstance(error, IndexError) else ShapeError(text)
     return GradengineError(text)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from .. import backend as backends
 from ..dispatch import afresh, written
 from ..dtypes import promoted
-from ..errors import ArgumentError, DTypeError, GradengineError, SignatureError, describe
+from ..errors import ArgumentError, DTypeError, GradengineError, OutOfMemoryError, SignatureError, describe
 from ..spelling import NONE, Signed, Spelling
 from ..tensor import Tensor, fresh, wrap
 
@@ -50,7 +50,7 @@ def checked(
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return function(*args, **kwargs)
-        except (GradengineError, TypeError, ValueError, AttributeError) as error:
+        except (GradengineError, TypeError, ValueError, AttributeError, MemoryError) as error:
             if kwargs and not kwargs.keys() <= set(spelling.parameters[spelling.first :]):
                 return afresh(in_other_words, call, spelling, args, kwargs)
             typed = in_the_name_of(function, error, args, kwargs)
@@ -97,6 +97,8 @@ def in_the_name_of(
             error.message = f"{name}: {words}"
             error.args = (error.message,)
         return error
+    if isinstance(error, MemoryError):
+        return OutOfMemoryError(f"{name}: {error or 'there is no memory for the result'}")
     signature = inspect.signature(inspect.unwrap(function))
     takes = [parameter for parameter in signature.parameters.values() if parameter.kind is not parameter.VAR_KEYWORD]
     try:

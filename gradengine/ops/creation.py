@@ -279,6 +279,9 @@ def stepped(
     except (ValueError, OverflowError) as error:
         given = ", ".join([repr(number(value)) for value in values])
         raise ArgumentError(f"{name}: {str(error).removeprefix('arange: ')}, given {given}") from None
+    if wanted.kind in "iu" and array.dtype.kind == "f" and max([abs(number(v)) for v in values]) >= 2**62:
+        given = ", ".join([repr(number(value)) for value in values])
+        raise ArgumentError(f"{name}: cannot count in int64 there, given {given}; use dtype=ge.float64")
     if (
         wanted.kind in "iu"
         and array.size
