@@ -41,6 +41,7 @@ class GradMode(threading.local):
 
     def __init__(self) -> None:
         self.before: list[bool] = []
+        self.differentiating = 0  # how many `ge.grad(f)` are running `f`
         self.casting: dict[str, Any] = {}  # by kind of device, the dtype that `autocast` casts to
         self.casts: dict[Any, Any] | None = None  # what has been cast in the region
         self.outer: list[Any] = []

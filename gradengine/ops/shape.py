@@ -14,6 +14,7 @@ import numpy as np
 from .. import shapes
 from . import pytorch_forms
 from .declare import composite, primitive
+from .pairs import last_two_axes
 
 __all__ = [
     "broadcast_to", "sum_to", "reshape", "permute_dims", "swapaxes", "matrix_transpose", "moveaxis", "expand_dims",
@@ -54,11 +55,22 @@ def sum_to(x, /, shape):
     """
 
 
-@primitive(lambda k, g, y, x, shape: k.reshape(g, shape=x.shape), shape=shapes.reshape, view="maybe")
+def reshape_copied(k: Any, x: Any, /, shape: Any, *, copy: bool | None = None) -> Any:
+    """The array API's form of `reshape`, with `copy`."""
+    y = k.reshape(x, shape=shape)
+    return k.clone(y) if copy else y
+
+
+@primitive(
+    lambda k, g, y, x, shape: k.reshape(g, shape=x.shape),
+    shape=shapes.reshape,
+    form=reshape_copied,
+    view="maybe",
+)
 def reshape(x, /, shape):
     """The same elements in another shape; one size may be -1, which stands for what is left.
 
-    Raises ShapeError when the number of elements differs.
+    `copy=True` gives memory of its own. Raises ShapeError when the number of elements differs.
 
     >>> import gradengine as ge
     >>> ge.reshape(ge.arange(6), (2, -1))
@@ -364,7 +376,7 @@ def diagonal_rule(k: Any, g: Any, y: Any, x: Any, **where: Any) -> Any:
     return k.fill_diagonal(g, shape=x.shape, **where)
 
 
-@primitive(diagonal_rule, shape=shapes.diagonal, view=True, form=pytorch_forms.diagonal)
+@primitive(diagonal_rule, shape=shapes.diagonal, view=True, form=pytorch_forms.diagonal, mark=last_two_axes)
 def diagonal(x, /, offset=0, axis1=-2, axis2=-1):
     """A diagonal of two axes, by default the last two as in the array API; it becomes the last axis.
 
