@@ -21,6 +21,7 @@ from . import backend as backends
 from . import dtypes
 from .dtypes import check_dtype
 from .errors import (
+    AxisError,
     DeviceError,
     DTypeError,
     GradengineError,
@@ -75,9 +76,9 @@ def explain(op: Op, error: Exception, tensors: tuple[Tensor, ...], params: dict[
     """The typed error for a kernel's failure. Shape rules run here, after the fact: the good path pays nothing."""
     if isinstance(error, (GradengineError, Warning)):
         return error
-    devices_own = tensors[0].backend.typed(op.shown, error) if tensors else None
-    if devices_own is not None or isinstance(error, MemoryError):
-        return devices_own or error
+    devices_own = (tensors[0].backend if tensors else backends.for_device(None)).typed(op.shown, error)
+    if devices_own is not None:
+        return devices_own
     if isinstance(error, KeyError) and error.args and error.args[0] is op:
         device = common_backend(op, tensors)
         return GradengineError(
@@ -113,7 +114,7 @@ def explain(op: Op, error: Exception, tensors: tuple[Tensor, ...], params: dict[
     if isinstance(error, (TypeError, OverflowError)) or words.startswith(NO_SUCH_INTEGER):
         return DTypeError(text)
     if isinstance(error, ValueError):
-        return ShapeError(text)
+        return AxisError(text) if isinstance(error, IndexError) else ShapeError(text)
     return GradengineError(text)
 
 
@@ -121,11 +122,11 @@ def unary(op: Op) -> Callable[..., Tensor]:
     """The function that runs a one-array op without metadata.
 
     Its array can be given as `input`, PyTorch's word. The default of `out` is what the body needs anyway: a Tensor in
-    its place fails where it is used, so `out=` costs the usual call nothing.
+    its place fails where it is used, so `out=` costs the usual call nothing. `option` is as in `binary`.
     """
     new, tracked = Tensor.__new__, any(op.rules)
 
-    def call(input: Any, out: Any = Tensor) -> Tensor:
+    def call(input: Any, out: Any = Tensor, option: Any = op) -> Tensor:
         x = input
         if type(x) is not Tensor and not isinstance(x, Tensor):
             x = wrap(x, None, op.shown)
@@ -135,8 +136,11 @@ def unary(op: Op) -> Callable[..., Tensor]:
         array = x.array
         try:
             result = new(out)
-            result.array = value = backend.table[op](array)
+            result.array = value = backend.table[option](array)
         except Exception as error:
+            if option is not op:
+                given = {option_name: option} if out is Tensor else {option_name: option, "out": out}
+                return afresh(spelled, op, call, (input,), given)
             if out is not Tensor:
                 return afresh(written, out, op.shown, lambda: call(x))
             raise explain(op, error, (x,), EMPTY) from None
@@ -155,6 +159,15 @@ def unary(op: Op) -> Callable[..., Tensor]:
                 return settled(call, op, (x,), EMPTY, result)
         return result
 
+    option_name = next(iter(op.spelling.choosing), "option")
+    return named_option(call, op)
+
+
+def named_option(call: Callable[..., Tensor], op: Op) -> Callable[..., Tensor]:
+    """A dispatch closure whose parameter `option` has the name that PyTorch gives it."""
+    name = next(iter(op.spelling.choosing), "option")
+    names = tuple([name if known == "option" else known for known in call.__code__.co_varnames])
+    call.__code__ = call.__code__.replace(co_varnames=names)
     return call
 
 
@@ -207,10 +220,7 @@ def binary(op: Op) -> Callable[..., Tensor]:
         return result
 
     option_name = next(iter(op.spelling.choosing), "option")
-    call.__code__ = call.__code__.replace(
-        co_varnames=tuple([option_name if name == "option" else name for name in call.__code__.co_varnames])
-    )
-    return call
+    return named_option(call, op)
 
 
 def nary(op: Op, count: int | None) -> Callable[..., Tensor]:
@@ -383,10 +393,10 @@ def spelled(
         return spelling.in_pytorch_form(args, params)  # as in `std(False)`
     if len(args) == count:
         raise lacking(op, {**op.defaults, **params})
-    by_word = "axis" in params
+    by_word = spelling.mark is None or spelling.mark.unless in params
     args, params = split_metadata(op, count, args, params)
     result = call(*args, **params)
-    return result if spelling.mark is None or by_word else spelling.mark(result, op.shown, params)
+    return result if by_word else spelling.mark(result, op.shown, params)
 
 
 def written(out: Any, what: str, compute: Callable[[], Any]) -> Any:

@@ -10,6 +10,7 @@ it is "V", so what asks whether a dtype is a floating-point one asks `is_floatin
 from __future__ import annotations
 
 import builtins
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -138,6 +139,20 @@ def fits(source: Any, target: Any) -> builtins.bool:
     return np.can_cast(source, target, "same_kind")
 
 
+def check_range(what: str, array: Any, dtype: Any) -> None:
+    """Raise DTypeError, for `what`, where integers that a user has written lie outside of an integer dtype's range."""
+    if dtype.kind not in "iu":
+        return
+    if type(array) is int or (array.dtype.kind in "iu" and array.size):
+        low, high = (array, array) if type(array) is int else (int(array.min()), int(array.max()))
+        limits = np.iinfo(dtype)
+        if low < limits.min or high > limits.max:
+            bad = low if low < limits.min else high
+            raise DTypeError(
+                f"{what}: {bad} is out of range for {dtype} ({limits.min} to {limits.max}); use a wider dtype"
+            )
+
+
 # -- what users ask -----------------------------------------------------------------------------------------------
 
 
@@ -148,11 +163,35 @@ def dtype_of(name: str, value: Any) -> np.dtype[Any]:
     return check_dtype(value, name)
 
 
-def finfo(dtype: Any, /) -> np.finfo[Any]:
+@dataclasses.dataclass(frozen=True, slots=True)
+class FloatInfo:
+    """What `finfo` returns: Python's numbers, so that they are weak beside a Tensor."""
+
+    bits: int
+    eps: float
+    max: float
+    min: float
+    smallest_normal: float
+    tiny: float
+    resolution: float
+    dtype: np.dtype[Any]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class IntegerInfo:
+    """What `iinfo` returns: Python's ints."""
+
+    bits: int
+    max: int
+    min: int
+    dtype: np.dtype[Any]
+
+
+def finfo(dtype: Any, /) -> FloatInfo:
     """The range and precision of a floating-point dtype (or of a Tensor's). Raises DTypeError for any other.
 
     >>> import gradengine as ge
-    >>> float(ge.finfo(ge.float32).max)
+    >>> ge.finfo(ge.float32).max
     3.4028234663852886e+38
     """
     found = dtype_of("finfo", dtype)
@@ -161,11 +200,14 @@ def finfo(dtype: Any, /) -> np.finfo[Any]:
     if found.kind == "V":
         from ml_dtypes import finfo
 
-        return finfo(found)
-    return np.finfo(found)
+        info: Any = finfo(found)
+    else:
+        info = np.finfo(found)
+    names = ("eps", "max", "min", "smallest_normal", "tiny", "resolution")
+    return FloatInfo(bits=int(info.bits), dtype=found, **{name: float(getattr(info, name)) for name in names})
 
 
-def iinfo(dtype: Any, /) -> np.iinfo[Any]:
+def iinfo(dtype: Any, /) -> IntegerInfo:
     """The range of an integer dtype (or of a Tensor's). Raises DTypeError for any other.
 
     >>> import gradengine as ge
@@ -175,7 +217,8 @@ def iinfo(dtype: Any, /) -> np.iinfo[Any]:
     found = dtype_of("iinfo", dtype)
     if found.kind not in "iu":
         raise DTypeError(f"iinfo: {found} is not an integer dtype; use finfo for floating-point ones")
-    return np.iinfo(found)
+    info = np.iinfo(found)
+    return IntegerInfo(int(info.bits), int(info.max), int(info.min), found)
 
 
 def result_type(*values: Any) -> np.dtype[Any]:

@@ -41,6 +41,7 @@ class GradMode(threading.local):
 
     def __init__(self) -> None:
         self.before: list[bool] = []
+        self.differentiating = 0  # how many `ge.grad(f)` are running `f`
         self.casting: dict[str, Any] = {}  # by kind of device, the dtype that `autocast` casts to
         self.casts: dict[Any, Any] | None = None  # what has been cast in the region
         self.outer: list[Any] = []
@@ -537,8 +538,13 @@ def to_array(data: Any, dtype: Any, backend: backends.Backend, copy: bool = Fals
         raise
     except BufferError as error:  # such as that of a Tensor of another library that requires grad there
         raise DTypeError(f"{what}: cannot take {describe(data)}: {error}") from None
-    except (ValueError, TypeError, OverflowError, RuntimeError) as error:
-        raise ShapeError(f"{what}: cannot make an array of {describe(data)}: {error}") from None
+    except OverflowError as error:  # a number that the dtype does not have
+        raise DTypeError(f"{what}: cannot make an array of {describe(data)}: {error}") from None
+    except (ValueError, TypeError, RuntimeError) as error:
+        kind = (
+            DTypeError if str(error).startswith("cannot convert float") else ShapeError
+        )  # NaN or infinity to integers
+        raise kind(f"{what}: cannot make an array of {describe(data)}: {error}") from None
     if array.dtype.kind == "c":
         raise DTypeError(f"{what}: got {describe(data)}; complex numbers are not supported, only real ones")
     if array.dtype.kind == "O" and array.size and all([type(x) is int for x in array.flat]):
@@ -546,6 +552,10 @@ def to_array(data: Any, dtype: Any, backend: backends.Backend, copy: bool = Fals
     if array.dtype.kind not in "fiub" and not is_half(array.dtype):
         raise DTypeError(f"{what}: {describe(data)} is no array of numbers; give numbers, bools or an array of them")
     if not given and array.dtype == np.float64 and not holds_arrays(data):
+        if array.size and np.abs(array).max() >= 2**63 and only_ints(data):
+            raise DTypeError(
+                f"{what}: no integer dtype holds all of {describe(data)}; write floats, or give dtype=ge.float64"
+            )
         array = backend.cast(array, get_default_dtype())
     check_dtype(array.dtype, what)
     return array
@@ -589,6 +599,11 @@ def holds_ints(data: Any) -> bool:
             return True
         data = data[0]
     return type(data) is int
+
+
+def only_ints(data: Any) -> bool:
+    """True when all leaves of nested sequences are ints or bools."""
+    return all([only_ints(x) for x in data]) if isinstance(data, (list, tuple)) else isinstance(data, int)
 
 
 def holds_arrays(data: Any) -> bool:

@@ -3,6 +3,8 @@
 A test draws the same numbers wherever it runs, alone or with others: everything random is seeded by the test's name.
 """
 
+from __future__ import annotations
+
 import importlib.util
 import os
 import random

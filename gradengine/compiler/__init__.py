@@ -39,12 +39,12 @@ from gradengine_kernels import progress
 
 from .. import amp
 from .. import backend as backends
+from .. import pytrees as tree
 from ..dispatch import mode
 from ..dtypes import get_default_dtype
 from ..errors import ArgumentError, CompileError, DeviceError, DTypeError, TraceError
 from ..hostwork import current
 from ..tensor import Tensor, constant, describe
-from . import tree
 from .complaints import NumberError
 from .graph import Names, show
 from .interrupts import ServedBetweenKernels, uninterrupted
@@ -156,8 +156,8 @@ class Step:
         return self if instance is None else Method(self, instance)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if current.trace is not None:
-            return self.function(*args, **kwargs)  # a part of the step that is being traced
+        if current.trace is not None or mode.differentiating:
+            return self.function(*args, **kwargs)  # a part of the step that is being traced, or differentiated
         program, arguments = self.find(args, kwargs)
         try:
             return program.run(arguments)

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import pytrees as tree
 from ..errors import TraceError
 from ..optim import Optimizer
-from . import tree
 from .complaints import user_frame
 from .graph import Equation, Var
 from .recording import Traced

@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
+from .. import pytrees as tree
 from ..backend import for_device
 from ..errors import ArgumentError, DeviceError, DTypeError, IndexRangeError, ShapeError
 from ..tensor import Tensor, constant, describe, to_array
-from . import tree
 from .buffers import address_of, buffers_of
 from .execute import Compiled, failure
 from .graph import Var

@@ -10,11 +10,11 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
+from .. import pytrees as tree
 from ..dispatch import explain
 from ..errors import GradengineError, IndexRangeError
 from ..tensor import EXCLUSIVE, Tensor, constant
 from ..views import set_value
-from . import tree
 from .execute import Compiled
 from .graph import Graph, Var, typecheck
 from .guards import Guard, find

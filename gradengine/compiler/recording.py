@@ -35,7 +35,7 @@ class Traced:
     size = property(lambda self: self.var.size)
     nbytes = property(lambda self: self.var.nbytes)
     ndim = property(lambda self: len(self.var.shape))
-    weak = property(lambda self: self.var.weak)
+    weak = property(lambda self: self.var.weak)  # a Python number, which takes the dtype of the arrays that it meets
     k = property(lambda self: self.trace.backend)
     __hash__ = object.__hash__
 

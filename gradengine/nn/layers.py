@@ -1,4 +1,4 @@
-"""Layers that hold weights or change shapes: Linear, Embedding, LayerNorm, Dropout, Flatten, ...
+"""Layers that hold weights or change shapes: Linear, Embedding, LayerNorm, Flatten, ...
 
 May import functional, init, module, parameter, ops and errors.
 """
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import ops
-from ..errors import ArgumentError, IndexRangeError, ShapeError, describe
+from ..errors import ArgumentError, AxisError, IndexRangeError, ShapeError, describe
 from ..tensor import Tensor, constant
 from . import functional as F
 from . import init
@@ -126,33 +126,6 @@ class Embedding(Module):
         return f"{self.num_embeddings}, {self.embedding_dim}{padding}"
 
 
-class Dropout(Module):
-    """In training, sets each element to 0 with probability `p` and divides the others by 1 - p; else the identity.
-
-    `inplace` is taken for PyTorch's sake: values are never overwritten here. Raises ArgumentError unless p is from
-    0 to 1. Srivastava et al. 2014.
-
-    >>> import gradengine as ge
-    >>> layer = ge.nn.Dropout(0.5)
-    >>> sorted(set(layer(ge.ones(100)).tolist()))
-    [0.0, 2.0]
-    >>> layer.eval()(ge.ones(2)).tolist()
-    [1.0, 1.0]
-    """
-
-    def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
-        super().__init__()
-        if not isinstance(p, (int, float)) or not 0 <= p <= 1:
-            raise ArgumentError(f"Dropout: p must be a probability from 0 to 1, got {describe(p)}")
-        self.p, self.inplace = p, inplace
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.dropout(input, p=self.p, training=self.training)
-
-    def extra_repr(self) -> str:
-        return f"p={self.p}, inplace={self.inplace}"
-
-
 class LayerNorm(Module):
     """Zero mean and unit variance over the last axes, then `* weight + bias`, which are learned.
 
@@ -230,11 +203,11 @@ class Unflatten(Module):
     def forward(self, input: Tensor) -> Tensor:
         shape, ndim = input.shape, input.ndim
         if not -ndim <= self.dim < ndim:
-            raise ShapeError(f"unflatten: axis {self.dim} is out of range for shape {shape}")
+            raise AxisError(f"unflatten: axis {self.dim} is out of range for shape {shape}")
         axis = self.dim % ndim
         known = math.prod(n for n in self.unflattened_size if n != -1)
         if known != shape[axis] and not (-1 in self.unflattened_size and known and shape[axis] % known == 0):
-            raise ShapeError(f"unflatten: axis {axis} of {shape} cannot become {self.unflattened_size}")
+            raise AxisError(f"unflatten: axis {axis} of {shape} cannot become {self.unflattened_size}")
         return ops.reshape(input, shape=shape[:axis] + self.unflattened_size + shape[axis + 1 :])
 
     def extra_repr(self) -> str:

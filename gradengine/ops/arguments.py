@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from .. import backend as backends
 from ..dispatch import afresh, written
 from ..dtypes import promoted
-from ..errors import ArgumentError, DTypeError, GradengineError, SignatureError, describe
+from ..errors import ArgumentError, DTypeError, GradengineError, GraphError, OutOfMemoryError, SignatureError, describe
 from ..spelling import NONE, Signed, Spelling
-from ..tensor import Tensor, fresh, wrap
+from ..tensor import Tensor, fresh, mode, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -50,8 +50,10 @@ def checked(
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return function(*args, **kwargs)
-        except (GradengineError, TypeError, ValueError, AttributeError) as error:
-            if kwargs and not kwargs.keys() <= set(spelling.parameters[spelling.first :]):
+        except (GradengineError, TypeError, ValueError, AttributeError, MemoryError) as error:
+            if kwargs and (
+                not kwargs.keys() <= set(spelling.parameters[spelling.first :]) or spelling.variadic in kwargs
+            ):
                 return afresh(in_other_words, call, spelling, args, kwargs)
             typed = in_the_name_of(function, error, args, kwargs)
         raise typed from None
@@ -97,6 +99,8 @@ def in_the_name_of(
             error.message = f"{name}: {words}"
             error.args = (error.message,)
         return error
+    if isinstance(error, MemoryError):
+        return OutOfMemoryError(f"{name}: {error or 'there is no memory for the result'}")
     signature = inspect.signature(inspect.unwrap(function))
     takes = [parameter for parameter in signature.parameters.values() if parameter.kind is not parameter.VAR_KEYWORD]
     try:
@@ -127,9 +131,17 @@ def whole(name: str, what: str, value: Any) -> int:
 
 
 def real(name: str, what: str, value: Any) -> Any:
-    """An argument that must be a number, as it is. Raises DTypeError for what is none."""
+    """An argument that must be a number, as it is.
+
+    Raises DTypeError for what is none, GraphError for a Tensor that requires grad: its gradient would vanish.
+    """
     if not hasattr(value, "__float__") or getattr(value, "size", 1) != 1:
         raise DTypeError(f"{name}: {what} must be a number, got {describe(value)}")
+    if isinstance(value, Tensor) and value.op is not None and mode.recording:
+        raise GraphError(
+            f"{name}: {what} is a Tensor that requires grad, but no gradient flows to it here; give a number "
+            f"({what}.item()), or compute with the Tensor outside"
+        )
     return value
 
 

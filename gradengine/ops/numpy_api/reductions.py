@@ -184,12 +184,12 @@ def cumprod(a, axis=None, dtype=None, out=None):
     return ops.cumprod(tensor(a), axis=axis, dtype=target(out, dtype))
 
 
-@adapts(np.cumulative_sum)
+@adapts("cumulative_sum")
 def cumulative_sum(x, /, *, axis=None, dtype=None, out=None, include_initial=False):
     return ops.cumulative_sum(tensor(x), axis=axis, dtype=target(out, dtype), include_initial=include_initial)
 
 
-@adapts(np.cumulative_prod)
+@adapts("cumulative_prod")
 def cumulative_prod(x, /, *, axis=None, dtype=None, out=None, include_initial=False):
     return ops.cumulative_prod(tensor(x), axis=axis, dtype=target(out, dtype), include_initial=include_initial)
 
@@ -287,5 +287,7 @@ def trace(a, offset=0, axis1=0, axis2=1, dtype=None, out=None):
 def matrix_trace(x, /, *, offset=0, dtype=None):
     x = tensor(x)
     return ops.sum(
-        ops.diagonal(x, offset=offset), axis=-1, dtype=None if dtype is None else check_dtype(dtype, "trace")
+        ops.diagonal(x, offset=offset, axis1=-2, axis2=-1),
+        axis=-1,
+        dtype=None if dtype is None else check_dtype(dtype, "trace"),
     )

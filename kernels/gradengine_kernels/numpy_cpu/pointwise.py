@@ -79,7 +79,18 @@ def where(condition: Any, a: Any, b: Any) -> Any:
                 return selected(a, b, condition)
         elif is_zero(a) and is_bits(b, condition):
             return masked(b, np.logical_not(condition))
+    if type(a) is int:
+        check_fits(a, b)
+    elif type(b) is int:
+        check_fits(b, a)
     return np.where(condition, a, b)
+
+
+def check_fits(number: int, beside: Any) -> None:
+    """Raise OverflowError where an array's integer dtype does not hold a Python int, which np.where does not ask."""
+    dtype = getattr(beside, "dtype", None)
+    if dtype is not None and dtype.kind in "iu":
+        dtype.type(number)
 
 
 def is_zero(x: Any) -> bool:
