@@ -13,6 +13,7 @@ from .. import ops
 from ..dtypes import check_dtype
 from ..errors import DeviceError
 from ..migration_hints import METHODS as ABSENT
+from ..pytorch_names import TENSOR
 from ..tensor import Op, Tensor, constant, mode, order, to_array, wrap
 from . import method_forms
 from .arguments import checked
@@ -428,6 +429,9 @@ def attach_methods() -> None:
     names |= {"long": "int64", "int": "int32", "short": "int16", "char": "int8", "bool": "bool"}
     for name, dtype in names.items():
         setattr(Tensor, name, in_dtype(name, dtype))
+    for name, hint in TENSOR.items():
+        if not hasattr(Tensor, name):
+            ABSENT.setdefault(name, hint)
     for name, hint in ABSENT.items():
         if not hasattr(Tensor, name):
             setattr(Tensor, name, Absent(name, hint))
