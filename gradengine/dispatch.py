@@ -377,10 +377,10 @@ def spelled(
         return spelling.in_pytorch_form(args, params)  # as in `std(False)`
     if len(args) == count:
         raise lacking(op, {**op.defaults, **params})
-    by_word = "axis" in params
+    by_word = spelling.mark is None or spelling.mark.unless in params
     args, params = split_metadata(op, count, args, params)
     result = call(*args, **params)
-    return result if spelling.mark is None or by_word else spelling.mark(result, op.shown, params)
+    return result if by_word else spelling.mark(result, op.shown, params)
 
 
 def written(out: Any, what: str, compute: Callable[[], Any]) -> Any:

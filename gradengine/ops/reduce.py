@@ -370,4 +370,4 @@ def trace(k, x, /, offset=0):
     tensor(5.)
     """
     shapes.matrices("trace", x.shape)
-    return k.sum(k.diagonal(x, offset=offset), axis=-1)
+    return k.sum(k.diagonal(x, offset=offset, axis1=-2, axis2=-1), axis=-1)

@@ -14,6 +14,7 @@ import numpy as np
 from .. import shapes
 from . import pytorch_forms
 from .declare import composite, primitive
+from .pairs import last_two_axes
 
 __all__ = [
     "broadcast_to", "sum_to", "reshape", "permute_dims", "swapaxes", "matrix_transpose", "moveaxis", "expand_dims",
@@ -371,7 +372,7 @@ def diagonal_rule(k: Any, g: Any, y: Any, x: Any, **where: Any) -> Any:
     return k.fill_diagonal(g, shape=x.shape, **where)
 
 
-@primitive(diagonal_rule, shape=shapes.diagonal, view=True, form=pytorch_forms.diagonal)
+@primitive(diagonal_rule, shape=shapes.diagonal, view=True, form=pytorch_forms.diagonal, mark=last_two_axes)
 def diagonal(x, /, offset=0, axis1=-2, axis2=-1):
     """A diagonal of two axes, by default the last two as in the array API; it becomes the last axis.
 
