@@ -272,7 +272,7 @@ def nary(op: Op, count: int | None) -> Callable[..., Tensor]:
                 if x.op is not None:
                     out.op, out.inputs, out.saved, out.params, out.order = op, args, arrays, merged, next(order)
                     break
-        if view and (not may_copy or backend.is_view(out.array, arrays[0])):  # `enlist`, written out
+        if view and len(args) == 1 and (not may_copy or backend.is_view(out.array, arrays[0])):  # `enlist`, written out
             (x,) = args
             out.view_of = (x, op, merged, ())
             family = x.family
