@@ -103,8 +103,6 @@ def power(a: Any, b: Any) -> Any:
 
 def power_by_scalar(x: Any, exponent: float) -> Any:
     """x ** exponent; small whole exponents as products."""
-    if exponent == 2 and x.dtype == np.bool_:
-        return cp.square(x)
     if not is_floating(x.dtype):
         base, power = operands(x, exponent)
         if type(exponent) is int and exponent < 0:
