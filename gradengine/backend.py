@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import device_names
-from .errors import DeviceError, installing
+from .errors import DeviceError, OutOfMemoryError, installing
 from .resolve import ALL_OPS, UPDATES, Kernels
 
 if TYPE_CHECKING:
@@ -86,6 +86,8 @@ class Backend(Kernels):
 
     def typed(self, what: str, error: Exception) -> Exception | None:
         """The typed error for one that the device raised while `what` ran; None for an error that is not its own."""
+        if isinstance(error, MemoryError) and not isinstance(error, OutOfMemoryError):
+            return OutOfMemoryError(f"{what}: {error or 'there is no memory for the result'}")
         return None
 
     # -- arrays; a device backend overrides these ---------------------------------------------------------------
@@ -125,6 +127,11 @@ class Backend(Kernels):
     def shares(self, value: Any, array: Any) -> bool:
         """True when `value`, of any library, is in the memory of `array`."""
         return isinstance(value, np.ndarray) and np.may_share_memory(value, array)
+
+    def in_order(self, array: Any) -> bool:
+        """Whether the elements of an array follow one another in memory."""
+        flags = getattr(array, "flags", None)  # a Python number has none
+        return flags is None or bool(flags.c_contiguous)
 
     def is_view(self, value: Any, array: Any) -> bool:
         """Whether `value`, which an op has made of `array`, is in the same memory; a single element always counts."""

@@ -253,17 +253,6 @@ METHODS = {
     "values": "x.max(dim=1), x.sort(dim=1) and their like give (values, indices)",
     "indices": "x.max(dim=1), x.sort(dim=1) and their like give (values, indices)",
     **dict.fromkeys(
-        names("bernoulli_ random_ normal_ uniform_ exponential_ geometric_ cauchy_ log_normal_"),
-        "draw a new Tensor, such as ge.rand(t.shape), or use ge.nn.init",
-    ),
-    **dict.fromkeys(
-        names(
-            "index_add_ index_fill_ index_put_ index_copy_ masked_fill_ masked_scatter_ scatter_ scatter_add_ "
-            "scatter_reduce_"
-        ),
-        "use t[index] = value",
-    ),
-    **dict.fromkeys(
         names(
             "cholesky_inverse cholesky_solve eig geqrf lstsq lu lu_solve orgqr ormqr solve symeig "
             "triangular_solve smm "
@@ -309,6 +298,7 @@ METHODS = {
     "as_strided_scatter": MEMORY,
     "is_set_to": MEMORY,
     "set_": MEMORY,
+    "as_strided_": MEMORY,
     "resize": "use x.reshape",
     "resize_": "use x.reshape, or make another Tensor",
     "resize_as": "use x.reshape",

@@ -39,7 +39,10 @@ EXCHANGED = Op("exchanged", rules=(lambda k, g, y, x: g,), shown="a change of .d
 def link_of(t: Tensor) -> Link | None:
     """What a Tensor is a view of, None for one that is no view."""
     link = getattr(t, "view_of", None)
-    return (link[0], READ, {"index": link[1]}, ()) if link is not None and len(link) == 2 else link  # of x[index]
+    if link is None or len(link) != 2:
+        return link
+    base, index = link  # of `x[index]`, written short
+    return base, READ, {"index": index if type(index) is tuple else (index,)}, ()
 
 
 def root_of(t: Tensor) -> Tensor:
@@ -259,7 +262,9 @@ def derive(view: Tensor) -> None:
         view.array = array
         become_node(view, op, (base, *at), arrays, params, old)
     else:
-        view.array, view.op = array, None
+        if view.op is not None:
+            cut(view)
+        view.array = array
     for member in members(view):  # for a view, all others are views of it
         derive(member)
 
@@ -270,8 +275,7 @@ def written(base: Tensor, value: Tensor, link: Link) -> Tensor:
 
     _, op, params, at = link
     if op.name == "getitem":
-        index = params["index"]
-        return k.put_at(base, value, *at, index=index if type(index) is tuple else (index,))
+        return k.put_at(base, value, *at, index=params["index"])
     if value.size > base.size:
         raise GraphError(
             f"{op.shown}: several elements of this view (shape {value.shape}) are one element of what it shows (shape "

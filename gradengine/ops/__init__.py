@@ -19,6 +19,7 @@ from .einsum import *
 from .elementwise import *
 from .floating import *
 from .index import *
+from .inplace import attach_in_place
 from .joining import *
 from .linalg import *
 from .losses import *
@@ -45,5 +46,6 @@ from .transcendental import *
 
 _spelling.interpreter = _sys.modules[__name__]
 attach()
+attach_in_place()
 attach_numpy()
 attach_namespace()

@@ -16,7 +16,7 @@ import numpy as np
 from .. import shapes, views
 from ..backend import home_of
 from ..dispatch import FEW, explain, prune
-from ..dtypes import check_dtype, fits
+from ..dtypes import check_dtype, check_range, fits
 from ..errors import DTypeError, ShapeError, describe
 from ..tensor import LEAF, Tensor, mode, order, wrap
 from ..views import enroll, is_shared, settle
@@ -85,6 +85,7 @@ def index_array(item: Any, copy: bool) -> Any:
 @primitive(
     lambda k, g, y, x, *at, index, i: k.place(g, *at, index=index, shape=x.shape),
     shape=shapes.getitem,
+    view=True,
     name="getitem",
     shown="index",
 )
@@ -136,7 +137,7 @@ def item(x: Tensor, index: Any) -> Tensor:
     """`x[index]`: see `getitem`. The case of no arrays is written out, for rows are read in loops."""
     kind = type(index)
     if kind is not int and kind is not slice and not (kind is tuple and BASIC.issuperset(map(type, index))):
-        index, at = split_index(index, x, x.op is not None)
+        kind, (index, at) = tuple, split_index(index, x, x.op is not None)
         if at:
             return item_at(x, index, at)
     out = Tensor.__new__(Tensor)
@@ -149,7 +150,8 @@ def item(x: Tensor, index: Any) -> Tensor:
     out.backend = backend
     out.op = out.grad = out.hooks = out.family = None
     if x.op is not None and mode.recording:
-        out.op, out.inputs, out.saved, out.params, out.order = READ, (x,), (array,), {"index": index}, next(order)
+        out.op, out.inputs, out.saved, out.order = READ, (x,), (array,), next(order)
+        out.params = {"index": index if kind is tuple else (index,)}
     out.view_of = (x, index)
     family = x.family
     if family is None:
@@ -235,7 +237,13 @@ def setitem(x: Tensor, index: Any, v: Any) -> None:
     >>> x
     tensor([ 0., 10.,  0.], op=put_at)
     """
-    v = v if isinstance(v, Tensor) else wrap(v, x, "setitem")
+    if not isinstance(v, Tensor):
+        written, v = v, wrap(v, x, "setitem")
+        if type(written) is int:
+            check_range("setitem", written, x.dtype)
+        elif type(written) is list or type(written) is tuple:
+            check_range("setitem", v.array, x.dtype)
+            v = v.to(x.dtype) if v.dtype.kind in "iu" and x.dtype.kind in "iu" else v
     structure, at = split_index(index, x, x.op is not None or v.op is not None)
     if v.dtype is not x.dtype and not storable(v, x.dtype):
         raise DTypeError(f"setitem: {v.dtype} does not fit into a Tensor of {x.dtype}; convert it with .to(...)")
@@ -265,7 +273,9 @@ def storable(v: Tensor, dtype: Any) -> bool:
 
 
 @primitive(
-    lambda k, g, y, x, indices, axis: k.accumulate(g, indices, axis=axis, shape=x.shape), None, shape=shapes.take
+    lambda k, g, y, x, indices, axis: k.accumulate(g, indices, axis=axis if x.shape else None, shape=x.shape),
+    None,
+    shape=shapes.take,
 )
 def take(x, indices, /, axis=None):
     """The elements of `x` at integer `indices` along `axis`, or of the flattened `x` when `axis` is None.

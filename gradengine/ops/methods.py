@@ -228,17 +228,6 @@ def in_place(op: Any, symbol: str) -> Any:
     return call
 
 
-def in_place_method(op: Any, name: str) -> Any:
-    """`t.add_(other)` and the like."""
-
-    def call(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        return self.become(lambda old: op(old, *args, **kwargs), name)
-
-    call.__name__ = name
-    call.__doc__ = f"`{name[:-1]}` in place; returns this Tensor."
-    return call
-
-
 def attach() -> None:
     """Give Tensor its operators and methods."""
     for dunder, name in OPERATORS.items():
@@ -254,23 +243,7 @@ def attach() -> None:
         setattr(Tensor, f"__{dunder}__", getattr(ops, name))
     for name in METHODS:
         setattr(Tensor, name, getattr(ops, name))
-    for name in (
-        "add",
-        "subtract",
-        "multiply",
-        "divide",
-        "pow",
-        "clip",
-        "exp",
-        "sqrt",
-        "abs",
-        "relu",
-        "tanh",
-        "sigmoid",
-    ):
-        setattr(Tensor, f"{name}_", in_place_method(getattr(ops, name), f"{name}_"))
     aliases = {"sub": "subtract", "mul": "multiply", "div": "divide", "neg": "negative", "clamp": "clip"}
-    aliases |= {"sub_": "subtract_", "mul_": "multiply_", "div_": "divide_", "clamp_": "clip_"}
     for alias, name in aliases.items():
         setattr(Tensor, alias, getattr(Tensor, name))
     attach_methods()

@@ -103,8 +103,10 @@ def ravel(k, x, /):
     return k.reshape(x, shape=(-1,))
 
 
-def inverse(axes: Any) -> tuple[int, ...]:
-    """The permutation that undoes `axes`."""
+def inverse(axes: Any) -> tuple[int, ...] | None:
+    """The permutation that undoes `axes`; None, which reverses all, undoes itself."""
+    if axes is None:
+        return None
     order = [a % len(axes) for a in axes]
     return tuple([order.index(i) for i in range(len(order))])
 
@@ -304,8 +306,10 @@ def tile(x, /, repetitions):
 
 def repeat_rule(k: Any, g: Any, y: Any, x: Any, repeats: Any, axis: int | None) -> Any:
     """The copies of each element added up."""
-    place = 0 if axis is None else axis % len(x.shape)
-    length = math.prod(x.shape) if axis is None else x.shape[place]
+    place, length = 0, math.prod(x.shape)
+    if axis is not None and x.shape:  # a 0-d array is one of a single element, as it is in NumPy
+        place = axis % len(x.shape)
+        length = x.shape[place]
     times = np.asarray(repeats).reshape(-1).tolist()
     sums = k.unrepeat(g, repeats=times[0] if len(times) == 1 else tuple(times), axis=place, length=length)
     return k.reshape(sums, shape=x.shape)
