@@ -140,6 +140,7 @@ BY_PATTERN: dict[str, dict[str, str]] = {
 }
 
 BY_HINT = {
+    "use ge's own functions, which work on whole arrays": "map2_ map_",
     MEMORY: "as_strided_ const_data_ptr dim_order new_empty_strided narrow_copy set_",
     COMPLEX: "chalf conj_physical conj_physical_ is_conj is_neg",
     LINALG: "cholesky_inverse cholesky_solve eig geqrf lstsq lu lu_solve orgqr ormqr solve symeig triangular_solve",
@@ -157,7 +158,7 @@ BY_HINT = {
         "record_stream reinforce slice_inverse unsafe_chunk unsafe_split unsafe_split_with_sizes volatile "
         "nonzero_static frexp retains_grad"
     ),
-    "write t[index] = value, or use t.index_add": "diagonal_scatter index_reduce index_reduce_ put put_",
+    "write t[index] = value, or use t.index_add": "diagonal_scatter index_reduce index_reduce_ put",
     "use t.register_hook": "register_post_accumulate_grad_hook",
     "use ge.real": "real",
     "use ge.imag": "imag",
