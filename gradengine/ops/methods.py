@@ -248,7 +248,6 @@ def attach() -> None:
     for alias, name in aliases.items():
         setattr(Tensor, alias, getattr(Tensor, name))
     attach_methods()
-    attach_hints()
     backends.BUILT_IN.update(backends.ALL_OPS)
 
 
