@@ -140,7 +140,7 @@ BY_PATTERN: dict[str, dict[str, str]] = {
 }
 
 BY_HINT = {
-    "use t.copy_(t.name(...)) with the method that gives a new Tensor": "map2_ map_",
+    "use ge's own functions, which work on whole arrays": "map2_ map_",
     MEMORY: "as_strided_ const_data_ptr dim_order new_empty_strided narrow_copy set_",
     COMPLEX: "chalf conj_physical conj_physical_ is_conj is_neg",
     LINALG: "cholesky_inverse cholesky_solve eig geqrf lstsq lu lu_solve orgqr ormqr solve symeig triangular_solve",
