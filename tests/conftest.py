@@ -99,7 +99,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark most of each wide grid as slow, where a row has kernels of its own to compile.
 
     `make test` and `make cuda-test` run one or two rows of each family of names ("softmax/first" and "softmax/last"
-    are one): `grid("first")`, `grid("ends")`, or `grid("last")` where there are several. `make grid-test` runs the rest.
+    are one): `grid("first")`, `grid("ends")`, or `grid("last")` where there are several. `make grid-test`
+    runs the rest.
     """
     families: dict[Any, list[pytest.Item]] = {}
     for item in items:
