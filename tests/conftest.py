@@ -56,7 +56,7 @@ if not ON_DEVICE:
     emulator = Path(__file__).parent / "cuda"
     reads.OWN += tuple(str(path) for path in emulator.glob("*.py") if not path.name.startswith("test_"))
 
-collect_ignore_glob = ["cuda/[!t]*.py", "cuda/toolchain.py"]  # what tests/cuda has besides tests
+collect_ignore_glob = ["cuda/[!t]*.py", "cuda/toolchain.py", "programs/*"]  # what is there besides tests
 RUNS_KEPT = 5  # runs whose CUDA sources stay, for `python -m tests.cuda.nvrtc`
 LONGEST_RUN = 7200 * 10**9  # nanoseconds
 

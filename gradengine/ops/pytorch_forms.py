@@ -183,10 +183,11 @@ def in_place(name: str, *settings: str) -> Callable[..., Any]:
         if len(given) > len(settings):
             *given, inplace = given  # type: ignore[assignment]
         function = getattr(k, name)
+        words = dict(zip(settings, given, strict=False)) | words  # by name, a Tensor is a setting and no other array
         if not inplace:
-            return function(x, *given, **words)
+            return function(x, **words)
         if not isinstance(x, Tensor):
             raise SignatureError(f"{name}: inplace=True needs a Tensor to change, got {describe(x)}")
-        return x.become(lambda old: function(old, *given, **words), f"{name}_")
+        return x.become(lambda old: function(old, **words), f"{name}_")
 
     return form
