@@ -140,18 +140,7 @@ BY_PATTERN: dict[str, dict[str, str]] = {
 }
 
 BY_HINT = {
-    "use t.copy_(t.name(...)) with the method that gives a new Tensor": (
-        "absolute_ acos_ acosh_ addbmm_ addcdiv_ addcmul_ addmm_ addmv_ addr_ arccos_ arccosh_ arcsin_ arcsinh_ "
-        "arctan2_ arctan_ arctanh_ asin_ asinh_ atan2_ atan_ atanh_ baddbmm_ bitwise_and_ bitwise_left_shift_ "
-        "bitwise_not_ bitwise_or_ bitwise_right_shift_ bitwise_xor_ ceil_ clamp_max_ clamp_min_ copysign_ cos_ "
-        "cosh_ cumprod_ cumsum_ deg2rad_ digamma_ eq_ erf_ erfc_ erfinv_ exp2_ expm1_ fill_diagonal_ fix_ "
-        "float_power_ floor_ floor_divide_ fmod_ frac_ ge_ greater_ greater_equal_ gt_ heaviside_ hypot_ ldexp_ le_ "
-        "lerp_ less_ less_equal_ lgamma_ log10_ log1p_ log2_ log_ logical_and_ logical_not_ logical_or_ "
-        "logical_xor_ logit_ lt_ nan_to_num_ ne_ neg_ negative_ nextafter_ not_equal_ polygamma_ rad2deg_ "
-        "reciprocal_ remainder_ renorm_ round_ rsqrt_ sgn_ sign_ sin_ sinc_ sinh_ square_ squeeze_ swapaxes_ "
-        "swapdims_ t_ tan_ transpose_ tril_ triu_ true_divide_ trunc_ unsqueeze_ xlogy_ map2_ map_"
-    ),
-    "use x.detach()": "detach_",
+    "use ge's own functions, which work on whole arrays": "map2_ map_",
     MEMORY: "as_strided_ const_data_ptr dim_order new_empty_strided narrow_copy set_",
     COMPLEX: "chalf conj_physical conj_physical_ is_conj is_neg",
     LINALG: "cholesky_inverse cholesky_solve eig geqrf lstsq lu lu_solve orgqr ormqr solve symeig triangular_solve",
@@ -169,7 +158,7 @@ BY_HINT = {
         "record_stream reinforce slice_inverse unsafe_chunk unsafe_split unsafe_split_with_sizes volatile "
         "nonzero_static frexp retains_grad"
     ),
-    "write t[index] = value, or use t.index_add": "diagonal_scatter index_reduce index_reduce_ put put_",
+    "write t[index] = value, or use t.index_add": "diagonal_scatter index_reduce index_reduce_ put",
     "use t.register_hook": "register_post_accumulate_grad_hook",
     "use ge.real": "real",
     "use ge.imag": "imag",
