@@ -47,6 +47,7 @@ from .transcendental import *
 _spelling.interpreter = _sys.modules[__name__]
 attach()
 attach_in_place()
+attach_hints()
 attach_numpy()
 attach_namespace()
 attach_hints()

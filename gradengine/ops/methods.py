@@ -410,7 +410,17 @@ def attach_methods() -> None:
         "real": property(ops.real, doc="The Tensor itself: there are no complex numbers."),
         "is_cpu": property(lambda self: self.device == "cpu", doc="Whether this Tensor is on the CPU."),
         **dict.fromkeys(
-            ("is_meta", "is_sparse", "is_quantized", "is_nested", "is_mps", "is_xla", "is_xpu", "is_mkldnn"),
+            (
+                "is_meta",
+                "is_sparse",
+                "is_quantized",
+                "is_nested",
+                "is_mps",
+                "is_xla",
+                "is_xpu",
+                "is_mkldnn",
+                "is_sparse_csr",
+            ),
             property(lambda self: False, doc="False: there is no such kind of Tensor."),
         ),
         "retains_grad": property(
