@@ -145,7 +145,6 @@ INSTEAD = {
         "index_reduce": "use ge.scatter_reduce",
         "Stream": "use cupy.cuda.Stream; ops run on CuPy's current stream",
         "Event": "use cupy.cuda.Event; ops run on CuPy's current stream",
-        "distributions": "random variables are not there yet",
         "array_equal": "use a.equal(b), or ge.equal(a, b).all()",
         "average": "use ge.mean, or multiply by weights",
         "func": "ge.grad gives gradients of any order; there is no vmap yet",
@@ -396,7 +395,17 @@ def hint_for(module: str, name: str) -> str:
             return said
         if not found and "*" in known and fnmatch.fnmatchcase(name, known):
             found = said
-    return found
+    return found or hint_by_pattern(module, name)
+
+
+def hint_by_pattern(module: str, name: str) -> str:
+    """The hint for the tail of PyTorch's names, which loads when it is needed."""
+    from .pytorch_names import BY_PATTERN
+
+    for said, patterns in BY_PATTERN.get(module, {}).items():
+        if any([fnmatch.fnmatchcase(name, pattern) for pattern in patterns.split()]):
+            return said
+    return ""
 
 
 def missing(module: str, name: str) -> Exception:

@@ -330,3 +330,148 @@ def test_families_stay_small_and_let_go() -> None:
     column = ge.ones(4, 4)[:, 1]  # the base lives on with its view
     column.add_(1.0)
     assert column.tolist() == [2.0] * 4
+
+
+def test_rows_are_written_to_memory_that_nobody_else_sees() -> None:
+    """A loop that fills row after row does not copy the whole for each; what others see stays as it was."""
+    x = ge.zeros(4, 3)
+    memory = x.array
+    address = memory.ctypes.data
+    del memory
+    for i, row in enumerate(x):
+        row.fill_(float(i))
+        x[i][0].mul_(10.0)
+        x[i, 1].add_(0.5)
+    assert x.array.ctypes.data == address
+    assert x.tolist() == [[10.0 * i, i + 0.5, float(i)] for i in range(4)]
+    array = x.numpy()
+    before = array.copy()
+    x[0].zero_()
+    np.testing.assert_array_equal(array, before)
+    w = ge.tensor([1.0, 2.0], requires_grad=True)
+    loss = (w * w).sum()
+    with ge.no_grad():
+        w[0:1].zero_()
+    loss.backward()
+    assert w.tolist() == [0.0, 2.0]
+    assert w.grad.tolist() == [2.0, 4.0]
+
+
+# -- compiled steps ---------------------------------------------------------------------------------------------
+
+
+def change_a_view() -> tuple[Any, Any, Any]:
+    base = ge.ones(2, 3)
+    row, column, alias = base[0], base[:, 1], base.detach()
+
+    def step() -> Any:
+        part = base[0]
+        part *= 2
+        return row.sum() + column.sum() * 10 + alias.sum() * 100
+
+    return step, (), [base, row, column, alias]
+
+
+def change_a_captured_view() -> tuple[Any, Any, Any]:
+    base = ge.ones(2, 3)
+    row = base[0]
+
+    def step() -> Any:
+        row.mul_(3.0)
+        return base.sum()
+
+    return step, (), [base, row]
+
+
+def train() -> tuple[Any, Any, Any]:
+    layer = nn.Linear(2, 1)
+    state = layer.state_dict()
+    held = [p[0] for p in layer.parameters()]
+    optimizer = ge.optim.Adam(layer.parameters(), lr=0.1)
+
+    def step() -> Any:
+        optimizer.zero_grad()
+        loss = layer(ge.ones(4, 2)).sum()
+        loss.backward()
+        layer.weight.grad[0].mul_(0.5)
+        optimizer.step()
+        return loss
+
+    return step, (), [*layer.parameters(), *state.values(), *held]
+
+
+def accumulate() -> tuple[Any, Any, Any]:
+    w = ge.tensor([1.0, 1.0], requires_grad=True)
+    (w * 2).sum().backward()
+
+    def step() -> None:
+        (w * 2).sum().backward()
+
+    return step, (), [w, w.grad]
+
+
+def change_an_argument() -> tuple[Any, Any, Any]:
+    base = ge.ones(4)
+    other = base[1:3]
+
+    def step(x: Any) -> Any:
+        x.mul_(2.0)
+        return other.sum()
+
+    return step, (base[0:2],), [base, other]
+
+
+def two_arguments_that_share() -> tuple[Any, Any, Any]:
+    base = ge.ones(4)
+
+    def step(x: Any, y: Any) -> Any:
+        x.mul_(2.0)
+        return y.sum()
+
+    return step, (base[0:2], base.detach()), [base]
+
+
+def replace_data() -> tuple[Any, Any, Any]:
+    w = ge.tensor([1.0, 2.0], requires_grad=True)
+
+    def step() -> Any:
+        loss = (w * w).sum()
+        w.grad = None
+        loss.backward()
+        w.data = w.data - 0.1 * w.grad
+        return loss
+
+    return step, (), [w]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        change_a_view, change_a_captured_view, train, accumulate, change_an_argument, two_arguments_that_share,
+        replace_data,
+    ],
+)  # fmt: skip
+def test_a_compiled_step_changes_what_an_eager_one_changes(make: Any, backend: str) -> None:
+    found = []
+    for jitted in (False, True):
+        ge.manual_seed(3)
+        step, given, watched = make()
+        run = ge.jit(step) if jitted else step
+        results = [run(*given) for _ in range(3)]
+        found.append([*(np.zeros(()) if r is None else r.numpy(force=True) for r in results)])
+        found[-1] += [t.numpy(force=True) for t in watched]
+    for got, want in zip(found[1], found[0], strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-6)
+
+
+def test_a_compiled_step_refuses_to_change_what_shares_elements() -> None:
+    x, y = ge.ones(2, 3), ge.zeros(2, 3)
+    alias = x.detach()
+
+    def exchange() -> None:
+        x.data = y * 1.0
+
+    for step, words in ((exchange, "an assignment to .data"), (lambda: y.t_(), "t_ changes the shape")):
+        with pytest.raises(ge.TraceError, match=words):
+            ge.jit(step)()
+    assert x.shape == alias.shape
