@@ -145,7 +145,6 @@ INSTEAD = {
         "index_reduce": "use ge.scatter_reduce",
         "Stream": "use cupy.cuda.Stream; ops run on CuPy's current stream",
         "Event": "use cupy.cuda.Event; ops run on CuPy's current stream",
-        "distributions": "random variables are not there yet",
         "array_equal": "use a.equal(b), or ge.equal(a, b).all()",
         "average": "use ge.mean, or multiply by weights",
         "func": "ge.grad gives gradients of any order; there is no vmap yet",

@@ -183,6 +183,8 @@ def in_place(name: str, *settings: str) -> Callable[..., Any]:
         if len(given) > len(settings):
             *given, inplace = given  # type: ignore[assignment]
         function = getattr(k, name)
+        if not isinstance(inplace, (bool, int)):
+            raise SignatureError(f"{name}: inplace must be True or False, got {describe(inplace)}")
         words = dict(zip(settings, given, strict=False)) | words  # by name, a Tensor is a setting and no other array
         if not inplace:
             return function(x, **words)
