@@ -135,7 +135,7 @@ LAYERS = {  # of each: what makes one, and what it is given
     # Distances and losses.
     "CosineSimilarity": (lambda: nn.CosineSimilarity(1), PAIR),
     "PairwiseDistance": (lambda: nn.PairwiseDistance(), PAIR),
-    "BCELoss": (nn.BCELoss, (positive(FEATURES), bits(FEATURES))),
+    "BCELoss": (nn.BCELoss, (lambda rng, rows: rng.uniform(0.1, 0.5, size=(rows, FEATURES)), bits(FEATURES))),
     "BCEWithLogitsLoss": (nn.BCEWithLogitsLoss, (VECTOR, bits(FEATURES))),
     "CrossEntropyLoss": (lambda: nn.CrossEntropyLoss(ignore_index=1, label_smoothing=0.1), (VECTOR, integers(4))),
     "NLLLoss": (nn.NLLLoss, (VECTOR, integers(FEATURES))),
@@ -255,7 +255,7 @@ def runs():
             yield pytest.param(backend, names, optimizer, marks=marks, id="-".join([backend, optimizer, *names]))
 
 
-@pytest.mark.parametrize(("chosen", "names", "optimizer"), runs())
+@pytest.mark.parametrize(("chosen", "names", "optimizer"), [*runs()])
 def test_a_model_of_several_layers(chosen, names, optimizer):
     if chosen == "cupy":
         ge.set_default_device("cuda")
