@@ -248,7 +248,7 @@ def nary(op: Op, count: int | None) -> Callable[..., Tensor]:
         backend = None
         for x in args:
             if type(x) is not Tensor and not isinstance(x, Tensor):
-                like = next((t for t in args if isinstance(t, Tensor)), None)
+                like = first_array(args)
                 args = tuple([t if isinstance(t, Tensor) else wrap(t, like, op.shown) for t in args])
                 break
         if casting:
@@ -325,6 +325,15 @@ def prune(family: list[Any]) -> None:
             family[:n] = [member for member in family[:n] if member() is not None]
 
 
+def first_array(args: tuple[Any, ...]) -> Any:
+    """What numbers among operands take their dtype of: the first Tensor, or the first array where there is none."""
+    for kind in (Tensor, np.ndarray):
+        for x in args:
+            if isinstance(x, kind):
+                return x
+    return None
+
+
 def freeze(value: Any, op: Op) -> Any:
     """Metadata as it is now: lists and arrays become tuples, for a gradient may read them again much later."""
     if type(value) is list or type(value) is tuple:
@@ -389,8 +398,9 @@ def spelled(
         return spelling.in_pytorch_form(args, params)  # as in `max(x, y)`
     if spelling.form is not None and len(args) < count and len(args) == spelling.form.__code__.co_posonlyargcount - 1:
         return spelling.in_pytorch_form(args, params)  # as in `where(condition)`
-    if len(args) > count and type(args[count]) is bool and "unbiased" in spelling.choosing:
-        return spelling.in_pytorch_form(args, params)  # as in `std(False)`
+    first = args[count] if len(args) > count else None
+    if (type(first) is bool and "unbiased" in spelling.choosing) or (type(first) is str and "p" in spelling.choosing):
+        return spelling.in_pytorch_form(args, params)  # as in `std(False)` and `norm("fro")`
     if len(args) == count:
         raise lacking(op, {**op.defaults, **params})
     by_word = spelling.mark is None or spelling.mark.unless in params

@@ -24,7 +24,7 @@ from .joining import *
 from .linalg import *
 from .losses import *
 from .matrix_products import *
-from .methods import attach
+from .methods import attach, attach_hints
 from .namespace import attach as attach_namespace
 from .nn import *
 from .numpy_api import attach as attach_numpy
@@ -47,5 +47,7 @@ from .transcendental import *
 _spelling.interpreter = _sys.modules[__name__]
 attach()
 attach_in_place()
+attach_hints()
 attach_numpy()
 attach_namespace()
+attach_hints()

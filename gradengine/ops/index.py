@@ -464,7 +464,19 @@ def nonzero(x: Any, /) -> tuple[Tensor, ...]:
     if not x.ndim:
         raise ShapeError("nonzero: a 0-d array has no positions; use x != 0")
     found = argwhere(x)
-    return tuple([read(found, index=(slice(None), i)) for i in range(x.ndim)])
+    return Positions([read(found, index=(slice(None), i)) for i in range(x.ndim)])
+
+
+class Positions(tuple[Tensor, ...]):
+    """A tuple of index arrays, as NumPy's nonzero gives. Who treats it as PyTorch's one array is told what to write."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            f"nonzero gives a tuple of arrays, as in NumPy, which has no {name!r}; write ge.argwhere(x), or "
+            "ge.nonzero(x, as_tuple=False), for PyTorch's rows of indices"
+        )
 
 
 @checked

@@ -248,7 +248,6 @@ def attach() -> None:
     for alias, name in aliases.items():
         setattr(Tensor, alias, getattr(Tensor, name))
     attach_methods()
-    attach_hints()
     backends.BUILT_IN.update(backends.ALL_OPS)
 
 
@@ -411,7 +410,17 @@ def attach_methods() -> None:
         "real": property(ops.real, doc="The Tensor itself: there are no complex numbers."),
         "is_cpu": property(lambda self: self.device == "cpu", doc="Whether this Tensor is on the CPU."),
         **dict.fromkeys(
-            ("is_meta", "is_sparse", "is_quantized", "is_nested", "is_mps", "is_xla", "is_xpu", "is_mkldnn"),
+            (
+                "is_meta",
+                "is_sparse",
+                "is_quantized",
+                "is_nested",
+                "is_mps",
+                "is_xla",
+                "is_xpu",
+                "is_mkldnn",
+                "is_sparse_csr",
+            ),
             property(lambda self: False, doc="False: there is no such kind of Tensor."),
         ),
         "retains_grad": property(

@@ -140,7 +140,10 @@ def add(sign: int) -> Callable[..., Any]:
 
     def form(k: Any, x: Any, other: Any, /, alpha: Any = 1, out: Any = None) -> Any:
         call = k.add if sign > 0 else k.subtract
-        return call(x, other if type(alpha) is int and alpha == 1 else k.multiply(other, alpha), out)
+        if type(alpha) is not int or alpha != 1:
+            plain = type(other) in (int, float) and type(alpha) in (int, float)
+            other = other * alpha if plain else k.multiply(other, alpha)
+        return call(x, other, *(() if out is None else (out,)))
 
     return form
 
