@@ -60,7 +60,7 @@ def one_of_two(names):
     return [pytest.param(name, dtype, marks=marks(name, dtype)) for name in names for dtype in HALVES]
 
 
-@pytest.mark.grid("ends")
+@pytest.mark.grid("first")
 @pytest.mark.parametrize(("name", "dtype"), one_of_two([case.name for case in CASES]))
 def test_every_row_is_computed_in_single_precision_and_rounded(name, dtype, backend):
     case = BY_NAME[name]
@@ -86,7 +86,7 @@ def test_every_row_is_computed_in_single_precision_and_rounded(name, dtype, back
 JITTED = ["matmul/batch", "softmax", "layer_norm", "cross_entropy", "gelu", "sum/axis=-1", "mul", "where", "logsumexp"]
 
 
-@pytest.mark.grid("ends")
+@pytest.mark.grid("first")
 @pytest.mark.parametrize(
     ("name", "dtype"),
     one_of_two([case.name for case in CASES if case.order and case.op in {n.split("/")[0] for n in JITTED}]),
@@ -455,7 +455,7 @@ DIVIDED = {  # by a count, or by a sum of shares
 
 
 @pytest.mark.parametrize("create_graph", [False, True])
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["float16", pytest.param("bfloat16", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", DIVIDED)
 def test_gradients_of_means_of_many_elements(name, dtype, create_graph, backend):
     """Jitted as eager, and as in double precision: 1 / 70000 is no 0."""
