@@ -37,7 +37,7 @@ if not ON_DEVICE:
 
     reference_products.install()
 
-collect_ignore_glob = ["cuda/[!t]*.py", "cuda/toolchain.py"]  # what tests/cuda has besides tests
+collect_ignore_glob = ["cuda/[!t]*.py", "cuda/toolchain.py", "programs/pytorch/*.py"]  # what is there besides tests
 RUNS_KEPT = 5  # runs whose CUDA sources stay, for `python -m tests.cuda.nvrtc`
 LONGEST_RUN = 7200 * 10**9  # nanoseconds
 
