@@ -7,10 +7,14 @@ VENV   ?= .venv
 ARGS   ?=
 PYTEST ?= -n 2 --dist worksteal
 BIN    := $(VENV)/bin
-PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+# What pip downloads, a line each, and its errors.
+PIP    := $(BIN)/python -m pip --disable-pip-version-check install --progress-bar off
+SHOWN  := | awk '/^ *(Downloading|Using cached) .*whl.* \(.*B\)/ { print "  " $$2, $$3, $$4; fflush() }'
+SHELL  := bash
+.SHELLFLAGS := -o pipefail -c
 TORCH  := torch==2.13.0
 
-.PHONY: help train test cuda-test slow-test check bench gpu-check docs lint format clean
+.PHONY: help train test cuda-test grid-test slow-test check bench gpu-check docs lint format clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -19,9 +23,10 @@ help:
 	@echo "                and CUDA=13 or CUDA=12 installs what --device cuda needs)"
 	@echo "make test       ruff, mypy, pytest and doctests, on the CPU"
 	@echo "make cuda-test  the tests of device cuda, emulated on the CPU; and its kernels compiled for three GPUs"
-	@echo "make slow-test  the tests that take minutes"
+	@echo "make grid-test  the rows of wide grids that make test and make cuda-test leave out"
+	@echo "make slow-test  the same and all other tests that take minutes"
 	@echo "make check      check every op's values and gradients on this machine, on every backend"
-	@echo "make bench      benchmarks beside PyTorch and JAX"
+	@echo "make bench      benchmarks beside PyTorch and JAX, into a new folder under runs/"
 	@echo "make gpu-check  tests and benchmarks on this machine's GPU, by PYTHON as it is: nothing is installed"
 	@echo "make docs       bring docs/ up to date, and build its pages in build/site"
 	@echo "make lint       ruff and mypy;  make format  lets ruff rewrite"
@@ -40,12 +45,14 @@ cuda-test: $(VENV)/.torch $(VENV)/.test
 	$(BIN)/python -m pytest -m "cuda and not slow" $(PYTEST) $(ARGS)
 	$(BIN)/python -m tests.cuda.nvrtc
 
+grid-test: $(VENV)/.torch $(VENV)/.test
+	$(BIN)/python -m pytest -m "slow and not nightly" $(PYTEST) $(ARGS)
+
 slow-test: $(VENV)/.torch $(VENV)/.test
 	$(BIN)/python -m pytest -m slow --hypothesis-profile=thorough $(PYTEST) $(ARGS)
 
 bench: $(VENV)/.torch $(VENV)/.bench
 	$(BIN)/python -m bench $(ARGS)
-	$(BIN)/python -m bench readme
 
 # Runs where nothing can be installed, so it takes the Python that there is, with CuPy and what else it has.
 gpu-check:
@@ -54,6 +61,7 @@ gpu-check:
 docs: $(VENV)/.docs
 	$(BIN)/python -m docs.make_jit
 	$(BIN)/python -m docs.make_cuda
+	$(BIN)/python -m docs.make_numpy
 	$(BIN)/mkdocs build --quiet --strict
 
 lint: $(VENV)/.test
@@ -79,34 +87,34 @@ $(VENV)/.made:
 	@touch $@
 
 $(VENV)/.train: pyproject.toml $(VENV)/.made
-	@echo "Installing what training needs into $(VENV) ..."
-	@$(PIP) --editable '.[numba,train]'
+	@echo "Installing what training needs into $(VENV) (downloads 190 MB, takes 600 MB on the disk) ..."
+	@$(PIP) --editable '.[numba,train]' $(SHOWN)
 	@touch $@
 
 $(VENV)/.cuda%: pyproject.toml $(VENV)/.made
-	@echo "Installing CuPy for CUDA $* into $(VENV) ..."
-	@$(PIP) --editable '.[cuda$*]'
+	@echo "Installing CuPy for CUDA $* and what it needs of CUDA into $(VENV) (more than 1 GB) ..."
+	@$(PIP) --editable '.[cuda$*]' $(SHOWN)
 	@touch $@
 
 $(VENV)/.test: pyproject.toml $(VENV)/.made
-	@echo "Installing what the tests need into $(VENV) ..."
-	@$(PIP) --editable '.[numba,train,test]'
+	@echo "Installing what the tests need into $(VENV) (downloads 800 MB, most of it CUDA's libraries) ..."
+	@$(PIP) --editable '.[numba,train,test]' $(SHOWN)
 	@touch $@
 
 $(VENV)/.bench: pyproject.toml $(VENV)/.made
 	@echo "Installing what the benchmarks need into $(VENV) ..."
-	@$(PIP) --editable '.[numba,train,bench]'
+	@$(PIP) --editable '.[numba,train,bench]' $(SHOWN)
 	@touch $@
 
 $(VENV)/.docs: pyproject.toml $(VENV)/.made
 	@echo "Installing what the documentation needs into $(VENV) ..."
-	@$(PIP) --editable '.[numba,docs]'
+	@$(PIP) --editable '.[numba,docs]' $(SHOWN)
 	@touch $@
 
 # Before the extras, so that none of them brings another release. Without it, the tests that need it skip;
 # in CI a missing PyTorch is an error. `make clean` forgets that it was tried.
 $(VENV)/.torch: Makefile $(VENV)/.made
-	@echo "Installing $(TORCH), to compare with (a large download) ..."
-	@$(PIP) $(TORCH) || if [ -n "$(CI)$(GRADENGINE_REQUIRE_TORCH)" ]; then exit 1; \
+	@echo "Installing $(TORCH), to compare with (downloads 200 MB to 2 GB, by platform) ..."
+	@$(PIP) $(TORCH) $(SHOWN) || if [ -n "$(CI)$(GRADENGINE_REQUIRE_TORCH)" ]; then exit 1; \
 	    else echo "PyTorch could not be installed here: comparisons with it are left out."; fi
 	@touch $@

@@ -81,10 +81,10 @@ def cpu_name() -> str:
     return platform.processor() or "unknown"
 
 
-def write(name: str, rows: list[dict[str, Any]]) -> Path:
+def write(name: str, rows: list[dict[str, Any]], folder: Path) -> Path:
     """Store a benchmark's rows with the environment, in one piece."""
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.json"
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps({"environment": environment(), "rows": rows}, indent=1) + "\n")
     partial.replace(path)

@@ -1,8 +1,7 @@
 """One eager training step of the MLP 784-128-10: forward, cross-entropy, backward, optimizer update.
 
 Every step takes another batch, as training does: on one batch for ever the gradients of units that died vanish, and
-their momentum decays into subnormal numbers, on which every library computes at a crawl. The `numba` backend holds
-NumPy's BLAS to one thread for the whole process, so in this run the `numpy` backend has one thread too.
+their momentum decays into subnormal numbers, on which every library computes at a crawl.
 """
 
 from __future__ import annotations

@@ -13,7 +13,10 @@ tensor([2., 4.])
 import importlib as _importlib
 from typing import Any as _Any
 
+import numpy as _np
+
 from . import amp, errors, ops
+from . import environment as _environment
 from ._version import __version__
 from .amp import autocast, get_autocast_dtype, is_autocast_enabled
 from .autodiff import grad
@@ -22,10 +25,12 @@ from .constants import *
 from .dispatch import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .dtypes import *
 from .dtypes import bfloat16_dtype as _bfloat16_dtype
+from .environment import *
 from .errors import *
 from .ops import (
     Generator,
     abs,
+    absolute,
     acos,
     acosh,
     add,
@@ -35,10 +40,18 @@ from .ops import (
     amin,
     any,
     arange,
+    arccos,
+    arccosh,
+    arcsin,
+    arcsinh,
+    arctan,
+    arctan2,
+    arctanh,
     argmax,
     argmin,
     argsort,
     argwhere,
+    as_tensor,
     asarray,
     asin,
     asinh,
@@ -50,16 +63,21 @@ from .ops import (
     bitwise_and,
     bitwise_invert,
     bitwise_left_shift,
+    bitwise_not,
     bitwise_or,
     bitwise_right_shift,
     bitwise_xor,
     broadcast_arrays,
     broadcast_to,
+    cat,
     ceil,
     chunk,
+    clamp,
     clip,
     clone,
     concat,
+    concatenate,
+    conj,
     copysign,
     cos,
     cosh,
@@ -71,11 +89,14 @@ from .ops import (
     default_generator,
     diag,
     diagonal,
+    diff,
     digamma,
+    div,
     divide,
     einsum,
     empty,
     empty_like,
+    eq,
     equal,
     erf,
     erfc,
@@ -86,22 +107,29 @@ from .ops import (
     expand_dims,
     expm1,
     eye,
+    fix,
     flatten,
     flip,
     floor,
     floor_divide,
     from_dlpack,
+    from_numpy,
     full,
     full_like,
     gather,
     greater,
     greater_equal,
+    gt,
     hypot,
+    imag,
     index_add,
+    invert,
     isclose,
     isfinite,
+    isin,
     isinf,
     isnan,
+    le,
     less,
     less_equal,
     lgamma,
@@ -117,7 +145,9 @@ from .ops import (
     logical_not,
     logical_or,
     logical_xor,
+    logspace,
     logsumexp,
+    lt,
     manual_seed,
     masked_fill,
     masked_select,
@@ -131,9 +161,13 @@ from .ops import (
     min,
     minimum,
     moveaxis,
+    mul,
     multiply,
     narrow,
+    ne,
+    neg,
     negative,
+    nextafter,
     nonzero,
     norm,
     normal,
@@ -154,6 +188,7 @@ from .ops import (
     randn,
     randperm,
     ravel,
+    real,
     reciprocal,
     relu,
     remainder,
@@ -162,10 +197,12 @@ from .ops import (
     roll,
     round,
     rsqrt,
+    scalar_tensor,
     scatter_add,
     searchsorted,
     sigmoid,
     sign,
+    signbit,
     sin,
     sinc,
     sinh,
@@ -177,6 +214,7 @@ from .ops import (
     squeeze,
     stack,
     std,
+    sub,
     subtract,
     sum,
     swapaxes,
@@ -193,8 +231,13 @@ from .ops import (
     tri,
     tril,
     triu,
+    true_divide,
     trunc,
     uniform,
+    unique_all,
+    unique_counts,
+    unique_inverse,
+    unique_values,
     unstack,
     var,
     vecdot,
@@ -203,13 +246,26 @@ from .ops import (
     zeros,
     zeros_like,
 )
-from .ops import clip as clamp
-from .ops import divide as div
-from .ops import multiply as mul
-from .ops import negative as neg
-from .ops import subtract as sub
+from .ops import arithmetic as _arithmetic
+from .ops import counting as _counting
+from .ops import greater_equal as _greater_equal
+from .ops import matrix_products as _matrix_products
+from .ops import rearranging as _rearranging
+from .ops import sampling as _sampling
+from .ops import scattering as _scattering
+from .ops import stacking as _stacking
+from .ops import statistics as _statistics
+from .ops.arithmetic import *
+from .ops.counting import *
 from .ops.declare import composite, elementwise, primitive
+from .ops.matrix_products import *
+from .ops.rearranging import *
+from .ops.sampling import *
+from .ops.scattering import *
+from .ops.stacking import *
+from .ops.statistics import *
 from .tensor import Tensor
+from .tensor_types import *
 
 # `bfloat16` is not among them: it is there with ml_dtypes only, and `import *` asks for all of them.
 __all__ = [
@@ -226,11 +282,12 @@ __all__ = [
     "lgamma", "log", "log10", "log1p", "log2", "logaddexp", "logical_and", "logical_not", "logical_or", "logical_xor",
     "masked_fill", "maximum", "minimum", "mul", "multiply", "neg", "negative", "not_equal", "polygamma", "positive",
     "pow", "reciprocal", "relu", "remainder", "round", "rsqrt", "sigmoid", "sign", "sin", "sinc", "sinh", "sqrt",
-    "square", "sub", "subtract", "tan", "tanh", "trunc", "where",
+    "square", "sub", "subtract", "tan", "tanh", "trunc", "where", "conj", "imag", "nextafter", "real", "signbit",
     # along axes
     "all", "allclose", "amax", "amin", "any", "argmax", "argmin", "argsort", "count_nonzero", "cumprod", "cumsum",
     "cumulative_prod", "cumulative_sum", "log_softmax", "logsumexp", "max", "mean", "median", "min", "norm", "prod",
     "quantile", "searchsorted", "softmax", "sort", "std", "sum", "topk", "var", "vector_norm",
+    "diff", "isin", "unique_all", "unique_counts", "unique_inverse", "unique_values",
     # shapes and parts
     "argwhere", "astype", "broadcast_arrays", "broadcast_to", "chunk", "clone", "concat", "diag", "diagonal", "expand",
     "expand_dims", "flatten", "flip", "gather", "index_add", "masked_select", "matrix_transpose", "moveaxis", "narrow",
@@ -249,11 +306,39 @@ __all__ = [
     "get_autocast_dtype", "is_autocast_enabled", "jit", "save", "load",
     # errors
     "ArgumentError", "CheckpointError", "CompileError", "CudaFaultError", "DTypeError", "DataError", "DeviceError",
-    "GradengineError", "GraphError", "IndexRangeError", "OutOfMemoryError", "ShapeError", "TraceError", "TrainingError",
+    "GradengineError", "GraphError", "IndexRangeError", "OutOfMemoryError", "ShapeError", "SignatureError",
+    "SpellingWarning", "TraceError", "TrainingError",
 ]  # fmt: skip
 
-_SUBMODULES = ("autograd", "cases", "cuda", "data", "inspect", "io", "nn", "optim")
-_LAZY = {"save": "io", "load": "io", "jit": "compiler"}  # names that load with their file, when they are first used
+__all__ += [
+    "absolute", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "as_tensor", "bitwise_not",
+    "cat", "concatenate", "eq", "fix", "from_numpy", "gt", "invert", "le", "logspace", "lt", "ne", "scalar_tensor",
+    "true_divide", "BFloat16Tensor", "BoolTensor", "ByteTensor", "CharTensor", "DoubleTensor", "FloatTensor",
+    "HalfTensor", "IntTensor", "LongTensor", "ShortTensor",
+]  # fmt: skip
+__all__ += _arithmetic.__all__
+__all__ += _counting.__all__
+__all__ += _matrix_products.__all__
+__all__ += _rearranging.__all__
+__all__ += _sampling.__all__
+__all__ += _scattering.__all__
+__all__ += _stacking.__all__
+__all__ += _statistics.__all__
+__all__ += _environment.__all__
+
+# Names that `from gradengine import *` leaves alone, for they would take the place of Python's own, or of `ge`.
+_BY_NAME = {
+    "float": float32, "double": float64, "half": float16, "long": int64, "int": int32, "short": int16,
+    "ge": _greater_equal,
+    "dtype": _np.dtype,
+}  # fmt: skip
+_SUBMODULES = ("accelerator", "autograd", "cases", "cuda", "data", "inspect", "io", "nn", "optim", "utils")
+_LAZY = {
+    "save": "io",
+    "load": "io",
+    "jit": "compiler",
+    "compile": "compiler",
+}  # names that load with their file, when they are first used
 
 
 def __getattr__(name: str) -> _Any:
@@ -261,14 +346,25 @@ def __getattr__(name: str) -> _Any:
         return _importlib.import_module(f".{name}", __name__)
     if name == "bfloat16":
         return _bfloat16_dtype()
+    if name in _BY_NAME:
+        return _BY_NAME[name]
     if name in _LAZY:
-        return getattr(_importlib.import_module(f".{_LAZY[name]}", __name__), name)
-    from .elsewhere import missing as _missing
+        return getattr(_importlib.import_module(f".{_LAZY[name]}", __name__), "jit" if name == "compile" else name)
+    from .migration_hints import missing as _missing
 
     raise _missing(__name__, name)
 
 
 def __dir__() -> list[str]:
     return sorted(
-        {*__all__, *_SUBMODULES, "amp", "bfloat16", "errors", *(name for name in globals() if name.startswith("__"))}
+        {
+            *__all__,
+            *_BY_NAME,
+            *_SUBMODULES,
+            "amp",
+            "bfloat16",
+            "compile",
+            "errors",
+            *(name for name in globals() if name.startswith("__")),
+        }
     )

@@ -5,7 +5,7 @@ the op's rules for the cotangents of its inputs and sums what arrives over sever
 length of a chain does not matter. Rules run on raw arrays, or on Tensors when the gradients themselves are to have
 gradients.
 
-May import dispatch, tensor and errors; the ops only when rules run on Tensors.
+May import dispatch, views, tensor and errors; the ops only when rules run on Tensors.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from .dispatch import set_grad_enabled, uncast
 from .errors import ArgumentError, DeviceError, DTypeError, GraphError, ShapeError, describe
-from .tensor import LEAF, RETAIN, Tensor, constant, wrap
+from .tensor import LEAF, RETAIN, Tensor, accumulating, constant, wrap
+from .views import set_value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,10 +37,11 @@ def backward(
             raise GraphError("backward: one of `inputs` is no Tensor that requires grad; set requires_grad on it")
     keep = create_graph if retain_graph is None else retain_graph
     found = walk([root], [seed], keep, create_graph, targets)
-    for leaf, g in found.items():
-        if targets is not None and not any(leaf is x for x in targets):
-            continue
-        add_to_grad(leaf, g, create_graph)
+    with accumulating:
+        for leaf, g in found.items():
+            if targets is not None and not any(leaf is x for x in targets):
+                continue
+            add_to_grad(leaf, g, create_graph)
 
 
 def grad(
@@ -131,16 +133,21 @@ def start(root: Any, gradient: Any, what: str, create_graph: bool) -> Any:
     return given if create_graph else given.array
 
 
-def relink_graph(roots: Sequence[Tensor], leaves_too: bool) -> None:
+def relink_graph(roots: Sequence[Tensor], leaves_too: bool) -> list[Tensor]:
     """Point every node below `roots` at the Tensors that it has read, where they were changed in place since.
+
+    Returns the nodes that have become what they are by a change in place.
 
     With `leaves_too`, a parameter that an optimizer has stepped since is a GraphError; rules that run on raw arrays
     need not care, for they read what was saved.
     """
     seen = set(roots)
     stack = list(roots)
+    changed = []
     while stack:
         t = stack.pop()
+        if hasattr(t, "past"):
+            changed.append(t)
         for x, array in zip(t.inputs or (), t.saved or (), strict=True):
             if x.op is LEAF and x.order < t.order:  # it has become a leaf since
                 replace(t, x, array, constant(array, x.backend))
@@ -150,21 +157,22 @@ def relink_graph(roots: Sequence[Tensor], leaves_too: bool) -> None:
             if x.op is not None and x not in seen:
                 seen.add(x)
                 stack.append(x)
+    return changed
 
 
 def relink(t: Tensor, x: Tensor, array: Any) -> None:
     """Replace `x`, an input of `t` that was changed in place since, by its old self."""
-    past = x
-    while past.array is not array:
-        if past.op is None:
-            past = constant(array, x.backend)
-        elif past.op is LEAF or not past.inputs:
-            raise GraphError(
-                f"backward: an input of {t.op.shown} (shape {x.shape}) was changed in place after "  # type: ignore[union-attr]
-                f"{t.op.shown} had used it; run backward before the change, or change a .clone()"  # type: ignore[union-attr]
-            )
-        else:
-            past = past.inputs[0]  # an in-place op's first input is the Tensor's old self
+    past, was_constant = x, False
+    while past is not None and past.array is not array:
+        was_constant |= past.op is None
+        past = getattr(past, "past", None)  # type: ignore[assignment]
+    if past is None and was_constant:
+        past = constant(array, x.backend)
+    if past is None:
+        raise GraphError(
+            f"backward: an input of {t.op.shown} (shape {x.shape}) was changed in place after "
+            f"{t.op.shown} had used it; run backward before the change, or change a .clone()"
+        )
     replace(t, x, array, past)
 
 
@@ -199,8 +207,7 @@ def walk(
     roots: Sequence[Tensor], seeds: list[Any], keep: bool, create_graph: bool, targets: Sequence[Tensor] | None
 ) -> dict[Tensor, Any]:
     """The cotangents of all leaves (and of `targets`) below `roots`: raw arrays, or Tensors when `create_graph`."""
-    if create_graph or Tensor.changed_in_place:
-        relink_graph(roots, leaves_too=create_graph)
+    changed = relink_graph(roots, leaves_too=create_graph) if create_graph or Tensor.changed_in_place else ()
     needed = None if targets is None else between(roots, targets)
     backend = roots[0].backend
     cotangents: dict[Tensor, Any] = {}
@@ -238,6 +245,9 @@ def walk(
         if g.shape != leaf.shape:
             g = (backend if leaf.device == backend.device else leaf.backend).reshape(g, shape=leaf.shape)
         kept[leaf] = run_hooks(leaf, g) if leaf.hooks else g
+    for t in changed:
+        if t.inputs is None:
+            del t.past  # whose graph has been released as well
     return kept
 
 
@@ -407,9 +417,11 @@ def run_hooks(t: Tensor, g: Any) -> Any:
 
 
 def add_to_grad(leaf: Tensor, g: Any, create_graph: bool) -> None:
-    """Accumulate a cotangent into `leaf.grad`."""
+    """Accumulate a cotangent into `leaf.grad`: in place, unless the gradient is recorded, as in PyTorch."""
     if not isinstance(g, Tensor):
         g = constant(g, leaf.backend)
+    elif leaf.grad is None:
+        g = g.clone()  # others may have the same
     if leaf.grad is None:
         leaf.grad = g
     elif not isinstance(leaf.grad, Tensor) or leaf.grad.shape != leaf.shape:
@@ -425,4 +437,9 @@ def add_to_grad(leaf: Tensor, g: Any, create_graph: bool) -> None:
     elif create_graph:
         leaf.grad = leaf.grad + g
     else:
-        leaf.grad = constant(leaf.backend.plus(leaf.grad.array, g.array), leaf.backend)
+        set_value(leaf.grad, fitted(leaf.backend.plus(leaf.grad.array, g.array), leaf.grad))
+
+
+def fitted(array: Any, t: Tensor) -> Any:
+    """An array in the dtype of `t`, whose place it is to take."""
+    return array if array.dtype == t.dtype else t.backend.cast(array, t.dtype)

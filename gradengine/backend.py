@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from . import device_names
 from .errors import DeviceError, installing
 from .resolve import ALL_OPS, UPDATES, Kernels
 
@@ -35,7 +36,7 @@ class Backend(Kernels):
     """The kernels and arrays of one device.
 
     `pointwise` generates fused kernels, where the backend can. `program(kernels, ...)` compiles whole programs for
-    `jit`, where the backend can, of kernels that may consist of the scalar `operations()`.
+    `jit`, where the backend can (`compiles()`), of kernels that may consist of the scalar `operations()`.
     """
 
     def __init__(
@@ -49,9 +50,12 @@ class Backend(Kernels):
         program: Callable[..., Any] | None = None,
         operations: Callable[[], frozenset[str]] = frozenset,
         halves: Any = None,
+        ready: Callable[[], bool] | None = None,
     ) -> None:
-        self.name, self.device, self.force = name, device, force
+        self.name, self.device, self.force = name, str.__new__(device_names.device, device), force
         self.program, self.operations = program, operations
+        if ready is not None:
+            self.ready = ready
         super().__init__(kernels, pointwise, small, halves)
         if _halves:
             self.widen()
@@ -70,6 +74,12 @@ class Backend(Kernels):
         finally:
             self.small = before
 
+    ready: Callable[[], bool] = staticmethod(lambda: True)  # whether what `program` needs can be imported
+
+    def compiles(self) -> bool:
+        """Whether programs can be compiled."""
+        return self.program is not None and self.ready()
+
     def quiet(self) -> contextlib.AbstractContextManager[Any]:
         """A context in which floating-point events do not warn."""
         return np.errstate(all="ignore")
@@ -84,6 +94,7 @@ class Backend(Kernels):
     variant: Any = None  # settings that a compiled program has built in
     arrays: Any = np  # whose functions make new arrays here
     plus: Callable[[Any, Any], Any] = staticmethod(operator.add)  # how cotangents add up
+    part: Callable[[Any, Any], Any] = staticmethod(operator.getitem)  # the view at ints, slices, `...` and None
 
     def asarray(self, value: Any, dtype: Any = None, copy: bool = False) -> Any:
         """`value` as an array of this device."""
@@ -114,6 +125,11 @@ class Backend(Kernels):
     def shares(self, value: Any, array: Any) -> bool:
         """True when `value`, of any library, is in the memory of `array`."""
         return isinstance(value, np.ndarray) and np.may_share_memory(value, array)
+
+    def is_view(self, value: Any, array: Any) -> bool:
+        """Whether `value`, which an op has made of `array`, is in the same memory; a single element always counts."""
+        base = value.base
+        return base is array or (base is not None and base is getattr(array, "base", None)) or value.size < 2
 
     def to_numpy(self, array: Any) -> np.ndarray[Any, Any]:
         """The array in host memory, as NumPy's."""
@@ -160,6 +176,7 @@ def _load_numba() -> Backend:
     from gradengine_kernels import numba_cpu, numpy_cpu
 
     kernels = {**numpy_cpu.KERNELS, **numba_cpu.kernels(numpy_cpu.KERNELS)}
+    numba_cpu.when_unusable(_without_numba)
     return Backend(
         "numba",
         "cpu",
@@ -170,7 +187,15 @@ def _load_numba() -> Backend:
         program=numba_cpu.program,
         operations=numba_cpu.operations,
         halves=numpy_cpu.halves,
+        ready=numba_cpu.usable,
     )
+
+
+def _without_numba() -> None:
+    """Numba was chosen because it is installed, and does not load: NumPy serves the CPU from now on."""
+    global _chosen_cpu
+    load("numpy")
+    _chosen_cpu = "numpy"
 
 
 def _load_cupy(ordinal: int = 0) -> Backend:
@@ -189,7 +214,17 @@ def _installed(package: str) -> bool:
 
 
 def why_not(name: str) -> str:
-    """Why a backend cannot be used here, or "" when it can."""
+    """Why a backend cannot be used here, or "" when it can; Numba is imported to find out."""
+    reason = why_not_installed(name)
+    if name == "numba" and not reason:
+        from gradengine_kernels import numba_cpu
+
+        return numba_cpu.why_not()
+    return reason
+
+
+def why_not_installed(name: str) -> str:
+    """The same, but Numba is only looked for: importing it takes half a second, which a script may not need."""
     if name == "numba":
         for package in ("numba", "scipy"):
             if not _installed(package):
@@ -209,7 +244,7 @@ def load(name: str) -> Backend:
     if backend is None:
         if name not in LOADERS:
             raise DeviceError(f"backend: there is no {name!r}; known are {', '.join(LOADERS)}")
-        reason = why_not(name)
+        reason = why_not_installed(name)
         if reason:
             raise DeviceError(f"backend {name!r}: {reason}")
         backend = _loaded[name] = LOADERS[name]()
@@ -319,7 +354,8 @@ def get_cpu_backend() -> str:
     """The name of the backend that runs on device "cpu".
 
     It is what `set_cpu_backend` chose, else the environment variable GRADENGINE_CPU_BACKEND, else "numba" when it
-    is installed, else "numpy".
+    is installed, else "numpy". A Numba that is installed and cannot be imported is found out when it is first needed:
+    a warning says why, and "numpy" takes its place.
 
     >>> import gradengine as ge
     >>> ge.get_cpu_backend() in ("numpy", "numba")
@@ -331,7 +367,7 @@ def get_cpu_backend() -> str:
         if wanted:
             _choose_cpu(wanted, "GRADENGINE_CPU_BACKEND")
         else:
-            _chosen_cpu = next(name for name in CPU_BACKENDS if not why_not(name))
+            _chosen_cpu = next(name for name in CPU_BACKENDS if not why_not_installed(name))
     return _chosen_cpu  # type: ignore[return-value]
 
 
@@ -353,6 +389,8 @@ def _choose_cpu(name: str, what: str) -> None:
     global _chosen_cpu
     if name not in CPU_BACKENDS:
         raise DeviceError(f"{what}: there is no {name!r} for the CPU; choose one of {', '.join(CPU_BACKENDS)}")
+    if reason := why_not(name):
+        raise DeviceError(f"backend {name!r}: {reason}")
     load(name)
     _chosen_cpu = name
 
@@ -365,3 +403,6 @@ def backends() -> dict[str, str]:
     'available'
     """
     return {name: why_not(name) or "available" for name in ("numpy", "numba", "cupy")}
+
+
+device_names.default[:] = [get_default_device, set_default_device]

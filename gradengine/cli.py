@@ -1,7 +1,7 @@
 """The command line: its parser, and which function runs which command. Loads what a command needs when it runs.
 
-Exit status: 0, or 2 after a mistake of the user's or a file that is no good, 1 when training or a check failed, 130
-after Ctrl-C.
+Exit status: 0; 1 when training or a check failed; 2 for wrong arguments or a file that cannot be used; 130 after
+Ctrl-C.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ A tensor autograd engine.
 
   gradengine train                        train a digit classifier on MNIST
   gradengine train --model 16x16          the same with two hidden layers of 16 units
-  gradengine train --resume               go on with the newest run
+  gradengine train --resume               resume the newest run
   gradengine check                        check every op on this machine
 """
 TRAINING = """\
-Train a digit classifier. Checkpoint, metrics and pictures go into a folder of their own under runs/, or into --out.
-Ctrl-C stops after the current step and saves; --resume goes on from there, bit for bit as if nothing had happened.
+Train a digit classifier. Checkpoint, metrics and pictures are written to a new folder under runs/, or to --out.
+Ctrl-C stops after the current step and saves. --resume continues from there; the result is the same, bit for bit.
 """
 CHECKING = """\
-Check every op on this machine: its values against an independent reference in float64, its gradients and the
-gradients of those against finite differences, and how far apart the backends are. Ends with 1 when a row failed.
+Check every op on this machine: its values against an independent reference in float64, its first- and second-order
+gradients against finite differences, and the difference between backends. The exit status is 1 if a row failed.
 """
 EXAMPLES = """\
-what suits the models on MNIST:
+defaults on MNIST:
 {suited}
 
 examples:
@@ -104,8 +104,8 @@ def examples() -> str:
 def add_training_options(parser: argparse.ArgumentParser) -> None:
     """The options of `gradengine train`. Those that belong to the run are only set when they are given."""
     what = parser.add_argument_group("what to train")
-    how = parser.add_argument_group("how to train (by default as it suits the model)")
-    where = parser.add_argument_group("where it goes")
+    how = parser.add_argument_group("how to train (defaults depend on the model)")
+    where = parser.add_argument_group("output")
 
     def add(group: Any, name: str, text: str, **settings: Any) -> None:
         group.add_argument(name, help=text, default=argparse.SUPPRESS, **settings)
@@ -114,7 +114,7 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     add(
         what,
         "--dataset",
-        "mnist, or the small digits of scikit-learn; auto takes MNIST where it can be had (default: auto)",
+        "mnist, or scikit-learn's 8x8 digits; auto takes digits if MNIST cannot be loaded (default: auto)",
         choices=options.DATASETS,
     )
     add(
@@ -123,42 +123,47 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         "mlp: 128 ReLU; 16x16: two layers of 16 ReLU; nielsen: 30 sigmoids, squared error (default: mlp)",
         choices=options.MODELS,
     )
-    add(what, "--backend", "kernels of the CPU: numba or numpy (default: numba where installed)", metavar="NAME")
-    add(what, "--device", "cpu, cuda or cuda:<number>; a run may go on with another (default: cpu)", metavar="NAME")
+    add(what, "--backend", "CPU backend: numba or numpy (default: numba if it is installed)", metavar="NAME")
+    add(
+        what,
+        "--device",
+        "cpu, cuda or cuda:<number>; a run may be resumed on another device (default: cpu)",
+        metavar="NAME",
+    )
     add(
         what,
         "--jit",
-        "compile the training step as a whole, or run it op by op (default: --jit)",
+        "compile the whole training step, or run it op by op (default: --jit)",
         action=argparse.BooleanOptionalAction,
     )
-    add(how, "--epochs", "how often to go through the training data", type=int, metavar="N")
-    add(how, "--batch-size", "pictures in a batch", type=int, metavar="N")
-    add(how, "--optimizer", "how gradients become steps", choices=tuple(options.OPTIMIZERS))
+    add(how, "--epochs", "number of passes over the training data", type=int, metavar="N")
+    add(how, "--batch-size", "images in a batch", type=int, metavar="N")
+    add(how, "--optimizer", "optimizer", choices=tuple(options.OPTIMIZERS))
     add(how, "--lr", "learning rate", type=float, metavar="X")
     add(how, "--momentum", "momentum of sgd and rmsprop", type=float, metavar="X")
     add(how, "--weight-decay", "weight decay (default: 0, for adamw 0.01)", type=float, metavar="X")
-    add(how, "--schedule", f"how the learning rate changes; {schedules}", choices=tuple(options.SCHEDULES))
-    add(how, "--gamma", "factor of the schedules step and exponential", type=float, metavar="X")
-    add(how, "--step-size", "epochs between the steps of the schedule step (default: 2)", type=int, metavar="N")
-    add(how, "--seed", "seed of initial values and order of the data (default: 0)", type=int, metavar="N")
-    where.add_argument("--out", metavar="DIR", help="folder of this run (default: runs/<time>-<model>)")
+    add(how, "--schedule", f"learning rate schedule; {schedules}", choices=tuple(options.SCHEDULES))
+    add(how, "--gamma", "factor of the step and exponential schedules", type=float, metavar="X")
+    add(how, "--step-size", "epochs between two steps of the step schedule (default: 2)", type=int, metavar="N")
+    add(how, "--seed", "random seed of the initial weights and the batches (default: 0)", type=int, metavar="N")
+    where.add_argument("--out", metavar="DIR", help="output folder (default: runs/<time>-<model>)")
     where.add_argument(
         "--resume",
         metavar="RUN",
         nargs="?",
         const="",
-        help="go on with a run: its folder, or its checkpoint, or nothing for the newest one under runs/",
+        help="resume a run: its folder or checkpoint; without a value, the newest run under runs/",
     )
-    where.add_argument("--overwrite", action="store_true", help="start anew in a folder that holds a run")
+    where.add_argument("--overwrite", action="store_true", help="replace the run that is in the output folder")
     where.add_argument(
         "--checkpoint-every",
         metavar="N",
         type=int,
-        help="save every N steps too (default: 0, after each epoch only)",
+        help="also save every N steps (default: 0, only after each epoch)",
     )
-    add(where, "--log-every", "steps between two losses in metrics.jsonl (default: 50)", type=int, metavar="N")
-    where.add_argument("--no-pictures", dest="pictures", action="store_false", help="draw no pictures in the end")
-    where.add_argument("--quiet", "-q", action="store_true", help="show nothing but warnings and errors")
+    add(where, "--log-every", "write the mean loss to metrics.jsonl every N steps (default: 50)", type=int, metavar="N")
+    where.add_argument("--no-pictures", dest="pictures", action="store_false", help="do not draw pictures at the end")
+    where.add_argument("--quiet", "-q", action="store_true", help="print only warnings and errors")
 
 
 def run_train(args: argparse.Namespace) -> int:
@@ -183,13 +188,14 @@ def run_check(args: argparse.Namespace) -> int:
 
 
 def run_bench(args: argparse.Namespace) -> int:
-    """`gradengine bench`: `python -m bench` at the root of the checkout."""
+    """`gradengine bench`: `python -m bench` of the checkout, here."""
     root = Path(__file__).resolve().parents[1]
     if not (root / "bench" / "__main__.py").is_file():
         raise GradengineError(
             "bench: the benchmarks are part of the source, not of the installed package; run make bench in a checkout"
         )
-    return subprocess.call([sys.executable, "-m", "bench", *args.rest], cwd=root)
+    path = os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return subprocess.call([sys.executable, "-P", "-m", "bench", *args.rest], env={**os.environ, "PYTHONPATH": path})
 
 
 def run_backends(args: argparse.Namespace) -> int:

@@ -27,6 +27,7 @@ from .errors import ArgumentError, DeviceError, DTypeError, describe
 from .resolve import primitive_call
 
 __all__ = [
+    "manual_seed", "manual_seed_all", "set_device", "is_bf16_supported", "is_initialized",
     "current_device", "device_count", "empty_cache", "get_device_name", "is_available", "is_synchronous", "is_tf32",
     "mem_get_info", "memory_allocated", "memory_reserved", "set_synchronous", "set_tf32", "source",
     "synchronize",
@@ -36,7 +37,7 @@ __all__ = [
 if not TYPE_CHECKING:  # to a type checker, other names are simply missing
 
     def __getattr__(name: str) -> Any:
-        from .elsewhere import missing
+        from .migration_hints import missing
 
         raise missing(__name__, name)
 
@@ -63,6 +64,39 @@ def device_count() -> int:
     from gradengine_kernels.cupy_cuda import memory
 
     return memory.device_count()
+
+
+def manual_seed(seed: int) -> None:
+    """Seed what is drawn, on every device: there is one generator.
+
+    >>> import gradengine as ge
+    >>> ge.cuda.manual_seed(0)
+    """
+    ops.manual_seed(seed)
+
+
+def manual_seed_all(seed: int) -> None:
+    """Seed what is drawn, on every device: there is one generator.
+
+    >>> import gradengine as ge
+    >>> ge.cuda.manual_seed_all(0)
+    """
+    ops.manual_seed(seed)
+
+
+def set_device(device: Any) -> None:
+    """Make a GPU, given by number or name, the default device. Raises DeviceError when it cannot be used."""
+    backends.set_default_device(device)
+
+
+def is_bf16_supported() -> bool:
+    """Whether Tensors can be in bfloat16 on the GPU: where there is one."""
+    return is_available()
+
+
+def is_initialized() -> bool:
+    """Whether a GPU has been used."""
+    return bool(backends.loaded_gpus())
 
 
 def current_device() -> int:

@@ -13,19 +13,31 @@ import functools
 import inspect
 import threading
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 import numpy as np
 
 from . import backend as backends
 from .dtypes import check_dtype
-from .errors import DeviceError, DTypeError, GradengineError, IndexRangeError, ShapeError
+from .errors import (
+    DeviceError,
+    DTypeError,
+    GradengineError,
+    GraphError,
+    IndexRangeError,
+    ShapeError,
+    SignatureError,
+    describe,
+)
 from .tensor import EMPTY, Op, Tensor, mode, order, wrap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 silent = 0  # how many threads have switched recording off: while none has, nobody need ask `mode`
 silence = threading.Lock()
+pruning = threading.Lock()
+FEW = 64  # weak references that a family may hold before dead ones are looked for
 casting = 0  # in how many regions of `autocast` threads are: while in none, nobody need ask what to cast
 prepare: Callable[..., Any] = lambda op, args, params: args  # `amp` puts its own here
 WRONG_DTYPE = ("not supported for the input types", "did not contain a loop", "numpy boolean")  # what NumPy says of it
@@ -103,37 +115,53 @@ def explain(op: Op, error: Exception, tensors: tuple[Tensor, ...], params: dict[
 
 
 def unary(op: Op) -> Callable[..., Tensor]:
-    """The function that runs a one-array op without metadata."""
+    """The function that runs a one-array op without metadata.
+
+    Its array can be given as `input`, PyTorch's word. The default of `out` is what the body needs anyway: a Tensor in
+    its place fails where it is used, so `out=` costs the usual call nothing.
+    """
     new, tracked = Tensor.__new__, any(op.rules)
 
-    def call(x: Any, /) -> Tensor:
+    def call(input: Any, out: Any = Tensor) -> Tensor:
+        x = input
         if type(x) is not Tensor and not isinstance(x, Tensor):
             x = wrap(x, None, op.shown)
         if casting:
             (x,) = prepare(op, (x,), EMPTY)
         backend = x.backend
         array = x.array
-        out = new(Tensor)
         try:
-            out.array = backend.table[op](array)
+            result = new(out)
+            result.array = backend.table[op](array)
         except Exception as error:
+            if out is not Tensor:
+                return afresh(written, out, op.shown, lambda: call(x))
             raise explain(op, error, (x,), EMPTY) from None
-        out.backend = backend
-        out.grad = out.hooks = None
+        result.backend = backend
+        result.grad = result.hooks = result.family = None
         if x.op is not None and tracked and (not silent or mode.recording):
-            out.op, out.inputs, out.saved, out.params, out.order = op, (x,), (array,), EMPTY, next(order)
+            result.op = op
+            result.inputs = (x,)
+            result.saved = (array,)
+            result.params = EMPTY
+            result.order = next(order)
         else:
-            out.op = None
-        return out
+            result.op = None
+        return result
 
     return call
 
 
 def binary(op: Op) -> Callable[..., Tensor]:
-    """The function that runs a two-array op without metadata."""
+    """The function that runs a two-array op without metadata.
+
+    `out` and `option` have defaults that the body needs anyway, as in `unary`. `option` has the name of the one setting
+    that PyTorch's function has, such as `alpha`; the op's form knows what to do with it.
+    """
     new, tracked = Tensor.__new__, any(op.rules)
 
-    def call(a: Any, b: Any, /) -> Tensor:
+    def call(input: Any, other: Any, out: Any = Tensor, option: Any = op) -> Tensor:
+        a, b = input, other
         if type(b) is not Tensor and not isinstance(b, Tensor):
             b = wrap(b, a, op.shown)
         if type(a) is not Tensor and not isinstance(a, Tensor):
@@ -145,19 +173,32 @@ def binary(op: Op) -> Callable[..., Tensor]:
             backend = common_backend(op, (a, b))
         left = a.array
         right = b.array
-        out = new(Tensor)
         try:
-            out.array = backend.table[op](left, right)
+            result = new(out)
+            result.array = backend.table[option](left, right)
         except Exception as error:
+            if option is not op:
+                given = {option_name: option} if out is Tensor else {option_name: option, "out": out}
+                return afresh(spelled, op, call, (input, other), given)
+            if out is not Tensor:
+                return afresh(written, out, op.shown, lambda: call(input, other))
             raise explain(op, error, (a, b), EMPTY) from None
-        out.backend = backend
-        out.grad = out.hooks = None
+        result.backend = backend
+        result.grad = result.hooks = result.family = None
         if (a.op is not None or b.op is not None) and tracked and (not silent or mode.recording):
-            out.op, out.inputs, out.saved, out.params, out.order = op, (a, b), (left, right), EMPTY, next(order)
+            result.op = op
+            result.inputs = (a, b)
+            result.saved = (left, right)
+            result.params = EMPTY
+            result.order = next(order)
         else:
-            out.op = None
-        return out
+            result.op = None
+        return result
 
+    option_name = next(iter(op.spelling.choosing), "option")
+    call.__code__ = call.__code__.replace(
+        co_varnames=tuple([option_name if name == "option" else name for name in call.__code__.co_varnames])
+    )
     return call
 
 
@@ -165,18 +206,24 @@ def nary(op: Op, count: int | None) -> Callable[..., Tensor]:
     """The function that runs an op of `count` arrays (None: any number) with metadata."""
     new = Tensor.__new__
     names, defaults, has_rules = op.names, op.defaults, any(op.rules)
+    incomplete = len(defaults) != len(names)
+    view, may_copy = bool(op.view), op.view == "maybe"
 
     def call(*args: Any, **params: Any) -> Tensor:
         if count is not None and len(args) != count:
+            if len(args) < count or op.spelling.form is not None:
+                return spelled(op, call, args, params, count)
             args, params = split_metadata(op, count, args, params)
         merged = defaults
         if params:
             merged = {**defaults, **params}
+            if len(merged) != len(names):
+                return spelled(op, call, args, params, count)
             for key, value in params.items():
                 if type(value) not in SETTLED:
                     merged[key] = freeze(value, op)
-        if len(merged) != len(names):
-            check_metadata(op, merged)
+        elif incomplete:
+            raise lacking(op, merged)
         backend = None
         for x in args:
             if type(x) is not Tensor and not isinstance(x, Tensor):
@@ -194,17 +241,63 @@ def nary(op: Op, count: int | None) -> Callable[..., Tensor]:
         try:
             out.array = backend.table[op](*arrays, **merged)
         except Exception as error:
+            if merged.keys() != defaults.keys() and not merged.keys() <= set(names):  # as many words, but others
+                return afresh(spelled, op, call, args, params, count)
             raise explain(op, error, args, merged) from None
         out.backend = backend
-        out.op = out.grad = out.hooks = None
+        out.op = out.grad = out.hooks = out.family = None
         if has_rules and (not silent or mode.recording):
             for x in args:
                 if x.op is not None:
                     out.op, out.inputs, out.saved, out.params, out.order = op, args, arrays, merged, next(order)
                     break
+        if view and (not may_copy or backend.is_view(out.array, arrays[0])):  # `enlist`, written out
+            (x,) = args
+            out.view_of = (x, op, merged, ())
+            family = x.family
+            if family is None:
+                x.family = [ref(x), ref(out)]
+            else:
+                if len(family) >= FEW:
+                    prune(family)
+                family.append(ref(out))
         return out
 
     return call
+
+
+def viewing(op: Op) -> Callable[..., Tensor]:
+    """The function that runs an op without metadata whose result is a view of its one array."""
+    plain = unary(op)
+
+    def call(input: Any, out: Any = Tensor) -> Tensor:
+        x = input if isinstance(input, Tensor) else wrap(input, None, op.shown)
+        result = plain(x, out)
+        if out is Tensor:
+            enlist(x, result, op, EMPTY)
+        return result
+
+    return call
+
+
+def enlist(x: Tensor, view: Tensor, op: Op, params: dict[str, Any]) -> None:
+    """Note that `view`, which an op has made of `x`, shares its elements: see gradengine.views."""
+    view.view_of = (x, op, params, ())
+    family = x.family
+    if family is None:
+        x.family = [ref(x), ref(view)]
+    else:
+        if len(family) >= FEW:
+            prune(family)
+        family.append(ref(view))
+
+
+def prune(family: list[Any]) -> None:
+    """Drop weak references to Tensors that are gone, once the family has grown to the next power of two."""
+    n = len(family)
+    if n & (n - 1) == 0:
+        with pruning:  # another thread may append meanwhile
+            family[:n] = [member for member in family[:n] if member() is not None]
 
 
 def freeze(value: Any, op: Op) -> Any:
@@ -230,23 +323,73 @@ def split_metadata(op: Op, count: int, args: tuple[Any, ...], params: dict[str, 
     extra = args[count:]
     if len(args) < count or len(extra) > len(op.names):
         wanted = f"{count} array{'s' if count != 1 else ''}" + (f", then {', '.join(op.names)}" if op.names else "")
-        raise DTypeError(f"{op.shown}: takes {wanted}; got {len(args)} positional arguments")
+        raise SignatureError(f"{op.shown}: takes {wanted}; got {len(args)} positional arguments")
     for name, value in zip(op.names, extra, strict=False):
         if name in params:
-            raise DTypeError(f"{op.shown}: got {name!r} twice")
+            raise SignatureError(f"{op.shown}: got {name!r} twice")
         params = {**params, name: value}
     return args[:count], params
 
 
-def check_metadata(op: Op, merged: dict[str, Any]) -> None:
-    """Raise for metadata that the op does not know, or lacks."""
-    unknown = [name for name in merged if name not in op.names]
-    missing = [name for name in op.names if name not in merged]
-    problem = f"does not take {', '.join(unknown)}" if unknown else f"needs {', '.join(missing)}"
-    known = {"dim": "axis", "keepdim": "keepdims", "dims": "axes"}
-    hints = [f"{known[name]} for {name}" for name in unknown if known.get(name) in op.names]
-    advice = f" (use {' and '.join(hints)})" if hints else ""
-    raise DTypeError(f"{op.shown}: {problem}{advice}; its metadata: {', '.join(op.names) or 'none'}")
+def lacking(op: Op, given: Mapping[str, Any]) -> SignatureError:
+    """The error for metadata that is missing."""
+    missing = [name for name in op.names if name not in given]
+    return SignatureError(f"{op.shown}: needs {', '.join(missing)}; {op.spelling.accepted()}")
+
+
+def afresh(function: Callable[..., Any], *args: Any) -> Any:
+    """`function(*args)` instead of a call that has failed, whose error is not shown."""
+    try:
+        return function(*args)
+    except Exception as error:
+        raise error from None
+
+
+def spelled(
+    op: Op, call: Callable[..., Any], args: tuple[Any, ...], params: dict[str, Any], count: int | None = None
+) -> Any:
+    """A call that does not fit as it stands: in other words, in PyTorch's form, with `out`, or wrong."""
+    spelling, params = op.spelling, dict(params)
+    if "out" in params:
+        out = params.pop("out")
+        return written(out, op.shown, lambda: call(*args, **params))
+    if spelling.chooses_form(params):
+        return spelling.in_pytorch_form(args, params)
+    if count is None:  # of any number of arrays: nobody outside the engine calls these
+        raise spelling.unknown(params) if any([word not in op.names for word in params]) else lacking(op, params)
+    if any([word not in op.names for word in params]):
+        args, params = spelling.translate(args, params)
+        return call(*args, **params)
+    if len(args) > count and spelling.form is not None and any([isinstance(x, Tensor) for x in args[count:]]):
+        return spelling.in_pytorch_form(args, params)  # as in `max(x, y)`
+    if spelling.form is not None and len(args) < count and len(args) == spelling.form.__code__.co_posonlyargcount - 1:
+        return spelling.in_pytorch_form(args, params)  # as in `where(condition)`
+    if len(args) > count and type(args[count]) is bool and "unbiased" in spelling.choosing:
+        return spelling.in_pytorch_form(args, params)  # as in `std(False)`
+    if len(args) == count:
+        raise lacking(op, {**op.defaults, **params})
+    by_word = "axis" in params
+    args, params = split_metadata(op, count, args, params)
+    result = call(*args, **params)
+    return result if spelling.mark is None or by_word else spelling.mark(result, op.shown, params)
+
+
+def written(out: Any, what: str, compute: Callable[[], Any]) -> Any:
+    """A result written into the Tensor (or Tensors) of `out=`. Raises GraphError where one of them has a gradient."""
+    if out is None:
+        return compute()
+    several = out if isinstance(out, (tuple, list)) else (out,)
+    if not several or not all([isinstance(x, Tensor) for x in several]):
+        raise SignatureError(f"{what}: out must be a Tensor or a tuple of them, got {describe(out)}")
+    result = compute()
+    results = result if isinstance(result, tuple) else (result,)
+    if len(results) != len(several):
+        raise SignatureError(f"{what}: gives {len(results)} Tensors, out has {len(several)}")
+    for target, value in zip(several, results, strict=True):
+        if value.op is not None or target.op is not None:
+            raise GraphError(f"{what}: what is written into out= has no gradient; assign the result, or use no_grad")
+        target.become(lambda old, value=value: value, f"{what}(out=)")
+    return out
 
 
 def switch(enabled: bool) -> None:

@@ -20,6 +20,8 @@ __all__ = [
     "IndexRangeError",
     "OutOfMemoryError",
     "ShapeError",
+    "SignatureError",
+    "SpellingWarning",
     "TraceError",
     "TrainingError",
 ]
@@ -70,6 +72,20 @@ class IndexRangeError(GradengineError, IndexError):
 
 class ArgumentError(GradengineError, ValueError):
     """An argument whose value the function cannot take, such as an unknown reduction."""
+
+
+class SignatureError(ArgumentError, TypeError):
+    """An argument that the function does not have, that is missing, or that is given twice."""
+
+
+class SpellingWarning(UserWarning):
+    """A call that means one thing here and another in PyTorch or NumPy; the message says how to write either.
+
+    `warnings.simplefilter("error", ge.SpellingWarning)` makes it an error.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
 
 
 class DeviceError(GradengineError, RuntimeError):

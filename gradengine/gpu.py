@@ -138,6 +138,10 @@ class GpuBackend(Backend):
         """A copy that nobody else sees."""
         return self.tried("copy", self.memory.duplicate, array)
 
+    def part(self, array: Any, index: Any) -> Any:
+        """The view of an array at ints, slices, `...` and None."""
+        return self.getitem(array, index=index)
+
     def writable(self, array: Any) -> bool:
         """True for an array that owns its memory and may be written to."""
         return self.memory.writable(array)

@@ -1,6 +1,6 @@
 """GradScaler: losses scaled up, so that their gradients in float16 do not vanish, and gradients scaled down again.
 
-May import dispatch, tensor, hostwork, errors and ops.
+May import dispatch, views, tensor, hostwork, errors and ops.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from .dispatch import no_grad
 from .errors import ArgumentError, CheckpointError, DTypeError, GraphError, TraceError, describe
 from .hostwork import current, each_time, outside, settled
 from .tensor import Tensor, constant
+from .views import set_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -200,7 +201,7 @@ class GradScaler:
         before = [constant(t.array, t.backend) for t in held]
         result = optimizer.step(**kwargs)
         for t, old in zip(held, before, strict=True):
-            t.array = ops.where(found, old, t.detach()).array
+            set_value(t, ops.where(found, old, t.detach()).array)
         self.skips[optimizer].add_(ops.astype(found, INT32))
         return result
 

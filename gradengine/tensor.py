@@ -15,13 +15,16 @@ import itertools
 import math
 import sys
 import threading
+import weakref
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from . import backend as backends
-from .dtypes import check_dtype, fits, is_floating, is_half
-from .errors import DeviceError, DTypeError, GradengineError, GraphError, ShapeError, describe
+from .device_names import device
+from .dtypes import check_dtype, is_floating, is_half
+from .errors import DeviceError, DTypeError, GradengineError, GraphError, ShapeError, SignatureError, describe
+from .spelling import Spelling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -44,6 +47,7 @@ class GradMode(threading.local):
 
 
 mode = GradMode()
+accumulating = threading.Lock()  # several threads may add to one gradient; no user code runs under it
 order = itertools.count(0, -1)
 
 
@@ -54,7 +58,10 @@ class Op:
     `shape(name, *shapes, **params)` returns the output's shape or raises a ShapeError that says what does not fit.
     """
 
-    __slots__ = ("body", "defaults", "kind", "name", "names", "pair", "rules", "shape", "shaped_by_data", "shown")
+    __slots__ = (
+        "body", "defaults", "kind", "name", "names", "pair", "rules", "shape", "shaped_by_data", "shown", "spelling",
+        "view",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -67,10 +74,14 @@ class Op:
         defaults: Mapping[str, Any] = EMPTY,
         names: tuple[str, ...] = (),
         shown: str = "",
+        spelling: Spelling | None = None,
+        view: bool | str = False,
     ) -> None:
+        self.view = view  # whether the result shares the elements of the operand, as far as a user can tell
         self.shown = shown or name  # what a user called, for error messages
         self.name, self.kind, self.rules, self.body, self.shape = name, kind, rules, body, shape
         self.defaults, self.names = dict(defaults), names
+        self.spelling = spelling or Spelling(self.shown, names)  # what other words there are for its arguments
         # Says of metadata whether the output's shape depends on values: `jit` has no place for such a result.
         self.shaped_by_data: Callable[[Mapping[str, Any]], bool] | None = None
         # Two arrays with a rule each, no metadata, and no interest in how many axes of size 1 a cotangent has in front.
@@ -101,7 +112,9 @@ class Tensor:
     """An n-dimensional array that remembers how it was computed.
 
     `Tensor(data, dtype=None, device=None, requires_grad=False)` copies `data` as `gradengine.tensor` does: a NumPy
-    array keeps its dtype, Python floats become float32. Raises DTypeError when gradients are asked of integers.
+    array keeps its dtype, Python floats become float32. As in PyTorch, lists of ints become float32, too, and
+    `Tensor(2, 3)` is one of that shape with whatever was in memory. Raises DTypeError when gradients are asked of
+    integers, SignatureError for other arguments.
 
     >>> import gradengine as ge
     >>> x = ge.Tensor([[1.0, 2.0]], requires_grad=True)
@@ -110,11 +123,14 @@ class Tensor:
     tensor([[2., 4.]])
     """
 
-    __slots__ = ("__weakref__", "array", "backend", "grad", "hooks", "inputs", "op", "order", "params", "saved")
+    __slots__ = (
+        "__weakref__", "array", "backend", "family", "grad", "hooks", "inputs", "op", "order", "params", "past",
+        "saved", "view_of",
+    )  # fmt: skip
     __hash__ = object.__hash__
     __array_priority__ = 1000
+    printing: ClassVar[dict[str, Any]] = {"precision": 4}  # what `ge.set_printoptions` has set
     changed_in_place: ClassVar[bool] = False  # True once any recorded Tensor was; the walk looks for it only then
-    ops_by_name: ClassVar[dict[str, Callable[..., Any]]] = {}  # the public op of each name; gradengine.ops fills it
 
     array: Any
     backend: backends.Backend
@@ -125,8 +141,19 @@ class Tensor:
     order: int  # falls with every recorded op, so that a heap gives the latest first
     grad: Tensor | None
     hooks: dict[int, Callable[[Tensor], Tensor | None]] | None
+    # What shares elements with this Tensor: see gradengine.views. None or not set where nothing does.
+    family: Any
+    view_of: Any
+    past: Tensor  # what a recorded result was before its last change in place
 
     if TYPE_CHECKING:
+        # What gradengine.views attaches.
+        data: Any
+
+        def become(self, compute: Callable[[Tensor], Tensor], what: str) -> Tensor: ...
+        def detach(self) -> Tensor: ...
+        def __copy__(self) -> Tensor: ...
+
         # The operators and methods that gradengine.ops attaches.
         def __getattr__(self, name: str) -> Any: ...
         def __getitem__(self, index: Any) -> Tensor: ...
@@ -165,13 +192,19 @@ class Tensor:
         def __gt__(self, other: Any) -> Tensor: ...
         def __ge__(self, other: Any) -> Tensor: ...
 
-    def __init__(self, data: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> None:
+    def __init__(self, *given: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> None:
+        if len(given) == 1 and type(given[0]) is not int:
+            data = given[0]
+            if dtype is None and isinstance(data, (list, tuple)) and not holds_arrays(data) and holds_ints(data):
+                dtype = np.float32
+        else:
+            data = uninitialised(given, dtype)
         if device is not None or not isinstance(data, Tensor):
             self.backend = backends.for_device(backends.home_of(data) if device is None else device)
         else:
             self.backend = data.backend
         self.array = to_array(data, dtype, self.backend, copy=True)
-        self.op, self.grad, self.hooks = None, None, None
+        self.op = self.grad = self.hooks = self.family = self.view_of = None
         if requires_grad:
             self.become_leaf()
 
@@ -198,8 +231,8 @@ class Tensor:
         return math.prod(self.shape)
 
     @property
-    def device(self) -> str:
-        """Where the array lives: "cpu" or "cuda:0"."""
+    def device(self) -> device:
+        """Where the array lives: "cpu" or "cuda:0", a str that has a `type` and an `index`."""
         return self.backend.device
 
     @property
@@ -230,6 +263,8 @@ class Tensor:
             )
         new = requires_grad and self.op is None
         self.become_leaf(requires_grad)
+        if getattr(self, "view_of", None) is not None and self.family is None:
+            self.family = [weakref.ref(self)]  # so that optimizers need to ask one question only
         if new:
             self.order, Tensor.changed_in_place = next(order), True  # what was recorded before has read a constant
         return self
@@ -244,23 +279,6 @@ class Tensor:
         self.op = LEAF if requires_grad else None
         self.inputs, self.saved, self.params, self.order = (), (), EMPTY, 1
         return self
-
-    @property
-    def data(self) -> Tensor:
-        """The value outside the graph; assigning to it, or changing it in place, replaces this Tensor's value."""
-        out = DataOf.__new__(DataOf)
-        out.array, out.backend, out.op, out.grad, out.hooks = self.array, self.backend, None, None, None
-        out.owner = self
-        return out
-
-    @data.setter
-    def data(self, value: Any) -> None:
-        array = to_array(value, None, self.backend, copy=not isinstance(value, Tensor))
-        if self.op is LEAF and not is_floating(array.dtype):
-            raise DTypeError(f"data: this Tensor requires grad, so its value must be floating-point, got {array.dtype}")
-        if self.op is not None and self.op is not LEAF:
-            raise GraphError(f"data: cannot replace the value of a recorded result of {self.op.shown}; use .detach()")
-        self.array = array
 
     # -- gradients ----------------------------------------------------------------------------------------------
 
@@ -295,7 +313,8 @@ class Tensor:
         if self.op is not LEAF:
 
             def keep(gradient: Tensor) -> None:
-                self.grad = gradient if self.grad is None else self.grad + gradient
+                with accumulating:
+                    self.grad = gradient.clone() if self.grad is None else self.grad + gradient
 
             if self.hooks is None:
                 self.hooks = {}
@@ -316,10 +335,6 @@ class Tensor:
         if self.hooks is None:
             self.hooks = {}
         return HookHandle(self.hooks, hook)
-
-    def detach(self) -> Tensor:
-        """The same value outside the graph; the array is shared, and never written while shared."""
-        return constant(self.array, self.backend)
 
     # -- out of the engine --------------------------------------------------------------------------------------
 
@@ -351,30 +366,6 @@ class Tensor:
         if dtype is not None and np.dtype(dtype) != view.dtype:
             return view.astype(dtype)
         return view.copy() if copy else view
-
-    @seen_on_the_type
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        """NumPy's functions on Tensors: `np_array * t` and `np.exp(t)` run the op of the same name."""
-        call = self.ops_by_name.get(ufunc.__name__)
-        if method != "__call__" or kwargs or call is None:
-            detail = f"np.{ufunc.__name__}" + (f".{method}" if method != "__call__" else "")
-            raise DTypeError(
-                f"{detail}: gradengine has no such op for Tensors"
-                f"{' with ' + ', '.join(kwargs) if kwargs else ''}; use np.asarray(t.detach()) to compute in NumPy"
-            )
-        return call(*inputs)
-
-    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        """NumPy's other functions: `np.sum(t)` and `np.concatenate([t, t])` run the function of the same name here."""
-        name = {"concatenate": "concat", "transpose": "permute_dims"}.get(function.__name__, function.__name__)
-        call = getattr(sys.modules["gradengine"], name, None)
-        given = {key: value for key, value in kwargs.items() if value is not np._NoValue and value is not None}
-        if call is None or not callable(call) or "out" in given:
-            raise DTypeError(
-                f"np.{function.__name__}: gradengine has no such function for Tensors; "
-                "use t.detach().numpy() to compute in NumPy"
-            )
-        return call(*args, **given)
 
     def __dlpack__(self, **kwargs: Any) -> Any:
         if self.op is not None:
@@ -442,7 +433,7 @@ class Tensor:
         if dtype.kind == "V":  # which NumPy prints as what it does not know
             array = array.astype(np.float32)
         large = bool(array.size) and array.dtype.kind == "f" and bool(np.any(np.abs(array) >= 1e-3))
-        text = np.array2string(array, separator=", ", prefix="tensor(", precision=4, suppress_small=large)
+        text = printed(array, large, self.printing)
         notes = [text if array.size or array.shape == (0,) else f"{text}, shape={array.shape}"]
         if dtype not in (np.float32, np.int64, np.bool_):
             notes.append(f"dtype={dtype}")
@@ -453,9 +444,6 @@ class Tensor:
         elif self.op is not None:
             notes.append(f"op={self.op.name}")
         return f"tensor({', '.join(notes)})"
-
-    def __copy__(self) -> Tensor:
-        return self._like(self.array) if self.is_leaf else self.clone()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         if not self.is_leaf:
@@ -476,7 +464,8 @@ class Tensor:
     def _like(self, array: Any) -> Tensor:
         """A leaf of this Tensor's own class around `array`."""
         out = type(self).__new__(type(self))
-        out.array, out.backend, out.op, out.grad, out.hooks = array, self.backend, None, None, None
+        out.array, out.backend = array, self.backend
+        out.op = out.grad = out.hooks = out.family = out.view_of = None
         if self.op is LEAF:
             out.become_leaf()
         return out
@@ -487,60 +476,6 @@ class Tensor:
         """True when nothing but this Tensor can see its array, so that writing to it harms nobody."""
         array = self.array
         return sys.getrefcount(array) == EXCLUSIVE and self.backend.writable(array)
-
-    def become(self, compute: Callable[[Tensor], Tensor], what: str) -> Tensor:
-        """Turn this Tensor into `compute(its old self)`, keeping its identity: what an in-place operator does.
-
-        The old node lives on under another object, so the graph before and after stays right. Raises GraphError
-        for a leaf that requires grad and, outside recording, for a recorded result; ShapeError or DTypeError when
-        the result would not fit into this Tensor.
-        """
-        if self.op is not None:
-            if mode.recording and self.op is LEAF:
-                raise GraphError(
-                    f"{what}: a leaf that requires grad cannot be changed in place while ops are recorded; "
-                    "wrap the change in `with ge.no_grad():` or write it out of place"
-                )
-            if not mode.recording and self.op is not LEAF:
-                raise GraphError(
-                    f"{what}: this recorded result of {self.op.shown} cannot be changed where nothing is recorded; "
-                    "use .detach() or write it out of place"
-                )
-        old = Tensor.__new__(Tensor)
-        old.array, old.backend, old.op, old.grad, old.hooks = self.array, self.backend, self.op, None, None
-        if self.op is not None:
-            old.inputs, old.saved, old.params = self.inputs, self.saved, self.params
-            if self.op is not LEAF:
-                old.order = self.order
-        new = compute(old)
-        if new.shape != self.shape:
-            raise ShapeError(f"{what}: the result has shape {new.shape}, but a change in place must keep {self.shape}")
-        if new.dtype != self.dtype:
-            if not fits(new.dtype, self.dtype):
-                raise DTypeError(f"{what}: the result is {new.dtype} and does not fit into {self.dtype}; use .to(...)")
-            new = new.to(self.dtype)
-        self.array = new.array
-        if mode.recording and new.op is not None:
-            Tensor.changed_in_place = True
-            self.op, self.inputs, self.saved, self.params = new.op, new.inputs, new.saved, new.params
-            self.order = new.order
-            if self.hooks is not None:  # they belong to the value that they were registered on; `grad` to the Tensor
-                old.hooks = {key: hook for key, hook in self.hooks.items() if key != RETAIN}
-                self.hooks = {key: hook for key, hook in self.hooks.items() if key == RETAIN}
-        return self
-
-
-class DataOf(Tensor):
-    """What `t.data` gives: `t.data.fill_(0)` and `t.data[0] = 1` change `t`, as those who know PyTorch expect."""
-
-    __slots__ = ("owner",)
-    owner: Tensor
-
-    def become(self, compute: Callable[[Tensor], Tensor], what: str) -> Tensor:
-        self.array = self.owner.array  # which may have changed since `data` was taken
-        super().become(compute, what)
-        self.owner.data = self
-        return self
 
 
 class HookHandle:
@@ -568,7 +503,8 @@ def _count_references() -> int:
 def constant(array: Any, backend: Any) -> Tensor:
     """A Tensor around a raw array, outside any graph. The array is not copied."""
     out = Tensor.__new__(Tensor)
-    out.array, out.backend, out.op, out.grad, out.hooks = array, backend, None, None, None
+    out.array, out.backend = array, backend
+    out.op = out.grad = out.hooks = out.family = out.view_of = None
     return out
 
 
@@ -612,6 +548,46 @@ def to_array(data: Any, dtype: Any, backend: backends.Backend, copy: bool = Fals
     return array
 
 
+def printed(array: Any, plain: bool, options: Mapping[str, Any]) -> str:
+    """The elements of an array in text; `plain` numbers have no exponents where the options do not ask for them."""
+    words = {"threshold": options.get("threshold"), "edgeitems": options.get("edgeitems")}
+    words["max_line_width"] = options.get("linewidth")
+    asked = options.get("sci_mode")
+    digits = options["precision"]
+    if asked and array.dtype.kind == "f":
+        words["formatter"] = {"float_kind": lambda x: f"{x:.{digits}e}"}
+    given = {name: value for name, value in words.items() if value is not None}
+    small = plain if asked is None else not asked
+    return np.array2string(array, separator=", ", prefix="tensor(", precision=digits, suppress_small=small, **given)
+
+
+def fresh(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A new Tensor with a copy of `data`."""
+    if device is not None or not isinstance(data, Tensor):
+        backend = backends.for_device(backends.home_of(data) if device is None else device)
+    else:
+        backend = data.backend
+    out = constant(to_array(data, dtype, backend, copy=True), backend)
+    return out.become_leaf() if requires_grad else out
+
+
+def uninitialised(sizes: tuple[Any, ...], dtype: Any) -> np.ndarray[Any, Any]:
+    """What `Tensor(2, 3)` holds. Raises SignatureError for what are no sizes."""
+    if not all([type(n) is int and n >= 0 for n in sizes]):
+        shown = ", ".join([describe(n) for n in sizes])
+        raise SignatureError(f"Tensor: takes data or sizes, got {shown}; use ge.tensor(data, dtype, device)")
+    return np.empty(sizes or (0,), np.float32 if dtype is None else check_dtype(dtype, "Tensor"))
+
+
+def holds_ints(data: Any) -> bool:
+    """True when the first leaf of nested sequences is an int, or there is none."""
+    while isinstance(data, (list, tuple)):
+        if not data:
+            return True
+        data = data[0]
+    return type(data) is int
+
+
 def holds_arrays(data: Any) -> bool:
     """True when the first leaf of nested sequences is an array, whose dtype is then kept."""
     while isinstance(data, (list, tuple)) and data:
@@ -630,6 +606,8 @@ def wrap(value: Any, like: Any = None, what: str = "tensor") -> Tensor:
     if isinstance(like, Tensor):
         if kind is float or kind is int or kind is bool:
             return constant(value, like.backend)
+        if isinstance(value, int):  # `x.size` is of a kind of its own
+            return constant(int(value), like.backend)
         home = backends.home_of(value)
         backend = like.backend if home is None or home == like.device else backends.for_device(home)
         return constant(to_array(value, None, backend, True, what), backend)

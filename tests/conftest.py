@@ -7,11 +7,13 @@ import importlib.util
 import os
 import random
 import shutil
+import signal
 import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 # Libraries read these once, when they are loaded, so nothing that loads NumPy may be imported above. Several pytest
 # workers share the machine: BLAS and OpenMP get one thread each, Numba two, so that parallel kernels stay parallel.
@@ -21,8 +23,10 @@ os.environ.setdefault("NUMBA_NUM_THREADS", "2")
 # Generated kernels are compiled once, for all workers and all later runs, and no test writes to the user's own cache.
 os.environ.setdefault("GRADENGINE_CACHE_DIR", str(Path(__file__).parents[1] / ".cache" / "tests"))
 os.environ.setdefault("MPLBACKEND", "Agg")
-# Device "cuda" is emulated, unless GRADENGINE_TEST_CUDA=device asks for the GPU that is here.
-WHERE = os.environ.get("GRADENGINE_TEST_CUDA", "")
+# Device "cuda" is emulated, CuPy included ("emulator"), unless GRADENGINE_TEST_CUDA asks for the real CuPy over an
+# emulated driver ("cupy"), or for the GPU that is here ("device").
+PLACES = ("emulator", "cupy", "device")
+WHERE = os.environ.get("GRADENGINE_TEST_CUDA", "") or "emulator"
 ON_DEVICE = WHERE == "device"
 
 import hypothesis
@@ -30,12 +34,25 @@ import numpy as np
 import pytest
 
 if not ON_DEVICE:
-    from tests.cuda import fake_cupy, guarded, toolchain
+    from tests.cuda import guarded, toolchain
+if WHERE == "emulator":
+    from tests.cuda import fake_cupy
 
     fake_cupy.install()
     from tests.cuda import reference_products
 
     reference_products.install()
+if WHERE == "cupy":
+    from tests.cuda import real_cupy
+
+    if not real_cupy.why_not():
+        real_cupy.install()
+if not ON_DEVICE:
+    from gradengine.compiler import reads
+
+    # The emulator is no part of a step that is traced, as little as a driver would be.
+    emulator = Path(__file__).parent / "cuda"
+    reads.OWN += tuple(str(path) for path in emulator.glob("*.py") if not path.name.startswith("test_"))
 
 collect_ignore_glob = ["cuda/[!t]*.py", "cuda/toolchain.py", "programs/pytorch/*.py"]  # what is there besides tests
 RUNS_KEPT = 5  # runs whose CUDA sources stay, for `python -m tests.cuda.nvrtc`
@@ -55,16 +72,18 @@ def installed(package: str) -> bool:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if WHERE not in ("", "device", "emulator"):
+    if WHERE not in PLACES:
         raise pytest.UsageError(
-            f"GRADENGINE_TEST_CUDA must be 'device' or 'emulator', which is the default, not {WHERE!r}"
+            f"GRADENGINE_TEST_CUDA must be 'device', 'cupy' or 'emulator', which is the default, not {WHERE!r}"
         )
     if TORCH_REQUIRED and not installed("torch"):
         raise pytest.UsageError("GRADENGINE_REQUIRE_TORCH is set, but PyTorch is not installed: make test installs it")
     if CUDA_REQUIRED and not ON_DEVICE and (reason := why_no_cuda()):
         raise pytest.UsageError(f"GRADENGINE_REQUIRE_CUDA is set, but tests of device 'cuda' cannot run: {reason}")
-    if ON_DEVICE and (reason := why_no_cuda()):
-        raise pytest.UsageError(f"GRADENGINE_TEST_CUDA=device, but there is no device to test on: {reason}")
+    if WHERE in ("cupy", "device") and (reason := why_no_cuda()):
+        raise pytest.UsageError(f"GRADENGINE_TEST_CUDA={WHERE}, but there is no device to test on: {reason}")
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a background job, where tests of Ctrl-C would hang
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if not ON_DEVICE and not hasattr(config, "workerinput"):  # workers write where the process that starts them says
         runs = toolchain.cache_folder() / "sources"
         for former in sorted(runs.glob("*"))[:-RUNS_KEPT]:
@@ -73,11 +92,39 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["EMULATED_SOURCES"] = str(runs / f"{time.time_ns()}")
 
 
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their markers
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark most of each wide grid as slow, where a row has kernels of its own to compile.
+
+    `make test` and `make cuda-test` run one or two rows of each family of names ("softmax/first" and "softmax/last"
+    are one), which `grid("first")`, `grid("last")` or `grid("ends")` chooses; `make slow-test` runs the rest.
+    """
+    families: dict[Any, list[pytest.Item]] = {}
+    for item in items:
+        grid = item.get_closest_marker("grid")
+        if grid is not None and isinstance(item, pytest.Function) and not item.get_closest_marker("slow"):
+            params = item.callspec.params
+            if params["backend"] != "numpy":
+                family = (item.path, item.originalname, params["backend"], params["name"].partition("/")[0])
+                families.setdefault((*family, grid.args[0]), []).append(item)
+    for (*_, kept), rows in families.items():
+        chosen = {"first": rows[:1], "last": rows[-1:], "ends": [rows[0], rows[-1]]}[kept]
+        for row in rows:
+            if row not in chosen:
+                row.add_marker(pytest.mark.slow)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     passed = sum("cuda" in report.keywords for report in terminalreporter.stats.get("passed", ()))
     if passed and not ON_DEVICE:
         sources = len(list(Path(os.environ["EMULATED_SOURCES"]).glob("*.cu")))
-        terminalreporter.line(f"device cuda, emulated: {passed} tests passed; {sources} CUDA sources compiled and run")
+        how = "the real CuPy over an emulated driver" if WHERE == "cupy" else "emulated"
+        terminalreporter.line(f"device cuda, {how}: {passed} tests passed; {sources} CUDA sources compiled and run")
+
+
+def pytest_sessionfinish(exitstatus: int) -> None:
+    if WHERE == "cupy":
+        real_cupy.status = int(exitstatus)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -91,8 +138,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def why_no_cuda() -> str:
     """Why tests of device "cuda" cannot run here, or ""."""
-    if not ON_DEVICE:
+    if WHERE == "emulator":
         return toolchain.why_not()
+    if WHERE == "cupy" and (reason := real_cupy.why_not()):
+        return reason
     from gradengine import backend
 
     return backend.why_not("cupy")

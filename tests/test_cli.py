@@ -102,7 +102,7 @@ def test_backends(capsys):
 
 def test_check_says_what_it_checks(capsys):
     out, _ = ends(capsys, ["check", "--help"])
-    for words in ("reference in float64", "finite differences", "Ends with 1 when a row failed", "--backend"):
+    for words in ("reference in float64", "finite differences", "The exit status is 1 if a row failed", "--backend"):
         assert words in out
 
 
@@ -165,7 +165,7 @@ def test_numbers_outside_their_range(capsys, tmp_path, option, value):
     [
         (["--momentum", "0.9"], ["--momentum", "adam has none", "--optimizer sgd"]),
         (["--schedule", "cosine", "--gamma", "0.5"], ["--gamma", "cosine has none"]),
-        (["--resume", "run", "--overwrite"], ["--resume goes on", "--overwrite replaces", "leave out"]),
+        (["--resume", "run", "--overwrite"], ["--resume continues", "--overwrite replaces", "leave out"]),
         (["--step-size", "2"], ["--step-size", "exponential has none", "--schedule step"]),
     ],
 )
@@ -437,7 +437,7 @@ def test_resume_finds_the_newest_run(capsys, tmp_path):
     fails(capsys, [*QUICK, "--out", "runs"], "--out runs has the folders of runs in it (a)", "such as runs/mine")
     assert sorted(os.listdir("runs")) == ["a", "b"]
     out, _ = ends(capsys, ["train", "--resume", "--out", "runs/b", "--no-pictures"])
-    assert "goes on in runs/b" in out
+    assert "resuming runs/b" in out
     assert "runs/b" in ends(capsys, ["train", "--resume", "runs/b/checkpoint.safetensors", "--no-pictures"])[0]
 
 
@@ -496,8 +496,8 @@ def test_a_foreign_checkpoint(capsys):
         (lambda tensors, rest: rest["options"].update(model="16x16"), ["missing: linear3.weight"]),
         (lambda tensors, rest: rest.pop("loader"), ["loader"]),
         (lambda tensors, rest: rest.pop("epoch"), ["epoch"]),
-        (lambda tensors, rest: rest.update(step=[1]), ["go on from"]),
-        (lambda tensors, rest: rest.update(metrics=7), ["go on from"]),
+        (lambda tensors, rest: rest.update(step=[1]), ["step must be a whole number"]),
+        (lambda tensors, rest: rest.update(metrics=7), ["metrics are no text"]),
         (lambda tensors, rest: rest.update(sums={"apples": 1}), ["apples"]),
         (lambda tensors, rest: rest["optimizer"].update(param_groups=[]), ["groups"]),
         (lambda tensors, rest: tensors.pop("linear1.bias"), ["missing: linear1.bias"]),

@@ -173,10 +173,11 @@ def test_the_lines_about_cuda_in_the_readme():
 # -- the reference --------------------------------------------------------------------------------------------------
 
 MODULES = ["ge", "ge.nn", "ge.nn.functional", "ge.nn.init", "ge.nn.utils", "ge.optim", "ge.optim.lr_scheduler"]
+MODULES += ["ge.optim.swa_utils"]
 MODULES += ["ge.data", "ge.io", "ge.cuda", "ge.amp", "ge.autograd"]
 # What the engine's own files use of a Tensor, but nobody else.
 INTERNAL = {"array", "backend", "become", "become_leaf", "changed_in_place", "hooks", "inputs", "is_exclusive", "op"}
-INTERNAL |= {"ops_by_name", "order", "params", "saved"}
+INTERNAL |= {"family", "order", "params", "past", "printing", "saved", "view_of"}
 
 
 @pytest.fixture
@@ -240,21 +241,24 @@ def test_pages_of_the_reference_are_complete_and_in_the_menu(monkeypatch):
 
 def test_an_entry_has_signature_docstring_and_links(in_folder):
     in_folder(
-        a="::: ge.sum\n::: ge.amax\n::: ge.max\n::: ge.pi = of a circle",
+        a="::: ge.sum\n::: ge.clamp\n::: ge.clip\n::: ge.pi = of a circle",
         b="::: ge.nn.functional.relu\n::: ge.relu\n::: members of ge.Tensor: T\n::: ge.optim.SGD: step\n",
         c="::: ge.nn from gradengine.nn.losses\n::: functions of ge.Tensor\n::: ge.ShapeError\n",
     )
     asked = make_reference.lines()
     made = {page: "\n\n".join(make_reference.written(line, []) for line in asked[page]) for page in asked}
-    assert "### `ge.sum(x, /, axis=None, keepdims=False, dtype=None)` {: #ge.sum " in made["a.md"]
+    assert (
+        "### `ge.sum(x, /, axis=None, keepdims=False, dtype=None, *, dim=None, keepdim=None)` {: #ge.sum "
+        in made["a.md"]
+    )
     assert "```pycon\n>>> import gradengine as ge\n" in made["a.md"]
-    assert 'data-toc-label="amax" }\n\nThe same as [`ge.max`](a.md#ge.max).' in made["a.md"]
+    assert 'data-toc-label="clamp" }\n\nThe same as [`ge.clip`](a.md#ge.clip).' in made["a.md"]
     assert '- <a id="ge.pi"></a>`ge.pi`: of a circle' in made["a.md"]
     assert "The same as [`ge.relu`](b.md#ge.relu)." in made["b.md"]
     assert "### `Tensor.T` {: #ge.Tensor.T" in made["b.md"]
     assert "#### `SGD.step(closure=None)` {: #ge.optim.SGD.step" in made["b.md"]
     assert "### `ge.nn.MSELoss(" in made["c.md"]
-    assert "`max`](a.md#ge.max)" in made["c.md"]
+    assert "`clip`](a.md#ge.clip)" in made["c.md"]
     assert "Bases: `ge.GradengineError`, `ValueError`." in made["c.md"]
 
 

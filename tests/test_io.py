@@ -367,7 +367,7 @@ def test_a_header_entry_that_is_none_of_ours(tmp_path, entry, message):
 def test_without_safetensors(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "safetensors", None)
     for call in (lambda: save({}, tmp_path / "x"), lambda: load(tmp_path / "x")):
-        with pytest.raises(CheckpointError, match=r"-m pip install '\.\[train\]' in gradengine's folder"):
+        with pytest.raises(CheckpointError, match=r"-m pip install '\.\[io\]' in gradengine's folder"):
             call()
 
 

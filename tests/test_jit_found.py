@@ -110,6 +110,47 @@ def test_dropout_of_any_shape(backend):
     assert ge.jit(lambda x: model(x))(ge.ones((16, 4))).shape == (16, 2)
 
 
+DRAWS = {
+    "dropout": lambda x, p: F.dropout(x, p),
+    "of another shape": lambda x, p: F.dropout(ge.ones(5), p).sum() + x,
+    "bernoulli": lambda x, p: x * ge.bernoulli(p, x.shape),
+    "probabilities of a draw": lambda x, p: x * ge.bernoulli(F.dropout(ge.full(x.shape, 0.05), p)),
+    "uniform": lambda x, p: x + ge.rand(*x.shape) * p,
+    "normal": lambda x, p: x + ge.normal(0.0, p, x.shape),
+    "in double precision": lambda x, p: x + ge.rand(*x.shape, dtype=ge.float64).to(x.dtype),
+    "integers": lambda x, p: x * ge.randint(1, 5, x.shape).to(x.dtype),
+    "a permutation": lambda x, p: ge.take(x.reshape(-1), ge.randperm(x.size)).reshape(*x.shape),
+    "another generator": lambda x, p: x + ge.rand(*x.shape, generator=OTHER) * p,
+    "dropout of another generator": lambda x, p: x * ge.ops.dropout_mask(x.shape, p, generator=OTHER),
+}
+OTHER = ge.Generator(3)
+
+
+@pytest.mark.parametrize("shape", [(8,), (3, 5), (4, 8), (16, 3)], ids=str)
+@pytest.mark.parametrize("count", [2, 5])
+@pytest.mark.parametrize("fed", [False, True], ids=["side by side", "one after the other"])
+def test_several_draws_are_those_of_the_eager_step(backend, rng, shape, count, fed):
+    """Numbers are compared with eager ones of one seed: garbage differs from garbage as well."""
+    chosen = [(DRAWS[name], float(rng.uniform(0.1, 0.9))) for name in rng.choice([*DRAWS, *["dropout"] * 9], count)]
+
+    def step(x):
+        found = []
+        for draw, p in chosen:
+            found.append(draw(found[-1] if fed and found else x, p))
+        return tuple(found)
+
+    jitted = ge.jit(step)
+    for seed in range(2):
+        ends = []
+        for function in (step, jitted):
+            ge.manual_seed(seed)
+            OTHER.manual_seed(seed + 7)
+            ends.append([y.numpy() for y in function(ge.ones(shape))])
+            ends[-1].append(np.array([ge.default_generator.offset, OTHER.offset]))
+        for want, got in zip(*ends, strict=True):
+            np.testing.assert_allclose(got, want, rtol=1e-6)
+
+
 # -- memory -------------------------------------------------------------------------------------------------------
 
 

@@ -139,16 +139,16 @@ def check_updates(program):
             assert len(got) == len(want)
             for g, w in zip((*got, *jitted), (*want, *eager), strict=True):
                 np.testing.assert_allclose(g.numpy(), w.numpy(), rtol=1e-10, atol=1e-10)
-                kept.append((g.detach(), g.numpy().copy(), g.numpy() if keep else None))
+                kept.append((g.detach(), g, g.numpy().copy(), g.numpy() if keep else None))
             for t, u in zip(jitted, eager, strict=True):
                 assert (t.grad is None) == (u.grad is None)
                 if u.grad is not None:
                     np.testing.assert_allclose(t.grad.numpy(), u.grad.numpy(), rtol=1e-10, atol=1e-10)
             if not keep:
                 kept.clear()
-    for snapshot, before, view in kept:  # what was taken of a state stays as it was
-        np.testing.assert_array_equal(snapshot.numpy(), before)
-        np.testing.assert_array_equal(view, before)
+    for alias, owner, before, array in kept:  # what shares elements follows, arrays stay as they were
+        np.testing.assert_array_equal(alias.numpy(), owner.numpy())
+        np.testing.assert_array_equal(array, before)
 
 
 @given(program=updates())

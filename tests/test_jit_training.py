@@ -178,6 +178,43 @@ def test_parameter_groups(backend):
     compare(build, regression)
 
 
+GROUPED = {
+    name: [dict(options), {"lr": options["lr"] / 2, "weight_decay": 0.1}, {}]
+    for name, options in {
+        "SGD": dict(lr=0.1, momentum=0.5, dampening=0.5),
+        "Adam": dict(lr=0.1, amsgrad=True),
+        "AdamW": dict(lr=0.1),
+        "RMSprop": dict(lr=0.1, momentum=0.5, centered=True),
+        "Adagrad": dict(lr=0.1, lr_decay=0.3),
+        "Adadelta": dict(lr=0.5),
+    }.items()
+}
+
+
+@pytest.mark.parametrize("name", GROUPED)
+def test_groups_whose_parameters_begin_at_different_steps(name, backend):
+    """Several groups with options of their own; the second layer gets its first gradient in the third step."""
+    first, second, third = GROUPED[name]
+
+    def build():
+        layers = [nn.Linear(5, 5).double() for _ in range(3)]
+        groups = [{"params": m.parameters(), **o} for m, o in zip(layers, (first, second, third), strict=True)]
+        optimizer = getattr(optim, name)(groups, **{**first, "lr": 0.03})
+
+        def step(x, late):
+            y = layers[2](layers[0](x))
+            loss = ((layers[1](y) if late else y) ** 2).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        return World(step, nn.ModuleList(layers), optimizer)
+
+    batch = lambda rng, i: (regression(rng)[0], i in (2, 3, 6))
+    compare(build, batch, steps=8, misses=2)
+
+
 SCHEDULES = {
     "step": lambda o: optim.lr_scheduler.StepLR(o, step_size=3, gamma=0.5),
     "cosine": lambda o: optim.lr_scheduler.CosineAnnealingLR(o, T_max=10),
@@ -509,8 +546,8 @@ def test_batches_of_two_sizes(backend):
 
 
 @pytest.mark.parametrize("name", ["SGD", "Adam"])
-def test_snapshots_stay_as_they_are(name, backend):
-    """A compiled step writes over parameters and slots, but never over what somebody else can see."""
+def test_what_shares_elements_follows_a_compiled_step(name, backend):
+    """A compiled step writes over parameters and slots: views of them follow, arrays and graphs stay as they were."""
     model = network()
     options = {"momentum": 0.9} if name == "SGD" else {}
     optimizer = getattr(optim, name)(model.parameters(), lr=0.1, **options)
@@ -543,8 +580,18 @@ def test_snapshots_stay_as_they_are(name, backend):
     for i in range(4):
         step(*regression(np.random.default_rng(i)))
     for key, value in taken.items():
-        if not key.startswith("data"):  # which follows its owner
+        if key.startswith(("numpy", "grad")):
             np.testing.assert_array_equal(value, before[key], err_msg=key)
+    for i, p in enumerate(model.parameters()):
+        for key in (f"detached {i}", f"data {i}"):
+            np.testing.assert_array_equal(taken[key], p.detach(), err_msg=key)
+        np.testing.assert_array_equal(taken[f"view {i}"], p.detach().reshape(-1))
+    for k, v in [*model.state_dict().items()]:
+        np.testing.assert_array_equal(taken[f"model {k}"], v, err_msg=k)
+    for number, held in optimizer.state_dict()["state"].items():
+        for k, v in held.items():
+            if isinstance(v, ge.Tensor):
+                np.testing.assert_array_equal(taken[f"{k} {number}"], v, err_msg=k)
     (found,) = ge.grad(square, model[0].weight)
     np.testing.assert_allclose(found.numpy(), slope)
 

@@ -11,6 +11,7 @@ import pytest
 import gradengine as ge
 from gradengine.errors import CheckpointError, DTypeError
 from gradengine.inspect import check
+from gradengine.nn import functional as F
 from tests.cases import CASES
 
 ml_dtypes = pytest.importorskip("ml_dtypes")
@@ -55,10 +56,11 @@ def gradients(case, arrays, order=1):
 def one_of_two(names):
     """Each name in both dtypes, one of which, by a hash of the name, is left to the slow tests."""
     chosen = {name: sorted(HALVES)[zlib.crc32(name.encode()) % 2] for name in names}
-    marks = lambda name, dtype: () if chosen[name] == dtype else pytest.mark.slow
+    marks = lambda name, dtype: () if chosen[name] == dtype else (pytest.mark.slow, pytest.mark.nightly)
     return [pytest.param(name, dtype, marks=marks(name, dtype)) for name in names for dtype in HALVES]
 
 
+@pytest.mark.grid("ends")
 @pytest.mark.parametrize(("name", "dtype"), one_of_two([case.name for case in CASES]))
 def test_every_row_is_computed_in_single_precision_and_rounded(name, dtype, backend):
     case = BY_NAME[name]
@@ -83,6 +85,7 @@ def test_every_row_is_computed_in_single_precision_and_rounded(name, dtype, back
 JITTED = ["matmul/batch", "softmax", "layer_norm", "cross_entropy", "gelu", "sum/axis=-1", "mul", "where", "logsumexp"]
 
 
+@pytest.mark.grid("ends")
 @pytest.mark.parametrize(
     ("name", "dtype"),
     one_of_two([case.name for case in CASES if case.order and case.op in {n.split("/")[0] for n in JITTED}]),
@@ -370,3 +373,59 @@ def test_what_is_not_in_half_precision_computes_as_before(backend, rng):
     x = ge.tensor(a.astype(np.float64), requires_grad=True)
     (x * x).sum().backward()
     assert (x.grad.dtype, x.grad.numpy().tobytes()) == (ge.float64, (2 * a.astype(np.float64)).tobytes())
+
+
+# -- jitted ---------------------------------------------------------------------------------------------------------
+
+LARGE = 70_000  # more than float16 holds
+DIVIDED = {  # by a count, or by a sum of shares
+    "mean": lambda x: x.mean(),
+    "mean of an axis": lambda x: x.reshape(2, -1).mean(axis=1).sum(),
+    "std": lambda x: x.std(),
+    "max": lambda x: x.max(),
+    "infinite norm": lambda x: ge.vector_norm(x, ord=float("inf")),
+    "logsumexp": lambda x: ge.logsumexp(x, axis=-1),
+    "mse": lambda x: F.mse_loss(x, x.detach() * 0),
+    "l1": lambda x: F.l1_loss(x, x.detach() * 0),
+    "huber": lambda x: F.huber_loss(x, x.detach() * 0),
+    "cross entropy": lambda x: F.cross_entropy(x.reshape(-1, 2), ge.zeros(LARGE // 2, dtype=ge.int64)),
+}
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("name", DIVIDED)
+def test_gradients_of_means_of_many_elements(name, dtype, create_graph, backend):
+    """Jitted as eager, and as in double precision: 1 / 70000 is no 0."""
+
+    def gradient(x):
+        return ge.grad(DIVIDED[name](x), x, create_graph=create_graph)[0].detach()
+
+    values = np.ones(LARGE)
+    x = ge.tensor(values, dtype=dtype, requires_grad=True)
+    got, eager = ge.jit(gradient)(x), gradient(x)
+    want = gradient(ge.tensor(values, requires_grad=True)).numpy()
+    assert got.dtype == eager.dtype == x.dtype
+    np.testing.assert_array_equal(got.to(ge.float32).numpy(), eager.to(ge.float32).numpy())
+    np.testing.assert_allclose(got.to(ge.float32).numpy(), want, rtol=0.05, atol=1e-7)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adadelta"])
+def test_jitted_updates_round_once(name, dtype, backend):
+    ends = []
+    for make in (lambda f: f, ge.jit):
+        w = ge.tensor(np.linspace(-1, 1, 7), dtype=dtype, requires_grad=True)
+        optimizer = getattr(ge.optim, name)([w], lr=0.01)
+
+        def step(x, w=w, optimizer=optimizer):
+            loss = ((w * x - 1) ** 2).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+        run = make(step)
+        for i in range(3):
+            run(ge.tensor(np.arange(7.0) * 0.3 * i, dtype=dtype))
+        ends.append(w.to(ge.float32).numpy(force=True))
+    np.testing.assert_array_equal(*ends)

@@ -70,15 +70,13 @@ def test_numpy_on_the_left_gives_a_tensor():
         assert y.requires_grad
     assert (np.array([3.0, 4.0]) - x).tolist() == [2.0, 2.0]
     assert (np.array([1.0, 9.0]) == x).tolist() == [True, False]
-    with pytest.raises(DTypeError, match=r"np\.frexp.*no such op"):
+    with pytest.raises(GraphError, match=r"np\.frexp has no gradient"):
         np.frexp(x)
-    with pytest.raises(DTypeError, match=r"np\.add\.reduce"):
-        np.add.reduce(x)
+    assert np.add.reduce(x).requires_grad
     assert np.sum(x).requires_grad
     assert np.concatenate([x, x]).requires_grad
     assert np.mean(x, axis=0).item() == 1.5
-    with pytest.raises(DTypeError, match=r"np\.linalg|np\.kron"):
-        np.kron(x, x)
+    assert np.kron(x, x).requires_grad
 
 
 @pytest.mark.parametrize(
@@ -326,13 +324,13 @@ def test_first_order_after_a_step_is_that_of_the_old_value():
     assert p.grad.tolist() == [6.0]
 
 
-def test_slices_do_not_alias():
+def test_slices_alias():
     x = ge.tensor([1.0, 2.0, 3.0])
     part = x[:2]
     part += 10
-    assert x.tolist() == [1.0, 2.0, 3.0]
+    assert x.tolist() == [11.0, 12.0, 3.0]
     x[:2] = 0
-    assert part.tolist() == [11.0, 12.0]
+    assert part.tolist() == [0.0, 0.0]
 
 
 def test_detach_is_not_changed_behind_a_graph():
@@ -535,8 +533,8 @@ def test_other_libraries_dtypes():
 
 
 def test_names_of_pytorch_are_led_to_those_here():
-    with pytest.raises(AttributeError, match=r"no attribute 'cat'; here it is ge\.concat"):
-        ge.cat([ge.ones(1)])
+    with pytest.raises(AttributeError, match=r"no attribute 'power'; use ge\.pow"):
+        ge.power(ge.ones(1), 2)
     with pytest.raises(AttributeError, match=r"'max_memory_allocated'; no peak is kept; memory_allocated\(\)"):
         ge.cuda.max_memory_allocated()
     with pytest.raises(AttributeError, match=r"has no attribute 'catt'$"):
@@ -595,8 +593,8 @@ def test_backends_says_why_not():
 
 def test_metadata_mistakes_are_named():
     x = ge.zeros((2, 3))
-    with pytest.raises(TypeError, match=r"sum: does not take dim \(use axis for dim\)"):
-        ge.sum(x, dim=0)
+    with pytest.raises(TypeError, match=r"sum: unexpected keyword 'along'; accepted: axis, keepdims, dtype"):
+        ge.sum(x, along=0)
     with pytest.raises(TypeError, match="sum"):
         ge.sum(x, 0, axis=0)
     with pytest.raises(ShapeError, match=r"sum: axis 5 is out of range for 2 dimensions; valid are -2 to 1"):

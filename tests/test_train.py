@@ -418,6 +418,7 @@ def test_a_dataset_of_another_size(tmp_path, rng):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("model", "seeds", "least"), [("mlp", 5, 0.975), ("16x16", 5, 0.945), ("nielsen", 1, 0.95)], ids=options.MODELS
 )

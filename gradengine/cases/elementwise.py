@@ -198,6 +198,8 @@ COMPARISONS = [
     Case("less/operator", lambda a, b: a < b, whole, np.less, lambda t, a, b: a < b, order=0),
     Case("equal/number", lambda a: a == 1, lambda rng: few(rng)[:1], lambda a: a == 1, lambda t, a: a == 1, order=0),
     *(same(f.__name__, special, f, order=0) for f in (np.isnan, np.isinf, np.isfinite)),
+    same("signbit", special, np.signbit, order=0),
+    same("nextafter", uniform((-2, 2), (-2, 2)), np.nextafter, order=0),
     same("isclose", nearly, np.isclose, order=0),
     same("isclose/integers", whole, np.isclose, order=0),
     Case(

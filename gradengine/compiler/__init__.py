@@ -5,6 +5,8 @@
     simplify  passes that leave out what need not be computed
     program   inputs found and outputs put back at each call
     options   learning rates and their like, which a step sets by itself
+    guards    what must be as it was for a program to be used again
+    reads     what the step reads in Python, for guards
     watch     finds what the step changes in Python, which a compiled step cannot repeat
     core      the few terms of loops and matrix products that kernels are made of
     lower     the graph in those terms, and passes over it (core_passes)
@@ -28,9 +30,12 @@ import functools
 import inspect
 import threading
 import warnings
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from gradengine_kernels import progress
 
 from .. import amp
 from .. import backend as backends
@@ -40,10 +45,11 @@ from ..hostwork import current
 from ..tensor import Tensor, constant, describe
 from . import tree
 from .graph import Names, show
-from .interrupts import uninterrupted
+from .interrupts import ServedBetweenKernels, uninterrupted
 from .options import FollowError
 from .over import over
 from .program import Program, StaleError
+from .reads import Calls, guards_of
 from .simplify import frozen
 from .tracing import OtherDeviceError, Trace
 from .watch import Watch
@@ -103,6 +109,29 @@ class Static:
         return hash(self.key)
 
 
+class Identity:
+    """An object as a part of a key, which does not keep it alive. Once it is gone, the key is equal to no other."""
+
+    __slots__ = ("hash", "reference")
+
+    def __init__(self, value: Any) -> None:
+        self.reference, self.hash = weakref.ref(value), hash(value)
+
+    def __eq__(self, other: object) -> bool:
+        value = self.reference()
+        return isinstance(other, Identity) and value is not None and value is other.reference()
+
+    def __hash__(self) -> int:
+        return self.hash
+
+
+def as_key(value: Any) -> Any:
+    """An argument that is built into a program, as a part of its key: by identity if that is how it compares."""
+    kind = type(value)
+    by_identity = kind.__eq__ is object.__eq__ and kind.__hash__ is object.__hash__
+    return Identity(value) if by_identity and kind.__weakrefoffset__ and not isinstance(value, type) else value
+
+
 class Step:
     """What `jit` returns: call it as you would call the function."""
 
@@ -112,6 +141,7 @@ class Step:
         self.signature = inspect.signature(function) if static_argnames else None
         self.programs: collections.OrderedDict[Any, list[Program]] = collections.OrderedDict()
         self.hits = self.misses = 0
+        self.gone: collections.deque[Any] = collections.deque()  # keys of which an object is no more
         self.lock = threading.RLock()
         self.turns = threading.RLock()  # held by programs that change something: they change the same
 
@@ -143,6 +173,8 @@ class Step:
     def find(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Program, list[Any]]:
         """The program for these arguments, and the Tensors and numbers among them."""
         with self.lock:
+            while self.gone:
+                self.programs.pop(self.gone.popleft(), None)
             key, arguments, _, _ = self.take_apart(args, kwargs)
             known = self.programs.get(key)
             if known is not None:
@@ -171,11 +203,14 @@ class Step:
                 leaf = constant(backend.asarray(leaf), backend)
             if isinstance(leaf, Tensor):
                 array, place = leaf.array, places.setdefault(id(leaf), len(arguments))
-                kinds.append((array.shape, array.dtype, leaf.op, place) if hasattr(array, "shape") else leaf.dtype)
+                hooks = leaf.hooks and tuple(leaf.hooks)
+                kinds.append(
+                    (array.shape, array.dtype, leaf.op, place, hooks) if hasattr(array, "shape") else leaf.dtype
+                )
             elif type(leaf) is float or type(leaf) is int:
                 kinds.append(type(leaf))
             else:
-                kinds.append((type(leaf), leaf))
+                kinds.append((type(leaf), as_key(leaf)))
                 try:
                     hash(leaf)
                 except TypeError:
@@ -205,14 +240,21 @@ class Step:
     def compile(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Program, list[Any]]:
         """Trace and compile the step for these arguments."""
         key, arguments, leaves, structure = self.take_apart(args, kwargs)
-        program = self.trace(arguments, leaves, structure)
+        with progress.compiling(getattr(self.function, "__name__", "a step")):
+            program = self.trace(arguments, leaves, structure)
         if program.guard.changes or program.host:
             program.lock = self.turns
+        gone = self.gone
+        program.owners = [
+            weakref.ref(leaf, lambda _: gone.append(key))
+            for leaf in leaves
+            if not isinstance(leaf, Place) and isinstance(as_key(leaf), Identity)
+        ]
         self.misses += 1
         known = self.programs.setdefault(key, [])
         known.insert(0, program)
         if len(known) == MANY:
-            changed = [name for name, _, value in program.guard.outside if value is not dict_of(known[1]).get(name)]
+            changed = program.guard.changed_since(known[1].guard)
             warnings.warn(
                 f"jit: {self!r} was compiled {MANY} times for arguments of one kind"
                 + (f", the last time because {', '.join(changed)} changed" if changed else "")
@@ -233,7 +275,8 @@ class Step:
         if same := program.guard.confuses(arguments):
             program = self.traced(arguments, leaves, structure, exact=True)
             program.guard.exact = same
-        with uninterrupted():  # an interrupt in the middle of its imports would leave Numba unusable
+        # An interrupt in the middle of its imports would leave Numba unusable.
+        with uninterrupted() as block, progress.listening(ServedBetweenKernels(block)):
             return program.compile(listen)
 
     def traced(self, arguments: list[Any], leaves: list[Any], structure: Any, exact: bool = False) -> Program:
@@ -273,7 +316,8 @@ class Step:
                 for leaf in leaves
             ]
             args, kwargs = tree.unflatten(structure, iter(values))
-            with Watch(self.function, args, kwargs) as watch:
+            calls = Calls()
+            with Watch(self.function, args, kwargs, calls) as watch:
                 for optimizer in watch.optimizers:
                     trace.options.meet(optimizer)
                 result = self.function(*args, **kwargs)
@@ -282,7 +326,8 @@ class Step:
             watch.check()
             trace.options.finish()
             trace.release()
-            return Program(trace, result, self.function, trace.real)
+            read = guards_of(self.function, values, trace.ran, calls.found)
+            return Program(trace, result, read, trace.real)
 
     def over(self, *data: Any, batch_size: int, order: Any = None, drop_last: bool = False, **kwargs: Any) -> Any:
         """Call the step with one batch of `data` after the other; returns the results, stacked along a first axis.
@@ -369,11 +414,6 @@ def two_devices(one: backends.Backend, other: backends.Backend) -> DeviceError:
         f"jit: the step computes on {one.device!r} and on {other.device!r}, but a compiled step runs on one; move what "
         f"it reads with .to({one.device!r}) or .to({other.device!r}) before"
     )
-
-
-def dict_of(program: Program) -> dict[str, Any]:
-    """The variables from outside that a program was compiled for."""
-    return {name: value for name, _, value in program.guard.outside}
 
 
 def jit(

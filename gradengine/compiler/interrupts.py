@@ -1,4 +1,4 @@
-"""Interrupts that wait. Imports nothing of the engine."""
+"""Interrupts that wait. Imports progress of the kernels, and nothing of the engine."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import importlib
 import signal
 import threading
 from typing import Any
+
+from gradengine_kernels import progress
 
 try:  # CPython's own, which `signal` wraps to make enums of handlers: that takes four times as long as the rest
     handlers: Any = importlib.import_module("_signal")
@@ -19,7 +21,7 @@ class uninterrupted:
 
     __slots__ = ("before", "pending")
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> uninterrupted:
         self.before: Any = None
         self.pending: Any = None
         before = handlers.getsignal(SIGINT)
@@ -27,13 +29,29 @@ class uninterrupted:
             # Whichever thread the signal reaches, Python runs its handler in this one; so it is the handler that waits.
             self.before = before
             handlers.signal(SIGINT, self.wait)
+        return self
 
     def wait(self, *details: Any) -> None:
         """What is called instead of the handler."""
         self.pending = details
 
+    def serve(self) -> None:
+        """Serve an interrupt that waits, at a place where all is whole."""
+        if self.pending is not None:
+            pending, self.pending = self.pending, None
+            self.before(*pending)
+
     def __exit__(self, *error: object) -> None:
         if self.before is not None:
             handlers.signal(SIGINT, self.before)
-            if self.pending is not None:
-                self.before(*self.pending)
+            self.serve()
+
+
+class ServedBetweenKernels(progress.Listener):
+    """Serves interrupts of a block that compiles whenever a kernel is finished."""
+
+    def __init__(self, block: uninterrupted) -> None:
+        self.block = block
+
+    def report(self, done: int, total: int) -> None:
+        self.block.serve()

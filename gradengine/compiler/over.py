@@ -25,8 +25,9 @@ from . import tree
 from .buffers import address_of, buffers_of
 from .execute import Compiled, failure
 from .graph import Var
+from .guards import find
 from .interrupts import uninterrupted
-from .program import Program, find
+from .program import Program
 
 STRETCH = 0.1  # seconds that a native call may take, about
 FIRST = 16  # steps in the first stretch of all, from which the time of one is known

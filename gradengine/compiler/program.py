@@ -6,17 +6,17 @@ May import graph, simplify, recording, tracing, tree, execute, replay, interrupt
 from __future__ import annotations
 
 import contextlib
-import dis
-import functools
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
 from ..errors import GradengineError, IndexRangeError
 from ..tensor import EXCLUSIVE, Tensor, constant
+from ..views import set_value
 from . import tree
 from .execute import Compiled
 from .graph import Graph, Var, typecheck
+from .guards import Guard, find
 from .interrupts import uninterrupted
 from .recording import Traced
 from .replay import Replay
@@ -33,114 +33,6 @@ class StaleError(Exception):
     """What the host decides at each call has become of another kind than it was in the trace."""
 
 
-PLAIN = (bool, int, float, str)  # what is the same when it is equal
-NOTHING = object()
-
-
-def is_equal(a: Any, b: Any) -> bool:
-    """Whether two plain values are the same."""
-    return type(a) in PLAIN and type(a) is type(b) and a == b
-
-
-def variables_of(function: Any) -> list[tuple[str, Callable[[], Any], Any]]:
-    """The variables from outside that a function reads: name, what looks it up, and its value now."""
-    while hasattr(function, "__wrapped__") or isinstance(function, functools.partial) or hasattr(function, "__func__"):
-        function = getattr(function, "__wrapped__", None) or getattr(function, "__func__", None) or function.func
-    code, names = getattr(function, "__code__", None), []
-    if code is None:
-        return []
-    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
-        names.append((name, functools.partial(look_into, cell)))
-    known = function.__globals__
-    names += [(name, functools.partial(known.get, name, NOTHING)) for name in globals_read(code) if name in known]
-    return [(name, look, look()) for name, look in names]
-
-
-def globals_read(code: Any) -> set[str]:
-    """The global variables that a function reads, and the functions that stand inside it."""
-    names = {i.argval for i in dis.get_instructions(code) if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
-    for part in code.co_consts:
-        if isinstance(part, type(code)):
-            names |= globals_read(part)
-    return names
-
-
-def look_into(cell: Any) -> Any:
-    """What a variable of an enclosing function is; it may not have a value yet."""
-    try:
-        return cell.cell_contents
-    except ValueError:
-        return NOTHING
-
-
-class Guard:
-    """What must be as it was in the trace for the program to be right."""
-
-    def __init__(self, trace: Trace, outside: list[tuple[str, Callable[[], Any], Any]]) -> None:
-        self.outside = [*outside, *trace.looks]
-        lifted = [(trace.origins[key], trace.tensors[key], symbol.var) for key, symbol in trace.lifted.items()]
-        self.tensors = [
-            (source if source.kind == "grad" else None, t, t.op, var.shape, var.dtype, len(t.hooks or ()))
-            for source, t, var in lifted
-            if source.kind != "argument"
-        ]
-        read = [(trace.source_of(trace.tensors[key]), grad is None) for key, grad in trace.grads_read.items()]
-        self.grads = [(source, absent) for source, absent in read]
-        # What the step itself has changed since a module ran, such as its mode, is the step's own affair.
-        self.modes = [
-            (m, hooks, [(n, x) for n, x in held if m.__dict__.get(n) is x or is_equal(m.__dict__.get(n), x)])
-            for m, hooks, held in trace.modes.values()
-        ]
-        # An argument may be one of the Tensors that the step finds by itself, as long as neither is changed.
-        self.captured = {key for key, t in trace.tensors.items() if trace.source_of(t).kind == "tensor"}
-        changed = any(array is not trace.lifted[key] for key, array in trace.arrays.items())
-        self.changes = changed or bool(trace.grads)
-        self.exact: dict[int, Any] = {}  # arguments that have to be these very Tensors
-
-    def confuses(self, arguments: list[Any]) -> dict[int, Any]:
-        """The arguments that the step finds by itself as well, if it changes any Tensor."""
-        return {i: t for i, t in enumerate(arguments) if id(t) in self.captured} if self.changes else {}
-
-    def holds(self, arguments: list[Any]) -> bool:
-        """Whether the program fits what is there now."""
-        for module, hooks, parts in self.modes:
-            if len(module._forward_hooks) + len(module._forward_pre_hooks) != hooks:
-                return False
-            held = module.__dict__
-            for name, part in parts:
-                found = held.get(name, NOTHING)
-                if found is not part and not is_equal(found, part):
-                    return False
-        for _, look, value in self.outside:
-            found = look()
-            if found is not value and not is_equal(found, value):
-                return False
-        for source, absent in self.grads:
-            if (find(source, arguments).grad is None) is not absent:
-                return False
-        for i, t in self.exact.items():
-            if arguments[i] is not t:
-                return False
-        if self.changes and any([id(t) in self.captured for t in arguments]):
-            return False
-        for grad, t, op, shape, dtype, hooks in self.tensors:
-            if grad is not None:
-                t = find(grad, arguments)
-            array = t.array
-            if t.op is not op or array.shape != shape or array.dtype != dtype or len(t.hooks or ()) != hooks:
-                return False
-        return True
-
-
-def find(source: Source, arguments: list[Any]) -> Any:
-    """The Tensor (or number) at a source."""
-    if source.kind == "tensor":
-        return source.tensor
-    if source.kind == "argument":
-        return arguments[source.place]
-    return find(source.owner, arguments).grad  # type: ignore[arg-type]
-
-
 def typed(error: Exception) -> Exception:
     """A kernel's failure as the engine's own error."""
     if isinstance(error, IndexError) and not isinstance(error, GradengineError):
@@ -151,9 +43,10 @@ def typed(error: Exception) -> Exception:
 class Program:
     """A compiled step for arguments of one kind. `run(arguments)` does what the step does."""
 
-    def __init__(self, trace: Trace, result: Any, function: Callable[..., Any], backend: backends.Backend) -> None:
+    def __init__(self, trace: Trace, result: Any, read: list[Any], backend: backends.Backend) -> None:
         self.backend, self.lock = backend, threading.RLock()
-        self.guard = Guard(trace, variables_of(function))
+        self.guard = Guard(trace, read)
+        self.owners: list[Any] = []  # weak references to the arguments that are built in
         self.host, self.sources = trace.host, trace.sources
         self.keep = [t for t in trace.tensors.values() if trace.source_of(t).kind != "argument"]
         self.written: dict[int, Var] = {}  # inputs that the program overwrites, and with what
@@ -198,7 +91,7 @@ class Program:
         if listen is not None:
             listen("trace", self.traced)
         self.graph = simplify(self.traced, listen)
-        if self.backend.program is None:
+        if not self.backend.compiles():
             self.executor: Any = Replay(self.graph, self.backend)  # whose results are arrays of their own
             self.moving, self.whole, self.reusable = self.states, False, []
             return self
@@ -329,7 +222,14 @@ class Program:
             if grad is not None and self.grads[k][1][0] == "tensor":
                 self.given[k] = grad
         for t, array in targets:
-            t.array = array
+            if t.family is None and getattr(t, "view_of", None) is None:
+                t.array = array
+            else:
+                set_value(t, array)
+        for i in self.written:
+            t = find(self.sources[i], arguments)
+            if t.family is not None or getattr(t, "view_of", None) is not None:
+                set_value(t, t.array)
         return tree.unflatten(self.structure, iter(leaves))
 
     def leaf(self, made: tuple[str, Any], outputs: list[Any], arguments: list[Any]) -> Any:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import backend as backends
+from ..dtypes import is_half
 from .complaints import value_error
 from .graph import Var
 
@@ -91,17 +92,55 @@ class Table(dict):
         return made
 
 
+class Made(dict[Any, Any]):
+    """A dict whose values are made when they are first asked for."""
+
+    def __init__(self, make: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self.make = make
+
+    def __missing__(self, key: Any) -> Any:
+        made = self[key] = self.make(key)
+        return made
+
+
+class WidenedRules:
+    """An op's gradient rules where there may be half precision: computed in float32, as eager rules are."""
+
+    def __init__(self, backend: TracingBackend, rules: Any) -> None:
+        self.backend, self.rules = backend, rules
+
+    def __getitem__(self, i: int) -> Callable[..., Any] | None:
+        rule, wide = self.rules[i], self.backend.wide
+        if rule is None:
+            return None
+        return lambda k, g, y, /, *inputs, **params: rule(k, wide(g), wide(y), *map(wide, inputs), **params)
+
+
+def widened_update(backend: TracingBackend, function: Callable[..., Any]) -> Callable[..., Any]:
+    """An optimizer's update of arrays in half precision: computed in float32, each target rounded to its own dtype."""
+
+    def call(*arrays: Any, **scalars: Any) -> Any:
+        results = function(backend, *map(backend.wide, arrays), **scalars)
+        results = results if type(results) is tuple else (results,)
+        return tuple([backend.cast(y, x.dtype) for x, y in zip(arrays, results)])
+
+    return call
+
+
 class TracingBackend:
     """The backend of every Tensor in a trace: its table records equations, and computes with the real one."""
 
     small = float("inf")
-    low = False  # the kernels that it records see to half precision
 
     def __init__(self, trace: Trace, real: backends.Backend) -> None:
         self.trace, self.real = trace, real
         self.name, self.device = real.name, real.device
         self.table = Table(trace)
         self.rules: dict[Any, Any] = {}
+        self.low = real.low  # whether there may be half precision, in which rules and updates round once
+        self.rules_in_halves = Made(lambda op: WidenedRules(self, op.rules))
+        self.updates_in_halves = Made(lambda name: widened_update(self, backends.UPDATES[name]))
         self.quiet, self.asarray, self.exportable = real.quiet, real.asarray, real.exportable
         self.arrays, self.receive, self.typed = real.arrays, real.receive, real.typed
         self.plus = operator.add
@@ -113,14 +152,19 @@ class TracingBackend:
         return self.table[op]
 
     def new_ones(self, shape: tuple[int, ...], dtype: Any) -> Any:
-        """Ones, which are constants of the program."""
-        return self.real.new_ones(shape, dtype)
+        """Ones, which are constants of the program: as symbols, so that what is done to them has an op's meaning."""
+        return self.trace.constant(self.real.new_ones(shape, dtype))
 
     def cast(self, array: Any, dtype: Any) -> Any:
         """The array in another dtype."""
         if type(array) is not Traced:
             return self.real.cast(array, dtype)
         return array if array.dtype == dtype and not array.var.weak else self.astype(array, dtype=np.dtype(dtype))
+
+    def wide(self, array: Any) -> Any:
+        """An operand in float32 if it is in half precision."""
+        dtype = getattr(array, "dtype", None)
+        return self.cast(array, np.dtype(np.float32)) if dtype is not None and is_half(dtype) else array
 
     def to_numpy(self, array: Any) -> Any:
         """A value that the host asks for: there is one only if it is the same at every call."""
@@ -135,6 +179,14 @@ class TracingBackend:
     def duplicate(self, array: Any) -> Any:
         """A copy; symbols are values, so there is nothing to copy."""
         return array if type(array) is Traced else self.real.duplicate(array)
+
+    def part(self, array: Any, index: Any) -> Any:
+        """The view of an array at ints, slices, `...` and None."""
+        return self.getitem(array, index=index)
+
+    def is_view(self, value: Any, array: Any) -> bool:
+        """Whether a symbol stands for a view of another."""
+        return bool(self.real.is_view(*[x.value if type(x) is Traced else x for x in (value, array)]))
 
     def writable(self, array: Any) -> bool:
         """False: every change makes a new symbol."""

@@ -20,10 +20,12 @@ import numpy as np
 from .. import backend as backends
 from ..errors import GraphError, TraceError
 from ..hostwork import current, outside
-from ..tensor import LEAF, DataOf, Op, Tensor, constant, to_array
+from ..tensor import LEAF, Op, Tensor, constant, to_array
+from ..views import link_of
 from .buffers import buffers_of
 from .complaints import shape_error, user_frame, value_error
 from .graph import Equation, Graph, Var
+from .guards import ModuleGuard
 from .options import Assignment, Options
 from .recording import Traced, TracingBackend
 
@@ -98,7 +100,6 @@ LEFT_OVER = (
     "jit: this Tensor is left over from a trace that is over, in which it had no value; return what is to be read "
     "outside from the step"
 )
-SETTINGS = frozenset((bool, int, float, str, type(None)))  # attributes that a module's forward may depend on
 
 
 class Trace:
@@ -138,7 +139,8 @@ class Trace:
         self.arrays: dict[int, Traced] = {}
         self.grads: dict[int, Tensor | None] = {}
         self.grads_read: dict[int, Tensor | None] = {}
-        self.modes: dict[int, tuple[Any, ...]] = {}
+        self.modules: dict[int, ModuleGuard] = {}
+        self.ran: list[Any] = []  # the modules that these are of; they stay alive with the trace
         self.thread: int | None = None  # in which it runs
         self.failure: Exception | None = None  # what was raised for a value that is not there, be it caught or not
         self.looks: list[tuple[str, Callable[[], Any], Any]] = []  # what has to be as it is for the trace to be true
@@ -287,10 +289,40 @@ class Trace:
                 "graph that cannot be followed in here; pass it as .detach(), or compute it inside the step"
             )
         source = self.origins.get(id(t)) or Source("tensor", t)
-        symbol = self.input(source, array)
+        changed = self.changed_value(t)
+        symbol = self.input(source, array) if changed is None else changed
         self.tensors[id(t)] = t
         self.origins[id(t)], self.lifted[id(t)], self.arrays[id(t)] = source, symbol, symbol
         return symbol
+
+    def changed_value(self, t: Tensor) -> Traced | None:
+        """What a Tensor from outside is because the step has changed what it shares elements with; None otherwise."""
+        if id(t) in self.arrays:
+            found = self.arrays[id(t)]
+            return found if found is not self.lifted[id(t)] else None
+        link = link_of(t)
+        if link is not None:
+            base, op, params, at = link
+            value = self.changed_value(base)
+            return None if value is None else self.backend.table[op](value, *[a.array for a in at], **params)
+        for member in tuple(getattr(t, "family", None) or ()):
+            other = member()
+            if other is not None and other is not t and id(other) in self.arrays and link_of(other) is None:
+                return self.changed_value(other)
+        return None
+
+    def check_data(self, t: Tensor, value: Any) -> None:
+        """Raise TraceError where `t.data = value` would change which Tensors from outside share elements."""
+        others = [member() for member in tuple(getattr(t, "family", None) or ())]
+        shared = link_of(t) is not None or any(
+            [other is not None and other is not t and self.is_from_outside(other) for other in others]
+        )
+        if self.is_from_outside(t) and (shared or (isinstance(value, Tensor) and self.is_from_outside(value))):
+            where, _ = user_frame()
+            raise TraceError(
+                f"jit: an assignment to .data in {where}changes which Tensors share elements, which a compiled step "
+                "cannot do; change the values in place (x.copy_(...)), or assign outside the step"
+            )
 
     def give_array(self, t: Tensor, array: Any) -> None:
         """`t.array = array`."""
@@ -350,12 +382,14 @@ class Trace:
         """Where a Tensor from outside is found."""
         return self.origins.setdefault(id(t), Source("tensor", t))
 
-    def note_mode(self, module: Any) -> None:
-        """Remember how a module was when it ran: with another mode, setting or part, another program is right."""
-        registered = module._registered
-        held = [(name, x) for name, x in module.__dict__.items() if name in registered or type(x) in SETTINGS]
-        hooks = len(module._forward_hooks) + len(module._forward_pre_hooks)
-        self.modes[id(module)] = (module, hooks, held)
+    def knows(self, t: Tensor) -> bool:
+        """Whether a Tensor has a value in this trace already; others take theirs from what they are views of."""
+        return id(t) in self.arrays or not self.is_from_outside(t)
+
+    def note_module(self, module: Any) -> None:
+        """Remember how a module was when it ran: with another mode, setting, hook or part, another program is right."""
+        self.modules[id(module)] = ModuleGuard(module)
+        self.ran.append(module)
 
     def note_look(self, name: str, look: Callable[[], Any]) -> None:
         """Remember what `look()` gives: where it gives something else, another program is right."""
@@ -369,6 +403,14 @@ class Trace:
             if t.op is not None and t.op is not LEAF:
                 t.op = None
                 t.inputs = t.saved = ()
+            if type(ARRAY.__get__(getattr(t, "past", t))) is Traced:
+                del t.past
+        for t in self.tensors.values():
+            family = getattr(t, "family", None)
+            if family is not None:  # what the step has made shares elements with nothing when it is over
+                family[:] = [
+                    member for member in family if (x := member()) is not None and type(ARRAY.__get__(x)) is not Traced
+                ]
 
     # -- running ------------------------------------------------------------------------------------------------
 
@@ -401,9 +443,9 @@ def traced_array(value: Any) -> Traced | None:
 
 def stand_in(t: Tensor) -> Tensor:
     """Another Tensor that is all that `t` is."""
-    kind = Tensor if isinstance(t, DataOf) else type(t)
-    made = kind.__new__(kind)
+    made = type(t).__new__(type(t))
     made.array, made.backend, made.op, made.grad, made.hooks = t.array, t.backend, t.op, t.grad, t.hooks
+    made.family = made.view_of = None
     if t.op is LEAF:
         made.inputs, made.saved, made.params, made.order = t.inputs, t.saved, t.params, t.order
     return made

@@ -8,7 +8,7 @@ A Watch notes what the function can reach before it runs (variables, attributes 
 compares afterwards. It finds the line by comparing also after each line of the user's own files. Tensors, optimizers,
 schedules and random generators are left out: the trace itself follows them.
 
-May import leftovers, errors and tensor; the classes that are left out are imported when a Watch is made.
+May import leftovers, values, errors and tensor; the classes that are left out are imported when a Watch is made.
 """
 
 from __future__ import annotations
@@ -34,10 +34,13 @@ import numpy as np
 from ..errors import TraceError
 from ..tensor import Tensor
 from .leftovers import has_rest, new_in, put_back, remove_rests
+from .values import PLAIN, is_a, same
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import FrameType
+
+    from .reads import Calls
 
 SIZE = 100_000  # of what is reachable only so much is watched: an object counts for 10, and so do 10 items
 PATH = 120  # nothing is watched that takes more letters than that to reach
@@ -45,7 +48,6 @@ ITEMS = 1_000  # of a container with more items, only their number is watched
 NEAR = 2_000  # after each line so much is compared, the nearest first,
 LINES = 20_000  # until so many lines have run
 
-PLAIN = frozenset({bool, int, float, complex, str, bytes, type(None), range, slice})
 NUMBERS = (int, float, complex, np.number)
 CONTAINERS: tuple[Any, ...] = (list, dict, set, deque, bytearray)
 VARIABLE, ATTRIBUTE, ITEM = "variable", "attribute", "item"
@@ -69,11 +71,6 @@ LIBRARIES = ("<frozen", "<__array", *(folder + os.sep for folder in FOLDERS))
 def is_users(file: str) -> bool:
     """Whether a file is the user's own: no part of the engine, of Python, or of an installed package."""
     return not (file.startswith(LIBRARIES) or "site-packages" in file or "dist-packages" in file)
-
-
-def is_a(value: Any, kinds: Any) -> bool:
-    """`isinstance` without asking the value itself, which would run code of the user's."""
-    return issubclass(type(value), kinds)
 
 
 # -- what is watched ------------------------------------------------------------------------------------------------
@@ -126,15 +123,6 @@ class Holder:
         if self.kind == ATTRIBUTE and not key.isdigit():
             return self.path if key == "__wrapped__" else f"{self.path}.{key}"
         return f"{self.path}[{key if self.kind == ATTRIBUTE else shown(key)}]"
-
-
-def same(a: Any, b: Any) -> bool:
-    """Whether two values are one object, or plain values that cannot be told apart."""
-    if a is b or type(a) is not type(b):
-        return a is b
-    if type(a) is tuple:
-        return len(a) == len(b) and all(map(same, a, b))
-    return (type(a) in PLAIN or is_a(a, np.generic)) and bool(a == b or (a != a and b != b))
 
 
 def same_in_module(a: Any, b: Any) -> bool:
@@ -318,10 +306,17 @@ class Watch:
     """Watches what a function can reach from outside while the block runs; `check` then says whether it changed.
 
     Where a debugger or a coverage tool traces the lines already, it goes on doing so, and the message names the
-    function instead of the line.
+    function instead of the line. `calls` is told of each call.
     """
 
-    def __init__(self, function: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        function: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+        calls: Calls | None = None,
+    ) -> None:
+        self.calls = calls
         reach = Reach(function, args, kwargs or {})
         self.code, self.holders, self.optimizers = reach.code, reach.holders, reach.optimizers
         sizes = itertools.accumulate(holder.size for holder in self.holders)
@@ -333,11 +328,15 @@ class Watch:
     def __enter__(self) -> Watch:
         if sys.gettrace() is None:
             sys.settrace(self.trace)
+        elif self.calls is not None:
+            self.calls.install()
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
         if sys.gettrace() == self.trace:
             sys.settrace(None)
+        if self.calls is not None:
+            self.calls.remove()
         changed = [holder for holder in self.holders if holder.differs()]
         if error is None:
             changed.sort(key=lambda holder: holder.since[0] if holder.since else sys.maxsize)
@@ -354,8 +353,11 @@ class Watch:
     def trace(self, frame: FrameType, event: str, argument: Any) -> Any:
         """What Python calls at each call, line and return. It never raises: an error would become the user's."""
         try:
-            if event == "call" and not is_users(frame.f_code.co_filename):
-                return None
+            if event == "call":
+                if self.calls is not None:
+                    self.calls.note(frame)
+                if not is_users(frame.f_code.co_filename):
+                    return None
             if event != "exception":
                 self.compare()
                 at: FrameType | None = frame

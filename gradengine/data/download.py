@@ -9,7 +9,7 @@ import os
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from ..errors import DataError, MissingDataError, installing
 from ..io.files import atomic_writer
@@ -40,7 +40,9 @@ def cache_folder() -> Path:
     return Path(given).absolute() if given else Path(_pooch().os_cache("gradengine"))
 
 
-def download(urls: Sequence[str], target: Path, check: Callable[[Path, str], T], *, progress: bool = True) -> T:
+def download(
+    urls: Sequence[str], target: Path, check: Callable[[Path, str], T], most: int, *, progress: bool = True
+) -> T:
     """Fetch `target` from the first of `urls` that answers with the right content, and return what `check` returns.
 
     Parameters
@@ -51,8 +53,10 @@ def download(urls: Sequence[str], target: Path, check: Callable[[Path, str], T],
         Where it is to lie. Its folder is made if need be.
     check
         `check(path, url)` reads the file and raises a DataError unless it is right. Only then does it get its name.
+    most
+        The largest size that the file may have, in bytes. A download that grows beyond it is stopped.
     progress
-        Show a bar on stderr, or a line where stderr is no terminal.
+        Show a bar on stderr, or a line where stderr is no terminal. Nothing of a bar remains.
 
     Raises
     ------
@@ -67,7 +71,9 @@ def download(urls: Sequence[str], target: Path, check: Callable[[Path, str], T],
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             with atomic_writer(target) as file, _shown(url, progress) as bar:
-                pooch.HTTPDownloader(progressbar=bar, chunk_size=1 << 16, timeout=PATIENCE)(url, file, None)
+                pooch.HTTPDownloader(progressbar=bar, chunk_size=1 << 16, timeout=PATIENCE)(
+                    url, _Limited(file, most, url), None
+                )
                 file.flush()
                 return check(Path(file.name), url)
         except requests.RequestException as error:
@@ -112,8 +118,24 @@ def _shown(url: str, wanted: bool) -> Iterator[Any]:
         yield False
         return
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=console) as progress:
+    with Progress(*columns, console=console, transient=True) as progress:
         yield _Bar(progress, progress.add_task(url.rsplit("/", 1)[-1], total=None))
+
+
+class _Limited:
+    """A file that takes `most` bytes and no more."""
+
+    def __init__(self, file: BinaryIO, most: int, url: str) -> None:
+        self.file, self.rest, self.url = file, most, url
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.file, name)
+
+    def write(self, piece: bytes) -> int:
+        self.rest -= len(piece)
+        if self.rest < 0:
+            raise DataError(f"{self.url}: the server sends more than such a file can hold")
+        return self.file.write(piece)
 
 
 class _Bar:

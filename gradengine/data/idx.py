@@ -12,14 +12,18 @@ import math
 import os
 import struct
 import zlib
-from typing import IO, cast
+from typing import IO, TYPE_CHECKING, cast
 
 import numpy as np
 
 from ..errors import DataError
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 CHUNK = 1 << 20
+DEFLATE = 1040  # gzip makes data at most about so many times smaller
 
 
 def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
@@ -32,7 +36,7 @@ def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
     Raises
     ------
     DataError
-        If the file is missing, truncated, damaged, too long, or no IDX file.
+        If the file is missing, truncated, damaged, too long, no IDX file, or larger than the memory.
 
     Examples
     --------
@@ -45,27 +49,38 @@ def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
     return read_with_digest(path, os.fsdecode(path))[0]
 
 
-def read_with_digest(path: str | os.PathLike[str], subject: str) -> tuple[np.ndarray, str]:
-    """The array in an IDX file and the SHA-256 of the uncompressed file. Errors call the file `subject`."""
+def read_with_digest(
+    path: str | os.PathLike[str], subject: str, expected: Callable[[np.dtype, tuple[int, ...]], None] | None = None
+) -> tuple[np.ndarray, str]:
+    """The array in an IDX file and the SHA-256 of the uncompressed file. Errors call the file `subject`.
+
+    `expected(dtype, shape)` may raise for what the header says, before anything more is read.
+    """
     try:
         with open(path, "rb") as file:
             compressed = file.read(2) == b"\x1f\x8b"
             file.seek(0)
+            size = os.fstat(file.fileno()).st_size
             if not compressed:
-                return _parse(file, subject)
+                return _parse(file, subject, size, expected)
             with gzip.open(file) as stream:
-                return _parse(cast("IO[bytes]", stream), subject)
+                return _parse(cast("IO[bytes]", stream), subject, size * DEFLATE, expected)
     except FileNotFoundError:
         raise DataError(f"{subject}: there is no such file") from None
     except EOFError:
         raise DataError(f"{subject} is truncated: its gzip stream breaks off") from None
     except (gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"{subject} is damaged: {error}") from error
+    except MemoryError:
+        raise DataError(f"{subject} is larger than the memory that there is") from None
     except OSError as error:
         raise DataError(f"{subject} cannot be read: {error.strerror or error}") from error
 
 
-def _parse(stream: IO[bytes], subject: str) -> tuple[np.ndarray, str]:
+def _parse(
+    stream: IO[bytes], subject: str, most: int, expected: Callable[[np.dtype, tuple[int, ...]], None] | None
+) -> tuple[np.ndarray, str]:
+    """As `read_with_digest`, from a stream that holds `most` bytes at most."""
     magic = stream.read(4)
     if len(magic) == 4 and (magic[:2] != b"\0\0" or magic[2] not in DTYPES):
         raise DataError(f"{subject} is no IDX file: it begins with the bytes {magic.hex(' ')}")
@@ -75,6 +90,11 @@ def _parse(stream: IO[bytes], subject: str) -> tuple[np.ndarray, str]:
     shape = struct.unpack(f">{magic[3]}I", sizes)
     dtype = np.dtype(DTYPES[magic[2]])
     wanted = math.prod(shape) * dtype.itemsize
+    if expected is not None:
+        expected(dtype.newbyteorder("="), shape)
+    if wanted > most - len(magic) - len(sizes):
+        rest = max(most - len(magic) - len(sizes), 0)
+        raise DataError(f"{subject} is truncated: shape {shape} takes {wanted} bytes, no more than {rest} are there")
     content = bytearray()
     # In pieces: a damaged header may promise terabytes. And one byte more than wanted, so that the end is seen.
     while piece := stream.read(min(CHUNK, wanted + 1 - len(content))):

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import os
+import re
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -29,6 +31,9 @@ MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
 )
+
+
+SLACK = 1 << 16  # bytes by which a gzip file may be larger than its content
 
 
 class Part(NamedTuple):
@@ -128,8 +133,10 @@ def _named(folder: StrPath | None) -> list[Path]:
     return [Path(given), Path(given) / "mnist"] if given else []
 
 
-def _fallback(folder: StrPath | None) -> str:
+def _fallback(folder: StrPath | None, error: MissingDataError) -> str:
     """One line that says why there is no MNIST, what is used instead, and how to change that."""
+    failed = str(error.__cause__ or error).removeprefix("Downloading failed: ")
+    failed = re.sub(r"https?://([^/]+)\S*: ", r"\1: ", failed)
     own = _named(folder)
     reason, remedy = "MNIST is not on this machine", "put its files into a folder and name it in GRADENGINE_DATA"
     if own:
@@ -143,8 +150,8 @@ def _fallback(folder: StrPath | None) -> str:
         reason += f" ({own[0]}{'' if folder else ', named by GRADENGINE_DATA,'} {what})"
         remedy = f"put {', '.join(lacking)} there, as they are or with .gz"
     return (
-        f"{reason} and could not be downloaded: using the 1,797 small digits of scikit-learn instead (to use MNIST, "
-        f"{remedy})"
+        f"{reason} and could not be downloaded ({failed}): using the 1,797 small digits of scikit-learn instead (to "
+        f"use MNIST, {remedy})"
     )
 
 
@@ -153,7 +160,8 @@ def _fetch(part: Part, allowed: bool, progress: bool) -> np.ndarray:
         raise MissingDataError("Downloading was not allowed")
     urls = [f"{mirror}{part.file}.gz" for mirror in MIRRORS]
     target = cache_folder() / "mnist" / f"{part.file}.gz"
-    return download(urls, target, functools.partial(_read, part, ""), progress=progress)
+    most = 16 + math.prod(part.shape) + SLACK
+    return download(urls, target, functools.partial(_read, part, ""), most, progress=progress)
 
 
 def _find(part: Part, places: list[Path]) -> Path | None:
@@ -163,15 +171,18 @@ def _find(part: Part, places: list[Path]) -> Path | None:
 
 def _read(part: Part, advice: str, path: Path, subject: str) -> np.ndarray:
     """The array in `path` if it is the one that `part` describes. Errors call the file `subject`, and give advice."""
+
+    def expected(dtype: np.dtype, shape: tuple[int, ...]) -> None:
+        if dtype != np.uint8 or shape != part.shape:
+            raise DataError(
+                f"{subject} is not MNIST's {part.file}: it holds {dtype} of shape {shape}, not uint8 of shape "
+                f"{part.shape}"
+            )
+
     try:
-        array, digest = read_with_digest(path, subject)
+        array, digest = read_with_digest(path, subject, expected)
     except DataError as error:
         raise DataError(f"{error}{advice}") from error
-    if array.dtype != np.uint8 or array.shape != part.shape:
-        raise DataError(
-            f"{subject} is not MNIST's {part.file}: it holds {array.dtype} of shape {array.shape}, not uint8 of shape "
-            f"{part.shape}{advice}"
-        )
     if digest != part.sha256:  # Fashion-MNIST, say, has the same names and shapes
         raise DataError(
             f"{subject} is damaged, or of another dataset: its content has SHA-256 {digest}, that of MNIST's "
@@ -250,5 +261,6 @@ def load(
         if name == "mnist":
             raise
         data = dataclasses.replace(digits(), fallback=str(error))
-    on_fallback(_fallback(folder))
+        line = _fallback(folder, error)
+    on_fallback(line)
     return data

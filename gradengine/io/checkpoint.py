@@ -4,7 +4,7 @@ A file is an ordinary safetensors file whose arrays any program can read. One en
 the rest as JSON: the version of this format, the tree that says where each array belongs (see `state`), and a SHA-256
 over tree and arrays, so that damage is found when the file is read and not by a model that has become worse.
 
-May import elsewhere, errors, tensor, dtypes, and safetensors when it is first used.
+May import migration_hints, errors, tensor, dtypes, and safetensors when it is first used.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..dtypes import bfloat16_dtype
-from ..elsewhere import advising
 from ..errors import CheckpointError, DTypeError, installing
+from ..migration_hints import advising
 from ..tensor import Tensor
 from .files import atomic_writer
 from .state import encode, unflatten_state
@@ -117,7 +117,8 @@ def save_checkpoint(
     >>> load_checkpoint(path)
     ({'w': array([1., 1.])}, {'epoch': 3, 'optimizer': {0: {'step': 7, 'm': array([0., 0.])}}})
     """
-    for what, value in (("tensors", tensors), ("metadata", metadata or {})):
+    metadata = {} if metadata is None else metadata
+    for what, value in (("tensors", tensors), ("metadata", metadata)):
         if not isinstance(value, Mapping):
             raise CheckpointError(f"save_checkpoint: {what} must be a dict, got a {type(value).__name__}")
     for name, tensor in tensors.items():
@@ -127,7 +128,7 @@ def save_checkpoint(
                 f"{type(tensor).__name__}; put anything else into metadata"
             )
     arrays: dict[str, np.ndarray] = {}
-    tree = {"tensors": encode(tensors, (), arrays), "metadata": encode(metadata or {}, (), arrays)}
+    tree = {"tensors": encode(tensors, (), arrays), "metadata": encode(metadata, (), arrays)}
     _write(path, arrays, tree)
 
 
@@ -191,15 +192,20 @@ def _read(path: StrPath) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
             metadata = file.metadata() or {}
             if any(file.get_slice(name).get_dtype() == "BF16" for name in file.keys()):  # noqa: SIM118 - it is no dict
                 bfloat16_dtype()  # now NumPy knows it by its name
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            arrays = {name: _readable(file, name) for name in file.keys()}  # noqa: SIM118
+        _refuse_duplicates(path)
     except FileNotFoundError:
         raise CheckpointError(f"cannot read the checkpoint {text}: there is no such file") from None
     except safetensors.SafetensorError as error:
         raise CheckpointError(f"cannot read the checkpoint {text}: {_diagnose(path, error)}. {REMEDY}") from error
     except OSError as error:
         raise CheckpointError(f"cannot read the checkpoint {text}: {error}") from error
-    except DTypeError as error:
+    except (CheckpointError, DTypeError) as error:
         raise CheckpointError(f"cannot read the checkpoint {text}: {error}") from error
+    except MemoryError:
+        raise CheckpointError(
+            f"cannot read the checkpoint {text}: it is larger than the memory that there is"
+        ) from None
     except (TypeError, AttributeError) as error:  # a dtype that NumPy does not have
         raise CheckpointError(f"cannot read the checkpoint {text}: {error}; save it as float32 first") from error
     if KEY not in metadata:
@@ -207,16 +213,52 @@ def _read(path: StrPath) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
     try:
         header = json.loads(metadata[KEY])
         version, digest, content = header["version"], header["sha256"], dict(header["content"])
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"the checkpoint {text} is damaged: its header cannot be read. {REMEDY}") from error
     if version != VERSION:
         raise CheckpointError(
             f"the checkpoint {text} has format version {version!r}, this gradengine reads {VERSION}; "
             "update gradengine, or use the version that saved it"
         )
-    if digest != _digest(arrays, content):
+    try:
+        expected = _digest(arrays, content)
+    except (RecursionError, ValueError) as error:
+        raise CheckpointError(f"the checkpoint {text} is damaged: its header cannot be read. {REMEDY}") from error
+    if digest != expected:
         raise CheckpointError(f"the checkpoint {text} is damaged: its content does not match its checksum. {REMEDY}")
     return arrays, content
+
+
+def _readable(file: Any, name: str) -> np.ndarray:
+    """One of the arrays in a safetensors file. Raises CheckpointError for a shape that no array can have."""
+    try:
+        array = file.get_tensor(name)
+    except (ValueError, OverflowError) as error:  # sizes whose product is 0, or fits, but not to NumPy
+        shape = tuple(file.get_slice(name).get_shape())
+        raise CheckpointError(f"{name!r} has shape {_short(shape)}, which no array can have ({error})") from error
+    # NumPy goes by a bool's whole byte, of which another program may have set any bit.
+    return np.not_equal(array.view(np.uint8), 0, out=array) if array.dtype == np.bool_ else array
+
+
+def _short(shape: tuple[int, ...]) -> str:
+    return str(shape) if len(shape) <= 8 else f"({', '.join(map(str, shape[:8]))}, ... {len(shape)} axes)"
+
+
+def _refuse_duplicates(path: StrPath) -> None:
+    """Raise CheckpointError for a header that has a name twice: which of the two is meant?"""
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = file.read(length)
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, _ in pairs]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise CheckpointError(f"its header has the name {twice!r} twice")
+        return found
+
+    json.loads(header, object_pairs_hook=unique)
 
 
 def _restore(path: StrPath, arrays: dict[str, np.ndarray], tree: Any) -> Any:
@@ -280,6 +322,6 @@ def _safetensors() -> ModuleType:
         import safetensors.numpy
     except ImportError:
         raise CheckpointError(
-            f"checkpoints need the package safetensors, which is not installed; {installing('train')}"
+            f"checkpoints need the package safetensors, which is not installed; {installing('io')}"
         ) from None
     return safetensors

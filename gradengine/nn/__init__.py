@@ -108,6 +108,6 @@ __all__ = [
 if not TYPE_CHECKING:  # to a type checker, other names are simply missing
 
     def __getattr__(name: str) -> Any:
-        from ..elsewhere import missing
+        from ..migration_hints import missing
 
         raise missing(__name__, name)

@@ -4,7 +4,7 @@
 
 They draw from the engine's generator (or the one given), so a seed gives the same weights on every backend, and are
 not recorded. Raises ShapeError for a Tensor with too few axes, ArgumentError for an unknown mode or nonlinearity.
-May import ops, tensor and errors.
+May import ops, views, tensor and errors.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 from ..errors import ArgumentError, ShapeError
 from ..ops import random
 from ..tensor import Tensor, to_array
+from ..views import set_value
 
 __all__ = [
     "calculate_gain",
@@ -202,6 +203,6 @@ def draw(distribution: Any, tensor: Tensor, generator: Any) -> Any:
 
 
 def fill(tensor: Tensor, value: Any) -> Tensor:
-    """Give the Tensor a new value, recording nothing."""
-    tensor.data = to_array(value, tensor.dtype, tensor.backend)
+    """Give the Tensor a new value, recording nothing; what shares its elements follows."""
+    set_value(tensor, to_array(value, tensor.dtype, tensor.backend))
     return tensor

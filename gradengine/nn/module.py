@@ -25,6 +25,7 @@ from ..errors import ArgumentError, DTypeError, GradengineError, describe
 from ..hostwork import current
 from ..ops.methods import cuda_name
 from ..tensor import HookHandle, Tensor
+from ..views import clear_grad, leave
 from .parameter import Parameter
 from .state import IncompatibleKeys, load_values
 
@@ -40,7 +41,7 @@ class Module:
     """A part of a network: subclass it, assign layers and Parameters as attributes, and define `forward`.
 
     Calling the module runs `forward`. Errors raised inside end with the module's path. Names and behaviour are
-    those of `torch.nn.Module`, except that `state_dict` is a snapshot that later training does not change.
+    those of `torch.nn.Module`.
 
     >>> import gradengine as ge
     >>> class Scale(ge.nn.Module):
@@ -81,7 +82,7 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if current.trace is not None:
-            current.trace.note_mode(self)
+            current.trace.note_module(self)
         try:
             if self._forward_hooks or self._forward_pre_hooks:
                 return self._call_with_hooks(args, kwargs)
@@ -206,7 +207,7 @@ class Module:
     def _own(self, kind: str) -> list[tuple[str, Any]]:
         """This module's own parameters, buffers or sub-modules that are not None."""
         values = self.__dict__
-        return [(name, values[name]) for name, k in self._registered.items() if k is kind and values[name] is not None]
+        return [(name, values[name]) for name, k in self._registered.items() if k == kind and values[name] is not None]
 
     def _named_tensors(
         self, kind: str, prefix: str, recurse: bool, remove_duplicate: bool
@@ -307,7 +308,9 @@ class Module:
     def state_dict(
         self, *, destination: dict[str, Any] | None = None, prefix: str = "", keep_vars: bool = False
     ) -> dict[str, Any]:
-        """Every parameter and persistent buffer by its path: detached snapshots, or themselves with `keep_vars`.
+        """Every parameter and persistent buffer by its path: detached, or themselves with `keep_vars`.
+
+        Entries share the elements of the module's Tensors, so later training changes them: `copy.deepcopy` keeps them.
 
         >>> import gradengine as ge
         >>> {path: tensor.shape for path, tensor in ge.nn.Linear(3, 2).state_dict().items()}
@@ -414,6 +417,7 @@ class Module:
         for kind in (PARAMETER, BUFFER):
             for _, tensor in self._named_tensors(kind, "", True, True):
                 value = change(tensor)
+                leave(tensor)  # as in PyTorch, what shared its elements keeps them
                 tensor.array, tensor.backend = value.array, value.backend
                 if tensor.grad is not None:
                     tensor.grad = change(tensor.grad)
@@ -473,11 +477,3 @@ def is_dtype(value: Any) -> bool:
         return value is not None and check_dtype(value) is not None
     except DTypeError:
         return False
-
-
-def clear_grad(parameter: Tensor, set_to_none: bool) -> None:
-    """Forget a gradient, or set it to zeros."""
-    if set_to_none:
-        parameter.grad = None
-    elif parameter.grad is not None:
-        parameter.grad = parameter.grad.detach().zero_()

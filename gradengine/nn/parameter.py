@@ -1,16 +1,17 @@
-"""Parameter: the Tensor that a module learns. May import tensor and errors."""
+"""Parameter: the Tensor that a module learns. May import tensor, views and errors."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from ..tensor import Tensor
+from ..views import share
 
 
 class Parameter(Tensor):
     """A Tensor that becomes one of a module's `parameters()` when it is assigned to an attribute of the module.
 
-    `Parameter(data, requires_grad=True)` takes a Tensor (whose array is shared until one of the two changes) or
+    `Parameter(data, requires_grad=True)` takes a Tensor (whose elements it shares) or
     whatever `gradengine.tensor` takes. Raises DTypeError when gradients are asked of integers.
 
     >>> import gradengine as ge
@@ -24,7 +25,8 @@ class Parameter(Tensor):
     def __init__(self, data: Any = (), requires_grad: bool = True) -> None:
         if isinstance(data, Tensor):
             self.array, self.backend = data.array, data.backend
-            self.op, self.grad, self.hooks = None, None, None
+            self.op = self.grad = self.hooks = self.family = self.view_of = None
+            share(self, data)
         else:
             super().__init__(data)
         self.become_leaf(requires_grad)

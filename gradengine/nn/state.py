@@ -1,6 +1,6 @@
 """Loading saved values into named Tensors: all of them or none, and every one that does not fit is named.
 
-`Module.load_state_dict` is built on it. May import tensor and errors.
+`Module.load_state_dict` is built on it. May import tensor, views and errors.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import CheckpointError, DTypeError, describe
 from ..tensor import Tensor, to_array
+from ..views import set_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,7 +51,7 @@ def load_values(owner: str, own: Mapping[str, Tensor], state_dict: Mapping[str, 
         )
     arrays = [to_array(value, own[path].dtype, own[path].backend, copy=True) for path, value in given.items()]
     for path, array in zip(given, arrays, strict=True):
-        own[path].array = array
+        set_value(own[path], array)
     return keys
 
 

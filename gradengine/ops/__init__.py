@@ -5,26 +5,43 @@ activations, clone; reduce, sorting, shape, joining, totals, creation; index, li
 classification. `declare` is how an op is made, `methods` gives Tensor its operators.
 """
 
+import sys as _sys
+
+from .. import spelling as _spelling
 from .activations import *
+from .arithmetic import *
 from .classification import *
 from .clone import *
+from .counting import *
 from .creation import *
+from .differences import *
 from .einsum import *
 from .elementwise import *
+from .floating import *
 from .index import *
 from .joining import *
 from .linalg import *
 from .losses import *
+from .matrix_products import *
 from .methods import attach
 from .nn import *
+from .numpy_api import attach as attach_numpy
 from .powers import *
 from .predicates import *
 from .random import *
+from .rearranging import *
 from .reduce import *
+from .sampling import *
+from .scattering import *
+from .sets import *
 from .shape import *
 from .sorting import *
 from .special import *
+from .stacking import *
+from .statistics import *
 from .totals import *
 from .transcendental import *
 
+_spelling.interpreter = _sys.modules[__name__]
 attach()
+attach_numpy()

@@ -11,36 +11,79 @@ import operator
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from .. import backend as backends
-from ..errors import ArgumentError, DTypeError, GradengineError, describe
-from ..tensor import Tensor, wrap
+from ..dispatch import afresh, written
+from ..dtypes import default_dtype, is_floating, promoted
+from ..errors import ArgumentError, DTypeError, GradengineError, SignatureError, describe
+from ..spelling import NONE, Signed, Spelling
+from ..tensor import Tensor, fresh, wrap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-OTHER_NAMES = {"dim": "axis", "keepdim": "keepdims", "dims": "axes", "tensors": "arrays"}  # PyTorch's -> those here
 IN_A_LIST = "the arrays go into a list: {name}([a, b], axis=0)"
 FUNCTIONS = {"tensor"}  # the names of plain functions, by which their errors begin
 
 
-def checked(function: Callable[P, R]) -> Callable[P, R]:
+def checked(
+    function: Callable[P, R] | None = None,
+    *,
+    words: Mapping[str, str] = NONE,
+    form: Callable[..., Any] | None = None,
+    ignored: frozenset[str] = frozenset(),
+) -> Any:
     """`function`, all of whose errors are typed ones in its own name, not in that of an op that it is made of.
 
+    `words` maps other names of its arguments to its own, beyond those that all functions know; `form` is PyTorch's
+    function, where that means something else (see `declare.primitive`); `ignored` are words that change nothing here.
     It must not call what a user has written: that has errors of its own.
     """
-    FUNCTIONS.add(function.__name__)
+    if function is None:
+        return functools.partial(checked, words=words, form=form, ignored=ignored)
+    name = function.__name__
+    FUNCTIONS.add(name)
+    spelling = spelling_of(function, words, form, ignored)
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return function(*args, **kwargs)
         except (GradengineError, TypeError, ValueError, AttributeError) as error:
+            if kwargs and not kwargs.keys() <= set(spelling.parameters[spelling.first :]):
+                return afresh(in_other_words, call, spelling, args, kwargs)
             typed = in_the_name_of(function, error, args, kwargs)
         raise typed from None
 
+    vars(call)["__wrapped__"] = Signed(function, spelling)
     return call
+
+
+def spelling_of(
+    function: Callable[..., Any], words: Mapping[str, str], form: Callable[..., Any] | None, ignored: frozenset[str]
+) -> Spelling:
+    """The spelling of a plain function, read off its code."""
+    code = inspect.unwrap(function).__code__
+    count = code.co_argcount + code.co_kwonlyargcount
+    variadic = code.co_varnames[count] if code.co_flags & inspect.CO_VARARGS else ""
+    return Spelling(
+        function.__name__, code.co_varnames[:count], code.co_posonlyargcount, words, form, None, variadic, ignored
+    )
+
+
+def in_other_words(
+    call: Callable[..., Any], spelling: Spelling, args: tuple[Any, ...], given: Mapping[str, Any]
+) -> Any:
+    """A call of a plain function with keywords that it does not have."""
+    if "out" in given and "out" not in spelling.words:
+        given = dict(given)
+        out = given.pop("out")
+        return written(out, spelling.name, lambda: call(*args, **given))
+    if spelling.chooses_form(given):
+        return spelling.in_pytorch_form(args, given)
+    args, given = spelling.translate(args, given)
+    return call(*args, **given)
 
 
 def in_the_name_of(
@@ -54,12 +97,12 @@ def in_the_name_of(
             error.message = f"{name}: {words}"
             error.args = (error.message,)
         return error
-    signature = inspect.signature(function)
+    signature = inspect.signature(inspect.unwrap(function))
     takes = [parameter for parameter in signature.parameters.values() if parameter.kind is not parameter.VAR_KEYWORD]
     try:
         bound = signature.bind(*args, **kwargs).arguments
     except TypeError as misfit:
-        return does_not_fit(name, [parameter.name for parameter in takes], str(misfit), args, kwargs)
+        return does_not_fit(name, [parameter.name for parameter in takes], str(misfit), args)
     if isinstance(error, AttributeError) and "'NoneType'" in str(error):
         nothing = [key for key, value in bound.items() if value is None]
         return DTypeError(f"{name}: takes arrays, got None for {', '.join(nothing)}")
@@ -68,18 +111,11 @@ def in_the_name_of(
     return kind(f"{name}: {error} (given {given})")
 
 
-def does_not_fit(
-    name: str, takes: list[str], problem: str, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> DTypeError:
+def does_not_fit(name: str, takes: list[str], problem: str, args: tuple[Any, ...]) -> SignatureError:
     """The error for arguments that the signature has no place for, or that are missing."""
-    unknown = [key for key in kwargs if key not in takes]
-    if unknown:
-        hints = [f"{OTHER_NAMES[key]} for {key}" for key in unknown if OTHER_NAMES.get(key) in takes]
-        advice = f" (use {' and '.join(hints)})" if hints else ""
-        problem = f"does not take {', '.join(unknown)}{advice}"
-    elif takes[0] == "arrays" and len(args) > 1:
+    if takes and takes[0] == "arrays" and len(args) > 1:
         problem = IN_A_LIST.format(name=name)
-    return DTypeError(f"{name}: {problem}; its arguments: {', '.join(takes)}")
+    return SignatureError(f"{name}: {problem}; accepted: {', '.join(takes)}")
 
 
 def whole(name: str, what: str, value: Any) -> int:
@@ -95,6 +131,23 @@ def real(name: str, what: str, value: Any) -> Any:
     if not hasattr(value, "__float__") or getattr(value, "size", 1) != 1:
         raise DTypeError(f"{name}: {what} must be a number, got {describe(value)}")
     return value
+
+
+def operands(name: str, *values: Any) -> list[Tensor]:
+    """Arrays as Tensors, on one device; a Python number takes the dtype of the others as it does in arithmetic."""
+    like = next((x for x in values if isinstance(x, Tensor)), None)
+    if like is None:
+        return beside(name, *values)
+    found = []
+    for x in values:
+        t = wrap(x, like, name)
+        if not hasattr(t.array, "dtype"):
+            dtype = promoted(like.dtype, t.array)
+            if is_floating(dtype) and not is_floating(like.dtype):
+                dtype = default_dtype((t.array,))
+            t = fresh(t.array, dtype, like.device)
+        found.append(t)
+    return found
 
 
 def names_of_ops() -> set[str]:
@@ -113,4 +166,4 @@ def beside(name: str, *values: Any) -> list[Tensor]:
     """Arrays as Tensors, on the device of those that are Tensors already; a number has a dtype of its own."""
     like = next((x for x in values if isinstance(x, Tensor)), None)
     found = [x if isinstance(x, Tensor) else wrap(x, like, name) for x in values]
-    return [t if hasattr(t.array, "dtype") else Tensor(t.array, device=t.device) for t in found]
+    return [t if hasattr(t.array, "dtype") else fresh(t.array, device=t.device) for t in found]

@@ -6,6 +6,7 @@ Each takes `dtype`, `device` and `requires_grad`. The default dtype is float32; 
 from __future__ import annotations
 
 import math
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,8 +14,8 @@ import numpy as np
 from .. import backend as backends
 from .. import shapes
 from ..dtypes import check_dtype, default_dtype, float32
-from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError, describe
-from ..tensor import Tensor, constant, to_array, wrap
+from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError, SignatureError, SpellingWarning, describe
+from ..tensor import Tensor, constant, fresh, to_array, wrap
 from .arguments import checked, whole
 
 if TYPE_CHECKING:
@@ -22,10 +23,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "tensor", "asarray", "from_dlpack", "zeros", "ones", "full", "empty", "zeros_like", "ones_like", "full_like",
-    "empty_like", "arange", "linspace", "eye", "tri", "meshgrid",
+    "empty_like", "arange", "linspace", "logspace", "eye", "tri", "meshgrid", "as_tensor", "from_numpy",
+    "scalar_tensor",
 ]  # fmt: skip
 
 
+IGNORED = frozenset({"layout", "memory_format", "pin_memory", "names"})  # words of PyTorch's that change nothing here
+
+
+@checked(ignored=IGNORED, words={"object": "data"})
 def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A new Tensor with a copy of `data`: nested lists, numbers, Tensors, arrays of NumPy and other libraries.
 
@@ -38,9 +44,10 @@ def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool
     tensor([[1., 2.],
             [3., 4.]])
     """
-    return Tensor(data, dtype, device, requires_grad)
+    return fresh(data, dtype, device, requires_grad)
 
 
+@checked(ignored=IGNORED, words={"obj": "data", "a": "data"})
 def asarray(
     data: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, copy: bool | None = None
 ) -> Tensor:
@@ -142,6 +149,7 @@ def filled(
     return out.become_leaf() if requires_grad else out
 
 
+@checked(ignored=IGNORED)
 def zeros(*shape: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A Tensor of zeros; the shape is a tuple or several ints. Raises ShapeError or DTypeError for what is none.
 
@@ -153,6 +161,7 @@ def zeros(*shape: Any, dtype: Any = None, device: Any = None, requires_grad: boo
     return filled("zeros", lambda xp, s, t: xp.zeros(s, t), shape, dtype, device, requires_grad)
 
 
+@checked(ignored=IGNORED)
 def ones(*shape: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A Tensor of ones; the shape is a tuple or several ints. Raises ShapeError or DTypeError for what is none.
 
@@ -163,6 +172,7 @@ def ones(*shape: Any, dtype: Any = None, device: Any = None, requires_grad: bool
     return filled("ones", lambda xp, s, t: xp.ones(s, t), shape, dtype, device, requires_grad)
 
 
+@checked(ignored=IGNORED)
 def empty(*shape: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A Tensor whose values are whatever was in memory. Raises ShapeError or DTypeError for what is no shape.
 
@@ -173,6 +183,7 @@ def empty(*shape: Any, dtype: Any = None, device: Any = None, requires_grad: boo
     return filled("empty", lambda xp, s, t: xp.empty(s, t), shape, dtype, device, requires_grad)
 
 
+@checked(ignored=IGNORED)
 def full(shape: Any, fill_value: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A Tensor with every element `fill_value`, whose type gives the dtype.
 
@@ -203,6 +214,7 @@ def like(name: str, x: Any, make: Callable[..., Any], dtype: Any, device: Any, r
     return filled(name, make, (x.shape,), wanted, x.device if device is None else device, requires_grad)
 
 
+@checked(ignored=IGNORED)
 def zeros_like(x: Any, /, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Zeros with the shape, dtype and device of x.
 
@@ -213,6 +225,7 @@ def zeros_like(x: Any, /, dtype: Any = None, device: Any = None, requires_grad: 
     return like("zeros_like", x, lambda xp, s, t: xp.zeros(s, t), dtype, device, requires_grad)
 
 
+@checked(ignored=IGNORED)
 def ones_like(x: Any, /, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Ones with the shape, dtype and device of x.
 
@@ -223,6 +236,7 @@ def ones_like(x: Any, /, dtype: Any = None, device: Any = None, requires_grad: b
     return like("ones_like", x, lambda xp, s, t: xp.ones(s, t), dtype, device, requires_grad)
 
 
+@checked(ignored=IGNORED)
 def empty_like(x: Any, /, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A Tensor of whatever was in memory, with the shape, dtype and device of x.
 
@@ -233,6 +247,7 @@ def empty_like(x: Any, /, dtype: Any = None, device: Any = None, requires_grad: 
     return like("empty_like", x, lambda xp, s, t: xp.empty(s, t), dtype, device, requires_grad)
 
 
+@checked(ignored=IGNORED)
 def full_like(x: Any, /, fill_value: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """`fill_value` everywhere, with the shape, dtype and device of x. Raises DTypeError for a value that is no number.
 
@@ -276,8 +291,9 @@ def number(value: Any) -> Any:
     return value.item() if isinstance(value, (Tensor, np.number)) else value
 
 
+@checked(ignored=IGNORED)
 def arange(
-    start: Any, stop: Any = None, step: Any = 1, dtype: Any = None, device: Any = None,
+    start: Any = None, stop: Any = None, step: Any = 1, dtype: Any = None, device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """The numbers from `start` (or 0) up to but without `stop`; integers give int64, floats float32.
@@ -288,14 +304,19 @@ def arange(
     >>> ge.arange(2, 10, 3)
     tensor([2, 5, 8])
     """
+    if start is None:
+        if stop is None:
+            raise SignatureError("arange: needs the number to stop at")
+        start = 0
     given = (start, step) if stop is None else (start, stop, step)
     first, last = (0, start) if stop is None else (start, stop)
     make = lambda: np.arange(number(first), number(last), number(step))
     return stepped("arange", given, make, dtype, device, requires_grad)
 
 
+@checked(ignored=IGNORED, words={"steps": "num"})
 def linspace(
-    start: Any, stop: Any, /, num: int, dtype: Any = None, device: Any = None, endpoint: bool = True,
+    start: Any, stop: Any, num: int, dtype: Any = None, device: Any = None, endpoint: bool = True,
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """`num` evenly spaced numbers from `start` to `stop`, which is left out when `endpoint` is false.
@@ -311,6 +332,7 @@ def linspace(
     return stepped("linspace", (start, stop, 1.0), make, dtype, device, requires_grad)
 
 
+@checked(ignored=IGNORED, words={"n": "n_rows", "m": "n_cols"})
 def eye(
     n_rows: int, n_cols: int | None = None, /, k: int = 0, dtype: Any = None, device: Any = None,
     requires_grad: bool = False,
@@ -327,6 +349,7 @@ def eye(
     return filled("eye", make, (n_rows, columns), dtype, device, requires_grad)
 
 
+@checked(ignored=IGNORED)
 def tri(
     n_rows: int, n_cols: int | None = None, /, k: int = 0, dtype: Any = None, device: Any = None,
     requires_grad: bool = False,
@@ -343,11 +366,56 @@ def tri(
     return filled("tri", make, (n_rows, columns), dtype, device, requires_grad)
 
 
+as_tensor = asarray
+
+
 @checked
-def meshgrid(*arrays: Any, indexing: str = "xy") -> list[Tensor]:
+def from_numpy(array: Any, /) -> Tensor:
+    """A Tensor that shares the memory of a NumPy array, as `asarray`. Raises DTypeError for anything else.
+
+    >>> import numpy as np
+    >>> import gradengine as ge
+    >>> ge.from_numpy(np.array([1.0, 2.0]))
+    tensor([1., 2.], dtype=float64)
+    """
+    if not isinstance(array, np.ndarray):
+        raise DTypeError(f"from_numpy: takes a NumPy array, got {describe(array)}; use ge.tensor or ge.asarray")
+    return asarray(array)
+
+
+@checked(ignored=IGNORED)
+def scalar_tensor(value: Any, /, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """One number as a 0-d Tensor of the default dtype, float32, unless told otherwise.
+
+    >>> import gradengine as ge
+    >>> ge.scalar_tensor(2)
+    tensor(2.)
+    """
+    return tensor(number(value), float32 if dtype is None else dtype, device, requires_grad)
+
+
+@checked(ignored=IGNORED, words={"steps": "num"})
+def logspace(
+    start: Any, stop: Any, num: int, base: float = 10.0, dtype: Any = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """`num` numbers from `base ** start` to `base ** stop`, evenly spaced on a logarithmic scale.
+
+    >>> import gradengine as ge
+    >>> ge.logspace(0, 2, 3)
+    tensor([  1.,  10., 100.])
+    """
+    count = whole("logspace", "num", num)
+    make = lambda: np.logspace(number(start), number(stop), count, base=number(base))
+    return stepped("logspace", (start, stop, 1.0), make, dtype, device, requires_grad)
+
+
+@checked
+def meshgrid(*arrays: Any, indexing: str | None = None) -> list[Tensor]:
     """Coordinate grids from 1-d arrays, through which gradients flow.
 
-    With "ij" axis i of each grid runs along array i; "xy" swaps the first two axes. Raises ShapeError for arrays of
+    With "ij" axis i of each grid runs along array i; "xy" swaps the first two axes. Without `indexing` it is "xy", as
+    in NumPy, and a SpellingWarning says so, for in PyTorch it is "ij". Raises ShapeError for arrays of
     two or more dimensions, ArgumentError for another `indexing`.
 
     >>> import gradengine as ge
@@ -358,6 +426,17 @@ def meshgrid(*arrays: Any, indexing: str = "xy") -> list[Tensor]:
     """
     from .shape import broadcast_to, reshape, swapaxes
 
+    if len(arrays) == 1 and isinstance(arrays[0], (list, tuple)) and any([isinstance(x, Tensor) for x in arrays[0]]):
+        arrays = tuple(arrays[0])
+    if indexing is None:
+        indexing = "xy"
+        if len(arrays) > 1:
+            warnings.warn(
+                "meshgrid: without indexing, NumPy and the array API mean 'xy', which is what you get, and PyTorch "
+                "means 'ij'; say indexing='xy' or indexing='ij'",
+                SpellingWarning,
+                stacklevel=3,
+            )
     if indexing not in ("xy", "ij"):
         raise ArgumentError(f"meshgrid: indexing must be 'xy' or 'ij', got {indexing!r}")
     axes = [wrap(x, None, "meshgrid") for x in arrays]

@@ -7,7 +7,7 @@ speaks to. On raw arrays `k` is a backend (first-order gradients), on Tensors th
 gradients), on symbols the tracer (fused kernels). The engine sums a rule's result to the operand's shape and casts
 it to its dtype; rules never do. Arrays are positional-only in a declaration's signature, metadata comes after them.
 
-May import arguments, dispatch, tensor, dtypes, backend and errors.
+May import arguments, dispatch, views, tensor, dtypes, backend and errors.
 """
 
 from __future__ import annotations
@@ -19,14 +19,16 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from .. import backend as backends
-from ..dispatch import binary, nary, unary
+from ..dispatch import afresh, binary, nary, spelled, unary, viewing
 from ..dtypes import is_half
 from ..errors import ArgumentError, GradengineError
+from ..spelling import Signed, Spelling
 from ..tensor import EMPTY, Op, Tensor, wrap
+from ..views import set_value
 from .arguments import in_the_name_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 
 def elementwise(
@@ -36,13 +38,17 @@ def elementwise(
     doc: str = "",
     shape: Callable[..., Any] | None = None,
     shown: str = "",
+    words: Mapping[str, str] = EMPTY,
+    form: Callable[..., Any] | None = None,
 ) -> Callable[..., Tensor]:
     """Declare an op that works on each element by itself, with one gradient rule (or None) per array.
 
     `body(k, *inputs, **params)` defines the op in simpler pointwise ops; without one, every backend needs a kernel
     of that name. Parameters of `body` after its positional arrays are metadata. Errors name the op `shown`, where that
-    is given. Raises ArgumentError when the name is taken or no Python name, the body uses an op that is not
-    elementwise, or no rules are given (a function that has no gradient has the rule None).
+    is given. `words` are other names of its arguments and `form` is PyTorch's function, as in `primitive`.
+
+    Raises ArgumentError when the name is taken or no Python name, the body uses an op that is not elementwise, or no
+    rules are given (a function that has no gradient has the rule None).
 
     >>> import gradengine as ge
     >>> cube = ge.elementwise("doc_cube", lambda k, g, y, x: g * 3 * x * x, body=lambda k, x: x * x * x)
@@ -70,6 +76,7 @@ def elementwise(
             names=names,
             defaults=defaults,
             shown=shown,
+            spelling=Spelling(shown or name, (*array_names(len(rules)), *names), len(rules), words, form),
         )
     )
     if names or len(rules) > 2:
@@ -102,11 +109,21 @@ def primitive(
     name: str = "",
     shown: str = "",
     kernel: Callable[..., Any] | None = None,
+    words: Mapping[str, str] = EMPTY,
+    form: Callable[..., Any] | None = None,
+    mark: Callable[..., Any] | None = None,
+    view: bool | str = False,
 ) -> Callable[[Callable[..., Any]], Callable[..., Tensor]]:
     """Declare an op from a stub that gives its signature and docstring; every backend has a kernel of that name.
 
     One rule per array; for a stub that takes `*arrays`, one rule that is called with the keyword `i` and returns
     the cotangent of array i. `kernel(*arrays, **metadata)`, when given, runs the op on raw arrays everywhere.
+    `view` says that the result shares the elements of the one array ("maybe": where it is in the same memory), and
+    that the rule puts each element back where it was: a change in place of one is then seen in the other.
+
+    `words` maps other names of an argument to the stub's, beyond those that all ops know (`dim`, `keepdim`, `input`,
+    ...). `form(k, *args, **words)` is PyTorch's function, where that means something else: it runs once a keyword is
+    given that it alone has. `mark(result, name, metadata)` sees what a call with metadata by position gives.
 
     >>> import numpy as np
     >>> import gradengine as ge
@@ -134,14 +151,32 @@ def primitive(
                 names=names,
                 defaults=defaults,
                 shown=shown,
+                view=view,
+                spelling=Spelling(
+                    shown or name or stub.__name__, (*code.co_varnames[:arrays], *names), arrays, words, form, mark
+                ),
             )
         )
         simple = not names and not variadic
         make = {1: unary, 2: binary}.get(arrays) if simple else None
+        if view and make is unary:
+            make = viewing
         call = make(op) if make else nary(op, None if variadic else arrays)
+        if mark is not None and defaults.get("axis") is not None:
+            call = marking(call, mark, op.shown)
         return dress(call, op, stub.__doc__ or "", stub)
 
     return decorate
+
+
+def marking(call: Callable[..., Any], mark: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """`call`, whose result is marked where nothing says along which axis."""
+
+    def marked(*args: Any, **params: Any) -> Any:
+        result = call(*args, **params)
+        return result if len(args) > 1 or "axis" in params else mark(result, name, params)
+
+    return marked
 
 
 class VariadicRules:
@@ -165,11 +200,16 @@ def bind_position(rule: Callable[..., Any], i: int) -> Callable[..., Any]:
     return lambda k, g, y, *inputs, **params: rule(k, g, y, *inputs, i=i, **params)
 
 
-def composite(body: Callable[..., Any]) -> Callable[..., Tensor]:
+def composite(
+    body: Callable[..., Any] | None = None,
+    *,
+    words: Mapping[str, str] = EMPTY,
+    form: Callable[..., Any] | None = None,
+) -> Any:
     """Declare an op as a function `body(k, *arrays, **metadata)` of other ops; it needs no gradient rule.
 
     On Tensors the body runs with the ops themselves, so gradients of every order are right; a backend may have a
-    fused kernel of the same name for raw arrays.
+    fused kernel of the same name for raw arrays. `words` and `form` are as in `primitive`.
 
     >>> import gradengine as ge
     >>> @ge.composite
@@ -179,12 +219,15 @@ def composite(body: Callable[..., Any]) -> Callable[..., Tensor]:
     >>> doc_rms(ge.tensor([3.0, 4.0]))
     tensor(3.5355)
     """
+    if body is None:
+        return functools.partial(composite, words=words, form=form)
     from .. import ops as k
 
     code = body.__code__
     arrays = (code.co_posonlyargcount or code.co_argcount) - 1
     names, defaults = metadata(body, arrays + 1)
-    op = declare(Op(body.__name__, kind="composite", body=body, names=names, defaults=defaults))
+    spelling = Spelling(body.__name__, (*code.co_varnames[1 : arrays + 1], *names), arrays, words, form)
+    op = declare(Op(body.__name__, kind="composite", body=body, names=names, defaults=defaults, spelling=spelling))
 
     def call(*args: Any, **params: Any) -> Tensor:
         like = next((t for t in args[:arrays] if isinstance(t, Tensor)), None)
@@ -192,6 +235,8 @@ def composite(body: Callable[..., Any]) -> Callable[..., Tensor]:
         try:
             return body(k, *tensors, *args[arrays:], **params)
         except (GradengineError, TypeError, ValueError, AttributeError) as error:
+            if len(args) < arrays or not params.keys() <= set(names):
+                return afresh(spelled, op, call, args, params, arrays)
             if op.name not in backends.BUILT_IN:
                 raise  # what a user has declared has errors of its own
             typed = in_the_name_of(call, error, args, params)
@@ -223,7 +268,10 @@ def update(name: str, function: Callable[..., Any]) -> Callable[..., None]:
         if type(results) is not tuple:  # a generated kernel with one output returns it bare
             results = (results,)
         for target, result in zip(targets, results, strict=True):
-            target.array = result
+            if target.family is None:
+                target.array = result
+            else:
+                set_value(target, result)
 
     apply.__name__ = name
     return apply
@@ -255,6 +303,11 @@ def check_name(name: Any) -> None:
     """Raise ArgumentError for the name of an op that is no Python name: kernels and attributes are called so."""
     if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
         raise ArgumentError(f"op {name!r}: the name must be a Python name, such as 'my_op'")
+
+
+def array_names(count: int) -> list[str]:
+    """What the arrays of a pointwise op are called."""
+    return ["x"] if count == 1 else [f"x{i + 1}" for i in range(count)]
 
 
 PLAIN_SIGNATURES: dict[int, Any] = {
@@ -297,6 +350,5 @@ def dress(call: Callable[..., Any], op: Op, doc: str, signed: Any) -> Callable[.
     call.__doc__ = doc or f"The op {op.name}."
     call.__module__ = sys._getframe(2).f_globals.get("__name__", __name__)
     call.op = op  # type: ignore[attr-defined]
-    call.__wrapped__ = signed  # type: ignore[attr-defined]
-    Tensor.ops_by_name.setdefault(op.name, call)
+    call.__wrapped__ = Signed(signed, op.spelling)  # type: ignore[attr-defined]
     return call

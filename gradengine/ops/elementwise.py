@@ -12,6 +12,7 @@ import numpy as np
 
 from ..dtypes import check_dtype, is_floating
 from ..tensor import Tensor
+from . import pytorch_forms
 from .arguments import checked
 from .declare import elementwise, primitive
 
@@ -36,6 +37,14 @@ __all__ = [
     "clip",
     "where",
     "astype",
+    "sub",
+    "mul",
+    "div",
+    "neg",
+    "clamp",
+    "absolute",
+    "fix",
+    "true_divide",
 ]
 
 
@@ -50,6 +59,7 @@ add = elementwise(
     "add",
     lambda k, g, y, a, b: g,
     lambda k, g, y, a, b: g,
+    form=pytorch_forms.add(1),
     doc="""The sum, `x1 + x2`. Raises ShapeError when the shapes do not broadcast.
 
     >>> import gradengine as ge
@@ -62,6 +72,7 @@ subtract = elementwise(
     "subtract",
     lambda k, g, y, a, b: g,
     lambda k, g, y, a, b: -g,
+    form=pytorch_forms.add(-1),
     doc="""The difference, `x1 - x2`.
 
     >>> import gradengine as ge
@@ -87,6 +98,7 @@ divide = elementwise(
     "divide",
     lambda k, g, y, a, b: g / b,
     lambda k, g, y, a, b: -g * (y / b),
+    form=pytorch_forms.divide,
     doc="""The quotient, `x1 / x2`; integers give floats.
 
     >>> import gradengine as ge
@@ -331,6 +343,8 @@ where = elementwise(
     None,
     lambda k, g, y, c, a, b: k.where(c, g, 0),
     lambda k, g, y, c, a, b: k.where(c, 0, g),
+    words={"condition": "x1", "input": "x2", "other": "x3", "x": "x2", "y": "x3"},
+    form=pytorch_forms.where,
     doc="""`x2` where the condition `x1` holds, else `x3`; the gradient goes to the one that was taken.
 
     >>> import gradengine as ge
@@ -339,6 +353,11 @@ where = elementwise(
     tensor([-0.1,  2. ])
     """,
 )
+
+
+# What PyTorch or NumPy calls them besides.
+sub, mul, div, neg, clamp, absolute, fix = subtract, multiply, divide, negative, clip, abs, trunc
+true_divide = divide
 
 
 # -- casting ------------------------------------------------------------------------------------------------------
@@ -360,7 +379,3 @@ def astype(x: Any, /, dtype: Any) -> Tensor:
     """
     wanted = check_dtype(dtype, "astype")
     return cast_array(x.detach() if not is_floating(wanted) and isinstance(x, Tensor) else x, dtype=wanted)
-
-
-# What NumPy's functions of other names do on Tensors: np.absolute(t).
-Tensor.ops_by_name.update(absolute=abs, fabs=abs, rint=round, clip=clip, astype=astype)

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import operator
 from typing import Any
+from weakref import ref
 
 import numpy as np
 
-from .. import shapes
+from .. import shapes, views
 from ..backend import home_of
-from ..dispatch import explain
+from ..dispatch import FEW, explain, prune
 from ..dtypes import check_dtype, fits
 from ..errors import DTypeError, ShapeError, describe
 from ..tensor import LEAF, Tensor, mode, order, wrap
+from ..views import enroll, is_shared, settle
+from . import pytorch_forms
 from .arguments import beside, checked
 from .declare import primitive
 from .elementwise import where
@@ -96,29 +99,55 @@ def place(*arrays, index, shape):
 
 NOT_GIVEN = object()
 READ = read.op  # type: ignore[attr-defined]
+views.READ = READ
 READ.shaped_by_data = lambda params: type(params["index"]) is tuple and "mask" in params["index"]
 
 
-def read_basic(x: Tensor, index: Any) -> Tensor:
-    """`read(x, index=index)`, written out: rows are read in loops, so dispatch is what counts."""
+def item(x: Tensor, index: Any) -> Tensor:
+    """`x[index]`: see `getitem`. The case of no arrays is written out, for rows are read in loops."""
+    kind = type(index)
+    if kind is not int and kind is not slice and not (kind is tuple and BASIC.issuperset(map(type, index))):
+        index, at = split_index(index, x, x.op is not None)
+        if at:
+            return item_at(x, index, at)
     out = Tensor.__new__(Tensor)
-    out.backend, array = x.backend, x.array
+    backend = x.backend
+    array = x.array
     try:
-        out.array = out.backend.table[READ](array, index=index)
+        out.array = backend.part(array, index)
     except Exception as error:
         raise explain(READ, error, (x,), {"index": index}) from None
-    out.op = out.grad = out.hooks = None
+    out.backend = backend
+    out.op = out.grad = out.hooks = out.family = None
     if x.op is not None and mode.recording:
         out.op, out.inputs, out.saved, out.params, out.order = READ, (x,), (array,), {"index": index}, next(order)
+    out.view_of = (x, index)
+    family = x.family
+    if family is None:
+        x.family = [ref(x), ref(out)]
+    else:
+        if len(family) >= FEW:
+            prune(family)
+        family.append(ref(out))
+    return out
+
+
+def item_at(x: Tensor, index: Any, at: tuple[Tensor, ...]) -> Tensor:
+    """`x[index]` with arrays among the indices: a view where each stands for one int, a copy otherwise."""
+    out = read(x, *at, index=index)
+    if all([a.array.ndim == 0 and a.array.dtype.kind != "b" for a in at]):
+        out.view_of = (x, READ, {"index": index}, at)
+        enroll(x, out)
     return out
 
 
 def getitem(x: Any, /, *at: Any, index: Any = NOT_GIVEN) -> Tensor:
     """`x[index]` with ints, slices, `...`, None, arrays of ints and boolean masks, as in NumPy: `getitem(x, index)`.
 
-    Negative indices count from the end. Raises IndexRangeError for an index outside its axis or for more indices
-    than axes, ShapeError for a mask that does not fit or index arrays that do not broadcast, DTypeError for what is
-    no index. (Gradient rules call `getitem(x, *arrays, index=structure)`, the index already taken apart.)
+    Negative indices count from the end. What ints, slices, `...` and None select is a view: changing it in place
+    changes `x`. Raises IndexRangeError for an index outside its axis or for more indices than axes, ShapeError for a
+    mask that does not fit or index arrays that do not broadcast, DTypeError for what is no index. (Gradient rules call
+    `getitem(x, *arrays, index=structure)`, the index already taken apart.)
 
     >>> import gradengine as ge
     >>> x = ge.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
@@ -132,12 +161,7 @@ def getitem(x: Any, /, *at: Any, index: Any = NOT_GIVEN) -> Tensor:
     """
     if index is NOT_GIVEN:
         (index,) = at
-        kind = type(index)
-        if kind is int or kind is slice or (kind is tuple and BASIC.issuperset(map(type, index))):
-            return read_basic(x if isinstance(x, Tensor) else wrap(x, None, "index"), index)
-        if not isinstance(x, Tensor):
-            x = wrap(x, None, "index")
-        index, at = split_index(index, x, x.op is not None)
+        return item(x if isinstance(x, Tensor) else wrap(x, None, "index"), index)
     return read(x, *at, index=index)
 
 
@@ -186,10 +210,13 @@ def setitem(x: Tensor, index: Any, v: Any) -> None:
         raise DTypeError(f"setitem: {v.dtype} does not fit into a Tensor of {x.dtype}; convert it with .to(...)")
     unrecorded = not mode.recording or (x.op is None and v.op is None)
     if unrecorded and (x.op is None or x.op is LEAF) and v.backend is x.backend and x.is_exclusive():
+        shared = is_shared(x)
         try:
             x.backend.table[PUT_AT](x.array, v.array, *[a.array for a in at], index=structure, copy=False)
         except Exception as error:
             raise explain(PUT_AT, error, (x, v, *at), {"index": structure}) from None
+        if shared:
+            settle(x)
     else:
         x.become(lambda old: put_at(old, v, *at, index=structure), "setitem")
 
@@ -320,9 +347,9 @@ def scatter_add(x: Any, axis: int, index: Any, src: Any) -> Tensor:
     return x + (added if seen == whole else place(added, index=seen, shape=x.shape))
 
 
-@checked
-def index_add(x: Any, axis: int, index: Any, src: Any) -> Tensor:
-    """`x` with the slices of `src` added at the 1-d integer `index` along `axis`, as in PyTorch.
+@checked(words={"source": "src"})
+def index_add(x: Any, axis: int, index: Any, src: Any, *, alpha: Any = 1) -> Tensor:
+    """`x` with the slices of `src` (times `alpha`) added at the 1-d integer `index` along `axis`, as in PyTorch.
 
     Differentiable in `x` and `src`. Raises ShapeError unless `src` has the shape of `x` with as many slices along
     `axis` as `index` has elements; IndexRangeError for an index outside the axis.
@@ -334,6 +361,7 @@ def index_add(x: Any, axis: int, index: Any, src: Any) -> Tensor:
             [2., 2.]])
     """
     x, index, src = beside("index_add", x, index, src)
+    src = src if alpha == 1 else src * alpha
     axis = shapes.axis_of("index_add", axis, x.ndim)
     if index.ndim != 1 or src.shape != x.shape[:axis] + index.shape + x.shape[axis + 1 :]:
         raise ShapeError(
@@ -383,8 +411,8 @@ def argwhere(x, /):
 argwhere.op.shaped_by_data = lambda params: True  # type: ignore[attr-defined]
 
 
-@checked
-def nonzero(x: Any) -> tuple[Tensor, ...]:
+@checked(form=pytorch_forms.nonzero)
+def nonzero(x: Any, /) -> tuple[Tensor, ...]:
     """The positions of the elements that are not 0, as one array of indices per axis. Raises ShapeError for 0-d.
 
     >>> import gradengine as ge

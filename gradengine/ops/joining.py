@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import itertools
 import math
+import warnings
 from typing import Any
 
 import numpy as np
 
 from .. import shapes
 from ..dtypes import is_floating, promoted
-from ..errors import ArgumentError, DTypeError, ShapeError, describe
-from ..tensor import Tensor, wrap
+from ..errors import ArgumentError, DTypeError, ShapeError, SpellingWarning, describe
+from ..tensor import Tensor, fresh, wrap
+from . import pytorch_forms
 from .arguments import IN_A_LIST, checked
 from .declare import primitive
 from .shape import broadcast_to, reshape
 
 __all__ = [
     "concat", "concat_arrays", "stack", "stack_arrays", "broadcast_arrays", "narrow", "split", "chunk", "unstack",
+    "cat", "concatenate",
 ]  # fmt: skip
 
 WEAK = {"b": False, "i": 0, "f": 0.0, "V": 0.0}  # a Python number of each kind, as which NumPy promotes weakly
@@ -41,7 +44,7 @@ def as_tensors(name: str, arrays: Any, axis: Any = 0) -> list[Tensor]:
         return list(arrays)
     like = next((x for x in arrays if isinstance(x, Tensor)), None)
     tensors = [
-        wrap(x, None, name) if like is None or isinstance(x, Tensor) else Tensor(x, device=like.device) for x in arrays
+        wrap(x, None, name) if like is None or isinstance(x, Tensor) else fresh(x, device=like.device) for x in arrays
     ]
     weak = [t for x, t in zip(arrays, tensors, strict=True) if not hasattr(x, "dtype")]
     if weak:
@@ -79,6 +82,9 @@ def concat(arrays: Any, /, axis: int | None = 0) -> Tensor:
             [0., 0.]])
     """
     return concat_arrays(*as_tensors("concat", arrays, axis), axis=axis)
+
+
+cat = concatenate = concat
 
 
 def stack_rule(k: Any, g: Any, y: Any, *arrays: Any, axis: int, i: int) -> Any:
@@ -125,7 +131,7 @@ def narrow_rule(k: Any, g: Any, y: Any, x: Any, axis: int, start: int, length: i
     return k.pad(g, pad_width=tuple([ends if i == place else (0, 0) for i in range(len(x.shape))]))
 
 
-@primitive(narrow_rule, shape=shapes.narrow)
+@primitive(narrow_rule, shape=shapes.narrow, view=True)
 def narrow(x, /, axis, start, length):
     """The elements from `start` on, `length` of them, along one axis.
 
@@ -144,20 +150,24 @@ def pieces(name: str, x: Tensor, axis: int, ends: list[int]) -> tuple[Tensor, ..
     return tuple([narrow(x, axis=axis, start=a, length=max(b - a, 0)) for a, b in itertools.pairwise(bounds)])
 
 
-@checked
-def split(x: Any, /, indices_or_sections: Any, axis: int = 0) -> tuple[Tensor, ...]:
-    """x cut along an axis, as `np.split`: into so many equal pieces, or before each of the given indices.
+@checked(form=pytorch_forms.split)
+def split(x: Any, /, indices_or_sections: Any, axis: int | None = None) -> tuple[Tensor, ...]:
+    """x cut along an axis (the first by default), into equal pieces or before each of the given indices, as `np.split`.
 
-    Raises ShapeError when the pieces would not be equal, or for an axis that x does not have.
+    With `dim` or `split_size` it is PyTorch's, by the size of the pieces or a list of sizes. Without either word or
+    `axis`, a SpellingWarning says so where PyTorch's pieces would be others. Raises ShapeError when the pieces would
+    not be equal, or for an axis that x does not have.
 
     >>> import gradengine as ge
-    >>> ge.split(ge.arange(6), 3)
+    >>> ge.split(ge.arange(6), 3, axis=0)
     (tensor([0, 1]), tensor([2, 3]), tensor([4, 5]))
-    >>> ge.split(ge.arange(6), [1, 4])
+    >>> ge.split(ge.arange(6), [1, 4], axis=0)
     (tensor([0]), tensor([1, 2, 3]), tensor([4, 5]))
+    >>> ge.split(ge.arange(6), 3, dim=0)
+    (tensor([0, 1, 2]), tensor([3, 4, 5]))
     """
     x = wrap(x, None, "split")
-    place = shapes.axis_of("split", axis, x.ndim)
+    place = shapes.axis_of("split", 0 if axis is None else axis, x.ndim)
     cuts = shapes.sizes_of("split", indices_or_sections, "indices_or_sections is")
     if getattr(indices_or_sections, "ndim", None) == 0 or isinstance(indices_or_sections, int):
         length, sections = x.shape[place], cuts[0]
@@ -167,7 +177,22 @@ def split(x: Any, /, indices_or_sections: Any, axis: int = 0) -> tuple[Tensor, .
                 "pieces; give the indices to cut at, or use chunk"
             )
         cuts = tuple(range(length // sections, length, length // sections)) if length else (0,) * (sections - 1)
+        if axis is None and length != sections * sections:
+            pieces_of("pieces of equal size", sections, "pieces of that size")
+    elif axis is None and sum(cuts) == x.shape[place]:
+        pieces_of("pieces that end at these indices", indices_or_sections, "pieces of these sizes")
     return pieces("split", x, place, list(cuts))
+
+
+def pieces_of(taken: str, given: Any, other: str) -> None:
+    """A SpellingWarning at the line that calls split."""
+    taken = f"{given} {taken}" if isinstance(given, int) else taken
+    warnings.warn(
+        f"split: by position, {given!r} means {taken}, as in NumPy; write dim=0 for PyTorch's {other}, or axis=0 for "
+        "this",
+        SpellingWarning,
+        stacklevel=4,
+    )
 
 
 @checked

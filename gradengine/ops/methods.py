@@ -12,7 +12,9 @@ from .. import backend as backends
 from .. import ops
 from ..dtypes import check_dtype
 from ..errors import DeviceError
+from ..migration_hints import METHODS as ABSENT
 from ..tensor import Op, Tensor, constant, mode, order, to_array, wrap
+from . import method_forms
 from .arguments import checked
 
 OPERATORS = {
@@ -172,68 +174,18 @@ METHODS = [
     "ravel",
     "remainder",
     "sinc",
-]
-
-
-# What PyTorch's tensors have besides, and what to do instead.
-ABSENT = {
-    "astype": "use .to(dtype)",
-    "bernoulli_": "use ge.bernoulli(p, t.shape)",
-    "bmm": "use @, which takes batches",
-    "contiguous": "leave it out: the order in memory is no concern here",
-    "copy": "use .clone()",
-    "dot": "use @ or ge.vecdot",
-    "element_size": "use .dtype.itemsize",
-    "eq": "use ==",
-    "equal": "use (t == other).all()",
-    "expand_as": "use .expand(other.shape)",
-    "fill": "use .fill_(value)",
-    "ge": "use >=",
-    "get_device": "use .device",
-    "gt": "use >",
-    "index_add_": "use t[:] = t.index_add(axis, index, other)",
-    "index_fill_": "use t[index] = value",
-    "index_put_": "use t[index] = value",
-    "index_select": "use .take(indices, axis=...)",
-    "inner": "use @ or ge.vecdot",
-    "is_contiguous": "leave it out: the order in memory is no concern here",
-    "is_floating_point": "use ge.isdtype(t.dtype, 'real floating')",
-    "is_pinned": "leave it out: no memory is pinned",
-    "le": "use <=",
-    "lt": "use <",
-    "masked_fill_": "use t[mask] = value",
-    "mm": "use @",
-    "movedim": "use .moveaxis(source, destination)",
-    "mv": "use @",
-    "nan_to_num": "use ge.where(ge.isnan(t), 0, t)",
-    "ndimension": "use .ndim",
-    "ne": "use !=",
-    "nelement": "use .size",
-    "new_empty": "use ge.empty(shape, dtype=t.dtype, device=t.device)",
-    "new_full": "use ge.full(shape, value, dtype=t.dtype, device=t.device)",
-    "new_ones": "use ge.ones(shape, dtype=t.dtype, device=t.device)",
-    "new_tensor": "use ge.tensor(data, dtype=t.dtype, device=t.device)",
-    "new_zeros": "use ge.zeros(shape, dtype=t.dtype, device=t.device)",
-    "normal_": "use ge.nn.init.normal_(t)",
-    "pin_memory": "leave it out: no memory is pinned; .to('cuda') or DataLoader(..., device='cuda') moves data",
-    "random_": "use ge.randint(low, high, t.shape)",
-    "repeat_interleave": "use .repeat(count, axis)",
-    "reshape_as": "use .reshape(other.shape)",
-    "scatter": "use .scatter_add(...), or t[index] = value on a copy",
-    "scatter_": "use t[index] = value",
-    "select": "use t[:, i]",
-    "share_memory_": "leave it out: threads share all Tensors",
-    "swapdims": "use .swapaxes(axis1, axis2)",
-    "t": "use .T",
-    "take_along_dim": "use .take_along_axis(indices, axis)",
-    "type": "use .to(dtype), or .dtype for what it is",
-    "type_as": "use .to(other.dtype)",
-    "unbind": "use .unstack(axis)",
-    "unflatten": "use .reshape(...)",
-    "uniform_": "use ge.nn.init.uniform_(t)",
-    "view_as": "use .reshape(other.shape)",
-    "where": "use ge.where(condition, t, other)",
-}
+    "addbmm", "addcdiv", "addcmul", "addmm", "addmv", "addr", "adjoint", "aminmax", "argwhere", "astype", "baddbmm",
+    "bernoulli", "bincount", "bmm", "bucketize", "clamp_max", "clamp_min", "corrcoef", "cov", "cross",
+    "cummax", "cummin", "deg2rad", "diag_embed", "diagflat", "diff", "dist", "dot", "dsplit", "eq", "fix", "fliplr",
+    "flipud", "float_power", "fmax", "fmin", "fmod", "frac", "ge", "gt", "heaviside", "histc", "histogram", "hsplit",
+    "index_copy", "index_fill", "index_put", "index_select", "inner", "isin", "isneginf", "isposinf", "isreal", "kron",
+    "kthvalue", "ldexp", "le", "lerp", "logaddexp2", "logcumsumexp", "logit", "lt", "masked_scatter", "mm", "mode",
+    "movedim", "msort", "multinomial", "mv", "nan_to_num", "nanmean", "nanmedian", "nanquantile", "nansum", "ne",
+    "nextafter", "polygamma", "rad2deg", "renorm", "repeat_interleave", "rot90", "scatter", "scatter_reduce", "select",
+    "select_scatter", "sgn", "signbit", "slice_scatter", "swapdims", "t", "take_along_dim", "tensor_split", "unbind",
+    "unflatten", "unique", "unique_consecutive", "vsplit", "xlogy", "true_divide", "absolute", "arccos", "arccosh",
+    "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "ger", "bitwise_not", "conj", "square",
+]  # fmt: skip
 
 
 class Absent:
@@ -324,50 +276,15 @@ def attach() -> None:
     backends.BUILT_IN.update(backends.ALL_OPS)
 
 
-def shape_arguments(shape: tuple[Any, ...]) -> Any:
-    """`x.reshape(2, 3)` and `x.reshape((2, 3))` alike."""
-    return shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
-
-
-def reshape(self: Tensor, *shape: Any) -> Tensor:
-    """The same elements in another shape; one size may be -1."""
-    return ops.reshape(self, shape=shape_arguments(shape))
-
-
-@checked
-def permute(self: Tensor, *axes: Any) -> Tensor:
-    """The axes in another order."""
-    return ops.permute_dims(self, axes=shape_arguments(axes))
-
-
-@checked
-def transpose(self: Tensor, axis1: int, axis2: int) -> Tensor:
-    """Two axes swapped, as PyTorch's transpose."""
-    return ops.swapaxes(self, axis1, axis2)
-
-
-@checked
-def unsqueeze(self: Tensor, axis: int) -> Tensor:
-    """A new axis of size 1."""
-    return ops.expand_dims(self, axis=axis)
-
-
-@checked
-def expand(self: Tensor, *shape: Any) -> Tensor:
-    """Broadcast to a shape, in which -1 keeps an axis as it is."""
-    wanted = list(shape_arguments(shape))
-    for i in range(1, min(len(wanted), self.ndim) + 1):
-        if wanted[-i] == -1:
-            wanted[-i] = self.shape[-i]
-    return ops.broadcast_to(self, shape=tuple(wanted))
-
-
 def clone(self: Tensor) -> Tensor:
     """A copy that gradients flow through."""
     return ops.clone(self)
 
 
-def to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None, non_blocking: bool = False) -> Tensor:
+def to(
+    self: Tensor, *args: Any, dtype: Any = None, device: Any = None, non_blocking: bool = False, copy: bool = False,
+    memory_format: Any = None, other: Tensor | None = None,
+) -> Tensor:  # fmt: skip
     """This Tensor in another dtype or on another device; itself when nothing changes.
 
     Takes a dtype, a device, both, or another Tensor to be like. Gradients flow through. Nobody waits for a move to a
@@ -377,9 +294,11 @@ def to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None, non_bloc
     >>> ge.tensor([1, 2]).to(ge.float64)
     tensor([1., 2.], dtype=float64)
     """
-    for value in args:
+    for value in args if other is None else (*args, other):
         if isinstance(value, Tensor):
             dtype, device = value.dtype, value.device
+        elif isinstance(value, bool):
+            continue  # PyTorch's non_blocking, which changes nothing
         elif is_device(value):
             device = value
         else:
@@ -393,7 +312,7 @@ def to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None, non_bloc
         target = backends.for_device(device)
         if target.device != self.device:
             out = moved(out, target)
-    return out
+    return ops.clone(out) if copy and out is self else out
 
 
 def moved(x: Tensor, target: Any) -> Tensor:
@@ -473,16 +392,6 @@ def zero_(self: Tensor) -> Tensor:
     return assign(self, 0, "zero_")
 
 
-def numel(self: Tensor) -> int:
-    """The number of elements, as PyTorch calls `size`."""
-    return self.size
-
-
-def dim(self: Tensor) -> int:
-    """The number of axes, as PyTorch calls `ndim`."""
-    return self.ndim
-
-
 def cpu(self: Tensor) -> Tensor:
     """This Tensor on the CPU; itself when it is there."""
     return to(self, "cpu")
@@ -496,7 +405,7 @@ def reversed_axes(self: Tensor) -> Tensor:
 def in_dtype(name: str, dtype: str) -> Any:
     """`t.float()` and the like."""
 
-    def call(self: Tensor) -> Tensor:
+    def call(self: Tensor, memory_format: Any = None) -> Tensor:
         return to(self, dtype)
 
     call.__name__ = name
@@ -511,20 +420,27 @@ def names_there(self: Tensor) -> list[str]:
 
 def attach_methods() -> None:
     """The methods that are more than an op under its own name."""
-    moves, values = (reshape, permute, transpose, unsqueeze, expand, clone, to, cpu, cuda), (copy_, fill_, zero_)
-    for function in (*moves, *values, numel, dim):
+    for function in (clone, to, cpu, cuda, copy_, fill_, zero_):
         setattr(Tensor, function.__name__, function)
-    names = {"float": "float32", "double": "float64", "half": "float16", "bfloat16": "bfloat16"}
-    for name, dtype in {**names, "long": "int64", "int": "int32", "bool": "bool"}.items():
+    for name in method_forms.__all__:
+        setattr(Tensor, name, getattr(method_forms, name))
+    names = {"float": "float32", "double": "float64", "half": "float16", "bfloat16": "bfloat16", "byte": "uint8"}
+    names |= {"long": "int64", "int": "int32", "short": "int16", "char": "int8", "bool": "bool"}
+    for name, dtype in names.items():
         setattr(Tensor, name, in_dtype(name, dtype))
     for name, hint in ABSENT.items():
-        setattr(Tensor, name, Absent(name, hint))
+        if not hasattr(Tensor, name):
+            setattr(Tensor, name, Absent(name, hint))
     for name, attribute in {
-        "view": reshape,
+        "size": property(method_forms.element_count, doc=method_forms.element_count.__doc__),
+        "nbytes": property(lambda self: self.size * self.dtype.itemsize, doc="How many bytes the elements take."),
+        "itemsize": property(lambda self: int(self.dtype.itemsize), doc="How many bytes an element takes."),
+        "mH": property(ops.matrix_transpose, doc="Each matrix transposed, as `mT`: there are no complex numbers."),
+        "H": property(ops.t, doc="A matrix transposed: there are no complex numbers."),
         "T": property(reversed_axes),
         "mT": property(ops.matrix_transpose),
         "__dir__": names_there,
-        "__getitem__": ops.getitem,
+        "__getitem__": ops.index.item,
         "__setitem__": ops.setitem,
         "is_cuda": property(lambda self: self.device != "cpu", doc="Whether this Tensor is on a GPU."),
     }.items():

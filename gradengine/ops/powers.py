@@ -138,6 +138,3 @@ hypot = elementwise(
     tensor([5.e+00, 5.e+30])
     """,
 )
-
-# What NumPy's functions of other names do on Tensors: np.power(t, 2), array ** t.
-Tensor.ops_by_name.update(power=pow, pow=pow)

@@ -38,6 +38,14 @@ __all__ = [
     "bitwise_invert",
     "bitwise_left_shift",
     "bitwise_right_shift",
+    "eq",
+    "ne",
+    "lt",
+    "le",
+    "gt",
+    "ge",
+    "bitwise_not",
+    "invert",
 ]
 
 # -- comparisons --------------------------------------------------------------------------------------------------
@@ -269,6 +277,10 @@ bitwise_right_shift = elementwise(
     """,
 )
 
+# What PyTorch calls them besides. `ge.ge` is not among the names of `from gradengine import *`.
+eq, ne, lt, le, gt, ge = equal, not_equal, less, less_equal, greater, greater_equal
+bitwise_not = invert = bitwise_invert
+
 # -- equal but for rounding ---------------------------------------------------------------------------------------
 
 
@@ -302,7 +314,3 @@ def allclose(x1: Any, x2: Any, /, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan:
     True
     """
     return bool(isclose(x1, x2, rtol, atol, equal_nan).numpy().all())
-
-
-# What NumPy's functions of other names do on Tensors: np.invert(t), array << t.
-Tensor.ops_by_name.update(invert=bitwise_invert, left_shift=bitwise_left_shift, right_shift=bitwise_right_shift)

@@ -19,6 +19,7 @@ from .. import backend as backends
 from ..dtypes import check_dtype, is_floating
 from ..errors import ArgumentError, CheckpointError, DTypeError, ShapeError, describe
 from ..hostwork import current, each_time
+from ..shapes import broadcast
 from ..tensor import Tensor, constant
 from .arguments import checked, real, whole
 from .declare import primitive
@@ -31,6 +32,7 @@ __all__ = [
     "rand", "randn", "uniform", "normal", "randint", "randperm", "bernoulli", "dropout_mask",
 ]  # fmt: skip
 
+IGNORED = frozenset({"layout", "memory_format", "pin_memory", "names"})  # words of PyTorch's that change nothing here
 LIMIT = 1 << 64
 
 
@@ -238,7 +240,7 @@ def words_for(count: int, dtype: Any) -> int:
     return count if dtype == np.float64 else (count + 1) // 2
 
 
-@checked
+@checked(ignored=IGNORED)
 def rand(
     *shape: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
@@ -258,7 +260,7 @@ def rand(
     return out.become_leaf() if requires_grad else out
 
 
-@checked
+@checked(ignored=IGNORED)
 def randn(
     *shape: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
@@ -313,12 +315,18 @@ def normal(
     dtype: Any = None,
     device: Any = None,
 ) -> Tensor:
-    """Normal numbers of that mean and standard deviation. Raises ArgumentError for a negative `std`.
+    """Normal numbers of that mean and standard deviation, each of which may be a Tensor, as in PyTorch.
+
+    Of Tensors the result has their common shape; it has no gradient (write `mean + std * ge.randn_like(mean)`).
+    Raises ArgumentError for a negative `std`.
 
     >>> import gradengine as ge
     >>> ge.normal(5.0, 0.0, (2,))
     tensor([5., 5.])
     """
+    arrays: list[Any] = [x for x in (mean, std) if isinstance(x, Tensor) and x.ndim]
+    if arrays and shape == ():
+        return normal_around(mean, std, arrays[0], generator, dtype)
     sizes, kind = shape_of("normal", (shape,)), float_dtype("normal", dtype)
     mean, std = real("normal", "mean", mean), real("normal", "std", std)
     if not std >= 0:
@@ -327,15 +335,25 @@ def normal(
     return random_normal(state, shape=sizes, mean=float(mean), std=float(std), dtype=kind)
 
 
-@checked
+def normal_around(mean: Any, std: Any, like: Tensor, generator: Generator | None, dtype: Any) -> Tensor:
+    """Normal numbers, each of a mean and standard deviation of its own."""
+    mean, std = [x.detach() if isinstance(x, Tensor) else x for x in (mean, std)]
+    where = [x.shape for x in (mean, std) if isinstance(x, Tensor)]
+    kind = float_dtype("normal", like.dtype if dtype is None else dtype)
+    drawn = randn(broadcast("normal", *where), generator=generator, dtype=kind, device=like.device)
+    return drawn * std + mean
+
+
+@checked(ignored=IGNORED)
 def randint(
-    low: int,
+    low: int = 0,
     high: Any = None,
     shape: Any = None,
     *,
     generator: Generator | None = None,
     dtype: Any = np.int64,
     device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """Integers from low to high - 1, each as likely: `randint(low, high, shape)`, or `randint(high, shape)` from 0.
 
@@ -358,31 +376,35 @@ def randint(
     held = np.iinfo(kind)
     if not held.min <= low < high <= held.max + 1:
         raise ArgumentError(f"randint: [{low}, {high}) must hold an integer, and {kind} must hold them all")
+    if requires_grad:
+        raise DTypeError("randint: integers have no gradient; leave out requires_grad, or convert them first")
     return random_integers(
         state_of("randint", generator, math.prod(sizes), device), shape=sizes, low=low, high=high, dtype=kind
     )
 
 
-@checked
-def randperm(n: int, *, generator: Generator | None = None, device: Any = None) -> Tensor:
-    """The integers 0 to n - 1 in random order, int64. Raises ShapeError for a negative n.
+@checked(ignored=IGNORED)
+def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None, device: Any = None) -> Tensor:
+    """The integers 0 to n - 1 in random order, int64 unless told otherwise. Raises ShapeError for a negative n.
 
     >>> import gradengine as ge
     >>> sorted(ge.randperm(5).tolist())
     [0, 1, 2, 3, 4]
     """
     (n,) = shape_of("randperm", (whole("randperm", "n", n),))
-    return random_permutation(state_of("randperm", generator, n, device), n=n)
+    order = random_permutation(state_of("randperm", generator, n, device), n=n)
+    return order if dtype is None else order.to(check_dtype(dtype, "randperm"))
 
 
-@checked
+@checked(words={"input": "p"})
 def bernoulli(
     p: Any, shape: Any = None, *, generator: Generator | None = None, dtype: Any = None, device: Any = None
 ) -> Tensor:
     """1 with probability `p`, else 0; `p` is a number, or a Tensor of probabilities that broadcasts to `shape`.
 
-    Without `shape` the result has the shape of `p`. The probability is exact to 2^-32. Raises ArgumentError for a
-    probability outside 0 to 1, ShapeError when `p` does not broadcast to `shape`. `p` has no gradient.
+    Without `shape` the result has the shape of `p`, and without `dtype` its dtype. The probability is exact to 2^-32.
+    Raises ArgumentError for a probability outside 0 to 1, ShapeError when `p` does not broadcast to `shape`. `p` has
+    no gradient.
 
     >>> import gradengine as ge
     >>> ge.bernoulli(ge.tensor([0.0, 1.0, 1.0]))
@@ -390,7 +412,8 @@ def bernoulli(
     """
     given = getattr(p, "shape", ())
     sizes = tuple(given) if shape is None else shape_of("bernoulli", (shape,))
-    kind = np.dtype(np.float32) if dtype is None else check_dtype(dtype, "bernoulli")
+    own = p.dtype if isinstance(p, Tensor) and is_floating(p.dtype) else np.dtype(np.float32)
+    kind = own if dtype is None else check_dtype(dtype, "bernoulli")
     if not isinstance(p, Tensor) or current.trace is None:  # a traced value cannot be looked at
         values = np.asarray(p.numpy(force=True) if isinstance(p, Tensor) else p)
         if values.dtype.kind not in "fiubV":

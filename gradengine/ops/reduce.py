@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 
 from .. import shapes
-from ..dtypes import is_floating
+from ..dtypes import is_floating, is_half
+from . import pytorch_forms
 from .declare import composite, primitive
+from .pairs import values_alone
 
 __all__ = [
     "sum", "mean", "prod", "max", "min", "amax", "amin", "var", "std", "logsumexp", "vector_norm", "norm", "argmax",
@@ -136,14 +138,19 @@ def product_of_those_before(k: Any, x: Any) -> Any:
     return y
 
 
+def count(k: Any, mask: Any, axis: Any, dtype: np.dtype[Any]) -> Any:
+    """How many elements are marked, in a dtype that can hold it: half precision counts in float32."""
+    return k.sum(mask, axis=axis, keepdims=True, dtype=np.dtype(np.float32) if is_half(dtype) else dtype)
+
+
 def extremum_rule(k: Any, g: Any, y: Any, x: Any, axis: Any, keepdims: bool) -> Any:
     """g shared evenly by the elements equal to the result, as torch.amax does."""
     mask = k.equal(x, regrow(k, y, x.shape, axis, keepdims))
-    shares = k.sum(mask, axis=axis, keepdims=True, dtype=g.dtype)
+    shares = count(k, mask, axis, g.dtype)
     return mask * (regrow(k, g, x.shape, axis, keepdims) / shares)
 
 
-@primitive(extremum_rule, shape=shapes.extremum)
+@primitive(extremum_rule, shape=shapes.extremum, form=pytorch_forms.extremum("max"), mark=values_alone)
 def max(x, /, axis=None, keepdims=False):
     """The largest element along `axis`, NaN where there is one; equal largest elements share the gradient evenly.
 
@@ -157,7 +164,7 @@ def max(x, /, axis=None, keepdims=False):
     """
 
 
-@primitive(extremum_rule, shape=shapes.extremum)
+@primitive(extremum_rule, shape=shapes.extremum, form=pytorch_forms.extremum("min"), mark=values_alone)
 def min(x, /, axis=None, keepdims=False):
     """The smallest element along `axis`, NaN where there is one; equal smallest elements share the gradient evenly.
 
@@ -169,7 +176,30 @@ def min(x, /, axis=None, keepdims=False):
     """
 
 
-amax, amin = max, min
+@composite
+def amax(k, x, /, axis=None, keepdims=False):
+    """The largest element along `axis`, as `max`; given as `dim`, too, it gives the values alone.
+
+    Raises ShapeError for an axis that `x` does not have, or along which it has no elements.
+
+    >>> import gradengine as ge
+    >>> ge.amax(ge.tensor([[1.0, 3.0], [2.0, 0.0]]), dim=1)
+    tensor([3., 2.])
+    """
+    return k.max(x, axis=axis, keepdims=keepdims)
+
+
+@composite
+def amin(k, x, /, axis=None, keepdims=False):
+    """The smallest element along `axis`, as `min`; given as `dim`, too, it gives the values alone.
+
+    Raises ShapeError for an axis that `x` does not have, or along which it has no elements.
+
+    >>> import gradengine as ge
+    >>> ge.amin(ge.tensor([[1.0, 3.0], [2.0, 0.0]]), dim=1)
+    tensor([1., 0.])
+    """
+    return k.min(x, axis=axis, keepdims=keepdims)
 
 
 def deviation(k: Any, x: Any, axis: Any) -> Any:
@@ -183,7 +213,7 @@ def var_rule(k: Any, g: Any, y: Any, x: Any, axis: Any, correction: float, keepd
     return regrow(k, g, x.shape, axis, keepdims) * (2 / freedom if freedom > 0 else math.nan) * deviation(k, x, axis)
 
 
-@primitive(var_rule, shape=shapes.reduction)
+@primitive(var_rule, shape=shapes.reduction, form=pytorch_forms.spread("var"))
 def var(x, /, axis=None, correction=0.0, keepdims=False):
     """The variance along `axis`: the sum of squared deviations from the mean, divided by n - `correction`.
 
@@ -204,7 +234,7 @@ def std_rule(k: Any, g: Any, y: Any, x: Any, axis: Any, correction: float, keepd
     return regrow(k, scale, x.shape, axis, keepdims) * deviation(k, x, axis)
 
 
-@primitive(std_rule, shape=shapes.reduction)
+@primitive(std_rule, shape=shapes.reduction, form=pytorch_forms.spread("std"))
 def std(x, /, axis=None, correction=0.0, keepdims=False):
     """The standard deviation along `axis`, the root of `var`; where it is 0 its gradient is 0.
 
@@ -242,7 +272,7 @@ def norm_rule(k: Any, g: Any, y: Any, x: Any, ord: float, axis: Any, keepdims: b
         return g * k.sign(x)
     if math.isinf(ord):
         mask = k.equal(k.abs(x), y)
-        return k.sign(x) * mask * (g / k.sum(mask, axis=axis, keepdims=True, dtype=g.dtype))
+        return k.sign(x) * mask * (g / count(k, mask, axis, g.dtype))
     flat = k.equal(y, 0)
     y = k.where(flat, 1, y)
     if ord == 2:
@@ -252,7 +282,7 @@ def norm_rule(k: Any, g: Any, y: Any, x: Any, ord: float, axis: Any, keepdims: b
     return k.where(k.logical_or(zero, flat), 0, g * k.sign(x) * ratio ** (ord - 1))
 
 
-@primitive(norm_rule, shape=shapes.vector_norm)
+@primitive(norm_rule, shape=shapes.vector_norm, form=pytorch_forms.norm)
 def vector_norm(x, /, ord=2, axis=None, keepdims=False):
     """The p-norm of the vectors along `axis` (all elements for None): (sum |x|^p)^(1/p).
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import shapes
+from . import pytorch_forms
 from .declare import composite, primitive
 
 __all__ = [
@@ -21,7 +22,10 @@ __all__ = [
 ]  # fmt: skip
 
 
-@primitive(lambda k, g, y, x, shape: k.sum_to(g, shape=x.shape), shape=shapes.broadcast_to)
+SWAPPED = {"dim0": "axis1", "dim1": "axis2", "axis0": "axis1"}  # PyTorch's words for two axes
+
+
+@primitive(lambda k, g, y, x, shape: k.sum_to(g, shape=x.shape), shape=shapes.broadcast_to, view=True)
 def broadcast_to(x, /, shape):
     """x repeated along axes of size 1, and along new axes in front, until it has `shape`. Also called `expand`.
 
@@ -50,7 +54,7 @@ def sum_to(x, /, shape):
     """
 
 
-@primitive(lambda k, g, y, x, shape: k.reshape(g, shape=x.shape), shape=shapes.reshape)
+@primitive(lambda k, g, y, x, shape: k.reshape(g, shape=x.shape), shape=shapes.reshape, view="maybe")
 def reshape(x, /, shape):
     """The same elements in another shape; one size may be -1, which stands for what is left.
 
@@ -63,7 +67,7 @@ def reshape(x, /, shape):
     """
 
 
-@composite
+@composite(words={"start_dim": "start_axis", "end_dim": "end_axis"})
 def flatten(k, x, /, start_axis=0, end_axis=-1):
     """The axes from `start_axis` to `end_axis` made one; a 0-d array becomes one element.
 
@@ -93,7 +97,7 @@ def inverse(axes: Any) -> tuple[int, ...]:
     return tuple([order.index(i) for i in range(len(order))])
 
 
-@primitive(lambda k, g, y, x, axes: k.permute_dims(g, axes=inverse(axes)), shape=shapes.permutation)
+@primitive(lambda k, g, y, x, axes: k.permute_dims(g, axes=inverse(axes)), shape=shapes.permutation, view=True)
 def permute_dims(x, /, axes):
     """The axes in another order: axis i of the result is axis `axes[i]` of x.
 
@@ -105,23 +109,32 @@ def permute_dims(x, /, axes):
     """
 
 
-@composite
-def transpose(k, x, /, axes=None):
-    """The axes in another order, by default reversed, as `np.transpose`. To swap two axes, use `swapaxes`.
+@composite(form=pytorch_forms.transpose)
+def transpose(k, x, /, axes=None, other_axis=None):
+    """The axes in another order, by default reversed, as `np.transpose`; of two ints these two swapped, as in PyTorch.
 
     Raises ShapeError when `axes` is no permutation of the axes of x.
 
     >>> import gradengine as ge
     >>> ge.transpose(ge.zeros((2, 3, 4))).shape
     (4, 3, 2)
+    >>> ge.transpose(ge.zeros((2, 3, 4)), 0, 2).shape
+    (4, 3, 2)
     """
+    if other_axis is not None:
+        return k.swapaxes(x, axis1=axes, axis2=other_axis)
     if axes is None:
         return k.permute_dims(x, axes=tuple(reversed(range(len(x.shape)))))
     shapes.permutation("transpose", x.shape, axes=axes)
     return k.permute_dims(x, axes=axes)
 
 
-@primitive(lambda k, g, y, x, axis1, axis2: k.swapaxes(g, axis1=axis1, axis2=axis2), shape=shapes.swapaxes)
+@primitive(
+    lambda k, g, y, x, axis1, axis2: k.swapaxes(g, axis1=axis1, axis2=axis2),
+    shape=shapes.swapaxes,
+    view=True,
+    words=SWAPPED,
+)
 def swapaxes(x, /, axis1=-1, axis2=-2):
     """Two axes swapped, by default the last two. Raises ShapeError for an axis that x does not have.
 
@@ -131,7 +144,7 @@ def swapaxes(x, /, axis1=-1, axis2=-2):
     """
 
 
-@primitive(lambda k, g, y, x: k.matrix_transpose(g), shape=shapes.matrix_transpose)
+@primitive(lambda k, g, y, x: k.matrix_transpose(g), shape=shapes.matrix_transpose, view=True)
 def matrix_transpose(x, /):
     """The last two axes swapped: each matrix transposed; `x.mT` is the same. Raises ShapeError below two dimensions.
 
@@ -145,6 +158,7 @@ def matrix_transpose(x, /):
 @primitive(
     lambda k, g, y, x, source, destination: k.moveaxis(g, source=destination, destination=source),
     shape=shapes.moveaxis,
+    view=True,
 )
 def moveaxis(x, /, source, destination):
     """The axes `source` (an int or several) moved to the places `destination`; the others keep their order.
@@ -157,7 +171,7 @@ def moveaxis(x, /, source, destination):
     """
 
 
-@primitive(lambda k, g, y, x, axis: k.reshape(g, shape=x.shape), shape=shapes.expand_dims)
+@primitive(lambda k, g, y, x, axis: k.reshape(g, shape=x.shape), shape=shapes.expand_dims, view=True)
 def expand_dims(x, /, axis=0):
     """New axes of size 1, at the places `axis` (an int or a tuple) of the result.
 
@@ -169,7 +183,9 @@ def expand_dims(x, /, axis=0):
     """
 
 
-@primitive(lambda k, g, y, x, axis: k.reshape(g, shape=x.shape), shape=shapes.squeeze)
+@primitive(
+    lambda k, g, y, x, axis: k.reshape(g, shape=x.shape), shape=shapes.squeeze, view=True, form=pytorch_forms.squeeze
+)
 def squeeze(x, /, axis=None):
     """Axes of size 1 taken away: `axis` (an int or a tuple), or all of them for None.
 
@@ -181,7 +197,7 @@ def squeeze(x, /, axis=None):
     """
 
 
-@primitive(lambda k, g, y, x, axis: k.flip(g, axis=axis), shape=shapes.flip)
+@primitive(lambda k, g, y, x, axis: k.flip(g, axis=axis), shape=shapes.flip, words={"dims": "axis"})
 def flip(x, /, axis=None):
     """The elements in reverse order along `axis` (an int, a tuple, or None for all).
 
@@ -199,7 +215,11 @@ def back(shift: Any) -> Any:
     return tuple([-s for s in shift]) if isinstance(shift, (tuple, list)) else -shift
 
 
-@primitive(lambda k, g, y, x, shift, axis: k.roll(g, shift=back(shift), axis=axis), shape=shapes.roll)
+@primitive(
+    lambda k, g, y, x, shift, axis: k.roll(g, shift=back(shift), axis=axis),
+    shape=shapes.roll,
+    words={"shifts": "shift", "dims": "axis"},
+)
 def roll(x, /, shift, axis=None):
     """The elements moved on by `shift` places, round the end; for several axes, a tuple of each.
 
@@ -257,7 +277,7 @@ def tile_rule(k: Any, g: Any, y: Any, x: Any, repetitions: Any) -> Any:
     return k.reshape(k.sum(copies, axis=tuple(range(0, 2 * ndim, 2))), shape=x.shape)
 
 
-@primitive(tile_rule, shape=shapes.tile)
+@primitive(tile_rule, shape=shapes.tile, words={"dims": "repetitions", "reps": "repetitions"})
 def tile(x, /, repetitions):
     """Copies of x side by side: `repetitions` (an int or a tuple) says how many along each of the last axes.
 
@@ -340,7 +360,7 @@ def diagonal_rule(k: Any, g: Any, y: Any, x: Any, **where: Any) -> Any:
     return k.fill_diagonal(g, shape=x.shape, **where)
 
 
-@primitive(diagonal_rule, shape=shapes.diagonal)
+@primitive(diagonal_rule, shape=shapes.diagonal, view=True, form=pytorch_forms.diagonal)
 def diagonal(x, /, offset=0, axis1=-2, axis2=-1):
     """A diagonal of two axes, by default the last two as in the array API; it becomes the last axis.
 

@@ -11,9 +11,11 @@ from typing import Any
 from .. import shapes
 from ..dtypes import FLOATS
 from ..errors import ArgumentError, ShapeError
-from ..tensor import Tensor, wrap
+from ..tensor import wrap
+from . import pytorch_forms
 from .arguments import checked, real
 from .declare import composite, primitive
+from .pairs import ValuesIndices, values_alone
 
 __all__ = ["sort", "argsort", "inverse_permutation", "topk", "top_indices", "searchsorted", "median", "quantile"]
 
@@ -24,7 +26,7 @@ def sort_rule(k: Any, g: Any, y: Any, x: Any, axis: int, descending: bool, stabl
     return k.take_along_axis(g, k.inverse_permutation(order, axis=axis), axis=axis)
 
 
-@primitive(sort_rule, shape=shapes.sort)
+@primitive(sort_rule, shape=shapes.sort, form=pytorch_forms.sort, mark=values_alone)
 def sort(x, /, axis=-1, descending=False, stable=True):
     """The elements in order along an axis; NaN is the largest.
 
@@ -71,7 +73,7 @@ def top_indices(x, /, count, axis=-1, largest=True):
 
 
 @checked
-def topk(x: Any, /, k: int, axis: int = -1, largest: bool = True, sorted: bool = True) -> tuple[Tensor, Tensor]:
+def topk(x: Any, /, k: int, axis: int = -1, largest: bool = True, sorted: bool = True) -> ValuesIndices:
     """The `k` largest (or smallest) elements along an axis and their indices, in order, whatever `sorted` says.
 
     Of equal elements the first are taken. Raises ShapeError for an axis that x does not have, or fewer than k
@@ -79,13 +81,13 @@ def topk(x: Any, /, k: int, axis: int = -1, largest: bool = True, sorted: bool =
 
     >>> import gradengine as ge
     >>> ge.topk(ge.tensor([3.0, 1.0, 2.0]), 2)
-    (tensor([3., 2.]), tensor([0, 2]))
+    ValuesIndices(values=tensor([3., 2.]), indices=tensor([0, 2]))
     """
     from .index import take_along_axis
 
     x = wrap(x)
     indices = top_indices(x, count=k, axis=axis, largest=largest)
-    return take_along_axis(x, indices, axis=axis), indices
+    return ValuesIndices(take_along_axis(x, indices, axis=axis), indices)
 
 
 @primitive(None, None, shape=shapes.searchsorted)
@@ -114,7 +116,7 @@ def quantile(k, x, /, q, axis=None, keepdims=False):
     return quantile_of(k, "quantile", x, q, axis, keepdims)
 
 
-@composite
+@composite(form=pytorch_forms.median)
 def median(k, x, /, axis=None, keepdims=False):
     """The middle element along `axis`, or the mean of the middle two as in NumPy (PyTorch takes the lower).
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..tensor import Tensor
 from .declare import elementwise
 
 __all__ = [
@@ -34,6 +33,13 @@ __all__ = [
     "asinh",
     "acosh",
     "atanh",
+    "arccos",
+    "arccosh",
+    "arcsin",
+    "arcsinh",
+    "arctan",
+    "arctan2",
+    "arctanh",
 ]
 
 LOG_2, LOG_10 = math.log(2), math.log(10)
@@ -315,6 +321,5 @@ atanh = elementwise(
     """,
 )
 
-# What NumPy's functions of other names do on Tensors: np.arcsin(t).
-Tensor.ops_by_name.update(arcsin=asin, arccos=acos, arctan=atan, arctan2=atan2)
-Tensor.ops_by_name.update(arcsinh=asinh, arccosh=acosh, arctanh=atanh)
+# What NumPy calls them besides.
+arccos, arccosh, arcsin, arcsinh, arctan, arctan2, arctanh = acos, acosh, asin, asinh, atan, atan2, atanh

@@ -5,11 +5,11 @@ May import ops.declare and this package's base.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
-from ..errors import ArgumentError, describe
 from ..ops.declare import update
-from .optimizer import Group, Optimizer
+from .groups import Group, Implementation
+from .optimizer import Optimizer
 from .rules import loss_gradient, unless_zero
 
 
@@ -72,17 +72,25 @@ class Adam(Optimizer):
         amsgrad: bool = False,
         *,
         maximize: bool = False,
+        **implementation: Unpack[Implementation],
     ) -> None:
         super().__init__(
             params,
-            dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, amsgrad=amsgrad, maximize=maximize),
+            dict(
+                lr=lr,
+                betas=betas,
+                eps=eps,
+                weight_decay=weight_decay,
+                amsgrad=amsgrad,
+                maximize=maximize,
+                **implementation,
+            ),
+            **implementation,
         )
 
     def check(self, group: Group) -> None:
         self.require_non_negative(group, "lr", "eps", "weight_decay")
-        betas = group["betas"]
-        if not isinstance(betas, (tuple, list)) or len(betas) != 2 or not all(is_decay(beta) for beta in betas):
-            raise ArgumentError(f"{self._name}: betas must be two numbers from 0 up to below 1, got {describe(betas)}")
+        self.require_betas(group)
 
     def slots(self, group: Group) -> tuple[str, ...]:
         return ("exp_avg", "exp_avg_sq", "max_exp_avg_sq") if group["amsgrad"] else ("exp_avg", "exp_avg_sq")
@@ -130,10 +138,6 @@ class AdamW(Adam):
         amsgrad: bool = False,
         *,
         maximize: bool = False,
+        **implementation: Unpack[Implementation],
     ) -> None:
-        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize)
-
-
-def is_decay(value: Any) -> bool:
-    """True for a number from 0 up to below 1."""
-    return isinstance(value, (int, float)) and 0 <= value < 1
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize, **implementation)

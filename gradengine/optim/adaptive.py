@@ -5,10 +5,11 @@ May import ops.declare and this package's base.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 from ..ops.declare import update
-from .optimizer import Group, Optimizer
+from .groups import Group, Implementation
+from .optimizer import Optimizer
 from .rules import loss_gradient, unless_zero
 
 
@@ -71,6 +72,7 @@ class RMSprop(Optimizer):
         centered: bool = False,
         *,
         maximize: bool = False,
+        **implementation: Unpack[Implementation],
     ) -> None:
         super().__init__(
             params,
@@ -83,6 +85,7 @@ class RMSprop(Optimizer):
                 centered=centered,
                 maximize=maximize,
             ),
+            **implementation,
         )
 
     def check(self, group: Group) -> None:
@@ -141,6 +144,7 @@ class Adagrad(Optimizer):
         eps: float = 1e-10,
         *,
         maximize: bool = False,
+        **implementation: Unpack[Implementation],
     ) -> None:
         super().__init__(
             params,
@@ -152,6 +156,7 @@ class Adagrad(Optimizer):
                 initial_accumulator_value=initial_accumulator_value,
                 maximize=maximize,
             ),
+            **implementation,
         )
 
     def check(self, group: Group) -> None:
@@ -218,12 +223,15 @@ class Adadelta(Optimizer):
         weight_decay: float = 0,
         *,
         maximize: bool = False,
+        **implementation: Unpack[Implementation],
     ) -> None:
-        super().__init__(params, dict(lr=lr, rho=rho, eps=eps, weight_decay=weight_decay, maximize=maximize))
+        super().__init__(
+            params, dict(lr=lr, rho=rho, eps=eps, weight_decay=weight_decay, maximize=maximize), **implementation
+        )
 
     def check(self, group: Group) -> None:
         self.require_non_negative(group, "lr", "eps", "weight_decay")
-        self.require(group, "rho", lambda x: 0 <= x <= 1, "a number from 0 to 1")
+        self.require(group, "rho", 0, 1)
 
     def slots(self, group: Group) -> tuple[str, ...]:
         return ("square_avg", "acc_delta")

@@ -1,8 +1,8 @@
 """Optimizer: parameter groups, the state of each parameter, and the step that every optimizer here shares.
 
 A subclass says which slots a parameter has, which scalars its update needs, and which pointwise rule makes the new
-parameter and slots of the old ones and the gradient. May import tensor, hostwork, errors
-and ops.declare.
+parameter and slots of the old ones and the gradient. May import tensor, hostwork, errors, validation and this
+package's groups, hooks and loading.
 """
 
 from __future__ import annotations
@@ -15,14 +15,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..dispatch import enable_grad
-from ..errors import ArgumentError, CheckpointError, DeviceError, DTypeError, GraphError, ShapeError, describe
+from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError, describe
 from ..hostwork import current, each_time, settled
-from ..tensor import Tensor, constant, to_array
+from ..tensor import HookHandle, Tensor, constant, to_array
+from ..validation import check_callable, check_number, is_number, known_arguments
+from ..views import clear_grad
+from .groups import Group, check_implementation, checked_group
+from .hooks import Hooks, with_hooks
+from .loading import load, load_array, load_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-Group = dict[str, Any]
+__all__ = ["Group", "Optimizer"]
 
 
 class Optimizer:
@@ -43,9 +48,15 @@ class Optimizer:
 
     rule: Callable[..., None]  # the pointwise update, as a staticmethod made of ops.declare.update
     counts_steps = True  # whether the state of a parameter holds its number of steps
+    has_rule = True  # whether the base's step updates with `rule`
+    numbers: tuple[str, ...] = ()  # what the state of a parameter holds beside its slots and its count
 
-    def __init__(self, params: Iterable[Any], defaults: Group) -> None:
+    def __init__(self, params: Iterable[Any], defaults: Group, **implementation: Any) -> None:
+        check_implementation(self._name, implementation, defaults)
+        if not isinstance(defaults, dict):
+            raise DTypeError(f"{self._name}: defaults must be a dict of options, got {describe(defaults)}")
         self.defaults = defaults
+        self.hooks = Hooks()
         self.param_groups: list[Group] = []
         self.state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
         self.fresh: set[Tensor] = set()  # parameters whose slots are there but have not taken a step yet
@@ -54,10 +65,19 @@ class Optimizer:
         if isinstance(params, (Tensor, str)) or not hasattr(params, "__iter__"):
             raise DTypeError(f"{self._name}: params must be a sequence of Tensors or of dicts, got {describe(params)}")
         groups = list(params)
+        if groups and isinstance(groups[0], tuple):
+            groups = [{"params": groups}]  # of names and parameters
         if not groups:
             raise ArgumentError(f"{self._name}: got no parameters; is the module's parameters() used up or empty?")
         for group in groups if isinstance(groups[0], dict) else [{"params": groups}]:
             self.add_param_group(group)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "__init__" in cls.__dict__ and cls.__module__.startswith("gradengine."):
+            cls.__init__ = known_arguments(cls.__init__)  # type: ignore[method-assign]
+        if "step" in cls.__dict__:
+            cls.has_rule, cls.step = False, with_hooks(cls.step)  # type: ignore[method-assign]
 
     @property
     def _name(self) -> str:
@@ -73,6 +93,16 @@ class Optimizer:
         """The names of the Tensors that are kept beside each parameter, in the order that the rule takes them."""
         return ()
 
+    slots_vary = False  # whether they, and their shapes, depend on the parameter's shape
+
+    def slots_of(self, group: Group, p: Tensor) -> tuple[str, ...]:
+        """The slots of one parameter."""
+        return self.slots(group)
+
+    def slot_shape(self, p: Tensor, slot: str) -> tuple[int, ...]:
+        """The shape of a slot."""
+        return p.shape
+
     def initial(self, group: Group, slot: str) -> float:
         """What a slot is filled with at first."""
         return 0.0
@@ -81,12 +111,20 @@ class Optimizer:
         """The rule's scalars at this step: floats, and bools or None for what is decided once and for all."""
         raise NotImplementedError(f"{self._name} defines neither scalars nor a step of its own")
 
+    # Whether parameters at the same step have the same scalars; else they come from `scalars_of`.
+    shares_scalars = True
+
+    def scalars_of(self, group: Group, state: dict[str, Any], first: bool) -> dict[str, Any]:
+        """The rule's scalars for a parameter with numbers of its own, which are brought to this step in `state`."""
+        return self.scalars(group, state["step"], first)
+
     # -- stepping -----------------------------------------------------------------------------------------------
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient; returns what `closure`, which recomputes the loss, returns."""
         loss = None
         if closure is not None:
+            check_callable(f"{self._name}.step", "closure", closure, "that computes the loss")
             with enable_grad():
                 loss = closure()
         self.stepped = True
@@ -102,16 +140,18 @@ class Optimizer:
             return
         params = [p for p, _ in moving]
         rule, states, names = self.rule, self.state, self.slots(group)
-        all_scalars = each_time(lambda: self.advance(group, params), lambda: self.standing(params))
+        all_scalars = each_time(lambda: self.advance(group, params), lambda: self.standing(group, params))
         if current.trace is not None:  # which holds as long as these Tensors are what the optimizer works on
             current.trace.note_look("param_groups", lambda: self.param_groups)
             current.trace.note_look("params", lambda: len(group["params"]))
             for p in params:
-                for slot in names:
+                for slot in self.slots_of(group, p):
                     current.trace.note_look(slot, functools.partial(self.slot_of, p, slot))
         for (p, g), scalars in zip(moving, all_scalars):
             if g.array.dtype is not p.array.dtype or g.array.shape != p.array.shape or g.backend is not p.backend:
                 g = self.fitting(p, g)
+            if self.slots_vary:
+                names = self.slots_of(group, p)
             rule((p, *[states[p][slot] for slot in names]) if names else (p,), (g,), **scalars)
 
     def slot_of(self, p: Tensor, slot: str) -> Any:
@@ -132,42 +172,57 @@ class Optimizer:
                 if fresh and p in fresh:
                     first = True
                     fresh.discard(p)
+                if self.slots_vary:
+                    names = self.slots_of(group, p)
                 for slot in names:
                     if slot not in state:
-                        state[slot] = filled_like(p, self.initial(group, slot))
+                        state[slot] = self.new_slot(group, p, slot)
                         first = True
                     elif state[slot].backend is not p.backend and state[slot].device != p.device:
                         state[slot] = state[slot].to(p.device)  # where its parameter has gone in the meantime
                 if counts:
                     step = state["step"] = state.get("step", 0) + 1
-            if scalars_of != (step, first):  # the same for all parameters, as a rule
+            if not self.shares_scalars:
+                scalars = self.scalars_of(group, states[p], first)
+            elif scalars_of != (step, first):  # the same for all parameters, as a rule
                 scalars_of, scalars = (step, first), self.scalars(group, step, first)
             all_scalars.append(scalars)
         return all_scalars
 
+    def new_slot(self, group: Group, p: Tensor, slot: str) -> Tensor:
+        """A slot before the first step of its parameter."""
+        return filled_like(p, self.initial(group, slot), self.slot_shape(p, slot) if self.slots_vary else None)
+
     def make_slots(self, group: Group, p: Tensor) -> None:
         """Give a parameter the slots that it lacks, before its first step."""
         state = self.state[p]
-        missing = [slot for slot in self.slots(group) if slot not in state]
+        missing = [slot for slot in self.slots_of(group, p) if slot not in state]
         for slot in missing:
-            state[slot] = filled_like(p, self.initial(group, slot))
+            state[slot] = self.new_slot(group, p, slot)
         if missing:
             self.fresh.add(p)
 
-    def standing(self, params: list[Tensor]) -> Callable[[], None]:
-        """What undoes an `advance`: the counts go back; slots that it has made stay, but are as good as new."""
-        counts = {p: self.state[p].get("step") for p in params if p in self.state}
-        fresh = set(self.fresh)
+    def standing(self, group: Group, params: list[Tensor]) -> Callable[[], None]:
+        """What undoes an `advance`: numbers go back; slots that it has made stay, but are as good as new.
+
+        It changes nothing that belongs to other parameters, so several may be undone in any order.
+        """
+        before = []
+        for p in params:
+            held = self.state.get(p, {})
+            first = p in self.fresh or any([slot not in held for slot in self.slots_of(group, p)])
+            before.append((p, first, numbers_in(held)))
 
         def undo() -> None:
-            self.fresh = fresh
-            for p in params:
-                if p not in counts:
+            for p, first, numbers in before:
+                if first:
                     self.fresh.add(p)
-                if counts.get(p) is not None:
-                    self.state[p]["step"] = counts[p]
-                elif p in self.state:
-                    self.state[p].pop("step", None)
+                if p in self.state:
+                    state = self.state[p]
+                    for key in numbers_in(state):
+                        if key not in numbers:
+                            del state[key]
+                    state.update(numbers)
 
         return undo
 
@@ -186,10 +241,7 @@ class Optimizer:
         """Forget the gradients of all parameters, or set them to zeros."""
         for group in self.param_groups:
             for p in group["params"]:
-                if set_to_none:
-                    p.grad = None
-                elif p.grad is not None:
-                    p.grad = filled_like(p.grad, 0.0)
+                clear_grad(p, set_to_none)
 
     # -- groups -------------------------------------------------------------------------------------------------
 
@@ -203,55 +255,72 @@ class Optimizer:
         >>> [group["lr"] for group in optimizer.param_groups]
         [0.1, 0.01]
         """
-        if not isinstance(param_group, dict) or "params" not in param_group:
-            raise DTypeError(f'{self._name}: a group is a dict with "params", got {describe(param_group)}')
-        params = param_group["params"]
-        group = {**param_group, "params": [params] if isinstance(params, Tensor) else list(params)}
-        if isinstance(params, set):
-            raise DTypeError(f"{self._name}: a set of parameters has no order to save them in; give a list")
-        known = {p for held in self.param_groups for p in held["params"]}
-        for p in group["params"]:
-            if not isinstance(p, Tensor):
-                raise DTypeError(f"{self._name}: parameters must be Tensors, got {describe(p)}")
-            if not p.is_leaf:
-                raise GraphError(
-                    f"{self._name}: a parameter of shape {p.shape} is the result of an op and has no grad of its own; "
-                    "optimize the leaf it was computed from, or .detach() it"
-                )
-            if p in known:
-                raise ArgumentError(f"{self._name}: a parameter of shape {p.shape} is given more than once")
-            known.add(p)
-        for option, value in self.defaults.items():
-            group.setdefault(option, value)
-        for option, value in group.items():
-            if isinstance(value, np.generic):  # JSON knows no NumPy numbers
-                group[option] = value.item()
-        self.check(group)
-        self.param_groups.append(group)
+        self.param_groups.append(checked_group(self, param_group))
 
     def require_non_negative(self, group: Group, *options: str) -> None:
         """Raise ArgumentError for an option that is negative, infinite, NaN or no number."""
         for option in options:
-            self.require(group, option, lambda x: 0 <= x < float("inf"), "a finite number >= 0")
+            self.require(group, option, 0)
 
-    def require(self, group: Group, option: str, fits: Callable[[Any], bool], wanted: str) -> None:
-        """Raise ArgumentError unless `fits` accepts the option's value."""
-        value = group[option]
-        if not isinstance(value, (int, float, np.number)) or isinstance(value, bool) or not fits(value):
-            raise ArgumentError(f"{self._name}: {option} must be {wanted}, got {describe(value)}")
+    def require(self, group: Group, option: str, low: float = -np.inf, high: float = np.inf, **ends: bool) -> None:
+        """Raise ArgumentError unless the option is a number in this range."""
+        check_number(self._name, option, group[option], low, high, **ends)
+
+    def require_betas(self, group: Group, option: str = "betas") -> None:
+        """Raise ArgumentError unless the option is two numbers from 0 up to below 1."""
+        betas = group[option]
+        if not is_pair(betas) or not all(0 <= beta < 1 for beta in betas):
+            raise ArgumentError(
+                f"{self._name}: {option} must be two numbers from 0 up to below 1, got {describe(betas)}"
+            )
+
+    # -- hooks --------------------------------------------------------------------------------------------------
+
+    def register_step_pre_hook(self, hook: Callable[..., Any]) -> HookHandle:
+        """Call `hook(optimizer, args, kwargs)` before each step; it may return other `(args, kwargs)`."""
+        return self.hooks.add(self._name, "step_pre", hook, "hook(optimizer, args, kwargs)")
+
+    def register_step_post_hook(self, hook: Callable[..., Any]) -> HookHandle:
+        """Call `hook(optimizer, args, kwargs)` after each step.
+
+        >>> import gradengine as ge
+        >>> optimizer = ge.optim.SGD([ge.tensor(1.0, requires_grad=True)], lr=0.1)
+        >>> handle = optimizer.register_step_post_hook(lambda optimizer, args, kwargs: print("stepped"))
+        >>> optimizer.step()
+        stepped
+        """
+        return self.hooks.add(self._name, "step_post", hook, "hook(optimizer, args, kwargs)")
+
+    def register_state_dict_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> HookHandle:
+        """Call `hook(optimizer)` before each `state_dict()`."""
+        return self.hooks.add(self._name, "state_dict_pre", hook, "hook(optimizer)", prepend)
+
+    def register_state_dict_post_hook(self, hook: Callable[..., Any], prepend: bool = False) -> HookHandle:
+        """Call `hook(optimizer, state_dict)` after each `state_dict()`; what it returns, if anything, replaces it."""
+        return self.hooks.add(self._name, "state_dict_post", hook, "hook(optimizer, state_dict)", prepend)
+
+    def register_load_state_dict_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> HookHandle:
+        """Call `hook(optimizer, state_dict)` before loading; what it returns, if anything, is loaded instead."""
+        return self.hooks.add(self._name, "load_state_dict_pre", hook, "hook(optimizer, state_dict)", prepend)
+
+    def register_load_state_dict_post_hook(self, hook: Callable[..., Any], prepend: bool = False) -> HookHandle:
+        """Call `hook(optimizer)` after loading."""
+        return self.hooks.add(self._name, "load_state_dict_post", hook, "hook(optimizer)", prepend)
 
     # -- saving and loading -------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
         """`{"state": {number: {...}}, "param_groups": [...]}`: PyTorch's structure, of plain values and Tensors.
 
-        Parameters are numbered in the order of the groups. The Tensors are snapshots: later steps leave them alone.
+        Parameters are numbered in the order of the groups. The Tensors share the elements of the
+        state, so later steps change them: `copy.deepcopy` keeps them.
 
         >>> import gradengine as ge
         >>> optimizer = ge.optim.Adam([ge.tensor(1.0, requires_grad=True)], lr=0.1)
         >>> optimizer.state_dict()["param_groups"][0]["params"]
         [0]
         """
+        self.hooks.run("state_dict_pre", self)
         numbers: dict[Tensor, int] = {}
         groups = []
         for group in self.param_groups:
@@ -259,72 +328,31 @@ class Optimizer:
                 numbers.setdefault(p, len(numbers))
             groups.append({**group, "params": [numbers[p] for p in group["params"]]})
         state = {
-            numbers[p]: {key: value.detach() if isinstance(value, Tensor) else value for key, value in held.items()}
+            numbers[p]: {key: detached(value) for key, value in held.items()}
             for p, held in self.state.items()
             if p in numbers and held and p not in self.fresh
         }
-        return {"state": state, "param_groups": groups}
+        saved = {"state": state, "param_groups": groups}
+        for hook in tuple(self.hooks.by_kind["state_dict_post"].values()):
+            saved = saved if (changed := hook(self, saved)) is None else changed
+        return saved
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Continue from a `state_dict()`: state and options are its, parameters are matched by their number.
 
-        Raises CheckpointError when the groups, their sizes or the shapes differ; nothing is changed then.
+        Raises CheckpointError when the groups, their sizes or the shapes differ, or when options or numbers make no
+        sense; nothing is changed then.
         """
-        try:
-            groups, states = list(state_dict["param_groups"]), dict(state_dict["state"])
-            sizes = [len(group["params"]) for group in groups]
-        except (TypeError, KeyError, ValueError) as error:
-            raise CheckpointError(
-                f'load_state_dict: a state of {self._name} has "state" and "param_groups" (with "params"): {error!r}'
-            ) from None
-        own_sizes = [len(group["params"]) for group in self.param_groups]
-        if sizes != own_sizes:
-            raise CheckpointError(
-                f"load_state_dict: this {self._name} has groups of {own_sizes} parameters, the state of {sizes}; "
-                "build the optimizer with the parameters it was saved with"
-            )
-        by_number: dict[Any, Tensor] = {}
-        loaded_groups = []
-        for own, group in zip(self.param_groups, groups, strict=True):
-            missing = [option for option in self.defaults if option not in group]
-            if missing:
-                raise CheckpointError(f"load_state_dict: {self._name} needs {', '.join(missing)}; the state has none")
-            by_number.update(zip(group["params"], own["params"], strict=True))
-            # JSON knows no tuples.
-            options = {k: tuple(v) if isinstance(v, list) else v for k, v in group.items() if k != "params"}
-            loaded_groups.append({**options, "params": own["params"]})
-        loaded_states: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
-        for number, held in states.items():
-            p = by_number.get(int(number) if isinstance(number, str) and number.isdigit() else number)
-            if p is None:
-                raise CheckpointError(f"load_state_dict: the state is of parameter {number!r}, which is in no group")
-            loaded_states[p] = {
-                key: self.loaded(p, number, key, value) for key, value in held.items() if value is not None
-            }
-        for group in loaded_groups:
-            for p in group["params"]:
-                held = loaded_states.get(p)
-                absent = [slot for slot in self.slots(group) if held is not None and slot not in held]
-                if absent and self.counts_steps:
-                    raise CheckpointError(
-                        f"load_state_dict: {self._name} needs {', '.join(absent)} for a parameter of shape {p.shape}; "
-                        "is the state of another optimizer?"
-                    )
-        self.param_groups, self.state = loaded_groups, loaded_states
+        for hook in tuple(self.hooks.by_kind["load_state_dict_pre"].values()):
+            state_dict = state_dict if (changed := hook(self, state_dict)) is None else changed
+        load(self, state_dict)
+        self.hooks.run("load_state_dict_post", self)
 
     def loaded(self, p: Tensor, number: Any, key: str, value: Any) -> Any:
         """A value of the state of `p`: arrays go to its device and dtype, counts become ints."""
-        if key == "step":
-            return int(value)
-        if not hasattr(value, "shape"):
-            return value
-        shape = tuple(value.shape)
-        if shape != p.shape:
-            raise CheckpointError(
-                f"load_state_dict: {key} of parameter {number} has shape {shape}, the parameter {p.shape}; "
-                "build the optimizer with the parameters it was saved with"
-            )
-        return constant(to_array(value, p.dtype, p.backend, copy=True), p.backend)
+        if key == "step" or key in self.numbers:
+            return load_number(number, key, value, whole=key == "step")
+        return value if not hasattr(value, "shape") else load_array(p, number, key, value, self.slot_shape(p, key))
 
     def __repr__(self) -> str:
         lines = []
@@ -333,7 +361,27 @@ class Optimizer:
         return "\n".join([f"{self._name} (", *lines, ")"])
 
 
-def filled_like(x: Tensor, value: float) -> Tensor:
-    """A Tensor of the same shape, dtype and backend, filled with `value`."""
+Optimizer.step = with_hooks(Optimizer.step)  # type: ignore[method-assign]
+
+
+def is_pair(value: Any) -> bool:
+    """True for two numbers."""
+    return isinstance(value, (tuple, list)) and len(value) == 2 and all(map(is_number, value))
+
+
+def detached(value: Any) -> Any:
+    """A value of the state as a `state_dict` has it."""
+    if isinstance(value, Tensor):
+        return value.detach()
+    return [detached(item) for item in value] if isinstance(value, list) else value
+
+
+def numbers_in(state: dict[str, Any]) -> dict[str, Any]:
+    """What a parameter's state holds beside Tensors: its count of steps, and the like."""
+    return {key: value for key, value in state.items() if not isinstance(value, Tensor)}
+
+
+def filled_like(x: Tensor, value: float, shape: tuple[int, ...] | None = None) -> Tensor:
+    """A Tensor of the same dtype and backend, and of the same shape unless told, filled with `value`."""
     with x.backend.quiet():
-        return constant(x.backend.arrays.full(x.shape, value, x.dtype), x.backend)
+        return constant(x.backend.arrays.full(x.shape if shape is None else shape, value, x.dtype), x.backend)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 from ..errors import ArgumentError
 from ..ops.declare import update
-from .optimizer import Group, Optimizer
+from .groups import Group, Implementation
+from .optimizer import Optimizer
 from .rules import loss_gradient, unless_zero
 
 
@@ -59,6 +60,7 @@ class SGD(Optimizer):
         nesterov: bool = False,
         *,
         maximize: bool = False,
+        **implementation: Unpack[Implementation],
     ) -> None:
         super().__init__(
             params,
@@ -70,11 +72,12 @@ class SGD(Optimizer):
                 nesterov=nesterov,
                 maximize=maximize,
             ),
+            **implementation,
         )
 
     def check(self, group: Group) -> None:
         self.require_non_negative(group, "lr", "momentum", "weight_decay")
-        self.require(group, "dampening", lambda x: abs(x) < float("inf"), "a finite number")
+        self.require(group, "dampening")
         if group["nesterov"] and (group["momentum"] == 0 or group["dampening"] != 0):
             raise ArgumentError(
                 f"SGD: nesterov needs a momentum above 0 and no dampening, got momentum={group['momentum']}, "

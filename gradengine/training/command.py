@@ -23,6 +23,7 @@ from ..data import load
 from ..errors import ArgumentError, DeviceError, GradengineError, installing
 from . import display as displays
 from . import models, options, state
+from .lock import locked
 from .loop import Trainer
 
 if TYPE_CHECKING:
@@ -86,37 +87,44 @@ def train(
         raise ArgumentError("--out needs the name of a folder, got ''; leave it out for a new folder under runs/")
     if resume is not None and overwrite:
         raise ArgumentError(
-            "--resume goes on with a run and --overwrite replaces one; leave out --overwrite to go on, or leave out "
-            "--resume to start anew"
+            "--resume continues a run and --overwrite replaces one; leave out --overwrite to continue, or leave out "
+            "--resume to start again"
         )
     _require("safetensors", "checkpoints need")
     if pictures:
         _require("matplotlib", "pictures (or leave them out with --no-pictures) need")
-    saved = None if resume is None else state.read(state.find(resume, out))
-    if saved is not None:
-        stored = options.resume(saved.options, given, done=saved.epoch, source=str(saved.path))
-        backend, device, dataset = stored.backend, stored.device, stored.dataset
-    else:
-        stored = None
-        backend, device = given.get("backend") or backends.get_cpu_backend(), given.get("device", "cpu")
-        dataset = given.get("dataset", "auto")
-    with _naming("backend", given):
-        backends.set_cpu_backend(backend)
-    with _naming("device", given):
-        backends.for_device(device)
-    if stored is None and dataset != "auto":
-        stored = options.resolve(given, dataset=dataset, backend=backend)
-    _one_blas_thread()
     display = displays.choose(quiet)
-    data = load(dataset, progress=not quiet, on_fallback=display.warn)
-    chosen = stored or options.resolve(given, dataset=data.name, backend=backend)
-    folder = _folder(out, saved, chosen.model, overwrite)
-    trainer = Trainer(chosen, data, folder, display, checkpoint_every=checkpoint_every, saved=saved)
-    try:
-        return _train(trainer, folder, pictures)
-    finally:
-        display.close()
-        trainer.metrics.close()
+    with _one_blas_thread(), contextlib.ExitStack() as locks:
+        saved = None
+        if resume is not None:
+            path = state.find(resume, out)
+            _lock(Path(out) if out else path.parent, locks, display, "--resume" if out is None else "--out")
+            saved = state.read(path)
+        if saved is not None:
+            stored = options.resume(saved.options, given, done=saved.epoch, source=str(saved.path))
+            backend, device, dataset = stored.backend, stored.device, stored.dataset
+        else:
+            stored = None
+            backend, device = given.get("backend") or backends.get_cpu_backend(), given.get("device", "cpu")
+            dataset = given.get("dataset", "auto")
+        with _naming("backend", given):
+            backends.set_cpu_backend(backend)
+        with _naming("device", given):
+            backends.for_device(device)
+        if stored is None and dataset != "auto":
+            stored = options.resolve(given, dataset=dataset, backend=backend)
+        data = load(dataset, progress=not quiet, on_fallback=display.warn)
+        chosen = stored or options.resolve(given, dataset=data.name, backend=backend)
+        folder = _folder(out, saved, chosen.model)
+        if saved is None:
+            _lock(folder, locks, display, "--out")
+        _clear(folder, saved, overwrite)
+        trainer = Trainer(chosen, data, folder, display, checkpoint_every=checkpoint_every, saved=saved)
+        try:
+            return _train(trainer, folder, pictures)
+        finally:
+            display.close()
+            trainer.metrics.close()
 
 
 def _train(trainer: Trainer, folder: Path, pictures: bool) -> int:
@@ -126,13 +134,13 @@ def _train(trainer: Trainer, folder: Path, pictures: bool) -> int:
     if trainer.epoch < chosen.epochs:
         display.header()
     else:
-        display.say(f"{trainer.epoch} of {chosen.epochs} epochs are finished; --epochs with a larger number goes on")
+        display.say(f"{trainer.epoch} of {chosen.epochs} epochs are finished; use a larger --epochs to train on")
     received = trainer.run()
     display.close()
     if received is not None:
         where = f"epoch {trainer.epoch + 1}, step {trainer.step}"
         print(
-            f"gradengine: stopped in {where} and saved; go on with: {called()} train --resume "
+            f"gradengine: stopped in {where} and saved; resume with: {called()} train --resume "
             f"{shlex.quote(str(folder))}",
             file=sys.stderr,
             flush=True,
@@ -187,7 +195,7 @@ def introduction(trainer: Trainer, folder: Path) -> list[str]:
         f"gradengine {__version__} with {where}: {chosen.model} ({models.describe(trainer.model)}) on {data.name} "
         f"({len(data.train_labels):,} pictures, {len(data.test_labels):,} to test)",
         ", ".join(details),
-        f"goes on in {folder} after step {trainer.step:,}" if trainer.step else f"into {folder}",
+        f"resuming {folder} at step {trainer.step + 1:,}" if trainer.step else f"output in {folder}",
     ]
 
 
@@ -222,32 +230,55 @@ def draw(trainer: Trainer, folder: Path) -> list[str]:
     return list(state.PICTURES)
 
 
-def _folder(out: str | None, saved: state.Saved | None, model: str, overwrite: bool) -> Path:
-    """The folder of the run, made if need be. Raises ArgumentError when it cannot be, or holds another run."""
-    if out is None and saved is not None:
-        folder = saved.path.parent
-    elif out is None:
-        folder = _new_folder(model)
-    else:
-        folder = Path(out)
+def _lock(folder: Path, locks: contextlib.ExitStack, display: displays.Display, option: str) -> None:
+    """Hold the lock of a run's folder, if there is the folder. Raises ArgumentError when another run holds it."""
+    if folder.is_dir():
+        with _writing(folder):
+            locks.enter_context(locked(folder, f"{option} {folder}", display.warn))
+
+
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Raise an ArgumentError that names the folder for an OSError in the block."""
     try:
+        yield
+    except OSError as error:
+        raise ArgumentError(
+            f"--out {folder}: cannot write there ({error.strerror or error}); choose a folder that you may write to"
+        ) from error
+
+
+def _folder(out: str | None, saved: state.Saved | None, model: str) -> Path:
+    """The folder of the run, created if need be. Raises ArgumentError when it cannot be."""
+    if out is None and saved is not None:
+        return saved.path.parent
+    if out is None:
+        return _new_folder(model)
+    folder = Path(out)
+    with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        held = [name for name in (state.CHECKPOINT, state.METRICS, *state.PICTURES) if (folder / name).exists()]
-        within = [] if held else sorted(folder.glob(f"*/{state.METRICS}"))
+    return folder
+
+
+def _clear(folder: Path, saved: state.Saved | None, overwrite: bool) -> None:
+    """Prepare a folder for the run's files. Raises ArgumentError when it holds another run, or cannot be written to."""
+    with _writing(folder):
+        found = [name for name in (state.CHECKPOINT, state.METRICS, *state.PICTURES) if (folder / name).exists()]
+        within = [] if found else sorted(folder.glob(f"*/{state.METRICS}"))
         if within:
             raise ArgumentError(
                 f"--out {folder} has the folders of runs in it ({within[0].parent.name}); name one of its own, such as "
                 f"{folder / 'mine'}"
             )
         own = saved is not None and saved.path.resolve() == (folder / state.CHECKPOINT).resolve()
-        if held and not own:
+        if found and not own:
             if not overwrite:
                 replace = "" if saved else ", replace it with --overwrite"
                 raise ArgumentError(
-                    f"--out {folder} holds a run already ({held[0]}); go on with it by --resume {folder}{replace}, or "
+                    f"--out {folder} holds a run already ({found[0]}); go on with it by --resume {folder}{replace}, or "
                     "choose another folder with --out"
                 )
-            for name in held:
+            for name in found:
                 (folder / name).unlink()
         for name in (state.CHECKPOINT, state.METRICS, *state.PICTURES):
             for left in folder.glob(f".{name}.*.tmp"):  # by a run that was killed while it wrote
@@ -255,11 +286,6 @@ def _folder(out: str | None, saved: state.Saved | None, model: str, overwrite: b
         probe = folder / ".gradengine-can-write"
         probe.touch()
         probe.unlink()
-    except OSError as error:
-        raise ArgumentError(
-            f"--out {folder}: cannot write there ({error.strerror or error}); choose a folder that you may write to"
-        ) from error
-    return folder
 
 
 @contextlib.contextmanager
@@ -276,24 +302,36 @@ def _naming(name: str, given: Mapping[str, Any]) -> Iterator[None]:
 
 
 def _new_folder(model: str) -> Path:
+    """A new folder under runs/, which no other run that starts in this second has."""
     base = state.RUNS / f"{time.strftime('%Y%m%d-%H%M%S')}-{model}"
     folder, number = base, 1
-    while folder.exists():
-        number += 1
-        folder = base.with_name(f"{base.name}-{number}")
-    return folder
+    with _writing(base):
+        while True:
+            try:
+                folder.mkdir(parents=True)
+            except FileExistsError:
+                if folder.parent.exists() and not folder.parent.is_dir():
+                    raise
+            else:
+                return folder
+            number += 1
+            folder = base.with_name(f"{base.name}-{number}")
 
 
-def _one_blas_thread() -> None:
-    """Keep BLAS to one thread, for good, where threadpoolctl (which comes with scikit-learn) is installed.
+@contextlib.contextmanager
+def _one_blas_thread() -> Iterator[None]:
+    """Hold BLAS to one thread during the block, where threadpoolctl (which comes with scikit-learn) is installed.
 
     Products of this size gain next to nothing by a second thread and lose a lot when another process wants the core;
     and the bits of a result may depend on the number of threads, which is none of a run's options.
     """
-    with contextlib.suppress(ImportError):
+    try:
         import threadpoolctl
-
-        threadpoolctl.ThreadpoolController().select(user_api="blas").limit(limits=1)
+    except ImportError:
+        yield
+        return
+    with threadpoolctl.threadpool_limits(limits=1, user_api="blas"):
+        yield
 
 
 def _require(package: str, what: str) -> None:

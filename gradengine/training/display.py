@@ -1,6 +1,7 @@
 """What a run shows while it trains: a table that grows by a line per epoch, and on a terminal a progress bar below.
 
-Written to a file or a pipe it is plain text. May import the standard library, and rich when stdout is a terminal.
+Written to a file or a pipe it is plain text. May import progress of the kernels and the standard library, and rich when
+stdout is a terminal.
 """
 
 from __future__ import annotations
@@ -9,7 +10,11 @@ import contextlib
 import importlib.util
 import os
 import sys
+import threading
+import time
 from typing import Any, NamedTuple
+
+from gradengine_kernels.progress import Listener
 
 HEADER = "  epoch  train loss  accuracy   test loss  accuracy   images/s     time     left"
 
@@ -99,8 +104,23 @@ class Display:
         """Show a finished epoch."""
         self.say(row(standing, (test_loss, test_accuracy)))
 
+    def compilation(self) -> Listener:
+        """What shows that something compiles."""
+        return Listener() if self.quiet else Announcement(self)
+
     def close(self) -> None:
         """Stop showing progress."""
+
+
+class Announcement(Listener):
+    """A line for each compilation of the training step; kernels of a single op take no time worth a line."""
+
+    def __init__(self, display: Display) -> None:
+        self.display = display
+
+    def report(self, done: int, total: int) -> None:
+        if not done and total:
+            self.display.say(f"  compiling the training step: {total} kernels ...")
 
 
 class Bar(Display):
@@ -156,12 +176,65 @@ class Bar(Display):
             self.bar.update(self.task, **shown)
         self.bar.refresh()
 
+    def compilation(self) -> Listener:
+        return CompilationBar(self)
+
     def close(self) -> None:
         if self.task is not None:
             # A terminal that has gone away is no reason to lose what comes after.
             with contextlib.suppress(OSError):
                 self.bar.stop()
             self.task = None
+
+
+class CompilationBar(Listener):
+    """A live line for what takes longer than a moment to compile: which kernel of how many, and for how long."""
+
+    patience, every = 0.3, 0.1  # seconds until it appears, and between two pictures of it
+
+    def __init__(self, display: Bar) -> None:
+        self.display = display
+        self.finished = threading.Event()
+        self.drawn = threading.Thread()
+        self.kernels = (0, 0)
+
+    def begin(self, what: str) -> None:
+        self.finished.clear()
+        self.kernels = (0, 0)
+        self.drawn = threading.Thread(target=self.draw, args=(time.perf_counter(),), daemon=True)
+        self.drawn.start()
+
+    def report(self, done: int, total: int) -> None:
+        self.kernels = done, total
+
+    def end(self, what: str, seconds: float) -> None:
+        self.finished.set()
+        self.drawn.join()
+
+    def draw(self, began: float) -> None:
+        """Show the line until the compilation is finished."""
+        if not self.finished.wait(self.patience):
+            with contextlib.suppress(OSError):  # a terminal that has gone away
+                self.show(began)
+
+    def show(self, began: float) -> None:
+        """Start the line, and keep it up to date."""
+        bar = self.display.bar
+        started = self.display.task is None  # nothing else is shown
+        if started:
+            bar.start()
+        task = bar.add_task("compiling", total=None, figures="")
+        while True:
+            done, total = self.kernels
+            which = f"kernel {min(done + 1, total)} of {total}  " if total else ""
+            bar.update(task, total=total or None, completed=done, figures=which + duration(time.perf_counter() - began))
+            bar.refresh()
+            if self.finished.wait(self.every):
+                break
+        bar.remove_task(task)
+        bar.refresh()
+        if started:
+            bar.stop()
 
 
 def choose(quiet: bool) -> Display:

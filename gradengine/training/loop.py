@@ -8,14 +8,16 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from gradengine_kernels import progress
 
 from ..compiler import jit
 from ..data import DataLoader
 from ..dispatch import no_grad
-from ..errors import TrainingError
+from ..errors import CheckpointError, TrainingError
 from ..ops import random
 from ..tensor import Tensor
 from . import models, state
@@ -132,7 +134,8 @@ class Trainer:
         """
         self.pace = Pace()
         self._due = self.pace.begin + self.display.every
-        with np.errstate(all="ignore"), StopSignals() as self.stop:  # an overflow is found by its NaN, and named
+        shown = progress.listening(self.display.compilation())
+        with np.errstate(all="ignore"), StopSignals() as self.stop, shown:  # an overflow is found by its NaN, and named
             while self.epoch < self.options.epochs:
                 if self.stop.received is None and self._train_epoch():
                     self._finish_epoch()
@@ -145,8 +148,18 @@ class Trainer:
         sums, display, options, total = self.sums, self.display, self.options, len(self.data.train_labels)
         self._lap = time.perf_counter()
         for images, labels in self.loader:
-            count, began = len(labels), time.perf_counter()
-            loss, correct = self._train_step(images, labels)
+            count, began, compiled = len(labels), time.perf_counter(), progress.seconds
+            try:
+                # Before the first step there is nothing to lose: a signal need not wait until the step is compiled.
+                self.stop.at_once = self.step == self.saved_step and ("step", count) not in self.pace.seen
+                loss, correct = self._train_step(images, labels)
+            except KeyboardInterrupt:
+                if self.stop.at_once and self.stop.received is not None:
+                    return False
+                raise
+            finally:
+                self.stop.at_once = False
+            self._lap += progress.seconds - compiled  # it says nothing about the speed of training
             if self.pace.is_first("step", count, began):
                 self._due = time.perf_counter() + display.every
             else:
@@ -325,6 +338,17 @@ class Trainer:
     def _restore(self, saved: state.Saved) -> None:
         with saved.understood():
             self.model.load_state_dict(saved.tensors)
+            made: dict[str, Any] = {
+                "optimizer": self.optimizer.state_dict(),
+                "scheduler": self.schedule.scheduler and self.schedule.scheduler.state_dict(),
+                "loader": self.loader.state_dict(),
+                "generator": random.default_generator.state_dict(),
+                "sums": dataclasses.asdict(self.sums),
+            }
+            for name, value in made.items():
+                state.require_like(saved.rest[name], value, name)
+            shapes = [tuple(p.shape) for group in self.optimizer.param_groups for p in group["params"]]
+            state.require_slots(saved.rest["optimizer"]["state"], shapes)
             self.optimizer.load_state_dict(saved.rest["optimizer"])
             if self.schedule.scheduler is not None:
                 self.schedule.scheduler.load_state_dict(saved.rest["scheduler"])
@@ -332,6 +356,8 @@ class Trainer:
             random.default_generator.load_state_dict(saved.rest["generator"])
             self.epoch, self.step = saved.epoch, saved.step
             self.sums = Sums(**saved.rest["sums"])
+            if lacking := made["sums"].keys() - saved.rest["sums"].keys():
+                raise CheckpointError(f"sums lacks {', '.join(sorted(lacking))}")
 
 
 def correct_ones(outputs: Tensor, labels: Tensor) -> int:

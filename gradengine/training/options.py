@@ -20,12 +20,12 @@ MODELS = ("mlp", "16x16", "nielsen")
 OPTIMIZERS = {"sgd": 0.05, "adam": 0.002, "adamw": 0.002, "rmsprop": 0.001, "adagrad": 0.02, "adadelta": 1.0}
 WITH_MOMENTUM = ("sgd", "rmsprop")
 SCHEDULES = {
-    "none": "the same rate all the time",
-    "step": "times --gamma every --step-size epochs",
-    "exponential": "times --gamma every epoch",
-    "cosine": "half a cosine down to 0",
-    "linear": "a line down to 0",
-    "onecycle": "up to --lr, then far down",
+    "none": "constant",
+    "step": "multiply by --gamma every --step-size epochs",
+    "exponential": "multiply by --gamma every epoch",
+    "cosine": "half a cosine, down to 0",
+    "linear": "linear, down to 0",
+    "onecycle": "rise to --lr, then fall to nearly 0",
 }
 WITH_GAMMA = {"step": 0.5, "exponential": 0.8}  # and its default
 LAID_OUT = ("cosine", "linear", "onecycle")  # over the whole run, so that its length cannot change any more
@@ -93,12 +93,15 @@ def _number(fits: Callable[[Any], bool], wanted: str) -> tuple[Callable[[Any], b
 
 
 def _whole(least: int) -> tuple[Callable[[Any], bool], str]:
-    return lambda value: type(value) is int and value >= least, f"a whole number of at least {least}"
+    return lambda value: type(value) is int and least <= value <= MOST, f"a whole number from {least} to {MOST}"
 
 
 def _one_of(names: Any) -> tuple[Callable[[Any], bool], str]:
-    return lambda value: value in names, f"one of {', '.join(names)}"
+    return lambda value: isinstance(value, str) and value in names, f"one of {', '.join(names)}"
 
+
+MOST = 2**31 - 1  # of anything that is counted
+OPTIONAL = ("momentum", "gamma", "step_size")  # what an optimizer or a schedule may not have
 
 CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "dataset": _one_of(DATASETS),
@@ -116,6 +119,8 @@ CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "weight_decay": _number(lambda value: value >= 0, "a number of at least 0"),
     "gamma": _number(lambda value: 0 < value <= 1, "a number above 0 and up to 1"),
     "jit": (lambda value: isinstance(value, bool), "true or false"),
+    "backend": (lambda value: isinstance(value, str), "the name of a backend"),
+    "device": (lambda value: isinstance(value, str), "the name of a device"),
 }
 
 
@@ -198,7 +203,7 @@ def restore(values: Any, source: str) -> Options:
     if values.keys() != names:
         raise CheckpointError(f"{source} holds no options of a training run that this version of gradengine knows")
     try:
-        check({name: value for name, value in values.items() if value is not None})
+        check({name: value for name, value in values.items() if value is not None or name not in OPTIONAL})
     except ArgumentError as error:
         raise CheckpointError(f"{source} holds options that make no sense: {error}") from error
     return Options(**values)

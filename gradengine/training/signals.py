@@ -15,8 +15,8 @@ ASKING = ("SIGINT", "SIGTERM", "SIGHUP")  # Ctrl-C, kill, the terminal is closed
 class StopSignals:
     """While the block runs, `received` is the number of the first signal that asked to stop, or None.
 
-    A second one raises KeyboardInterrupt at once. Signals that the process ignores (nohup) stay ignored, and only
-    the main thread can receive any.
+    A second one raises KeyboardInterrupt at once, and so does the first while `at_once` is True. Signals that the
+    process ignores (nohup) stay ignored, and only the main thread can receive any.
 
     >>> with StopSignals() as stop:
     ...     signal.raise_signal(signal.SIGTERM)
@@ -25,6 +25,7 @@ class StopSignals:
     """
 
     received: int | None = None
+    at_once = False
 
     def __enter__(self) -> StopSignals:
         self._former: dict[int, Any] = {}
@@ -36,9 +37,10 @@ class StopSignals:
         return self
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.received is not None:
+        again = self.received is not None
+        self.received = self.received or number
+        if again or self.at_once:
             raise KeyboardInterrupt
-        self.received = number
 
     def __exit__(self, *error: object) -> None:
         for number, handler in self._former.items():

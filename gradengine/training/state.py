@@ -1,22 +1,28 @@
-"""The files of a run, and the checkpoint from which it goes on. May import io, errors and options."""
+"""The files of a run, and the checkpoint from which it goes on. May import io, errors, tensor and options."""
 
 from __future__ import annotations
 
 import contextlib
+import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from ..errors import CheckpointError, GradengineError
 from ..io import load_checkpoint, save_checkpoint
+from ..tensor import Tensor
 from . import options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 CHECKPOINT, METRICS = "checkpoint.safetensors", "metrics.jsonl"
 PICTURES = ("curves.png", "confusion.png", "mistakes.png")
 RUNS = Path("runs")  # where runs go that are not told where
 KIND = {"kind": "gradengine train", "version": 1}
+LARGEST = 2**63 - 1  # of a count
 
 
 class Saved(NamedTuple):
@@ -46,7 +52,7 @@ def understanding(path: Path) -> Iterator[None]:
     except CheckpointError as error:
         text = str(error)
         raise CheckpointError(text if str(path) in text else f"{path}: {text}") from error
-    except (GradengineError, LookupError, TypeError, ValueError, AttributeError) as error:
+    except (GradengineError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(
             f"{path} is no checkpoint that this version of gradengine train can go on from: {error!r}"
         ) from error
@@ -60,8 +66,10 @@ def write(path: Path, tensors: Mapping[str, Any], rest: Mapping[str, Any]) -> No
 def read(path: Path) -> Saved:
     """Read a checkpoint. Raises CheckpointError for one that is missing, damaged, or not of a training run."""
     tensors, rest = load_checkpoint(path)
-    if {key: rest.get(key) for key in KIND} != KIND:
-        if rest.get("kind") == KIND["kind"]:
+    kind, version = rest.get("kind"), rest.get("version")
+    kind = kind if isinstance(kind, str) else None
+    if not (kind == KIND["kind"] and type(version) is int and version == KIND["version"]):
+        if kind == KIND["kind"]:
             raise CheckpointError(
                 f"{path} is of version {rest.get('version')!r} of this format, this gradengine reads "
                 f"{KIND['version']}; update gradengine, or use the version that saved it"
@@ -71,13 +79,78 @@ def read(path: Path) -> Saved:
         return Saved(
             path=path,
             options=options.restore(rest["options"], str(path)),
-            epoch=int(rest["epoch"]),
-            step=int(rest["step"]),
-            checkpoint_every=int(rest["checkpoint_every"]),
+            epoch=count("epoch", rest["epoch"]),
+            step=count("step", rest["step"]),
+            checkpoint_every=count("checkpoint_every", rest["checkpoint_every"]),
             tensors=tensors,
             rest=rest,
-            metrics=rest["metrics"].tobytes(),
+            metrics=metrics_in(rest["metrics"], rest["epoch"]),
         )
+
+
+def count(name: str, value: Any) -> int:
+    """A number that counts something. Raises CheckpointError for any other value."""
+    if type(value) is not int or not 0 <= value <= LARGEST:
+        raise CheckpointError(f"{name} must be a whole number of at least 0, not {value!r}")
+    return value
+
+
+def metrics_in(value: Any, epochs: int) -> bytes:
+    """The text of metrics.jsonl so far. Raises CheckpointError unless it has a line for each finished epoch."""
+    if not isinstance(value, np.ndarray) or value.dtype != np.uint8 or value.ndim != 1:
+        raise CheckpointError("its metrics are no text")
+    text = value.tobytes()
+    try:
+        records = [json.loads(line) for line in text.splitlines()]
+        found = [record["epoch"] for record in records if record["kind"] == "epoch"]
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        raise CheckpointError(f"its metrics cannot be read ({error!r})") from error
+    if found != list(range(1, epochs + 1)):
+        raise CheckpointError(f"its metrics do not have a line for each of {epochs} finished epochs")
+    return text
+
+
+def require_like(found: Any, made: Any, name: str) -> None:
+    """Raise CheckpointError unless a stored state has the form of one that was just made.
+
+    Where both have a value, its type must agree, and numbers must be finite; keys that only one of them has are left
+    to whatever loads the state, and so is a value where there was None.
+    """
+    if isinstance(made, dict) and isinstance(found, dict):
+        for key in found.keys() & made.keys():
+            require_like(found[key], made[key], f"{name}.{key}")
+        return
+    if isinstance(made, (list, tuple)) and type(found) is type(made) and len(found) == len(made):
+        for i, (one, other) in enumerate(zip(found, made)):
+            require_like(one, other, f"{name}.{i}")
+        return
+    number = lambda x: isinstance(x, (int, float)) and not isinstance(x, bool)
+    if made is not None and not (number(made) and number(found)) and type(found) is not type(made):
+        raise CheckpointError(f"{name} must be a {type(made).__name__}, not {found!r}")
+    if isinstance(made, (list, tuple)):
+        raise CheckpointError(f"{name} must have {len(made)} entries, not {len(found)}")
+    require_finite(found, name)
+
+
+def require_finite(value: Any, name: str) -> None:
+    """Raise CheckpointError for a number that is none, or too large to count."""
+    if isinstance(value, (int, float)) and not (math.isfinite(value) and abs(value) <= LARGEST):
+        raise CheckpointError(f"{name} must be a finite number, not {value!r}")
+
+
+def require_slots(states: Any, shapes: Sequence[tuple[int, ...]]) -> None:
+    """Raise CheckpointError unless an optimizer's arrays for each parameter have its shape, and `step` is a count."""
+    for number, slots in dict(states).items():
+        for name, value in dict(slots).items():
+            full = f"optimizer.state.{number}.{name}"
+            shape = tuple(value.shape) if isinstance(value, (Tensor, np.ndarray)) else None
+            if name == "step":
+                if shape == ():
+                    value = value.item()
+                if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= LARGEST:
+                    raise CheckpointError(f"{full} must be a number of steps, not {value!r}")
+            elif value is not None and (shape != shapes[number] or value.dtype.kind not in "fV"):
+                raise CheckpointError(f"{full} must be floats of shape {shapes[number]}, not {value!r}")
 
 
 def find(resume: str, out: str | None) -> Path:

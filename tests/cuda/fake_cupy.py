@@ -6,6 +6,7 @@ arrays in guarded memory; kernels are compiled by g++. What is not emulated rais
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.machinery
 import sys
@@ -390,4 +391,8 @@ def install() -> types.ModuleType:
             return present
         raise RuntimeError("CuPy is imported already; the emulator must come first")
     sys.modules.update(build())
+    with contextlib.suppress(ImportError):  # CUDA's headers, which CuPy asks this for, are not needed here
+        from cuda import pathfinder
+
+        pathfinder.find_nvidia_header_directory = lambda name: "emulated"
     return sys.modules["cupy"]

@@ -61,28 +61,33 @@ class Function:
     def __call__(
         self, grid: tuple[int, ...], block: tuple[int, ...], args: Any, shared_mem: int = 0, stream: Any = None
     ) -> None:
-        kernel = self.kernel
-        gx, gy, gz = three(grid, "grid")
-        bx, by, bz = three(block, "block")
+        kinds = self.kernel.kinds
+        if len(args) != len(kinds):
+            raise EmulatorError(f"{self.name}: {len(args)} arguments, the kernel takes {len(kinds)}")
+        packed = [pack(self.name, i, a, kind) for i, (a, kind) in enumerate(zip(args, kinds))]
+        if self.launch(three(grid, "grid"), three(block, "block"), shared_mem, packed, stream):
+            for a in args:
+                if type(a) is ndarray and a._mem.__class__ is guarded.Block and (found := a._mem.intact()):
+                    raise EmulatorError(f"{self.name}: an argument {found}")
+
+    def launch(
+        self, grid: tuple[int, int, int], block: tuple[int, int, int], shared_mem: int, packed: list[Any], stream: Any
+    ) -> bool:
+        """Run with arguments as struct takes them, or record that; whether it has run."""
+        kernel, (gx, gy, gz), (bx, by, bz) = self.kernel, grid, block
         if not (0 < gx < 2**31 and 0 < gy < 65536 and 0 < gz < 65536):
             raise CUDADriverError(1, f"{self.name}: grid {grid}")
         if not (0 < bx <= 1024 and 0 < by <= 1024 and 0 < bz <= 64 and bx * by * bz <= kernel.bound):
             raise CUDADriverError(1, f"{self.name}: block {block}, at most {kernel.bound} threads")
         if not 0 <= shared_mem <= self.most_dynamic:
             raise CUDADriverError(1, f"{self.name}: {shared_mem} bytes of shared memory, at most {self.most_dynamic}")
-        kinds = kernel.kinds
-        if len(args) != len(kinds):
-            raise EmulatorError(f"{self.name}: {len(args)} arguments, the kernel takes {len(kinds)}")
-        packed = [pack(self.name, i, a, kind) for i, (a, kind) in enumerate(zip(args, kinds))]
         data = kernel.packer.pack(gx, gy, gz, bx, by, bz, seed, shared_mem, *packed)
         stream = stream or machine.current_stream()
         if stream.nodes is None and not local.capturing:
             run(kernel, data)
-            for a in args:
-                if type(a) is ndarray and a._mem.__class__ is guarded.Block and (found := a._mem.intact()):
-                    raise EmulatorError(f"{self.name}: an argument {found}")
-        else:
-            perform(lambda: run(kernel, data), stream)
+            return True
+        perform(lambda: run(kernel, data), stream)
+        return False
 
     @property
     def max_dynamic_shared_size_bytes(self) -> int:

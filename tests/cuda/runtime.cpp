@@ -274,7 +274,12 @@ void run_block() {
           if (f.done) --live, free_stacks.push_back(f.stack);
         }
       }
-    if (live && !moved) stuck();
+    if (live && !moved) {
+      if ((int)block.arrived == live) {  // threads that have ended count as arrived, as on a device
+        block.results[block.generation & 1] = {block.any, block.all, block.count};
+        block.arrived = 0; ++block.generation; ++phase;
+      } else stuck();
+    }
   }
 }
 void run_blocks() {

@@ -51,11 +51,11 @@ def raising(error):
 
 @pytest.fixture
 def stand_in(monkeypatch):
-    """`stand_in(count=..., driver=..., runtime=..., nvrtc=...)` is CuPy on such a machine."""
+    """`stand_in(count=..., driver=..., runtime=..., nvrtc=..., headers=...)` is CuPy on such a machine."""
     for name in ("cupy", "cupy:1", "cupy:2"):
         monkeypatch.delitem(backend._loaded, name, raising=False)
 
-    def make(count=1, driver=13000, runtime=13020, nvrtc=(13, 0)):
+    def make(count=1, driver=13000, runtime=13020, nvrtc=(13, 0), headers="/include"):
         def answer(value):
             return raising(value) if isinstance(value, Exception) else lambda: value
 
@@ -67,6 +67,9 @@ def stand_in(monkeypatch):
             nvrtc=types.SimpleNamespace(getVersion=answer(nvrtc)),
         )
         monkeypatch.setitem(sys.modules, "cupy", cupy)
+        finder = types.ModuleType("cuda.pathfinder")
+        finder.find_nvidia_header_directory = lambda name: {"cudart": headers}[name]
+        monkeypatch.setitem(sys.modules, "cuda.pathfinder", finder)
         return cupy
 
     return make
@@ -148,6 +151,19 @@ def test_no_compiler(stand_in):
     assert "CuPy does not find NVRTC" in said
     assert "(CuPy failed to load libnvrtc.so.13: OSError: no such file)" in said
     assert "pip install 'cupy-cuda13x[ctk]'" in said
+
+
+def test_no_headers(stand_in):
+    stand_in(headers=None)
+    said = reason()
+    assert said.startswith("CuPy does not find CUDA's headers, without which it compiles no kernel; ")
+    assert "pip install 'cupy-cuda13x[ctk]'" in said
+
+
+def test_a_cupy_that_asks_nobody_for_headers(stand_in, monkeypatch):
+    stand_in()
+    monkeypatch.setitem(sys.modules, "cuda.pathfinder", None)
+    assert diagnosis.why_not() == ""
 
 
 @pytest.mark.parametrize(

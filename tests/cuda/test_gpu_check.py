@@ -10,7 +10,6 @@ import pytest
 
 from bench import candidates, gpu_check, workloads
 from bench.gpu import machine, parts, probe, recorder, report, steps, tables
-from tests.cuda import toolchain
 
 SETTINGS = parts.Settings(device="cpu")
 SCANS = ["batch 32: gradengine over, times as fast as JAX scan"]  # where JAX is not installed
@@ -33,7 +32,7 @@ def place(monkeypatch):
     monkeypatch.setattr(machine, "state", dict)
 
 
-@pytest.mark.skipif(bool(toolchain.why_not()), reason=toolchain.why_not())
+@pytest.mark.cuda
 @pytest.mark.parametrize("name", [part.name for part in parts.PARTS])
 def test_each_part_runs_on_the_emulator(name, tmp_path, place):
     status = gpu_check.main(["--emulate", "--only", name, "--out", str(tmp_path)])
@@ -82,10 +81,12 @@ def test_a_place_for_the_tests_that_is_none_is_refused():
     where = {**os.environ, "GRADENGINE_TEST_CUDA": "devise"}
     done = subprocess.run(command, capture_output=True, text=True, cwd=parts.ROOT, env=where)
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
-    assert "GRADENGINE_TEST_CUDA must be 'device' or 'emulator', which is the default, not 'devise'" in done.stderr
+    assert (
+        "GRADENGINE_TEST_CUDA must be 'device', 'cupy' or 'emulator', which is the default, not 'devise'" in done.stderr
+    )
 
 
-@pytest.mark.skipif(bool(toolchain.why_not()), reason=toolchain.why_not())
+@pytest.mark.cuda
 def test_half_precision_is_left_out_where_it_cannot_be_had(tmp_path, place, monkeypatch):
     (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['ml_dtypes'] = None\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
@@ -111,6 +112,7 @@ def test_a_dry_run_says_that_it_is_one(monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.torch
 @pytest.mark.parametrize("name", ["steps", "overhead", "bandwidth", "matmul"])
 def test_measurements_beside_pytorch(name, tmp_path, place):

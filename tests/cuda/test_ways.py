@@ -8,7 +8,7 @@ import pytest
 
 from gradengine_kernels.cupy_cuda import driver
 from gradengine_kernels.cupy_cuda.lib import cp
-from gradengine_kernels.cupy_cuda.pointwise import pointwise
+from gradengine_kernels.cupy_cuda.pointwise import Fused, pointwise
 
 pytestmark = pytest.mark.cuda
 
@@ -105,6 +105,52 @@ def test_ways_are_forgotten_where_shapes_never_come_twice(monkeypatch):
     for n in range(1, 30):
         np.testing.assert_array_equal(call(cp.ones((n, 3), "f").T).get(), np.full((3, n), 2.0))
         assert len(call.fused.ways) <= 5
+
+
+def test_calls_that_no_kernel_serves_are_known_the_second_time(rng, monkeypatch):
+    """An operand that comes back as it is, a sum of integers, a number as a truth value."""
+    x, y = (cp.asarray(rng.normal(size=(4, 5)).astype("f")) for _ in range(2))
+    column, whole = cp.ones((4, 1), "f"), cp.arange(20).reshape(4, 5)
+    tried = [
+        (lambda k, g, y, x: g, 3, (x, y, column), {}),
+        (lambda k, g, y, x, *, by: g, 3, (x, y, y), {"by": 2.0}),
+        (lambda k, g, y, x, *, flag: g if flag else y, 3, (x, y, y), {"flag": True}),
+        (lambda k, a, b: a + b, 2, (whole, whole), {}),
+        (lambda k, a, b: a + b, 2, (whole, 2), {}),
+        (lambda k, c, a: k.where(c, a, 0.0), 2, (y, y), {}),
+        (lambda k, a: a * 2.0, 1, (cp.empty((0, 3), "f"),), {}),
+    ]
+    calls = []
+    for function, arity, arrays, params in tried:
+        calls.append(pointwise("tried", function, arity, lambda *arrays, **params: arrays[0]))
+        assert calls[-1](*arrays, **params) is arrays[0]
+    monkeypatch.setattr(Fused, "laid_out", lambda *_: pytest.fail("worked out again"))
+    for call, (_, _, arrays, params) in zip(calls, tried):
+        assert call(*arrays, **params) is arrays[0]
+
+
+def test_a_second_backward_works_nothing_out(rng, monkeypatch):
+    import gradengine as ge
+
+    a, b = (ge.tensor(rng.uniform(0.5, 1, size=(4, 4)).astype("f"), device="cuda", requires_grad=True) for _ in "ab")
+    row = ge.tensor(rng.uniform(0.5, 1, size=4).astype("f"), device="cuda", requires_grad=True)
+    worked_out = []
+    laid_out = Fused.laid_out
+    monkeypatch.setattr(Fused, "laid_out", lambda self, *rest: worked_out.append(self.name) or laid_out(self, *rest))
+    ops = {
+        "chain": lambda: (a * b + a) * b + a, "rows": lambda: a * row + row, "minus": lambda: row - a - b,
+        "numbers": lambda: 2.0 - a * 3.0 + 1.0, "powers": lambda: a**2 + a**0.5 + a**b, "over": lambda: a / b / row,
+        "choice": lambda: ge.where(a > b, a, b) + ge.maximum(a, row) + ge.clip(a, 0.6, 0.9) + ge.relu(b),
+        "functions": lambda: ge.exp(a) + ge.log(b) + ge.tanh(row) + ge.abs(a) - ge.sqrt(b),
+    }  # fmt: skip
+    for name, op in ops.items():
+        for orders in (False, True):
+            for again in (False, True):
+                worked_out.clear()
+                first = ge.grad(op().sum(), [a], create_graph=orders)
+                if orders:
+                    ge.grad((first[0] * first[0] + a).sum(), [a])
+                assert not (again and worked_out), (name, worked_out)
 
 
 def test_sums_of_many_sizes_find_their_kernels(rng):

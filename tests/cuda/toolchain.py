@@ -196,18 +196,22 @@ def record(source: str, options: tuple[str, ...]) -> None:
 class Module:
     """A source. Its kernels with barriers are watched for races, and so compiled apart from the others."""
 
-    def __init__(self, source: str, options: tuple[str, ...]) -> None:
+    def __init__(self, source: str, options: tuple[str, ...], waits: bool = False, keep: bool = True) -> None:
+        """`waits`: all kernels have barriers, which macros hide; `keep`: note the source for NVRTC, as one of ours."""
         kernels = KERNEL.findall(source)
         self.bounds = {name: int(bound) if bound.isdigit() else 1024 for bound, name in kernels}
-        waits = waiting(source, list(self.bounds))
-        self.groups = {name: tuple(n for n in self.bounds if (n in waits) == (name in waits)) for name in self.bounds}
-        self.waits, self.options = waits, options
+        waiters = set(self.bounds) if waits else waiting(source, list(self.bounds))
+        self.groups = {
+            name: tuple(n for n in self.bounds if (n in waiters) == (name in waiters)) for name in self.bounds
+        }
+        self.waits, self.options = waiters, options
         # Static, so that g++ drops what the library does not export.
         self.body = DYNAMIC.sub(r"\2* \3 = (\2*)emu_dynamic();", EXTERN.sub("static __global__ ", source))
         self.libraries: dict[tuple[str, ...], Any] = {}
         for group in dict.fromkeys(self.groups.values()):
             self.libraries[group] = ctypes.PyDLL(str(self.compiled(group)))
-        record(source, options)  # what g++ takes; tests of what compilers refuse have others
+        if keep:
+            record(source, options)  # what g++ takes; tests of what compilers refuse have others
 
     def compiled(self, group: tuple[str, ...]) -> Path:
         """The library of some kernels, all of which have barriers or none."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import functools
+import math
 import warnings
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ArgumentError, CheckpointError, DTypeError, describe
 from ...hostwork import each_time
+from ...validation import check_integer, check_number, is_number, known_arguments
 from ..optimizer import Optimizer
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ class LRScheduler:
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
         self.optimizer = check_optimizer(self, optimizer)
+        check_integer(type(self).__name__, "last_epoch", last_epoch, -1)
         for i, group in enumerate(optimizer.param_groups):
             if last_epoch == -1:
                 group.setdefault("initial_lr", group["lr"])
@@ -52,6 +55,8 @@ class LRScheduler:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if "__init__" in cls.__dict__ and cls.__module__.startswith("gradengine."):
+            cls.__init__ = known_arguments(cls.__init__)  # type: ignore[method-assign]
         if "step" in cls.__dict__:
             cls.step = on_the_host(cls.step)  # type: ignore[method-assign]
 
@@ -79,6 +84,8 @@ class LRScheduler:
 
     def step(self, epoch: int | None = None) -> None:
         """Go on to the next epoch, or to `epoch`. Call it after the optimizer's step."""
+        if epoch is not None:
+            check_number(f"{type(self).__name__}.step", "epoch", epoch, 0)
         if self._step_count == 1 and self.optimizer.stepped is False:
             warnings.warn(
                 f"{type(self).__name__}.step() came before the optimizer's first step(), so the first learning rate "
@@ -124,12 +131,20 @@ class LRScheduler:
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Continue from a `state_dict()`; load the optimizer's too. Raises CheckpointError for another schedule's."""
-        known = self.state_dict().keys()
-        if known != state_dict.keys():
+        own = self.state_dict()
+        if not hasattr(state_dict, "keys"):
+            raise CheckpointError(f"load_state_dict: needs the dict of a state, got {describe(state_dict)}")
+        if own.keys() != state_dict.keys():
             raise CheckpointError(
-                f"load_state_dict: the state is not that of a {type(self).__name__}: "
-                f"missing {sorted(known - state_dict.keys())}, unexpected {sorted(state_dict.keys() - known)}"
+                f"load_state_dict: the state is not that of a {type(self).__name__}: missing "
+                f"{sorted(own.keys() - state_dict.keys())}, unexpected {sorted(state_dict.keys() - own.keys())}"
             )
+        for key, value in state_dict.items():
+            if not is_alike(value, own[key]):
+                raise CheckpointError(
+                    f"load_state_dict: {key} of a {type(self).__name__} is {describe(value)} in the state, where the "
+                    f"schedule has {describe(own[key])}"
+                )
         self.__dict__.update(state_dict)
 
 
@@ -144,6 +159,15 @@ def on_the_host(step: Callable[..., None]) -> Callable[..., None]:
 
 
 LRScheduler.step = on_the_host(LRScheduler.step)  # type: ignore[method-assign]
+
+
+def is_alike(value: Any, own: Any) -> bool:
+    """Whether a value of a saved state can stand where `own` does: numbers for numbers, lists of equal length."""
+    if is_number(own):
+        return is_number(value) and (math.isfinite(value) or not math.isfinite(own) or math.isinf(value))
+    if isinstance(own, (list, tuple)) and own and all(map(is_number, own)):
+        return isinstance(value, (list, tuple)) and len(value) == len(own) and all(map(is_number, value))
+    return isinstance(value, str) if isinstance(own, str) else isinstance(value, bool) == isinstance(own, bool)
 
 
 def check_optimizer(scheduler: LRScheduler, optimizer: Any) -> Optimizer:
@@ -170,14 +194,16 @@ def per_group(scheduler: LRScheduler, optimizer: Optimizer, name: str, value: An
 
 def positive(scheduler: LRScheduler, name: str, value: Any) -> int:
     """Raise ArgumentError unless `value` is a positive integer."""
-    if not isinstance(value, int) or value <= 0:
-        raise ArgumentError(f"{type(scheduler).__name__}: {name} must be an integer above 0, got {describe(value)}")
-    return value
+    return check_integer(type(scheduler).__name__, name, value, 1)
 
 
-def in_range(scheduler: LRScheduler, name: str, value: Any, low: float, high: float, above: bool = False) -> float:
-    """Raise ArgumentError unless `low <= value <= high` (or `low < value`, when `above`)."""
-    if not isinstance(value, (int, float)) or not low <= value <= high or (above and value == low):
-        limits = f"above {low} and up to {high}" if above else f"from {low} to {high}"
-        raise ArgumentError(f"{type(scheduler).__name__}: {name} must be {limits}, got {describe(value)}")
-    return value
+def in_range(
+    scheduler: LRScheduler, name: str, value: Any, low: float = -math.inf, high: float = math.inf, **ends: bool
+) -> Any:
+    """Raise ArgumentError unless `value` is a finite number in this range."""
+    return check_number(type(scheduler).__name__, name, value, low, high, **ends)
+
+
+def rates(scheduler: LRScheduler, optimizer: Optimizer, name: str, value: Any) -> list[Any]:
+    """One number >= 0 per group."""
+    return [in_range(scheduler, name, rate, 0) for rate in per_group(scheduler, optimizer, name, value)]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ArgumentError
-from .base import LRScheduler, check_optimizer, in_range, per_group, positive
+from ...validation import check_callable, check_choice, check_flag
+from .base import LRScheduler, check_optimizer, in_range, positive, rates
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from ..optimizer import Group, Optimizer
+    from ..groups import Group
+    from ..optimizer import Optimizer
 
 
 class CosineAnnealingWarmRestarts(LRScheduler):
@@ -32,7 +35,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
     ) -> None:
         self.T_0 = self.T_i = positive(self, "T_0", T_0)
         self.T_mult = positive(self, "T_mult", T_mult)
-        self.eta_min = eta_min
+        self.eta_min = in_range(self, "eta_min", eta_min)
         self.T_cur: float = last_epoch
         super().__init__(optimizer, last_epoch)
 
@@ -100,9 +103,9 @@ class OneCycleLR(LRScheduler):
                 raise ArgumentError("OneCycleLR: give total_steps, or both epochs and steps_per_epoch")
             total_steps = positive(self, "epochs", epochs) * positive(self, "steps_per_epoch", steps_per_epoch)
         self.total_steps = positive(self, "total_steps", total_steps)
-        if anneal_strategy not in ANNEALING:
-            raise ArgumentError(f"OneCycleLR: anneal_strategy must be 'cos' or 'linear', got {anneal_strategy!r}")
-        self.anneal_strategy = anneal_strategy
+        self.anneal_strategy = check_choice("OneCycleLR", "anneal_strategy", anneal_strategy, ANNEALING)
+        in_range(self, "div_factor", div_factor, 0, above=True)
+        in_range(self, "final_div_factor", final_div_factor, 0, above=True)
         warm = float(in_range(self, "pct_start", pct_start, 0, 1)) * self.total_steps - 1
         up: list[Any] = [warm, "initial_lr", "max_lr", "max_momentum", "base_momentum"]
         if three_phase:
@@ -111,23 +114,16 @@ class OneCycleLR(LRScheduler):
         else:
             self.phases = [up, [self.total_steps - 1, "max_lr", "min_lr", "base_momentum", "max_momentum"]]
         self.cycle_momentum = cycle_momentum
-        peaks = per_group(self, optimizer, "max_lr", max_lr)
+        peaks = rates(self, optimizer, "max_lr", max_lr)
         if last_epoch == -1:
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                 group["initial_lr"] = peak / div_factor
                 group["max_lr"] = peak
                 group["min_lr"] = group["initial_lr"] / final_div_factor
         if cycle_momentum:
-            if not {"momentum", "betas"} & set(optimizer.defaults):
-                raise ArgumentError(
-                    f"OneCycleLR: {type(optimizer).__name__} has no momentum to cycle; pass cycle_momentum=False"
-                )
-            lows = per_group(self, optimizer, "base_momentum", base_momentum)
-            highs = per_group(self, optimizer, "max_momentum", max_momentum)
+            lows, highs = momenta(self, optimizer, base_momentum, max_momentum)
             if last_epoch == -1:
-                for group, low, high in zip(optimizer.param_groups, lows, highs, strict=True):
-                    set_momentum(group, high)
-                    group["max_momentum"], group["base_momentum"] = high, low
+                start_momenta(optimizer, lows, highs)
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
@@ -150,10 +146,120 @@ class OneCycleLR(LRScheduler):
         return [anneal(group[names[0]], group[names[1]], done) for group in self.optimizer.param_groups]
 
 
+class CyclicLR(LRScheduler):
+    """The rate up from `base_lr` to `max_lr` in `step_size_up` batches and down again in `step_size_down`.
+
+    `mode` "triangular2" halves the height with each cycle, "exp_range" multiplies it by `gamma` with each batch;
+    `scale_fn` is a function of one's own, of the cycle or of the batch as `scale_mode` says. With `cycle_momentum`,
+    momentum (or beta1) goes the other way. Formula: Smith 2017. Raises ArgumentError for settings that make no cycle.
+
+    >>> import gradengine as ge
+    >>> optimizer = ge.optim.SGD([ge.tensor(1.0, requires_grad=True)], momentum=0.9)
+    >>> scheduler = ge.optim.lr_scheduler.CyclicLR(optimizer, base_lr=0.0, max_lr=1.0, step_size_up=2)
+    >>> rates = []
+    >>> for _ in range(5):
+    ...     rates += scheduler.get_last_lr()
+    ...     optimizer.step(); scheduler.step()
+    >>> rates
+    [0.0, 0.5, 1.0, 0.5, 0.0]
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        base_lr: float | Sequence[float],
+        max_lr: float | Sequence[float],
+        step_size_up: int = 2000,
+        step_size_down: int | None = None,
+        mode: str = "triangular",
+        gamma: float = 1.0,
+        scale_fn: Callable[[float], float] | None = None,
+        scale_mode: str = "cycle",
+        cycle_momentum: bool = True,
+        base_momentum: float | Sequence[float] = 0.8,
+        max_momentum: float | Sequence[float] = 0.9,
+        last_epoch: int = -1,
+    ) -> None:
+        check_optimizer(self, optimizer)
+        bases = rates(self, optimizer, "base_lr", base_lr)
+        self.max_lrs = rates(self, optimizer, "max_lr", max_lr)
+        up = float(in_range(self, "step_size_up", step_size_up, 0, above=True))
+        down = up if step_size_down is None else float(in_range(self, "step_size_down", step_size_down, 0, above=True))
+        self.total_size, self.step_ratio = up + down, up / (up + down)
+        self.mode = mode if scale_fn is not None else check_choice("CyclicLR", "mode", mode, SCALES)
+        self.gamma = in_range(self, "gamma", gamma, 0)
+        self.scale = scale_fn if scale_fn is None else check_callable("CyclicLR", "scale_fn", scale_fn, "of one number")
+        check_choice("CyclicLR", "scale_mode", scale_mode, ("cycle", "iterations"))
+        self.scale_mode = scale_mode if scale_fn is not None else SCALES[mode]
+        self.cycle_momentum = check_flag("CyclicLR", "cycle_momentum", cycle_momentum)
+        if last_epoch == -1:
+            for group, base in zip(optimizer.param_groups, bases, strict=True):
+                group["lr"] = base
+        if cycle_momentum:
+            self.base_momentums, self.max_momentums = momenta(self, optimizer, base_momentum, max_momentum)
+            if last_epoch == -1:
+                start_momenta(optimizer, self.base_momentums, self.max_momentums)
+        super().__init__(optimizer, last_epoch)
+        self.base_lrs = bases
+
+    def scale_fn(self, x: float) -> float:
+        """The factor of the height in cycle `x`, or at batch `x`."""
+        if self.scale is not None:
+            return self.scale(x)
+        if self.mode == "exp_range":
+            return self.gamma**x
+        return 1 / 2.0 ** (x - 1) if self.mode == "triangular2" else 1.0
+
+    def get_lr(self) -> list[float]:
+        cycle = math.floor(1 + self.last_epoch / self.total_size)
+        x = 1.0 + self.last_epoch / self.total_size - cycle
+        height = x / self.step_ratio if x <= self.step_ratio else (x - 1) / (self.step_ratio - 1)
+        height *= self.scale_fn(cycle if self.scale_mode == "cycle" else self.last_epoch)
+        if self.cycle_momentum:
+            limits = zip(self.optimizer.param_groups, self.base_momentums, self.max_momentums, strict=True)
+            for group, low, high in limits:
+                set_momentum(group, high - (high - low) * height)
+        return [base + (peak - base) * height for base, peak in zip(self.base_lrs, self.max_lrs, strict=True)]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything but the optimizer and a function; of a callable object, its attributes."""
+        state = super().state_dict()
+        plain = self.scale is None or isinstance(self.scale, FunctionType)
+        return {**state, "scale": None if plain else dict(vars(self.scale))}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        scale = self.scale
+        super().load_state_dict(state_dict)
+        saved: Any = self.scale
+        self.scale = scale
+        if saved is not None and scale is not None:
+            vars(scale).update(saved)
+
+
+# By mode of a CyclicLR: what its factor is a function of.
+SCALES = {"triangular": "cycle", "triangular2": "cycle", "exp_range": "iterations"}
+
 ANNEALING: dict[str, Callable[[float, float, float], float]] = {
     "cos": lambda start, end, done: end + (start - end) / 2.0 * (math.cos(math.pi * done) + 1),
     "linear": lambda start, end, done: (end - start) * done + start,
 }
+
+
+def momenta(scheduler: LRScheduler, optimizer: Optimizer, low: Any, high: Any) -> tuple[list[Any], list[Any]]:
+    """The limits of momentum, per group. Raises ArgumentError for an optimizer that has none."""
+    if not {"momentum", "betas"} & set(optimizer.defaults):
+        raise ArgumentError(
+            f"{type(scheduler).__name__}: {type(optimizer).__name__} has no momentum to cycle; pass "
+            "cycle_momentum=False"
+        )
+    return rates(scheduler, optimizer, "base_momentum", low), rates(scheduler, optimizer, "max_momentum", high)
+
+
+def start_momenta(optimizer: Optimizer, lows: list[Any], highs: list[Any]) -> None:
+    """Set each group's momentum to its largest."""
+    for group, low, high in zip(optimizer.param_groups, lows, highs, strict=True):
+        set_momentum(group, high)
+        group["max_momentum"], group["base_momentum"] = high, low
 
 
 def set_momentum(group: Group, value: float) -> None:

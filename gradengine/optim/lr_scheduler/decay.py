@@ -7,6 +7,8 @@ from bisect import bisect_right
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
+from ...errors import DTypeError, describe
+from ...validation import check_callable, check_integer
 from .base import LRScheduler, check_optimizer, in_range, per_group, positive
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ class LambdaLR(LRScheduler):
         last_epoch: int = -1,
     ) -> None:
         self.lr_lambdas = per_group(self, check_optimizer(self, optimizer), "lr_lambda", lr_lambda)
+        for function in self.lr_lambdas:
+            check_callable(type(self).__name__, "lr_lambda", function, "of the epoch")
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
@@ -52,6 +56,26 @@ class LambdaLR(LRScheduler):
         self.lr_lambdas = functions
 
 
+class MultiplicativeLR(LambdaLR):
+    """The rate times `lr_lambda(epoch)` at each epoch; one function, or a list of one per group.
+
+    >>> import gradengine as ge
+    >>> optimizer = ge.optim.SGD([ge.tensor(1.0, requires_grad=True)], lr=1.0)
+    >>> scheduler = ge.optim.lr_scheduler.MultiplicativeLR(optimizer, lambda epoch: 0.5)
+    >>> optimizer.step(); scheduler.step(); scheduler.step()
+    >>> scheduler.get_last_lr()
+    [0.25]
+    """
+
+    def get_lr(self) -> list[float]:
+        groups = self.optimizer.param_groups
+        if self._starting:
+            return [group["lr"] for group in groups]
+        return [
+            group["lr"] * function(self.last_epoch) for group, function in zip(groups, self.lr_lambdas, strict=True)
+        ]
+
+
 class StepLR(LRScheduler):
     """The rate times `gamma` every `step_size` epochs.
 
@@ -65,7 +89,7 @@ class StepLR(LRScheduler):
 
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1) -> None:
         self.step_size = positive(self, "step_size", step_size)
-        self.gamma = gamma
+        self.gamma = in_range(self, "gamma", gamma)
         super().__init__(optimizer, last_epoch)
 
     def next_lr(self, lr: float, base: float) -> float:
@@ -89,8 +113,8 @@ class MultiStepLR(LRScheduler):
     def __init__(
         self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1, last_epoch: int = -1
     ) -> None:
-        self.milestones = sorted(milestones)
-        self.gamma = gamma
+        self.milestones = sorted(epochs_of(self, "milestones", milestones))
+        self.gamma = in_range(self, "gamma", gamma)
         super().__init__(optimizer, last_epoch)
 
     def next_lr(self, lr: float, base: float) -> float:
@@ -113,7 +137,7 @@ class ConstantLR(LRScheduler):
         self, optimizer: Optimizer, factor: float = 1.0 / 3, total_iters: int = 5, last_epoch: int = -1
     ) -> None:
         self.factor = in_range(self, "factor", factor, 0, 1)
-        self.total_iters = total_iters
+        self.total_iters = positive(self, "total_iters", total_iters)
         super().__init__(optimizer, last_epoch)
 
     def next_lr(self, lr: float, base: float) -> float:
@@ -146,7 +170,7 @@ class LinearLR(LRScheduler):
     ) -> None:
         self.start_factor = in_range(self, "start_factor", start_factor, 0, 1, above=True)
         self.end_factor = in_range(self, "end_factor", end_factor, 0, 1)
-        self.total_iters = total_iters
+        self.total_iters = positive(self, "total_iters", total_iters)
         super().__init__(optimizer, last_epoch)
 
     def next_lr(self, lr: float, base: float) -> float:
@@ -174,7 +198,7 @@ class ExponentialLR(LRScheduler):
     """
 
     def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1) -> None:
-        self.gamma = gamma
+        self.gamma = in_range(self, "gamma", gamma)
         super().__init__(optimizer, last_epoch)
 
     def next_lr(self, lr: float, base: float) -> float:
@@ -182,6 +206,32 @@ class ExponentialLR(LRScheduler):
 
     def lr_at(self, base: float) -> float:
         return base * self.gamma**self.last_epoch
+
+
+class PolynomialLR(LRScheduler):
+    """The initial rate times `(1 - epoch / total_iters) ** power`, which is 0 from `total_iters` on.
+
+    >>> import gradengine as ge
+    >>> optimizer = ge.optim.SGD([ge.tensor(1.0, requires_grad=True)], lr=1.0)
+    >>> scheduler = ge.optim.lr_scheduler.PolynomialLR(optimizer, total_iters=4, power=2.0)
+    >>> optimizer.step(); scheduler.step(); scheduler.step()
+    >>> scheduler.get_last_lr()
+    [0.25]
+    """
+
+    def __init__(self, optimizer: Optimizer, total_iters: int = 5, power: float = 1.0, last_epoch: int = -1) -> None:
+        self.total_iters = positive(self, "total_iters", total_iters)
+        self.power = in_range(self, "power", power, 0)
+        super().__init__(optimizer, last_epoch)
+
+    def next_lr(self, lr: float, base: float) -> float:
+        if self._starting or self.last_epoch > self.total_iters:
+            return lr
+        now, before = (1.0 - epoch / self.total_iters for epoch in (self.last_epoch, self.last_epoch - 1))
+        return lr * (now / before) ** self.power
+
+    def lr_at(self, base: float) -> float:
+        return base * (1.0 - min(self.total_iters, self.last_epoch) / self.total_iters) ** self.power
 
 
 class CosineAnnealingLR(LRScheduler):
@@ -199,7 +249,7 @@ class CosineAnnealingLR(LRScheduler):
 
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1) -> None:
         self.T_max = positive(self, "T_max", T_max)
-        self.eta_min = eta_min
+        self.eta_min = in_range(self, "eta_min", eta_min)
         super().__init__(optimizer, last_epoch)
 
     def next_lr(self, lr: float, base: float) -> float:
@@ -214,3 +264,11 @@ class CosineAnnealingLR(LRScheduler):
 
     def lr_at(self, base: float) -> float:
         return self.eta_min + (base - self.eta_min) * (1 + math.cos(math.pi * self.last_epoch / self.T_max)) / 2
+
+
+def epochs_of(scheduler: LRScheduler, name: str, value: Any) -> list[int]:
+    """A list of numbers of epochs. Raises typed errors for what is none."""
+    owner = type(scheduler).__name__
+    if isinstance(value, str) or not hasattr(value, "__iter__"):
+        raise DTypeError(f"{owner}: {name} must be a list of epochs, got {describe(value)}")
+    return [check_integer(owner, f"each of {name}", epoch, 0) for epoch in value]

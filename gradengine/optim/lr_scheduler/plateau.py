@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from ...errors import ArgumentError
-from .base import LRScheduler, check_optimizer, current_rates, per_group
+from ...errors import DTypeError, describe
+from ...validation import check_choice, check_integer
+from .base import LRScheduler, check_optimizer, current_rates, in_range, per_group, rates
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,15 +44,17 @@ class ReduceLROnPlateau(LRScheduler):
         eps: float = 1e-8,
     ) -> None:
         self.optimizer = check_optimizer(self, optimizer)
-        if not factor < 1.0:
-            raise ArgumentError(f"ReduceLROnPlateau: factor must be below 1, got {factor!r}")
-        if mode not in ("min", "max"):
-            raise ArgumentError(f"ReduceLROnPlateau: mode must be 'min' or 'max', got {mode!r}")
-        if threshold_mode not in ("rel", "abs"):
-            raise ArgumentError(f"ReduceLROnPlateau: threshold_mode must be 'rel' or 'abs', got {threshold_mode!r}")
+        owner = "ReduceLROnPlateau"
+        in_range(self, "factor", factor, 0, 1, below=True)
+        check_choice(owner, "mode", mode, ("min", "max"))
+        check_choice(owner, "threshold_mode", threshold_mode, ("rel", "abs"))
+        for name, epochs in (("patience", patience), ("cooldown", cooldown)):
+            check_integer(owner, name, epochs, 0)
+        in_range(self, "threshold", threshold)
+        in_range(self, "eps", eps, 0)
         self.mode, self.factor, self.patience, self.cooldown, self.eps = mode, factor, patience, cooldown, eps
         self.threshold, self.threshold_mode = threshold, threshold_mode
-        per_group(self, optimizer, "min_lr", min_lr)  # a group may still be added, so only checked here
+        rates(self, optimizer, "min_lr", min_lr)  # a group may still be added, so only checked here
         self.min_lr = min_lr
         self.best = math.inf if mode == "min" else -math.inf
         self.num_bad_epochs = self.cooldown_counter = self.last_epoch = 0
@@ -59,7 +62,10 @@ class ReduceLROnPlateau(LRScheduler):
 
     def step(self, metrics: Any, epoch: int | None = None) -> None:  # type: ignore[override]
         """Note this epoch's metric, and reduce the rates when it has not improved for too long."""
-        current = float(metrics)
+        try:
+            current = float(metrics)
+        except (TypeError, ValueError):
+            raise DTypeError(f"ReduceLROnPlateau.step: metrics must be one number, got {describe(metrics)}") from None
         self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
         if self.is_better(current):
             self.best = current

@@ -1,12 +1,14 @@
-"""Schedules one after the other. May import errors and this package's other files."""
+"""Schedules one after the other, and schedules at once. May import errors and this package's other files."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from typing import TYPE_CHECKING, Any
 
-from ...errors import ArgumentError, CheckpointError, describe
-from .base import LRScheduler, check_optimizer
+from ...errors import ArgumentError, CheckpointError, DTypeError, describe
+from ...validation import check_integer
+from .base import LRScheduler, check_optimizer, current_rates
+from .decay import epochs_of
 from .plateau import ReduceLROnPlateau
 
 if TYPE_CHECKING:
@@ -41,20 +43,18 @@ class SequentialLR(LRScheduler):
         last_epoch: int = -1,
     ) -> None:
         self.optimizer = check_optimizer(self, optimizer)
-        self.schedulers, self.milestones = list(schedulers), list(milestones)
-        for i, scheduler in enumerate(self.schedulers):
-            if not isinstance(scheduler, LRScheduler) or isinstance(scheduler, ReduceLROnPlateau):
-                raise ArgumentError(
-                    f"SequentialLR: schedulers[{i}] cannot be one of a sequence: {describe(scheduler)}"
-                    + ("; its step() needs a metric" if isinstance(scheduler, ReduceLROnPlateau) else "")
-                )
-            if scheduler.optimizer is not optimizer:
-                raise ArgumentError(f"SequentialLR: schedulers[{i}] belongs to another optimizer")
+        self.schedulers, self.milestones = (
+            parts_of(self, schedulers, optimizer),
+            epochs_of(self, "milestones", milestones),
+        )
         if not self.schedulers or len(self.milestones) != len(self.schedulers) - 1:
             raise ArgumentError(
                 f"SequentialLR: {len(self.schedulers)} schedulers need {max(len(self.schedulers) - 1, 0)} milestones, "
                 f"got {len(self.milestones)}"
             )
+        if self.milestones != sorted(self.milestones):
+            raise ArgumentError(f"SequentialLR: milestones must rise, got {self.milestones}")
+        check_integer("SequentialLR", "last_epoch", last_epoch, -1)
         self.last_epoch = last_epoch + 1
         # Each schedule has set its first rate when it was made; only the first of them was meant to.
         for group in optimizer.param_groups:
@@ -89,11 +89,73 @@ class SequentialLR(LRScheduler):
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         schedulers = self.schedulers
-        if len(state_dict.get("schedulers", ())) != len(schedulers):
-            raise CheckpointError(
-                f"load_state_dict: the state is not that of a sequence of {len(schedulers)} schedules"
-            )
-        for scheduler, state in zip(schedulers, state_dict["schedulers"], strict=True):
-            scheduler.load_state_dict(state)
+        load_parts(schedulers, state_dict)
         super().load_state_dict(state_dict)
         self.schedulers = schedulers
+
+
+class ChainedScheduler(LRScheduler):
+    """Several schedules at once: each `step()` is a step of all of them, and their factors multiply.
+
+    Raises ArgumentError unless all schedules are of one optimizer, DTypeError for what is no schedule.
+
+    >>> import gradengine as ge
+    >>> from gradengine.optim.lr_scheduler import ChainedScheduler, ConstantLR, ExponentialLR
+    >>> optimizer = ge.optim.SGD([ge.tensor(1.0, requires_grad=True)], lr=1.0)
+    >>> parts = [ConstantLR(optimizer, factor=0.5, total_iters=9), ExponentialLR(optimizer, gamma=0.5)]
+    >>> scheduler = ChainedScheduler(parts)
+    >>> optimizer.step(); scheduler.step()
+    >>> scheduler.get_last_lr()
+    [0.25]
+    """
+
+    def __init__(self, schedulers: Sequence[LRScheduler], optimizer: Optimizer | None = None) -> None:
+        held: list[Any] = list(schedulers) if hasattr(schedulers, "__iter__") else [schedulers]
+        if not held:
+            raise ArgumentError("ChainedScheduler: needs at least one schedule, got none")
+        known = getattr(held[0], "optimizer", None) if optimizer is None else check_optimizer(self, optimizer)
+        self.schedulers = parts_of(self, held, known)
+        self.optimizer = held[0].optimizer
+        self._last_lr = current_rates(self.optimizer)
+
+    def step(self, epoch: int | None = None) -> None:
+        """Let all schedules go on to the next epoch."""
+        for scheduler in self.schedulers:
+            scheduler.step()
+        self._last_lr = current_rates(self.optimizer)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state of each of the schedules."""
+        return {**super().state_dict(), "schedulers": [scheduler.state_dict() for scheduler in self.schedulers]}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        schedulers = self.schedulers
+        load_parts(schedulers, state_dict)
+        super().load_state_dict(state_dict)
+        self.schedulers = schedulers
+
+
+def parts_of(owner: LRScheduler, schedulers: Any, optimizer: Any) -> list[LRScheduler]:
+    """The schedules that another one is made of. Raises typed errors for what cannot be part of it."""
+    name = type(owner).__name__
+    if not hasattr(schedulers, "__iter__"):
+        raise DTypeError(f"{name}: schedulers must be a list of schedules, got {describe(schedulers)}")
+    parts = list(schedulers)
+    for i, scheduler in enumerate(parts):
+        if not isinstance(scheduler, LRScheduler) or isinstance(scheduler, ReduceLROnPlateau):
+            raise ArgumentError(
+                f"{name}: schedulers[{i}] cannot be one of a sequence: {describe(scheduler)}"
+                + ("; its step() needs a metric" if isinstance(scheduler, ReduceLROnPlateau) else "")
+            )
+        if scheduler.optimizer is not optimizer:
+            raise ArgumentError(f"{name}: schedulers[{i}] belongs to another optimizer")
+    return parts
+
+
+def load_parts(schedulers: list[LRScheduler], state_dict: Mapping[str, Any]) -> None:
+    """Load the state of each schedule. Raises CheckpointError where there is another number of them."""
+    states = state_dict.get("schedulers") if hasattr(state_dict, "get") else None
+    if not isinstance(states, (list, tuple)) or len(states) != len(schedulers):
+        raise CheckpointError(f"load_state_dict: the state is not that of a sequence of {len(schedulers)} schedules")
+    for scheduler, state in zip(schedulers, states, strict=True):
+        scheduler.load_state_dict(state)

@@ -38,12 +38,28 @@ def why_not() -> str:
     try:
         cupy.cuda.nvrtc.getVersion()
     except Exception as error:
-        major = runtime.runtimeGetVersion() // 1000
-        return (
-            f"CuPy does not find NVRTC, which compiles kernels ({first_line(error)}); "
-            f"{sys.executable} -m pip install 'cupy-cuda{major}x[ctk]', or set CUDA_PATH to a CUDA {major} toolkit"
-        )
+        return f"CuPy does not find NVRTC, which compiles kernels ({first_line(error)}); {installing(runtime)}"
+    if not finds_headers():
+        return f"CuPy does not find CUDA's headers, without which it compiles no kernel; {installing(runtime)}"
     return ""
+
+
+def finds_headers() -> bool:
+    """Whether CuPy 14 will find CUDA's headers, asked as it asks; earlier ones bring their own."""
+    try:
+        from cuda.pathfinder import find_nvidia_header_directory
+    except ImportError:
+        return True
+    try:
+        return find_nvidia_header_directory("cudart") is not None
+    except Exception:  # it will say so itself, when the first kernel is compiled
+        return True
+
+
+def installing(runtime: Any) -> str:
+    """What brings what CuPy needs beside itself."""
+    major = runtime.runtimeGetVersion() // 1000
+    return f"{sys.executable} -m pip install 'cupy-cuda{major}x[ctk]', or set CUDA_PATH to a CUDA {major} toolkit"
 
 
 def why_no_devices(runtime: Any, error: Exception) -> str:

@@ -55,7 +55,8 @@ class Flat(CudaWriter):
             per_block, scale = BLOCK * width, columns
         else:
             per_block, scale = 1, 1  # as many blocks as there are rows
-        return self.finished(name, BLOCK, body, per_block=per_block, scale=scale, width=width, elements=self.scale)
+        about = dict(per_block=per_block, scale=scale, width=width, elements=self.scale, step=BLOCK * width)
+        return self.finished(name, BLOCK, body, **about)
 
     def per_element(self, row: Scope, lines: list[str]) -> tuple[list[str], Scope]:
         """The code for the elements that a thread takes at once; `lines` get what they have in common."""

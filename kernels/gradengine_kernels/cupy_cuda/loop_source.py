@@ -48,6 +48,7 @@ class Source:
     scale: int = 1
     elements: int = 1  # what the number of rows is to be multiplied with before the kernel is told
     width: int = 1  # elements that a thread takes at once
+    step: int = 1  # how far a block's index goes in one step, over the number of blocks
     totals: tuple[tuple[int, int], ...] = ()  # the slots of accumulators, and how many each block has
     few: bool = False  # whether each block leaves a sum for each column
     several: tuple[str, str] = ("", "")
@@ -86,7 +87,8 @@ class Source:
         if self.totals:  # not too many, for one block adds up what all leave, yet enough for all multiprocessors
             each = 2 if self.few else THREADS // self.block
             blocks = min(max(-(-blocks // 8), min(blocks, 16)), each * multiprocessors)
-        return max(1, min(blocks, MOST_BLOCKS))
+        # Below WIDE, indices have 32 bits: one step beyond the end must not wrap around.
+        return max(1, min(blocks, MOST_BLOCKS, WIDE // self.step))
 
 
 def vector_of(real_bytes: int, columns: Size, divisor: int) -> int:

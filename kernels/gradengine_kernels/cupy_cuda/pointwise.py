@@ -21,7 +21,7 @@ from ..plans import Plans
 from . import driver
 from .dialect import COMPUTED, OPERATIONS
 from .lib import cp
-from .loop_source import WIDE, Given, Source, source_of
+from .loop_source import MOST_BLOCKS, WIDE, Given, Source, source_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -50,7 +50,8 @@ class Fused(Plans):
 
     def __init__(self, *about: Any) -> None:
         super().__init__(*about)
-        self.ways: dict[Any, Way] = {}
+        self.ways: dict[Any, Any] = {}  # a Way, or the fallback in its signature
+        self.needless = False  # found to give back an operand or a number, whatever the operands are
 
     def __call__(self, arrays: Sequence[Any], params: Mapping[str, Any], out: Sequence[Any] | None = None) -> Any:
         """Run the kernel that fits the operands, or the fallback where none does."""
@@ -69,6 +70,8 @@ class Fused(Plans):
                         result = cp.ndarray(shape, BOOL if plan.kinds[0] else dtype)
                         plan.kernel((-(-size // plan.per_block),), plan.block, (*arrays, result, size))
                         return result
+            elif self.needless:
+                return self.fallback(*arrays)
         key = look(arrays, params, out)
         try:
             way = self.ways.get(key)
@@ -78,17 +81,31 @@ class Fused(Plans):
             return way(arrays, params, out)
         return self.laid_out(arrays, params, out, key)
 
+    def without_kernel(self, arrays: Sequence[Any], params: Mapping[str, Any], out: Sequence[Any] | None) -> Any:
+        """The way of calls that no kernel serves."""
+        return self.fallback(*arrays, **params)
+
+    def remember(self, look: Any, way: Any) -> Any:
+        """The way of all calls that look like this one."""
+        if look is not None:
+            if len(self.ways) >= MOST_WAYS:
+                self.ways.clear()
+            self.ways[look] = way
+        return way
+
     def laid_out(self, arrays: Sequence[Any], params: Mapping[str, Any], out: Sequence[Any] | None, look: Any) -> Any:
         """The same for operands of any kind; the next call that looks like this one finds its way by that."""
         found = [x for x in arrays if type(x) is cp.ndarray]
         reals = {x.dtype for x in found if x.dtype != BOOL}
         real = next(iter(reals)).name if len(reals) == 1 else ""
         if real not in COMPUTED or any(not is_number(x) for x in arrays if type(x) is not cp.ndarray):
-            return self.fallback(*arrays, **params)
+            return self.remember(look, self.without_kernel)(arrays, params, out)
         shape = found[0].shape if len(found) == 1 else np.broadcast_shapes(*[x.shape for x in found])
         size = math.prod(shape)
         params = {k: v.item() if isinstance(v, np.generic) else v for k, v in params.items()}
-        if not size or (out is not None and not fits(out, found, shape, real)):
+        if not size:
+            return self.remember(look, self.without_kernel)(arrays, params, out)
+        if out is not None and not fits(out, found, shape, real):
             return self.fallback(*arrays, **params)
         places = [next((i for i, x in enumerate(arrays) if x is target), None) for target in out or ()]
         sizes, strides = collapsed(shape, found)
@@ -100,17 +117,21 @@ class Fused(Plans):
         wide = size >= WIDE or any([reach(sizes, own) >= WIDE for own in strides])
         key = (real, kinds, layouts, len(sizes), divisor, aligned, wide, static, tuple(places))
         plan = self.plan(key, (key, arrays, params, places, out))
-        if plan is None:
-            return self.fallback(*arrays, **params)
+        if plan is None:  # for good, unless there are too many plans
+            known = look if self.is_planned(key) else None
+            return self.remember(known, self.without_kernel)(arrays, params, out)
         plain = layouts == (("1",),) * len(arrays) and not params and out is None and not any(kinds)
         if plain and aligned and len(plan.kinds) == 1:
             self.alike[found[0].dtype] = plan
-        way = Way(plan, arrays, params, shape, (sizes, strides))
-        if look is not None:
-            if len(self.ways) >= MOST_WAYS:
-                self.ways.clear()
-            self.ways[look] = way
+        way = self.remember(look, Way(plan, arrays, params, shape, (sizes, strides)))
         return way(arrays, params, out)
+
+    def is_planned(self, key: Any) -> bool:
+        """Whether it is known which kernel serves operands of that kind, or that none does."""
+        try:
+            return key in self.plans
+        except TypeError:  # a parameter that cannot be part of a key
+            return False
 
     def build(self, key: Any, arrays: Sequence[Any], params: Mapping[str, Any], places: Any, out: Any) -> Plan | None:
         """The kernel for operands of that kind. Raises NotPointwiseError where it cannot be written."""
@@ -118,6 +139,7 @@ class Fused(Plans):
         names = [f"x{i}" for i in range(len(arrays))]
         outputs = expr.trace(self.function, names, params, self.bodies, OPERATIONS)
         if out is None and any(e.op in ("input", "param", "constant") for e in outputs):
+            self.needless = not params
             return None  # what is there already is not to be copied
         if out is not None and len(out) != len(outputs):
             return None
@@ -187,7 +209,7 @@ class Way:
         self.numbers = [i for i, x in enumerate(arrays) if type(x) is not cp.ndarray]
         self.floats = [k for k, v in params.items() if isinstance(v, float)]
         blocks = -(-size // (source.block * source.width)) if rank > 1 else source.grid(rows, 0)
-        self.grid = min(blocks, 1 << 20)
+        self.grid = min(blocks, MOST_BLOCKS)
 
     def __call__(self, arrays: Sequence[Any], params: Mapping[str, Any], out: Sequence[Any] | None) -> Any:
         """The outputs, in new arrays or in those offered."""

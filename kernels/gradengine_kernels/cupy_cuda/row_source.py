@@ -101,7 +101,8 @@ class Rows(CudaWriter):
             for t in self.loop.totals
         )
         few = bool(self.by_columns)
-        return self.finished(name, self.block, body, per_block=self.teams, totals=totals, few=few)
+        step = self.teams * self.steps
+        return self.finished(name, self.block, body, per_block=self.teams, totals=totals, few=few, step=step)
 
     def over_rows(self, once: Scope) -> list[str]:
         """The loop over rows, several of which are read before any is waited for where there is little to read."""

@@ -15,7 +15,7 @@ from .fused import SMALL, pointwise
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["SMALL", "every_size", "kernels", "operations", "pointwise", "program"]
+__all__ = ["SMALL", "every_size", "kernels", "operations", "pointwise", "program", "usable", "when_unusable", "why_not"]
 
 
 def kernels(numpy_kernels: Mapping[str, Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
@@ -36,6 +36,27 @@ def operations() -> frozenset[str]:
     from ..render import NUMBA
 
     return NUMBA.known
+
+
+def why_not() -> str:
+    """Why Numba, which is installed, cannot be imported, or "". It is imported for that."""
+    from . import runtime
+
+    return runtime.why_not()
+
+
+def usable() -> bool:
+    """Whether programs can be compiled. Warns where Numba is installed and cannot be imported."""
+    from . import runtime
+
+    return runtime.usable()
+
+
+def when_unusable(call: Callable[[], None]) -> None:
+    """Have `call` called should Numba turn out not to load when it is first needed."""
+    from . import runtime
+
+    runtime.unusable.append(call)
 
 
 @contextlib.contextmanager

@@ -86,7 +86,7 @@ class Fused(Plans):
             return self.fallback(*arrays, **params)
         key = (dtype.char, *codes, *static, None if places is None else tuple(places))
         plan = self.plan(key, (dtype, codes, params, places))
-        if plan is None or (largest.size < plan.least and SMALL):
+        if plan is None or (largest.size < plan.least and SMALL) or not plan.can_run():
             return self.fallback(*arrays, **params)
         if codes == [FULL] * len(arrays) and not params and out is None:
             self.alike[dtype] = plan
@@ -191,6 +191,12 @@ class Plan:
     def __init__(self, name: str, source: str, real: str) -> None:
         self.name, self.source, self.real = name, source, real
         self.kernel: Any = None
+
+    def can_run(self) -> bool:
+        """Whether it has been compiled, or can be."""
+        from . import runtime
+
+        return self.kernel is not None or runtime.usable()
 
     def compile(self) -> None:
         from . import runtime

@@ -45,7 +45,7 @@ def writer_of(stage: Any, prefix: str) -> Any:
     """What writes a stage."""
     if isinstance(stage, Loop):
         return LoopWriter(stage, prefix)
-    return DotWriter(stage) if isinstance(stage, Dot) else DrawWriter(stage)
+    return DotWriter(stage) if isinstance(stage, Dot) else DrawWriter(stage, prefix)
 
 
 def finish_source(kernel: Kernel) -> str:
@@ -98,13 +98,14 @@ class DotWriter:
 
 
 class DrawWriter:
-    """A draw of random numbers, block by block."""
+    """A draw of random numbers, block by block. A kernel may have several, so variables have the stage's prefix."""
 
-    def __init__(self, draw: Draw) -> None:
+    def __init__(self, draw: Draw, prefix: str) -> None:
         self.draw = draw
+        state, self.out, self.seed, self.offset = (prefix + name for name in ("state", "out", "seed", "offset"))
         self.before = [
-            f"d_state, d_out = i8[{draw.state}], {TABLES[draw.real]}[{draw.out}]",
-            "seed, offset = np.uint64(d_state[0]), np.uint64(d_state[1])",
+            f"{state}, {self.out} = i8[{draw.state}], {TABLES[draw.real]}[{draw.out}]",
+            f"{self.seed}, {self.offset} = np.uint64({state}[0]), np.uint64({state}[1])",
         ]
         self.after: list[str] = []
 
@@ -115,8 +116,8 @@ class DrawWriter:
         scale = f"{d.real}({constant(1.0 / (1.0 - d.p))})"
         return [
             f"for b in range({lo}, {hi}):",
-            "    bits = philox(seed, offset, np.uint64(b))",
+            f"    bits = philox({self.seed}, {self.offset}, np.uint64(b))",
             f"    for h in range(min({DRAWN}, {d.size} - b * {DRAWN})):",
             "        half = (bits[h // 2] >> np.uint64(32 * (h % 2))) & np.uint64(0xFFFFFFFF)",
-            f"        d_out[b * {DRAWN} + h] = {d.real}(0.0) if half < np.uint64({limit}) else {scale}",
+            f"        {self.out}[b * {DRAWN} + h] = {d.real}(0.0) if half < np.uint64({limit}) else {scale}",
         ]

@@ -1,7 +1,7 @@
 """Large matrix products: one-thread BLAS on tiles, spread over Numba's threads; all others go to NumPy.
 
-NumPy's own BLAS is held to one thread once Numba's are in use (runtime says why), so this is where products get
-theirs back. May import fused and, when the first large product comes, runtime.
+Both run with one BLAS thread (see blas); NumPy's products of two small operands run as the user has set it. May import
+blas, fused and, when the first large product comes, runtime.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .blas import gemm_address, one_thread
 from .fused import F32, F64
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-# A first operand with fewer elements than this makes no large product; it is all that a small product waits for.
+# Two operands with fewer elements than this make no large product, and none that BLAS spreads over threads.
 SMALL_OPERAND = 1 << 12
 # Multiplications that two threads do faster than one.
 LARGE_PRODUCT = 1 << 25
@@ -57,8 +58,10 @@ def tiled(a: Any, b: Any) -> Any:
     n = b.shape[-1]
     from . import runtime
 
+    if not runtime.usable():
+        return None
     sizes: tuple[int, ...]
-    gemm = runtime.gemm_address(a.dtype.name)
+    gemm = gemm_address(a.dtype.name)
     if a.ndim == 2 and b.ndim == 2:
         c = np.empty((m, n), a.dtype)
         name, other, total = ("matmul_rows", n, m) if m >= n else ("matmul_columns", m, n)
@@ -71,27 +74,34 @@ def tiled(a: Any, b: Any) -> Any:
         steps = (a.strides[0] // a.itemsize, b.strides[0] // b.itemsize)
         sizes = (gemm, m, n, k, lda, ldb, ta, tb, *steps)
     run = runtime.kernel_of("product_kernels.py", name, a.dtype.name)
-    run((a, b, c), sizes, (), total, work / total * (0.012 if a.dtype is F32 else 0.024))
+    with one_thread:
+        run((a, b, c), sizes, (), total, work / total * (0.012 if a.dtype is F32 else 0.024))
     return c
+
+
+def by_numpy(kernel: Callable[..., Any], *arrays: Any) -> Any:
+    """NumPy's own kernel, with one BLAS thread: Numba's are waiting on the other cores."""
+    with one_thread:
+        return kernel(*arrays)
 
 
 def matmul(numpy_matmul: Callable[..., Any]) -> Callable[..., Any]:
     def call(a: Any, b: Any) -> Any:
-        if a.size < SMALL_OPERAND:
+        if a.size < SMALL_OPERAND and b.size < SMALL_OPERAND:
             return numpy_matmul(a, b)
         c = tiled(a, b)
-        return numpy_matmul(a, b) if c is None else c
+        return by_numpy(numpy_matmul, a, b) if c is None else c
 
     return call
 
 
 def linear(numpy_linear: Callable[..., Any]) -> Callable[..., Any]:
     def call(x: Any, weight: Any, bias: Any) -> Any:
-        if x.size < SMALL_OPERAND or weight.ndim != 2 or bias.shape != weight.shape[:1]:
+        if x.size < SMALL_OPERAND and weight.size < SMALL_OPERAND:
             return numpy_linear(x, weight, bias)
-        y = tiled(x, weight.T)
+        y = tiled(x, weight.T) if weight.ndim == 2 and bias.shape == weight.shape[:1] else None
         if y is None or bias.dtype is not y.dtype:
-            return numpy_linear(x, weight, bias)
+            return by_numpy(numpy_linear, x, weight, bias)
         y += bias
         return y
 
@@ -100,10 +110,10 @@ def linear(numpy_linear: Callable[..., Any]) -> Callable[..., Any]:
 
 def linear_no_bias(numpy_linear: Callable[..., Any]) -> Callable[..., Any]:
     def call(x: Any, weight: Any) -> Any:
-        if x.size < SMALL_OPERAND or weight.ndim != 2:
+        if x.size < SMALL_OPERAND and weight.size < SMALL_OPERAND:
             return numpy_linear(x, weight)
-        y = tiled(x, weight.T)
-        return numpy_linear(x, weight) if y is None else y
+        y = tiled(x, weight.T) if weight.ndim == 2 else None
+        return by_numpy(numpy_linear, x, weight) if y is None else y
 
     return call
 

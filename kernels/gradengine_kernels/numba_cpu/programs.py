@@ -3,19 +3,22 @@
 A program is a plan, a row of numbers for each kernel, and a table of addresses that the kernels find their arrays in.
 One compiled function walks the plan. Threads are Numba's, and BLAS has one inside each.
 
-May import loops, loop_source, runtime, generated and sources.
+May import blas, loops, loop_source, runtime, generated and sources.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import progress
 from ..loops import Dot
 from . import loop_source, runtime
+from .blas import gemm_address, one_thread
 from .generated import load_source
 from .sources import HEADER, elementary, names_of, pieces
 
@@ -31,7 +34,7 @@ signature = types.void(
     types.CPointer(types.CPointer(uint8)), types.CPointer(types.CPointer(int64)), types.CPointer(intp),
     intp, intp, intp,
 )
-kernel = cfunc(signature, cache=True, nopython=True, error_model="numpy")(kernel)
+kernel = cfunc(signature, nopython=True, error_model="numpy")(kernel)
 """
 
 RUNNER = """
@@ -69,13 +72,13 @@ def copy_bytes(typingctx, target, source, count):
         return context.get_dummy_value()
     return types.void(types.int64, types.int64, types.int64), codegen
 
-@njit(cache=True)
+@njit()
 def part(rows, tasks, task):
     share = (rows // tasks + 63) // 64 * 64 if rows > 256 * tasks else (rows + tasks - 1) // tasks
     start = min(task * share, rows)
     return start, rows if task == tasks - 1 else min(start + share, rows)
 
-@njit(types.void(int64, int64, int64, int64), nogil=True, cache=True, parallel=True)
+@njit(types.void(int64, int64, int64, int64), nogil=True, parallel=True)
 def spread(address, table, rows, tasks):
     for task in prange(tasks):
         start, stop = part(rows, tasks, task)
@@ -83,7 +86,7 @@ def spread(address, table, rows, tasks):
 
 # A row of the plan: kernel, table, rows, tasks, what adds up its sums (or 0), bits that must be 0 (or 0).
 # Without `threads`, one thread does the parts of all in turn: which it is shows in the time alone, not in a bit.
-@njit(int64(int64[:, ::1], boolean), nogil=True, cache=True)
+@njit(int64(int64[:, ::1], boolean), nogil=True)
 def run(plan, threads):
     for i in range(len(plan)):
         address, table, rows, tasks, finish, flag = plan[i]
@@ -105,7 +108,7 @@ def run(plan, threads):
 # from where, to where, how many bytes, by how much the source grows. A row of `gathers`: from where, to where, bytes
 # in a row; the rows are those that `order` names.
 @njit(int64(int64[:, ::1], boolean, int64[::1], int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[::1], int64, int64),
-      nogil=True, cache=True)
+      nogil=True)
 def run_many(plan, threads, table, shifts, copies, gathers, order, batch, steps):
     for step in range(steps):
         for i in range(len(copies)):
@@ -191,7 +194,7 @@ class Program:
             tasks = max(1, min(int(costs[i] / WORTH), threads(), kernel.rows))
             self.plan[i, 2], self.plan[i, 3] = kernel.rows, tasks
             offsets.append(len(entries))
-            gemm = runtime.gemm_address(real) if any(isinstance(stage, Dot) for stage in kernel.stages) else 0
+            gemm = gemm_address(real) if any(isinstance(stage, Dot) for stage in kernel.stages) else 0
             entries += [gemm, gemm]
             for what in table:
                 if isinstance(what, int):
@@ -205,14 +208,18 @@ class Program:
         self.table = np.array(entries, np.int64)
         start = self.table.ctypes.data
         for i, kernel in enumerate(kernels):
+            progress.report(i, len(kernels))
             real, finish = real_of(kernel), loop_source.finish_source(kernel)
             self.plan[i, 0] = compiled(self.sources[i], real).address
             self.plan[i, 1] = start + 8 * offsets[i]
             self.plan[i, 4] = compiled(finish, real).address if finish else 0
+        progress.report(len(kernels), len(kernels))
         self.go, self.go_many = runner().run, runner().run_many
         self.cost = sum(costs)
         self.alone = bool((self.plan[:, 3] == 1).all())  # no kernel is worth a second thread
         self.pace = runtime.Pace()
+        products = any(isinstance(stage, Dot) for kernel in kernels for stage in kernel.stages)
+        self.blas: Any = one_thread if products else contextlib.nullcontext()
 
     def bind(self, buffer: int, address: int) -> None:
         """Say where a buffer is."""
@@ -224,10 +231,11 @@ class Program:
     def run(self) -> int:
         """Run all kernels, on the threads that have been faster lately."""
         if self.alone or runtime._pool.threads < 2:  # which it is after a fork, too
-            return self.go(self.plan, False)
+            with self.blas:
+                return self.go(self.plan, False)
         spread = self.pace.spread_pays()
         started = time.perf_counter_ns()
-        with runtime._pool.lock:
+        with runtime._pool.lock, self.blas:
             failed = self.go(self.plan, spread)
         self.pace.note(spread, (time.perf_counter_ns() - started) / self.cost)
         return failed
@@ -260,7 +268,7 @@ class Program:
             copies = np.array([(numbers.ctypes.data + done * width, memory, width, width)], np.int64)
             rest = order[done * batch :]
             started = time.perf_counter_ns()
-            with runtime._pool.lock:
+            with runtime._pool.lock, self.blas:
                 finished = self.go_many(self.plan, spread, self.table, moved, copies, gathered, rest, batch, count)
             done += finished
             if finished < count:

@@ -43,7 +43,9 @@ def fits(x: Any) -> bool:
     """True for a contiguous array of float32 or float64 with something in it."""
     if type(x) is not ndarray or not x.size or (x.dtype is not F32 and x.dtype is not F64):
         return False
-    return x.flags.c_contiguous and x.flags.aligned
+    from . import runtime
+
+    return x.flags.c_contiguous and x.flags.aligned and runtime.usable()
 
 
 def axes_of(axis: Any, ndim: int) -> tuple[int, ...] | None:

@@ -14,13 +14,15 @@ import functools
 import os
 import threading
 import time
+import warnings
 from typing import TYPE_CHECKING, Any
 
+from .. import progress
 from .generated import load_source
 from .sources import driver_source, kernel_source, names_of, pieces
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from types import ModuleType
 
 # Nanoseconds of work that make a thread worth waking. Two threads did not gain before a quarter of a millisecond.
@@ -39,29 +41,6 @@ def kernel_of(file: str, name: str, real: str) -> Kernel:
         module, kernels = pieces(file, real)
         # How a product is cut into tiles may show in its last bits, and equal runs are to give equal bits.
         return Kernel(name, f"{names_of(module)}\n\n{kernels[name]}", real, steady=file == "product_kernels.py")
-
-
-@functools.cache
-def gemm_address(real: str) -> int:
-    """Where BLAS's matrix product for a dtype is: in NumPy's own library, else in the one that SciPy brings along."""
-    prepare()
-    name = "sgemm" if real == "float32" else "dgemm"
-    with contextlib.suppress(ImportError):
-        import ctypes
-
-        import threadpoolctl
-
-        for library in threadpoolctl.threadpool_info():
-            if library["user_api"] == "blas":
-                handle = ctypes.CDLL(library["filepath"])
-                for symbol in (f"scipy_{name}_64_", f"{name}_64_", f"{name}_"):
-                    if hasattr(handle, symbol):
-                        return ctypes.cast(getattr(handle, symbol), ctypes.c_void_p).value or 0
-    from numba.extending import get_cython_function_address
-
-    address = get_cython_function_address("scipy.linalg.cython_blas", name)
-    limit_blas()  # SciPy's BLAS has only now been loaded
-    return address
 
 
 class Pace:
@@ -110,7 +89,7 @@ class Kernel:
 
     def __init__(self, name: str, source: str, real: str, steady: bool = False) -> None:
         prepare()
-        with _lock:
+        with _lock, progress.compiling(name):
             self.source = kernel_source(source, real)
             self.compiled = load_source(name, self.source).kernel
         self.address, self.steady = self.compiled.address, steady
@@ -164,9 +143,34 @@ class Pool:
 _pool = Pool()
 
 
+unusable: list[Callable[[], None]] = []  # to be called where Numba turns out not to load
+
+
+@functools.cache
+def why_not() -> str:
+    """Why Numba, which is installed, cannot be imported, or ""."""
+    try:
+        prepare()
+    except Exception as error:  # Numba says ImportError for a NumPy that it does not know, a broken library anything
+        said = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        return f"Numba is installed, but cannot be imported: {said}"
+    return ""
+
+
+@functools.cache
+def usable() -> bool:
+    """Whether there are compiled kernels. Warns where there should be, the first time that one is wanted."""
+    reason = why_not()
+    if reason:
+        for call in unusable:
+            call()
+        warnings.warn(f"{reason}; NumPy computes in its place", RuntimeWarning, stacklevel=2)
+    return not reason
+
+
 @functools.cache
 def prepare() -> None:
-    """Import Numba, choose its threading layer, and hold BLAS to one thread: two pools fight for the cores."""
+    """Import Numba, and choose its threading layer."""
     with _lock:
         import numba
         from numba.np.ufunc import parallel
@@ -191,17 +195,8 @@ def prepare() -> None:
                 del os.environ[name]
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=_after_fork)
-        limit_blas()
 
 
 def _after_fork() -> None:
     """A child has none of its parent's threads, and OpenMP would end it for asking: it runs on one."""
     _pool.threads = 1
-
-
-def limit_blas() -> None:
-    """One thread for the BLAS of NumPy and SciPy, for good."""
-    with contextlib.suppress(ImportError):
-        import threadpoolctl
-
-        threadpoolctl.ThreadpoolController().select(user_api="blas").limit(limits=1)

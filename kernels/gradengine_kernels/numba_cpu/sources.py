@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 HEADER = """\
 import math
 import numpy as np
-from numba import cfunc, float32, float64, int64, intp, njit, types, uint8
+from numba import float32, float64, int64, intp, types, uint8
+from gradengine_kernels.numba_cpu.jit_cache import cfunc, njit
 """
 
 KERNEL = """
@@ -28,7 +29,7 @@ signature = types.void(
     types.CPointer(types.CPointer(REAL)), types.CPointer(types.CPointer(uint8)),
     types.CPointer(types.CPointer(int64)), types.CPointer(intp), types.CPointer(float64), intp, intp,
 )
-kernel = cfunc(signature, cache=True, nopython=True, error_model="numpy")(kernel)
+kernel = cfunc(signature, nopython=True, error_model="numpy")(kernel)
 """
 
 # The driver. `objects` of the table's entries are NumPy arrays given by the address of the Python object: NumPy's C
@@ -68,11 +69,11 @@ def call(typingctx, address, objects, table, scalars, start, stop):
         return context.get_dummy_value()
     return types.void(types.int64, types.int64, table, scalars, types.int64, types.int64), codegen
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def serial(address, total, tasks, objects, {slots}, {numbers}):
     call(address, objects, ({slots}), ({numbers}), 0, total)
 
-@njit(nogil=True, cache=True, parallel=True)
+@njit(nogil=True, parallel=True)
 def spread(address, total, tasks, objects, {slots}, {numbers}):
     # Whole cache lines of the smallest element type, so that no two threads write to one.
     share = (total // tasks + 63) // 64 * 64 if total > 64 * tasks else (total + tasks - 1) // tasks
@@ -92,7 +93,7 @@ from numba.extending import intrinsic
 # How the functions that kernels call are compiled. Elementary functions may round a * b + c once, which makes them
 # more exact, and one kind of sum may be added in any order. Kernels themselves get no such leave: each operation
 # rounds as NumPy's does, and NaN, infinities and signed zeros are what IEEE 754 says.
-INLINED = 'njit(cache=True, forceinline=True, error_model="numpy"{flags})'
+INLINED = 'njit(forceinline=True, error_model="numpy"{flags})'
 CONTRACT, ANY_ORDER = ', fastmath={"contract"}', ', fastmath={"contract", "reassoc"}'
 FOLDER = Path(__file__).parent
 

@@ -1,0 +1,331 @@
+"""What programs ask of the library itself, in PyTorch's words: print options, threads, is_tensor, Size and the like.
+
+May import backend, device_names, dispatch, dtypes, errors and tensor.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from types import SimpleNamespace
+from typing import Any
+
+from .backend import backends, for_device
+from .device_names import device
+from .dispatch import no_grad
+from .dtypes import dtype_of, is_floating
+from .errors import ArgumentError, DTypeError, describe
+from .tensor import Tensor
+
+__all__ = [
+    "Size", "device", "inference_mode", "is_tensor", "is_floating_point", "is_complex", "is_nonzero", "numel",
+    "set_printoptions", "get_printoptions", "get_num_threads", "set_num_threads", "get_num_interop_threads",
+    "set_num_interop_threads", "use_deterministic_algorithms", "are_deterministic_algorithms_enabled",
+    "set_float32_matmul_precision", "get_float32_matmul_precision", "is_inference_mode_enabled", "typename",
+]  # fmt: skip
+
+
+class Size(tuple[int, ...]):
+    """A shape with `numel()`, as `x.size()` gives it. It is a tuple, and equal to one.
+
+    >>> import gradengine as ge
+    >>> ge.ones(2, 3).size().numel()
+    6
+    """
+
+    def numel(self) -> int:
+        """The number of elements of an array of that shape."""
+        return math.prod(self)
+
+
+class inference_mode(no_grad):
+    """Record nothing inside, as `no_grad`: `with ge.inference_mode():`. `inference_mode(False)` records as before.
+
+    >>> import gradengine as ge
+    >>> x = ge.tensor(1.0, requires_grad=True)
+    >>> with ge.inference_mode():
+    ...     (x * 2).requires_grad
+    False
+    """
+
+    def __new__(cls, mode: Any = True) -> Any:
+        made = super().__new__(cls, mode if callable(mode) else None)
+        if mode is False:
+            made.enabled = True
+        return made
+
+    def __init__(self, mode: Any = True) -> None:
+        if not callable(mode) and not isinstance(mode, bool):
+            raise ArgumentError(f"inference_mode: mode must be True or False, got {describe(mode)}")
+
+
+def is_inference_mode_enabled() -> bool:
+    """Whether nothing is recorded: here inference mode is `no_grad`.
+
+    >>> import gradengine as ge
+    >>> ge.is_inference_mode_enabled()
+    False
+    """
+    from .dispatch import is_grad_enabled
+
+    return not is_grad_enabled()
+
+
+def is_tensor(value: Any, /) -> bool:
+    """Whether something is a Tensor.
+
+    >>> import gradengine as ge
+    >>> ge.is_tensor(ge.ones(2)), ge.is_tensor([1.0])
+    (True, False)
+    """
+    return isinstance(value, Tensor)
+
+
+def is_floating_point(x: Any, /) -> bool:
+    """Whether a Tensor (or a dtype) is of floating-point numbers.
+
+    >>> import gradengine as ge
+    >>> ge.is_floating_point(ge.ones(2)), ge.is_floating_point(ge.arange(2))
+    (True, False)
+    """
+    return is_floating(dtype_of("is_floating_point", x))
+
+
+def is_complex(x: Any, /) -> bool:
+    """Whether a Tensor is of complex numbers: False, for there are none here.
+
+    >>> import gradengine as ge
+    >>> ge.is_complex(ge.ones(2))
+    False
+    """
+    dtype_of("is_complex", x)
+    return False
+
+
+def is_nonzero(x: Any, /) -> bool:
+    """Whether the one element of a Tensor is not 0. Raises ShapeError for more or fewer.
+
+    >>> import gradengine as ge
+    >>> ge.is_nonzero(ge.tensor([1.0]))
+    True
+    """
+    return bool(x)
+
+
+def numel(x: Any, /) -> int:
+    """The number of elements.
+
+    >>> import gradengine as ge
+    >>> ge.numel(ge.ones(2, 3))
+    6
+    """
+    return math.prod(x.shape)
+
+
+def typename(value: Any, /) -> str:
+    """The name of a value's type, as PyTorch's `typename`.
+
+    >>> import gradengine as ge
+    >>> ge.typename(ge.ones(2))
+    'gradengine.FloatTensor'
+    """
+    from .tensor_types import type_name
+
+    if isinstance(value, Tensor):
+        return f"gradengine.{type_name(value.dtype)}"
+    kind = type(value)
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+# -- how Tensors are printed --------------------------------------------------------------------------------------
+
+PROFILES: dict[str, dict[str, Any]] = {
+    "default": {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 75},
+    "short": {"precision": 2, "threshold": 1000, "edgeitems": 2, "linewidth": 75},
+    "full": {"precision": 4, "threshold": math.inf, "edgeitems": 3, "linewidth": 75},
+}
+
+
+def set_printoptions(
+    precision: int | None = None,
+    threshold: float | None = None,
+    edgeitems: int | None = None,
+    linewidth: int | None = None,
+    profile: str | None = None,
+    sci_mode: bool | None = None,
+) -> None:
+    """Set how Tensors are printed: digits, when and how to leave elements out, the width of a line.
+
+    `profile` is "default", "short" or "full"; `sci_mode` asks for or forbids exponents. Raises ArgumentError for
+    another profile.
+
+    >>> import gradengine as ge
+    >>> ge.set_printoptions(precision=2)
+    >>> ge.tensor([1 / 3])
+    tensor([0.33])
+    >>> ge.set_printoptions(profile="default")
+    """
+    if profile is not None:
+        if profile not in PROFILES:
+            raise ArgumentError(f"set_printoptions: profile must be one of {', '.join(PROFILES)}, got {profile!r}")
+        Tensor.printing = dict(PROFILES[profile])
+        Tensor.printing["sci_mode"] = None
+    given = {"precision": precision, "threshold": threshold, "edgeitems": edgeitems, "linewidth": linewidth}
+    given["sci_mode"] = sci_mode
+    for name, value in given.items():
+        if value is not None:
+            if not isinstance(value, (int, float)):
+                raise DTypeError(f"set_printoptions: {name} must be a number, got {describe(value)}")
+            Tensor.printing[name] = value
+
+
+def get_printoptions() -> dict[str, Any]:
+    """How Tensors are printed, as `set_printoptions` takes it.
+
+    >>> import gradengine as ge
+    >>> ge.get_printoptions()["precision"]
+    4
+    """
+    return dict(Tensor.printing)
+
+
+# -- threads and precision ----------------------------------------------------------------------------------------
+
+
+def get_num_threads() -> int:
+    """How many threads compute on the CPU.
+
+    >>> import gradengine as ge
+    >>> ge.get_num_threads() >= 1
+    True
+    """
+    if for_device("cpu").name != "numba":
+        return os.cpu_count() or 1
+    import numba
+
+    return numba.get_num_threads()
+
+
+def set_num_threads(count: int) -> None:
+    """Compute with at most `count` threads on the CPU. Raises ArgumentError unless there are so many.
+
+    >>> import gradengine as ge
+    >>> ge.set_num_threads(ge.get_num_threads())
+    """
+    if not isinstance(count, int) or count < 1:
+        raise ArgumentError(f"set_num_threads: needs a number from 1 on, got {describe(count)}")
+    if for_device("cpu").name != "numba":
+        return  # NumPy's own BLAS keeps its threads
+    import numba
+
+    numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
+
+
+def get_num_interop_threads() -> int:
+    """How many ops run at once on the CPU: one.
+
+    >>> import gradengine as ge
+    >>> ge.get_num_interop_threads()
+    1
+    """
+    return 1
+
+
+def set_num_interop_threads(count: int) -> None:
+    """Accepted and without effect: ops run one after another.
+
+    >>> import gradengine as ge
+    >>> ge.set_num_interop_threads(1)
+    """
+    if not isinstance(count, int) or count < 1:
+        raise ArgumentError(f"set_num_interop_threads: needs a number from 1 on, got {describe(count)}")
+
+
+def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
+    """Accepted and without effect: one seed gives the same numbers on every run anyway.
+
+    >>> import gradengine as ge
+    >>> ge.use_deterministic_algorithms(True)
+    """
+
+
+def are_deterministic_algorithms_enabled() -> bool:
+    """True: one seed gives the same numbers on every run.
+
+    >>> import gradengine as ge
+    >>> ge.are_deterministic_algorithms_enabled()
+    True
+    """
+    return True
+
+
+def set_float32_matmul_precision(precision: str) -> None:
+    """How exact products of float32 are on a GPU: "highest", or "high" and "medium" for TF32.
+
+    Raises ArgumentError for another word.
+
+    >>> import gradengine as ge
+    >>> ge.set_float32_matmul_precision("highest")
+    """
+    global matmul_precision
+    if precision not in ("highest", "high", "medium"):
+        raise ArgumentError(
+            f"set_float32_matmul_precision: must be 'highest', 'high' or 'medium', got {describe(precision)}"
+        )
+    from .cuda import set_tf32
+
+    set_tf32(precision != "highest")
+    matmul_precision = precision
+
+
+def get_float32_matmul_precision() -> str:
+    """What `set_float32_matmul_precision` has set.
+
+    >>> import gradengine as ge
+    >>> ge.get_float32_matmul_precision()
+    'highest'
+    """
+    return matmul_precision
+
+
+matmul_precision = "highest"
+
+
+# -- torch.backends -----------------------------------------------------------------------------------------------
+
+
+class _Flags(SimpleNamespace):
+    """Switches that programs set and that change nothing here; `is_available()` says what there is."""
+
+    available = False
+
+    def is_available(self) -> bool:
+        """Whether there is such a library here."""
+        return self.available
+
+    is_built = is_available
+
+
+class _Products:
+    """How float32 matrices are multiplied on a GPU."""
+
+    @property
+    def allow_tf32(self) -> bool:
+        """Whether in TF32, which keeps 10 bits of each factor; settable."""
+        from .cuda import is_tf32
+
+        return is_tf32()
+
+    @allow_tf32.setter
+    def allow_tf32(self, allowed: bool) -> None:
+        from .cuda import set_tf32
+
+        set_tf32(allowed)
+
+
+# `ge.backends()` says which backends there are; PyTorch's programs read and set attributes of `torch.backends`.
+backends.cudnn = _Flags(enabled=False, deterministic=True, benchmark=False, allow_tf32=False)  # type: ignore[attr-defined]
+backends.mps = _Flags()  # type: ignore[attr-defined]
+backends.mkldnn = _Flags()  # type: ignore[attr-defined]
+backends.openmp = _Flags()  # type: ignore[attr-defined]
+backends.cuda = _Flags(matmul=_Products())  # type: ignore[attr-defined]

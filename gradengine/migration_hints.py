@@ -1,0 +1,433 @@
+"""What is said of a name, method or argument that PyTorch or NumPy has and that is not here. May import errors."""
+
+from __future__ import annotations
+
+import fnmatch
+import functools
+import opcode
+import sys
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+from .errors import DTypeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+LINALG = (
+    "most of linear algebra is not there yet; there are @, ge.norm, ge.trace, ge.outer, ge.einsum, ge.cov and ge.kron"
+)
+FFT = "Fourier transforms are not there yet"
+COMPLEX = "there are no complex numbers; keep the real and the imaginary part in two Tensors"
+SPARSE = "there are no sparse Tensors; use index arrays with ge.index_add and x[index]"
+QUANTIZED = "there are no quantised Tensors; use ge.float16 or ge.bfloat16"
+LAYERS = "convolutions, pooling and recurrent layers are not there yet"
+NORMS = "layer norm is the one normalisation that there is"
+ATTENTION = "attention is not there yet; write ge.softmax(q @ k.mT / d**0.5, axis=-1) @ v"
+SPECIAL = "of the special functions there are erf, erfc, erfinv, lgamma, digamma and polygamma"
+MEMORY = "how memory is laid out is no concern here: arrays are values, and nobody sees their strides"
+NAMED = "axes have no names here; use their numbers"
+GRAPHS = "use ge.jit, which traces and compiles a function"
+PROCESSES = "there is one process; training on several is not there yet"
+PEAK = "no peak is kept; memory_allocated() and memory_reserved() say what is taken now"
+DATA = {
+    "DistributedSampler": "there is one process; use RandomSampler",
+    "IterDataPipe": "use IterableDataset",
+    "MapDataPipe": "use Dataset",
+}
+STREAM = "ops run on CuPy's current stream"
+INTERNAL = "it belongs to PyTorch's own workings"
+FUNCTIONAL = "it is in ge.nn.functional"
+EXACT = "use the methods of the same name without it"
+
+# By module: what to do instead for a name, or for all names that begin with one that ends with `*`.
+INSTEAD = {
+    "gradengine": {
+        **dict.fromkeys(
+            (
+                "linalg",
+                "cholesky*",
+                "det",
+                "eig*",
+                "geqrf",
+                "inverse",
+                "lobpcg",
+                "logdet",
+                "lstsq",
+                "lu*",
+                "matrix_exp",
+                "matrix_power",
+                "matrix_rank",
+                "orgqr",
+                "ormqr",
+                "pca_lowrank",
+                "pinverse",
+                "qr",
+                "slogdet",
+                "solve*",
+                "svd*",
+                "triangular_solve",
+                "symeig",
+                "vander",
+                "nuclear_norm",
+                "frobenius_norm",
+                "norm_except_dim",
+            ),
+            LINALG,
+        ),
+        **dict.fromkeys(("fft", "stft", "istft", "*_window"), FFT),
+        **dict.fromkeys(
+            (
+                "complex*",
+                "cfloat",
+                "cdouble",
+                "chalf",
+                "polar",
+                "view_as_complex*",
+                "view_as_real*",
+                "angle",
+                "is_conj",
+                "conj_physical*",
+                "resolve_*",
+                "ComplexFloat*",
+                "ComplexDouble*",
+            ),
+            COMPLEX,
+        ),
+        **dict.fromkeys(("sparse*", "hspmm", "smm", "sspaddmm", "spmm", "dsmm", "saddmm", "to_sparse*"), SPARSE),
+        **dict.fromkeys(
+            (
+                "quant*",
+                "dequantize",
+                "q_*",
+                "qint*",
+                "quint*",
+                "int_repr",
+                "fake_quantize*",
+                "fbgemm*",
+                "choose_qparams*",
+                "per_*",
+                "QInt*",
+                "QUInt*",
+                "float8*",
+                "float4*",
+                "bits*",
+                "uint1*",
+                "uint2*",
+                "uint3*",
+                "uint4*",
+                "uint5*",
+                "uint6*",
+                "uint7*",
+                "int1*",
+                "int2*",
+                "int3*",
+                "int4*",
+                "int5*",
+                "int6*",
+                "int7*",
+            ),
+            QUANTIZED,
+        ),
+        **dict.fromkeys(
+            (
+                "conv*",
+                "max_pool*",
+                "avg_pool*",
+                "adaptive*",
+                "lstm*",
+                "gru*",
+                "rnn*",
+                "quantized*",
+                "channel_shuffle",
+                "pixel_*",
+                "native_channel_shuffle",
+                "mkldnn*",
+                "cudnn*",
+                "miopen*",
+            ),
+            LAYERS,
+        ),
+        **dict.fromkeys(("batch_norm*", "group_norm", "instance_norm", "native_*_norm", "rms_norm"), NORMS),
+        **dict.fromkeys(("special", "i0*", "igamma*", "mvlgamma", "frexp", "gcd*", "lcm*"), SPECIAL),
+        **dict.fromkeys(
+            (
+                "as_strided*",
+                "empty_strided",
+                "empty_permuted",
+                "from_file",
+                "frombuffer",
+                "Storage*",
+                "*Storage",
+                "storage*",
+                "contiguous_format",
+                "channels_last*",
+                "preserve_format",
+                "strided",
+                "layout",
+                "memory_format",
+                "asarray_chkfinite",
+            ),
+            MEMORY,
+        ),
+        **dict.fromkeys(
+            (
+                "jit_*",
+                "export",
+                "fx",
+                "package",
+                "_dynamo",
+                "TracingState",
+                "Script*",
+                "script*",
+                "dynamo*",
+                "vmap_*",
+                "cond",
+                "while_loop",
+                "import_ir_module*",
+                "parse_*",
+                "merge_type_from_type_comment",
+                "fork",
+                "wait",
+            ),
+            GRAPHS,
+        ),
+        **dict.fromkeys(("distributed", "multiprocessing", "futures", "rpc*"), PROCESSES),
+        **dict.fromkeys(
+            (
+                "alpha_dropout",
+                "feature_*dropout",
+                "celu",
+                "selu",
+                "rrelu",
+                "prelu",
+                "embedding*",
+                "layer_norm",
+                "bilinear",
+                "grid_sampler*",
+                "hardshrink",
+                "threshold",
+                "cosine_similarity",
+                "pairwise_distance",
+                "pdist",
+                "ctc_loss",
+                "*_loss",
+                "dropout",
+                "kl_div",
+                "binary_cross_entropy*",
+            ),
+            "look in ge.nn.functional",
+        ),
+        "array": "use ge.tensor, which copies, or ge.asarray",
+        "array_equal": "use a.equal(b), or ge.equal(a, b).all()",
+        "average": "use ge.mean, or multiply by weights",
+        "func": "ge.grad gives gradients of any order; there is no vmap yet",
+        "random": "use ge.rand, ge.randn, ge.randint, ge.uniform or ge.normal; ge.manual_seed seeds them",
+        "shape": "use x.shape",
+        "size": "use x.size or x.shape",
+        "percentile": "use ge.quantile, of numbers from 0 to 1",
+        "prelu": FUNCTIONAL,
+        "vmap": "it is not there yet; ops take batches in the axes in front",
+        "range": "use ge.arange, which leaves out the end",
+        "hub": "models are not downloaded; save and load weights with ge.save and ge.load",
+        "xpu": "devices are 'cpu' and 'cuda'",
+        "mps": "devices are 'cpu' and 'cuda'",
+        "mtia": "devices are 'cpu' and 'cuda'",
+        "vdot": "use ge.dot or ge.vecdot",
+        "power": "use ge.pow",
+        "view": "use ge.reshape",
+        "ndarray": "use ge.Tensor",
+        "identity": "use ge.eye",
+        "copy": "use ge.clone",
+        "fabs": "use ge.abs",
+        "mod": "use ge.remainder",
+        "around": "use ge.round",
+        "left_shift": "use ge.bitwise_left_shift",
+        "right_shift": "use ge.bitwise_right_shift",
+        "gradient": "use ge.diff, or ge.grad for derivatives",
+        "asanyarray": "use ge.asarray",
+        "ascontiguousarray": "use ge.asarray",
+    },
+    "gradengine.nn": {
+        "Buffer": "use Module.register_buffer",
+        "Parameter*": "set parameters as attributes, or put modules into nn.ModuleList or nn.ModuleDict",
+        "Multihead*": ATTENTION,
+        "Transformer*": ATTENTION,
+        **{f"{start}*": LAYERS for start in ("Conv", "MaxPool", "AvgPool", "Adaptive", "LSTM", "GRU", "RNN")},
+        **{f"{start}*": NORMS for start in ("BatchNorm", "GroupNorm", "InstanceNorm", "RMSNorm", "SyncBatchNorm")},
+    },
+    "gradengine.nn.functional": {
+        "scaled_dot_product_attention": "write softmax(q @ k.mT / d**0.5) @ v",
+        **{f"{start}*": LAYERS for start in ("conv", "max_pool", "avg_pool", "adaptive")},
+        **{f"{start}*": NORMS for start in ("batch_norm", "group_norm", "instance_norm", "rms_norm")},
+    },
+    "gradengine.optim": {"SparseAdam": "gradients are never sparse here; use ge.optim.Adam"},
+    "gradengine.data": DATA,
+    "gradengine.utils": {
+        "checkpoint": "nothing recomputes activations yet",
+        "tensorboard": "write values with the tensorboard package, from x.item() or x.numpy()",
+    },
+    "gradengine.utils.data": DATA,
+    "gradengine.cuda": {
+        "CUDAGraph": "ge.jit captures a step as a CUDA graph",
+        "Event": f"use cupy.cuda.Event; {STREAM}",
+        "Stream": f"use cupy.cuda.Stream; {STREAM}",
+        "amp": "use ge.amp",
+        "current_stream": f"use cupy.cuda.get_current_stream(); {STREAM}",
+        "device": "give device= where a Tensor is made, or use ge.set_default_device('cuda:<number>')",
+        "max_memory*": PEAK,
+        "reset_peak*": PEAK,
+        "stream": f"use `with cupy.cuda.Stream():`; {STREAM}",
+    },
+}
+PICKLES = "leave it out: no pickle is ever read"
+
+# What PyTorch's and NumPy's arrays have besides, and what to do instead.
+METHODS = {
+    "values": "x.max(dim=1), x.sort(dim=1) and their like give (values, indices)",
+    "indices": "x.max(dim=1), x.sort(dim=1) and their like give (values, indices)",
+    **dict.fromkeys(
+        ("bernoulli_", "random_", "normal_", "uniform_", "exponential_", "geometric_", "cauchy_", "log_normal_"),
+        "draw a new Tensor, such as ge.rand(t.shape), or use ge.nn.init",
+    ),
+    **dict.fromkeys(
+        (
+            "index_add_",
+            "index_fill_",
+            "index_put_",
+            "index_copy_",
+            "masked_fill_",
+            "masked_scatter_",
+            "scatter_",
+            "scatter_add_",
+            "scatter_reduce_",
+        ),
+        "use t[index] = value",
+    ),
+    "stride": MEMORY,
+    "storage": MEMORY,
+    "storage_offset": MEMORY,
+    "storage_type": MEMORY,
+    "untyped_storage": MEMORY,
+    "data_ptr": MEMORY,
+    "as_strided": MEMORY,
+    "as_strided_scatter": MEMORY,
+    "is_set_to": MEMORY,
+    "set_": MEMORY,
+    "resize": "use x.reshape",
+    "resize_": "use x.reshape, or make another Tensor",
+    "resize_as": "use x.reshape",
+    "resize_as_": "use x.reshape, or make another Tensor",
+    "unfold": "index with ge.arange: x[ge.arange(n)[:, None] + ge.arange(k)]",
+    "layout": MEMORY,
+    "is_sparse": SPARSE,
+    "is_quantized": QUANTIZED,
+    "grad_fn": "x.requires_grad and x.is_leaf say whether an op has made it",
+    "names": NAMED,
+    "rename": NAMED,
+    "rename_": NAMED,
+    "refine_names": NAMED,
+    "align_to": NAMED,
+    "align_as": NAMED,
+    "apply_": "use ge's own functions, which work on whole arrays",
+    "map_": "use ge's own functions, which work on whole arrays",
+    "inverse": LINALG,
+    "det": LINALG,
+    "logdet": LINALG,
+    "slogdet": LINALG,
+    "cholesky": LINALG,
+    "qr": LINALG,
+    "svd": LINALG,
+    "pinverse": LINALG,
+    "matrix_exp": LINALG,
+    "matrix_power": LINALG,
+    "stft": FFT,
+    "istft": FFT,
+    "angle": COMPLEX,
+    "cfloat": COMPLEX,
+    "cdouble": COMPLEX,
+    "to_sparse": SPARSE,
+    "to_dense": "leave it out: all Tensors are dense",
+    "coalesce": SPARSE,
+    "is_coalesced": SPARSE,
+    "sparse_mask": SPARSE,
+    "quantize": QUANTIZED,
+    "dequantize": QUANTIZED,
+    "int_repr": QUANTIZED,
+    "q_scale": QUANTIZED,
+    "q_zero_point": QUANTIZED,
+    "i0": SPECIAL,
+    "igamma": SPECIAL,
+    "mvlgamma": SPECIAL,
+    "fill": "use .fill_(value)",
+    "is_mps": "devices are 'cpu' and 'cuda'",
+    "xpu": "devices are 'cpu' and 'cuda'",
+    "argpartition": "use .topk(k) or .argsort()",
+    "partition": "use .topk(k) or .sort()",
+    "ptp": "use x.max() - x.min()",
+    "byteswap": MEMORY,
+    "tobytes": "use x.numpy().tobytes()",
+    "tofile": "use ge.save",
+    "flat": "use .ravel()",
+    "strides": MEMORY,
+    "flags": MEMORY,
+    "base": MEMORY,
+    "searchsorted": "use ge.searchsorted(x, values)",
+    "compress": "use x[mask]",
+    "choose": "use ge.where or .take_along_axis(...)",
+}
+
+# By function: what to do instead of an argument.
+ARGUMENTS = {
+    "load": {
+        "map_location": "Tensors come back on the default device; move them with .to(...)",
+        "pickle_module": PICKLES,
+        "weights_only": PICKLES,
+    },
+}
+
+
+def advising(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Decorate the function `name`: an argument that it lacks and PyTorch has is an error that says what to do."""
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        @functools.wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            for key in kwargs:
+                if key in ARGUMENTS[name]:
+                    raise DTypeError(f"{name}: does not take {key}; {ARGUMENTS[name][key]}")
+            return function(*args, **kwargs)
+
+        return call
+
+    return decorate
+
+
+IMPORT_FROM = opcode.opmap["IMPORT_FROM"]
+
+
+def hint_for(module: str, name: str) -> str:
+    """What to use instead of a name that a module does not have; "" where that is not known."""
+    found = ""
+    for known, said in INSTEAD.get(module, {}).items():
+        if name == known:
+            return said
+        if not found and "*" in known and fnmatch.fnmatchcase(name, known):
+            found = said
+    return found
+
+
+def missing(module: str, name: str) -> Exception:
+    """The error for a name that a module does not have, with what to use instead where that is known.
+
+    Python replaces an AttributeError by words of its own where `from module import name` asks; then it is an
+    ImportError, which is left as it is.
+    """
+    hint = hint_for(module, name)
+    hint = f"; {hint}" if hint else ""
+    asks = sys._getframe(2)  # this function is called by the module's `__getattr__`
+    if asks.f_lasti >= 0 and asks.f_code.co_code[asks.f_lasti] == IMPORT_FROM:
+        return ImportError(f"cannot import name {name!r} from {module!r}{hint}", name=name)
+    return AttributeError(f"module {module!r} has no attribute {name!r}{hint}")

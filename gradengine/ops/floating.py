@@ -1,0 +1,85 @@
+"""What is asked of floating-point numbers: their sign bit, the next one, and their parts as complex numbers.
+
+May import arguments, creation, declare, elementwise, predicates, dtypes, tensor and errors.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..dtypes import is_floating
+from ..errors import DTypeError
+from ..tensor import Tensor, wrap
+from .arguments import beside, checked
+from .creation import zeros_like
+from .declare import primitive
+from .elementwise import copysign, positive
+from .predicates import less
+
+__all__ = ["signbit", "nextafter", "conj", "real", "imag", "next_number"]
+
+
+@checked
+def signbit(x: Any, /) -> Tensor:
+    """Whether the sign of a number is negative, also that of -0.0 and NaN.
+
+    >>> import gradengine as ge
+    >>> ge.signbit(ge.tensor([1.0, -0.0, -2.0]))
+    tensor([False,  True,  True])
+    """
+    x = wrap(x, None, "signbit").detach()
+    return less(copysign(1.0, x) if is_floating(x.dtype) else x, 0)
+
+
+@primitive(None, None, shown="nextafter", kernel=lambda x1, x2: np.nextafter(x1, x2))
+def next_number(x1, x2, /):
+    """The op behind `nextafter`."""
+
+
+@checked
+def nextafter(x1: Any, x2: Any, /) -> Tensor:
+    """The next number after `x1` that its dtype has, on the way to `x2`. It has no gradient.
+
+    Raises DTypeError for what is no float.
+
+    >>> import gradengine as ge
+    >>> ge.nextafter(ge.tensor(1.0), ge.tensor(2.0)) > 1
+    tensor(True)
+    """
+    x1, x2 = beside("nextafter", x1, x2)
+    for x in (x1, x2):
+        if not is_floating(x.dtype):
+            raise DTypeError(f"nextafter: takes floats, got {x.dtype}; convert with .to(ge.float32)")
+    return next_number(x1.detach(), x2.detach())
+
+
+def conj(x: Any, /) -> Tensor:
+    """The complex conjugate, which real numbers are themselves.
+
+    >>> import gradengine as ge
+    >>> ge.conj(ge.tensor([1.0, -2.0]))
+    tensor([ 1., -2.])
+    """
+    return positive(x)
+
+
+def real(x: Any, /) -> Tensor:
+    """The real part, which real numbers are themselves.
+
+    >>> import gradengine as ge
+    >>> ge.real(ge.tensor([1.0, -2.0]))
+    tensor([ 1., -2.])
+    """
+    return positive(x)
+
+
+def imag(x: Any, /) -> Tensor:
+    """The imaginary part, which is 0 for real numbers.
+
+    >>> import gradengine as ge
+    >>> ge.imag(ge.tensor([1.0, -2.0]))
+    tensor([0., 0.])
+    """
+    return zeros_like(x)

@@ -1,0 +1,353 @@
+"""Methods of Tensor that are more than an op under its own name: shapes as several ints, PyTorch's `repeat`, `new_*`.
+
+Where PyTorch and NumPy mean different things by a method, `docs/spellings.md` says which is taken and why.
+May import the ops, tensor, tensor_types, dtypes and errors.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from .. import ops
+from ..dtypes import is_floating
+from ..environment import Size
+from ..errors import DTypeError, ShapeError, SignatureError, SpellingWarning, describe
+from ..tensor import Tensor
+from ..tensor_types import dtype_of_type, type_name
+from . import pytorch_forms
+from .arguments import checked
+
+__all__ = [
+    "reshape", "view", "permute", "transpose", "unsqueeze", "expand", "repeat", "tile", "flip", "view_as", "reshape_as",
+    "expand_as", "contiguous", "is_contiguous", "sum_to_size", "type", "type_as", "new_zeros", "new_ones", "new_empty",
+    "new_full", "new_tensor", "equal", "where", "is_floating_point", "is_complex", "is_signed", "nelement", "numel",
+    "dim", "ndimension", "element_size", "get_device", "pin_memory", "is_pinned", "is_shared", "share_memory_",
+    "is_inference", "copy", "resolve_conj", "resolve_neg",
+]  # fmt: skip
+
+
+def several(given: tuple[Any, ...]) -> Any:
+    """`x.reshape(2, 3)` and `x.reshape((2, 3))` alike."""
+    return given[0] if len(given) == 1 and isinstance(given[0], (tuple, list)) else given
+
+
+@checked
+def reshape(self: Tensor, *shape: Any) -> Tensor:
+    """The same elements in another shape; one size may be -1."""
+    return ops.reshape(self, shape=several(shape))
+
+
+@checked
+def view(self: Tensor, *shape: Any) -> Tensor:
+    """The same elements in another shape, as `reshape`. Raises DTypeError for a dtype: bits are not reinterpreted."""
+    if len(shape) == 1 and isinstance(shape[0], (np.dtype, str)):
+        raise DTypeError(f"view: {shape[0]!r} is a dtype, and bits are not reinterpreted; use .to(...) to convert")
+    return ops.reshape(self, shape=several(shape))
+
+
+@checked(words={"dims": "axes"})
+def permute(self: Tensor, *axes: Any) -> Tensor:
+    """The axes in another order."""
+    return ops.permute_dims(self, axes=several(axes))
+
+
+@checked(form=pytorch_forms.transpose)
+def transpose(self: Tensor, *axes: Any) -> Tensor:
+    """Two axes swapped, as PyTorch's `transpose(0, 1)`; with none or more, the axes in another order, as NumPy's."""
+    if len(axes) == 2 and not isinstance(axes[0], (tuple, list)):
+        return ops.swapaxes(self, axis1=axes[0], axis2=axes[1])
+    return ops.transpose(self, axes=several(axes) or None)
+
+
+@checked
+def unsqueeze(self: Tensor, axis: int) -> Tensor:
+    """A new axis of size 1."""
+    return ops.expand_dims(self, axis=axis)
+
+
+@checked(ignored=frozenset({"implicit"}))
+def expand(self: Tensor, *shape: Any) -> Tensor:
+    """Broadcast to a shape, in which -1 keeps an axis as it is."""
+    wanted = list(several(shape))
+    for i in range(1, min(len(wanted), self.ndim) + 1):
+        if wanted[-i] == -1:
+            wanted[-i] = self.shape[-i]
+    return ops.broadcast_to(self, shape=tuple(wanted))
+
+
+def ambiguous(call: str, taken: str, instead: str) -> None:
+    """A SpellingWarning at the line that calls a method."""
+    warnings.warn(f"{call}: {taken}; {instead}", SpellingWarning, stacklevel=4)
+
+
+@checked
+def repeat(self: Tensor, *repeats: Any, axis: int | None = None) -> Tensor:
+    """With several sizes PyTorch's `repeat`, which is `tile`; with `axis` or one number NumPy's, element by element.
+
+    `x.repeat(2)` of a vector means another thing in either: it is NumPy's, and a SpellingWarning says so.
+    """
+    if not repeats:
+        raise SignatureError("repeat: needs how often; accepted: repeats, axis")
+    first = repeats[0]
+    if axis is not None:
+        if len(repeats) > 1:
+            raise SignatureError(f"repeat: takes one number, or a list of them, with axis; got {len(repeats)}")
+        return ops.repeat(self, repeats=first, axis=axis)
+    if len(repeats) == 1:
+        return repeat_once(self, first)
+    sizes = tuple([int(n) if hasattr(n, "__index__") else n for n in repeats])
+    if len(sizes) == 2 and isinstance(sizes[1], int) and -self.ndim <= sizes[1] < self.ndim:
+        if sizes[1] <= 0:  # of which PyTorch makes nothing, or an error
+            return ops.repeat(self, repeats=first, axis=sizes[1])
+        if self.ndim <= 2:
+            ambiguous(
+                f"x.repeat{sizes}",
+                "this is PyTorch's, the whole as often along each axis",
+                f"write x.repeat({sizes[0]}, axis={sizes[1]}) for NumPy's, or x.tile({sizes}) for this in both",
+            )
+        else:
+            return ops.repeat(self, repeats=first, axis=sizes[1])  # PyTorch needs a size for each axis
+    return tiled("repeat", self, sizes)
+
+
+def repeat_once(x: Tensor, count: Any) -> Tensor:
+    """`x.repeat(2)` and `x.repeat((2, 3))`."""
+    if isinstance(count, (tuple, list)):
+        if len(count) >= max(x.ndim, 1) and len(count) not in (1, x.size):
+            return tiled("repeat", x, tuple(count))  # NumPy needs a number for each element
+        differs = len(count) >= max(x.ndim, 1)
+    else:
+        differs = x.ndim < 2 and x.size > 1 and not hasattr(count, "shape") and count != 1
+    if differs:
+        ambiguous(
+            f"x.repeat({count})",
+            "this is NumPy's, element by element",
+            f"write x.tile({count}) for PyTorch's, or x.repeat_interleave({count}) for this in both",
+        )
+    return ops.repeat(x, repeats=count)
+
+
+def tiled(name: str, x: Tensor, sizes: tuple[Any, ...]) -> Tensor:
+    """`tile`, with at least a size for each axis, as PyTorch's `repeat` asks."""
+    if len(sizes) < x.ndim:
+        raise ShapeError(f"{name}: {len(sizes)} sizes for the {x.ndim} axes of {x.shape}; give one for each")
+    return ops.tile(x, repetitions=sizes)
+
+
+@checked(words={"dims": "repetitions", "reps": "repetitions"})
+def tile(self: Tensor, *repetitions: Any) -> Tensor:
+    """Copies of the whole side by side: how many along each of the last axes."""
+    return ops.tile(self, repetitions=several(repetitions))
+
+
+@checked(words={"dims": "axis", "dim": "axis"})
+def flip(self: Tensor, *axis: Any) -> Tensor:
+    """The elements in reverse order along some axes, or along all where none is given."""
+    axes = several(axis)
+    return ops.flip(self, axis=None if axes == () or axes == (None,) else tuple(axes))
+
+
+def view_as(self: Tensor, other: Tensor) -> Tensor:
+    """The same elements in the shape of another Tensor."""
+    return ops.reshape(self, shape=other.shape)
+
+
+def reshape_as(self: Tensor, other: Tensor) -> Tensor:
+    """The same elements in the shape of another Tensor."""
+    return ops.reshape(self, shape=other.shape)
+
+
+def expand_as(self: Tensor, other: Tensor) -> Tensor:
+    """Broadcast to the shape of another Tensor."""
+    return ops.broadcast_to(self, shape=other.shape)
+
+
+@checked
+def sum_to_size(self: Tensor, *shape: Any) -> Tensor:
+    """Summed along the axes that broadcasting from a shape would repeat."""
+    return ops.sum_to(self, shape=several(shape))
+
+
+def contiguous(self: Tensor, memory_format: Any = None) -> Tensor:
+    """This Tensor: the order in memory is no concern here."""
+    return self
+
+
+def is_contiguous(self: Tensor, memory_format: Any = None) -> bool:
+    """True: the order in memory is no concern here."""
+    return True
+
+
+def resolve_conj(self: Tensor) -> Tensor:
+    """This Tensor: nothing is conjugated lazily."""
+    return self
+
+
+def resolve_neg(self: Tensor) -> Tensor:
+    """This Tensor: nothing is negated lazily."""
+    return self
+
+
+def type(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
+    """The name of this Tensor's type, "gradengine.FloatTensor"; with a dtype or a type, this Tensor in that dtype."""
+    return f"gradengine.{type_name(self.dtype)}" if dtype is None else self.to(dtype=dtype_of_type(dtype))
+
+
+def type_as(self: Tensor, other: Tensor) -> Tensor:
+    """This Tensor in the dtype of another."""
+    return self.to(dtype=other.dtype)
+
+
+def made_like(name: str, x: Tensor, shape: tuple[Any, ...], fill: Any, options: dict[str, Any]) -> Tensor:
+    """A new Tensor with the dtype and device of x, unless the options say otherwise."""
+    kept = {"dtype": x.dtype, "device": x.device}
+    given = {key: value for key, value in options.items() if value is not None}
+    more = {**kept, **given}
+    if fill is None:
+        return getattr(ops, name.removeprefix("new_"))(*shape, **more)
+    return ops.full(several(shape), fill, **more)
+
+
+def new_zeros(self: Tensor, *shape: Any, **options: Any) -> Tensor:
+    """Zeros of a shape, with this Tensor's dtype and device unless `dtype` and `device` say otherwise."""
+    return made_like("new_zeros", self, shape, None, options)
+
+
+def new_ones(self: Tensor, *shape: Any, **options: Any) -> Tensor:
+    """Ones of a shape, with this Tensor's dtype and device unless `dtype` and `device` say otherwise."""
+    return made_like("new_ones", self, shape, None, options)
+
+
+def new_empty(self: Tensor, *shape: Any, **options: Any) -> Tensor:
+    """A Tensor of a shape and whatever was in memory, with this Tensor's dtype and device unless told otherwise."""
+    return made_like("new_empty", self, shape, None, options)
+
+
+def new_full(self: Tensor, size: Any, fill_value: Any, **options: Any) -> Tensor:
+    """A Tensor of a shape and one value, with this Tensor's dtype and device unless told otherwise."""
+    return made_like("new_full", self, (size,), fill_value, options)
+
+
+def new_tensor(self: Tensor, data: Any, **options: Any) -> Tensor:
+    """A copy of data, with this Tensor's dtype and device unless `dtype` and `device` say otherwise."""
+    given = {key: value for key, value in options.items() if value is not None}
+    return ops.tensor(data, **{"dtype": self.dtype, "device": self.device, **given})
+
+
+def equal(self: Tensor, other: Any) -> bool:
+    """Whether two Tensors have the same shape and elements, as PyTorch's `equal`. (`ge.equal` is `==`.)"""
+    if not isinstance(other, Tensor):
+        raise DTypeError(f"equal: takes a Tensor, got {describe(other)}; use (x == value).all()")
+    return self.shape == other.shape and bool(ops.all(ops.equal(self, other)))
+
+
+@checked(words={"y": "other"})
+def where(self: Tensor, condition: Any, other: Any) -> Tensor:
+    """The elements of this Tensor where the condition holds, those of `other` elsewhere."""
+    return ops.where(condition, self, other)
+
+
+def is_floating_point(self: Tensor) -> bool:
+    """Whether the elements are floating-point numbers."""
+    return is_floating(self.dtype)
+
+
+def is_complex(self: Tensor) -> bool:
+    """False: there are no complex numbers here."""
+    return False
+
+
+def is_signed(self: Tensor) -> bool:
+    """Whether the dtype has negative numbers."""
+    return self.dtype.kind in "ifV"
+
+
+def nelement(self: Tensor) -> int:
+    """The number of elements."""
+    return int(self.size)
+
+
+def numel(self: Tensor) -> int:
+    """The number of elements."""
+    return int(self.size)
+
+
+def dim(self: Tensor) -> int:
+    """The number of axes."""
+    return self.ndim
+
+
+def ndimension(self: Tensor) -> int:
+    """The number of axes."""
+    return self.ndim
+
+
+def element_size(self: Tensor) -> int:
+    """The number of bytes of an element."""
+    return int(self.dtype.itemsize)
+
+
+def get_device(self: Tensor) -> int:
+    """The number of the GPU where this Tensor is; -1 on the CPU."""
+    return -1 if self.device == "cpu" else int(self.device.partition(":")[2] or 0)
+
+
+def pin_memory(self: Tensor, device: Any = None) -> Tensor:
+    """This Tensor: no memory is pinned."""
+    return self
+
+
+def is_pinned(self: Tensor, device: Any = None) -> bool:
+    """False: no memory is pinned."""
+    return False
+
+
+def share_memory_(self: Tensor) -> Tensor:
+    """This Tensor: threads share all Tensors."""
+    return self
+
+
+def is_shared(self: Tensor) -> bool:
+    """Whether other processes share the memory: False."""
+    return False
+
+
+def is_inference(self: Tensor) -> bool:
+    """False: inference mode is `no_grad` here."""
+    return False
+
+
+def copy(self: Tensor) -> Tensor:
+    """A copy that gradients flow through, as `clone`: NumPy's word."""
+    return ops.clone(self)
+
+
+class ElementCount(int):
+    """The number of elements, an int as NumPy's `x.size`, which can be called as PyTorch's `x.size()`."""
+
+    shape: tuple[int, ...]
+
+    def __call__(self, dim: int | None = None) -> Any:
+        """The shape, or the size along one axis."""
+        if dim is None:
+            return Size(self.shape)
+        from ..shapes import axis_of
+
+        return self.shape[axis_of("size", dim, len(self.shape))]
+
+    def __reduce__(self) -> Any:
+        return int, (int(self),)
+
+
+def element_count(self: Tensor) -> ElementCount:
+    """The number of elements, as NumPy's; called, the shape, or the size along one axis, as PyTorch's."""
+    shape = self.shape
+    count = 1
+    for n in shape:
+        count *= n
+    found = ElementCount(count)
+    found.shape = shape
+    return found

@@ -1,0 +1,35 @@
+"""NumPy's functions on Tensors, by its protocols `__array_ufunc__` and `__array_function__`.
+
+A differentiable function has an adapter with NumPy's signature, composed of ops: `registry` holds the table, the files
+`ufuncs`, `reductions`, `shapes`, `joining`, `products`, `pointwise` and `creation` fill it. Every other function, and
+every argument that an adapter does not handle, is computed by NumPy on the values (`on_values`) if no gradient is lost
+by that; else it is a GraphError. So a call returns NumPy's answer or raises a typed error.
+
+The tables load with the first call of a NumPy function on a Tensor.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...tensor import Tensor, seen_on_the_type
+
+
+def array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+    """NumPy's universal functions: `np_array * t`, `np.exp(t)`, `np.add.reduce(t)`."""
+    from . import ufuncs
+
+    return ufuncs.run(ufunc, method, inputs, kwargs)
+
+
+def array_function(self: Tensor, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+    """NumPy's other functions: `np.sum(t)`, `np.concatenate([t, t])`."""
+    from . import tables
+
+    return tables.run(function, args, kwargs)
+
+
+def attach() -> None:
+    """Give Tensor NumPy's protocols."""
+    Tensor.__array_ufunc__ = seen_on_the_type(array_ufunc)  # type: ignore[attr-defined]
+    Tensor.__array_function__ = array_function  # type: ignore[attr-defined]

@@ -1,0 +1,205 @@
+"""NumPy's universal functions on Tensors, and their methods `reduce`, `accumulate`, `outer` and `at`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ... import ops
+from ...dtypes import check_dtype, float32, is_floating
+from ...errors import GradengineError, TraceError
+from ...tensor import Tensor
+from .on_values import on_values
+from .registry import OutsideError, only, store, tensor, tensors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def of_floats(op: Callable[..., Any]) -> Callable[..., Any]:
+    """The op for floats alone: NumPy means something else by it for integers."""
+
+    def call(*inputs: Any) -> Any:
+        only(all([is_floating(x.dtype) for x in tensors(*inputs)]))
+        return op(*inputs)
+
+    return call
+
+
+def as_floats(op: Callable[..., Any]) -> Callable[..., Any]:
+    """The op, for which integers become floats first."""
+
+    def call(x: Any) -> Any:
+        x = tensor(x)
+        return op(x if is_floating(x.dtype) else x.to(float32))
+
+    return call
+
+
+def scaled(factor: float) -> Callable[..., Any]:
+    """Multiplication by a number."""
+    return as_floats(lambda x: x * factor)
+
+
+def nan_passed_over(op: Callable[..., Any]) -> Callable[..., Any]:
+    """`fmax` and `fmin`: where one of two is NaN, the other."""
+
+    def call(a: Any, b: Any) -> Any:
+        a, b = tensors(a, b)
+        only(is_floating(a.dtype) and is_floating(b.dtype))
+        return ops.where(ops.isnan(a), b, ops.where(ops.isnan(b), a, op(a, b)))
+
+    return call
+
+
+def logaddexp2(a: Any, b: Any) -> Any:
+    """log2(2**a + 2**b), by the same function of base e."""
+    only(any([isinstance(x, Tensor) and is_floating(x.dtype) for x in (a, b)]))
+    ln2 = float(np.log(2))
+    return ops.logaddexp(a * ln2, b * ln2) / ln2
+
+
+def power(a: Any, b: Any) -> Any:
+    """Powers of numbers; what those of bools are, NumPy says."""
+    only(tensor(a).dtype.kind != "b")
+    return ops.pow(a, b)
+
+
+def division(a: Any, b: Any) -> tuple[Any, Any]:
+    """Quotient and remainder."""
+    return ops.floor_divide(a, b), ops.remainder(a, b)
+
+
+def matvec(a: Any, v: Any) -> Any:
+    """Matrices times vectors, over the last axes."""
+    a, v = tensors(a, v)
+    return ops.squeeze(ops.matmul(a, ops.expand_dims(v, axis=-1)), axis=-1)
+
+
+def vecmat(v: Any, a: Any) -> Any:
+    """Vectors times matrices, over the last axes."""
+    v, a = tensors(v, a)
+    return ops.squeeze(ops.matmul(ops.expand_dims(v, axis=-2), a), axis=-2)
+
+
+UFUNCS: dict[Any, Callable[..., Any]] = {
+    np.abs: ops.abs, np.add: ops.add, np.arccos: ops.acos, np.arccosh: ops.acosh, np.arcsin: ops.asin,
+    np.arcsinh: ops.asinh, np.arctan: ops.atan, np.arctan2: ops.atan2, np.arctanh: ops.atanh,
+    np.bitwise_and: ops.bitwise_and, np.bitwise_or: ops.bitwise_or, np.bitwise_xor: ops.bitwise_xor,
+    np.ceil: ops.ceil, np.conjugate: ops.positive, np.copysign: ops.copysign, np.cos: ops.cos, np.cosh: ops.cosh,
+    np.deg2rad: scaled(np.pi / 180), np.degrees: scaled(180 / np.pi), np.divide: ops.divide, np.divmod: division,
+    np.equal: ops.equal, np.exp: ops.exp, np.exp2: ops.exp2, np.expm1: ops.expm1, np.fabs: as_floats(ops.abs),
+    np.floor: ops.floor, np.floor_divide: ops.floor_divide, np.fmax: nan_passed_over(ops.maximum),
+    np.fmin: nan_passed_over(ops.minimum), np.greater: ops.greater, np.greater_equal: ops.greater_equal,
+    np.hypot: ops.hypot, np.invert: ops.bitwise_invert, np.isfinite: ops.isfinite, np.isinf: ops.isinf,
+    np.isnan: ops.isnan, np.left_shift: ops.bitwise_left_shift, np.less: ops.less, np.less_equal: ops.less_equal,
+    np.log: ops.log, np.log10: ops.log10, np.log1p: ops.log1p, np.log2: ops.log2, np.logaddexp: ops.logaddexp,
+    np.logaddexp2: logaddexp2, np.logical_and: ops.logical_and, np.logical_not: ops.logical_not,
+    np.logical_or: ops.logical_or, np.logical_xor: ops.logical_xor, np.matmul: ops.matmul, np.matvec: matvec,
+    np.maximum: ops.maximum, np.minimum: ops.minimum, np.multiply: ops.multiply, np.negative: ops.negative,
+    np.not_equal: ops.not_equal, np.positive: ops.positive, np.power: power, np.rad2deg: scaled(180 / np.pi),
+    np.radians: scaled(np.pi / 180), np.reciprocal: of_floats(ops.reciprocal), np.remainder: ops.remainder,
+    np.right_shift: ops.bitwise_right_shift, np.rint: as_floats(ops.round), np.sign: ops.sign, np.sin: ops.sin,
+    np.sinh: ops.sinh, np.sqrt: ops.sqrt, np.square: ops.square, np.subtract: ops.subtract, np.tan: ops.tan,
+    np.tanh: ops.tanh, np.trunc: ops.trunc, np.vecdot: ops.vecdot, np.vecmat: vecmat,
+}  # fmt: skip
+
+# Which of NumPy's functions a ufunc's `reduce` and `accumulate` are.
+REDUCING = {np.add: np.sum, np.multiply: np.prod, np.maximum: np.max, np.minimum: np.min}
+REDUCING |= {np.logical_and: np.all, np.logical_or: np.any}
+ACCUMULATING = {np.add: np.cumsum, np.multiply: np.cumprod}
+PREDICATES = {np.logical_and, np.logical_or}
+
+
+def run(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """A ufunc, or one of its methods, on arguments among which there are Tensors."""
+    if method == "__call__" and not kwargs:
+        op = UFUNCS.get(ufunc)
+        if op is not None and ufunc.nin == len(inputs):
+            try:
+                return op(*inputs)
+            except OutsideError:
+                return on_values(ufunc, inputs, kwargs, in_graph=True)
+            except TraceError:
+                raise
+            except GradengineError as error:
+                return on_values(ufunc, inputs, kwargs, error, in_graph=True)
+    name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
+    earlier: GradengineError | None = None
+    how = METHODS.get(method)
+    if how is not None:
+        try:
+            return how(ufunc, *inputs, **kwargs)
+        except OutsideError:
+            pass
+        except TraceError:
+            raise
+        except GradengineError as error:
+            earlier = error
+    if "out" in kwargs and len(kwargs["out"]) == 1 and method != "__call__":
+        kwargs = {**kwargs, "out": kwargs["out"][0]}
+    writes = method == "at"
+    return on_values(getattr(ufunc, method), inputs, kwargs, earlier, UFUNCS.get(ufunc) is not None, name, writes)
+
+
+def called(
+    ufunc: Any, *inputs: Any, out: Any = (None,), where: Any = True, dtype: Any = None, casting: str = "same_kind",
+    **kwargs: Any,
+) -> Any:  # fmt: skip
+    """A call with arguments of ufuncs: `out=` a Tensor, `where=` together with it, and a floating `dtype=`."""
+    op = UFUNCS.get(ufunc)
+    only(op is not None and ufunc.nin == len(inputs) and ufunc.nout == 1 and not kwargs)
+    (place,) = out
+    only((place is None and where is True) or isinstance(place, Tensor))
+    if dtype is not None:
+        wanted = check_dtype(dtype, "dtype")
+        inputs = tuple(tensors(*inputs))
+        only(is_floating(wanted) and ufunc.nout == 1 and all([np.can_cast(x.dtype, wanted, casting) for x in inputs]))  # type: ignore[arg-type]
+        inputs = tuple([x.to(wanted) for x in inputs])
+    result = op(*inputs)  # type: ignore[misc]
+    if place is None:
+        only(dtype is None or result.dtype == wanted)
+        return result
+    return store(place, ops.broadcast_to(tensor(result), shape=place.shape), casting, where)
+
+
+def reduced(ufunc: Any, array: Any, axis: Any = 0, dtype: Any = None, out: Any = None, **kwargs: Any) -> Any:
+    """`reduce`, as the function of NumPy that it is."""
+    from .tables import ADAPTERS
+
+    function = REDUCING.get(ufunc)
+    only(function is not None and (dtype is None or function in (np.sum, np.prod)))
+    array = tensor(array)
+    only(array.ndim > 0 and (ufunc not in PREDICATES or "initial" not in kwargs))
+    if type(out) is tuple:
+        (out,) = out
+    given = {**kwargs, **({"dtype": dtype} if dtype is not None else {}), **({"out": out} if out is not None else {})}
+    return ADAPTERS[function](array, axis=axis, **given)
+
+
+def accumulated(ufunc: Any, array: Any, axis: Any = 0, dtype: Any = None, out: Any = None) -> Any:
+    """`accumulate`, as the function of NumPy that it is."""
+    from .tables import ADAPTERS
+
+    function = ACCUMULATING.get(ufunc)
+    only(function is not None and axis is not None)
+    if type(out) is tuple:
+        (out,) = out
+    return ADAPTERS[function](array, axis=axis, dtype=dtype, out=out)
+
+
+def outer(ufunc: Any, a: Any, b: Any, **kwargs: Any) -> Any:
+    """`outer`: the ufunc of each element of `a` with each of `b`."""
+    op = UFUNCS.get(ufunc)
+    only(op is not None and not kwargs and ufunc.signature is None)
+    a, b = tensors(a, b)
+    return op(ops.reshape(a, shape=a.shape + (1,) * b.ndim), b)  # type: ignore[misc]
+
+
+METHODS: dict[str, Callable[..., Any]] = {
+    "__call__": called,
+    "reduce": reduced,
+    "accumulate": accumulated,
+    "outer": outer,
+}

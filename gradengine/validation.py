@@ -1,0 +1,171 @@
+"""Checks of settings, shared by layers, optimizers, schedules, loaders and distributions; imports only errors.
+
+Each check returns the value and raises ArgumentError in the name of its owner: what came, what was needed.
+`known_arguments` decorates a constructor: arguments that it has no place for are a DTypeError that names the likely
+one, "did you mean lr?".
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import inspect
+import math
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import numpy as np
+
+from .errors import ArgumentError, DTypeError, GradengineError, describe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# Names that people type for an argument and that are spelled too differently to be recognised.
+SYNONYMS = {
+    "alpha": ("lr", "momentum"),
+    "batch": ("batch_size",),
+    "beta1": ("betas",),
+    "beta2": ("betas",),
+    "decay": ("weight_decay", "gamma"),
+    "epsilon": ("eps",),
+    "eta": ("lr",),
+    "in_dim": ("in_features",),
+    "input_dim": ("in_features",),
+    "input_size": ("in_features",),
+    "l2": ("weight_decay",),
+    "learning_rate": ("lr",),
+    "mu": ("loc", "momentum"),
+    "mean": ("loc",),
+    "n_workers": ("num_workers",),
+    "nesterov_momentum": ("nesterov",),
+    "out_dim": ("out_features",),
+    "output_dim": ("out_features",),
+    "output_size": ("out_features",),
+    "parameters": ("params",),
+    "rate": ("p", "lr", "gamma"),
+    "scheduler": ("schedulers",),
+    "sigma": ("scale",),
+    "std": ("scale",),
+    "use_bias": ("bias",),
+    "workers": ("num_workers",),
+}
+
+
+# -- settings -----------------------------------------------------------------------------------------------------
+
+
+def is_number(value: Any) -> bool:
+    """True for a real number of Python or NumPy that is no bool."""
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+
+
+def check_number(
+    owner: str,
+    name: str,
+    value: Any,
+    low: float = -math.inf,
+    high: float = math.inf,
+    *,
+    above: bool = False,
+    below: bool = False,
+) -> Any:
+    """A finite number from `low` to `high`; with `above` or `below` that end itself is excluded."""
+    fits = is_number(value) and math.isfinite(value) and low <= value <= high
+    if not fits or (above and value == low) or (below and value == high):
+        raise ArgumentError(f"{owner}: {name} must be {range_of(low, high, above, below)}, got {described(value)}")
+    return value
+
+
+def range_of(low: float, high: float, above: bool, below: bool) -> str:
+    """A range of numbers in words."""
+    if low == -math.inf and high == math.inf:
+        return "a finite number"
+    start = f"above {low}" if above else f"from {low}"
+    if high == math.inf:
+        return f"a finite number {start}" if above else f"a finite number >= {low}"
+    end = f"up to below {high}" if below else f"{'up to' if above else 'to'} {high}"
+    return f"a finite number {'below' if below else 'up to'} {high}" if low == -math.inf else f"a number {start} {end}"
+
+
+def check_integer(owner: str, name: str, value: Any, low: float = -math.inf) -> int:
+    """An integer that is at least `low`."""
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < low:
+        wanted = {-math.inf: "an integer", 1: "an integer above 0"}.get(low, f"an integer >= {low}")
+        raise ArgumentError(f"{owner}: {name} must be {wanted}, got {described(value)}")
+    return int(value)
+
+
+def check_flag(owner: str, name: str, value: Any) -> bool:
+    """True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ArgumentError(f"{owner}: {name} must be True or False, got {described(value)}")
+    return bool(value)
+
+
+def check_choice(owner: str, name: str, value: Any, choices: Iterable[Any]) -> Any:
+    """One of several values."""
+    allowed = list(choices)
+    if not any(value is choice or (type(value) is type(choice) and value == choice) for choice in allowed):
+        words = [repr(choice) for choice in allowed]
+        wanted = " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+        raise ArgumentError(f"{owner}: {name} must be {wanted}, got {described(value)}")
+    return value
+
+
+def check_callable(owner: str, name: str, value: Any, called: str = "") -> Any:
+    """A function, of which `called` shows the call."""
+    if not callable(value):
+        wanted = f"a function {called}".strip()
+        raise DTypeError(f"{owner}: {name} must be {wanted}, got {described(value)}")
+    return value
+
+
+def described(value: Any) -> str:
+    """What came, on one line."""
+    return " ".join(describe(value).split())
+
+
+# -- constructors -------------------------------------------------------------------------------------------------
+
+
+def unexpected(owner: str, name: str, accepted: Iterable[str]) -> DTypeError:
+    """The error for a keyword that is not accepted."""
+    names = list(accepted)
+    close = [n for n in SYNONYMS.get(name, ()) if n in names] or difflib.get_close_matches(name, names, 1, 0.6)
+    advice = f" (did you mean {close[0]}?)" if close else ""
+    return DTypeError(f"{owner}: unexpected keyword {name!r}{advice}; accepted: {', '.join(names) or 'none'}")
+
+
+def known_arguments(init: Callable[P, R]) -> Callable[P, R]:
+    """Decorate an `__init__`: arguments that do not fit its signature are a DTypeError in the class's name."""
+
+    @functools.wraps(init)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return init(*args, **kwargs)
+        except TypeError as error:
+            typed = None if isinstance(error, GradengineError) else misfit(init, args, kwargs)
+            if typed is None:
+                raise
+        raise typed from None
+
+    return call
+
+
+def misfit(init: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> DTypeError | None:
+    """The error for arguments that a constructor's signature has no place for, or None where they fit."""
+    signature = inspect.signature(init)
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError as error:
+        owner = type(args[0]).__name__ if args else init.__qualname__
+        kinds = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+        accepted = [name for name, p in list(signature.parameters.items())[1:] if p.kind not in kinds]
+        for name in kwargs:
+            if name not in accepted:
+                return unexpected(owner, name, accepted)
+        return DTypeError(f"{owner}: {error}; its arguments: {', '.join(accepted)}")
+    return None
