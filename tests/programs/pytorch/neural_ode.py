@@ -5,6 +5,8 @@ import torch
 import torch.nn as nn
 import torch.optim as optim
 
+torch.set_default_dtype(torch.float64)
+
 
 class ODEFunc(nn.Module):
     def __init__(self):
