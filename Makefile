@@ -14,6 +14,17 @@ SHELL  := bash
 .SHELLFLAGS := -o pipefail -c
 TORCH  := torch==2.13.0
 
+# What `make cuda-test` runs where. With CuPy itself: both case tables, every row of them, and what uses CuPy in its
+# own ways. With the rounding of a device: training and jit.
+CUPY          := $(VENV)/cupy/bin/python
+CUDA_SOURCES  := $(abspath $(VENV))/cuda-sources
+EMULATED      := EMULATED_SOURCES=$(CUDA_SOURCES)
+TABLES        := tests/test_cases.py tests/test_jit_cases.py
+WITH_CUPY     := tests/test_jit_training.py tests/test_jit_over.py tests/cuda/test_interop.py tests/cuda/test_memory.py \
+                 tests/cuda/test_real_cupy.py
+LIKE_A_DEVICE := tests/test_jit_training.py tests/test_jit_over.py tests/test_train.py tests/test_resume.py \
+                 tests/test_low_precision.py
+
 .PHONY: help train test cuda-test grid-test slow-test check bench gpu-check docs lint format clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
@@ -22,7 +33,8 @@ help:
 	@echo "make train      train a digit classifier and draw its curves (ARGS=... goes to gradengine train,"
 	@echo "                and CUDA=13 or CUDA=12 installs what --device cuda needs)"
 	@echo "make test       ruff, mypy, pytest and doctests, on the CPU"
-	@echo "make cuda-test  the tests of device cuda, emulated on the CPU; and its kernels compiled for three GPUs"
+	@echo "make cuda-test  the tests of device cuda, emulated on the CPU, with CuPy itself among them;"
+	@echo "                and its kernels compiled for three GPUs"
 	@echo "make grid-test  the rows of wide grids that make test and make cuda-test leave out"
 	@echo "make slow-test  the same and all other tests that take minutes"
 	@echo "make check      check every op's values and gradients on this machine, on every backend"
@@ -41,12 +53,20 @@ check: $(VENV)/.train
 test: $(VENV)/.torch lint
 	$(BIN)/python -m pytest -m "not slow and not cuda" $(PYTEST) $(ARGS)
 
-cuda-test: $(VENV)/.torch $(VENV)/.test
-	$(BIN)/python -m pytest -m "cuda and not slow" $(PYTEST) $(ARGS)
-	$(BIN)/python -m tests.cuda.nvrtc
+# Three runs share the work: docs/cuda.md says what each shows that the others cannot. ARGS may leave one of them
+# without a test, of which pytest makes status 5.
+cuda-test: $(VENV)/.torch $(VENV)/.test $(VENV)/.cupy
+	rm -rf $(CUDA_SOURCES)
+	$(EMULATED) $(BIN)/python -m pytest -m "cuda and not slow" $(PYTEST) $(ARGS) \
+	    tests $(TABLES:%=--ignore=%) $(LIKE_A_DEVICE:%=--ignore=%) || [ $$? -eq 5 ]
+	$(EMULATED) GRADENGINE_EMULATOR_ROUNDING=device \
+	    $(BIN)/python -m pytest -m "cuda and not slow" $(PYTEST) $(ARGS) $(LIKE_A_DEVICE) || [ $$? -eq 5 ]
+	$(EMULATED) GRADENGINE_TEST_CUDA=cupy GRADENGINE_CPU_BACKEND=numpy GRADENGINE_REQUIRE_TORCH= \
+	    $(CUPY) -m pytest -m "cuda and not nightly" $(PYTEST) $(ARGS) $(TABLES) $(WITH_CUPY) || [ $$? -eq 5 ]
+	$(BIN)/python -m tests.cuda.nvrtc $(CUDA_SOURCES)
 
 grid-test: $(VENV)/.torch $(VENV)/.test
-	$(BIN)/python -m pytest -m "slow and not nightly" $(PYTEST) $(ARGS)
+	$(BIN)/python -m pytest -m "slow and not nightly and not (cuda and grid)" $(PYTEST) $(ARGS)
 
 slow-test: $(VENV)/.torch $(VENV)/.test
 	$(BIN)/python -m pytest -m slow --hypothesis-profile=thorough $(PYTEST) $(ARGS)
@@ -99,6 +119,15 @@ $(VENV)/.cuda%: pyproject.toml $(VENV)/.made
 $(VENV)/.test: pyproject.toml $(VENV)/.made
 	@echo "Installing what the tests need into $(VENV) (downloads 800 MB, most of it CUDA's libraries) ..."
 	@$(PIP) --editable '.[numba,train,test]' $(SHOWN)
+	@touch $@
+
+# A venv of its own: everything else must work without CuPy. Python 3.12, where there is one, has the newest NumPy.
+$(VENV)/.cupy: pyproject.toml $(VENV)/.made
+	@echo "Installing CuPy and what its tests need into $(VENV)/cupy (0.7 GB) ..."
+	@for python in python3.12 "$$HOME"/.pyenv/versions/3.12.*/bin/python $(PYTHON); do \
+	    "$$python" -c "" 2>/dev/null || continue; \
+	    rm -rf $(VENV)/cupy; "$$python" -m venv $(VENV)/cupy && break; done
+	@$(PIP:$(BIN)/python=$(CUPY)) --editable '.[test-cupy]' $(SHOWN)
 	@touch $@
 
 $(VENV)/.bench: pyproject.toml $(VENV)/.made

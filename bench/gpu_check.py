@@ -1,14 +1,17 @@
-"""`python3 -m bench.gpu_check`: check and measure the CUDA backend on this machine's GPU, in under 8 minutes.
+"""`python3 -m bench.gpu_check right`, then `python3 -m bench.gpu_check fast`: check and measure CUDA on this GPU.
 
-It needs no installation and no network: a Python with NumPy and CuPy will do, and what else is missing (PyTorch, JAX,
-pytest) is left out and named. The most important parts come first, each in a process of its own; one that fails or
-takes too long does not end the rest. After each part `gpu.json` and `gpu.md` are written anew. Where there is no GPU,
-it says why and writes nothing.
+The first call says within 200 s whether results are right, the second within 420 s how fast they come. Neither needs
+an installation or a network: a Python with NumPy and CuPy will do, and what else is missing (PyTorch, JAX, pytest) is
+left out and named. Each part runs in a process of its own; one that fails, hangs or cannot be imported is ended in
+time, and costs the others nothing. After each stage the results are written anew; at the end all of them, with the
+kernels that were compiled, become one archive, which the second call finds in `.gpu/`. Where there is no GPU, it says
+why and writes nothing.
 """
 
 from __future__ import annotations
 
 import argparse
+import concurrent.futures
 import json
 import os
 import signal
@@ -20,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from . import timing
-from .gpu import machine, probe, tables
-from .gpu.parts import PARTS, ROOT, TOTAL, Part, Settings, environment
+from .gpu import archive, machine, probe, tables
+from .gpu.parts import CACHES, CALLS, PARTS, PLACE, REST, ROOT, SECONDS, Part, Settings, environment
 from .gpu.report import write, write_text
 
 GRACE = 2.0  # seconds between asking a part to end and ending it
@@ -31,53 +34,125 @@ NO_DEVICE = 2  # the exit status
 
 def main(argv: list[str] | None = None) -> int:
     """Run the parts asked for; 1 when one failed, 2 when there is no device. A missed target is no failure."""
+    started = time.monotonic()
     args, settings = options(argv)
-    deadline = time.monotonic() + args.budget
     if args.list:
-        for part in PARTS:
-            print(f"{part.name:10} {part.seconds:4.0f} s  {part.title}")
+        for call, stages in CALLS.items():
+            print(f"{call}, within {SECONDS[call]:g} s:")
+            for part in [part for stage in stages for part in stage]:
+                print(f"  {part.name:10} {part.seconds:4.0f} s  {part.title}")
         return 0
     if reason := probe.why_not(settings):
         print(f"nothing checked, nothing written: {reason} (--emulate is a dry run without a GPU)", file=sys.stderr)
         return NO_DEVICE
     for folder in filter(None, (args.out, args.logs)):
         folder.mkdir(parents=True, exist_ok=True)
-    chosen = [part for part in PARTS if not args.only or part.name in args.only]
     stored: dict[str, Any] = {"environment": machine.environment(settings), "quick": settings.quick, "parts": {}}
+    calls = [args.call] if args.call else list(CALLS)
+    stages = [stage for call in calls for stage in chosen(CALLS[call], args.only)]
+    budget = args.budget or sum(SECONDS[call] for call in calls)
     with tempfile.TemporaryDirectory() as scratch:
-        folders = Path(scratch), (args.logs or Path(scratch)).absolute()
-        scale = args.budget / sum(part.seconds for part in chosen)
-        for i, part in enumerate(chosen):
-            later = sum(part.seconds for part in chosen[i + 1 :]) * scale  # what a part saves, the others may use
-            stored["parts"][part.name] = run(part, settings, deadline - time.monotonic() - later, *folders)
-            stored["environment"]["after"] = {} if settings.tiny else machine.state()
-            save(stored, args.out)
+        results = Path(scratch) / "results"
+        results.mkdir()
+        folders = Path(scratch), (args.logs or results).absolute()
+        earlier = found_earlier(args, results)
+        settings = settings.after(earlier)
+        keep = Keeper(stored, earlier, args.out)
+        try:
+            run_stages(stages, settings, started + budget, folders, keep)
+        finally:
+            keep()
+            if (args.out is not None and not settings.tiny) or args.pack:
+                for name in ("gpu.json", "gpu.md"):
+                    write_text(results / name, (args.out / name).read_text())
+                pieces = archive.pack(args.call or "all", args.out, results, CACHES)
+                print("packed:", *(f"{path.name} ({path.stat().st_size >> 10} KiB)" for path in pieces))
     if args.out is None:
         print(tables.report(stored))
     else:
         print(tables.summary(stored), f"written to {args.out}/gpu.json and {args.out}/gpu.md", sep="\n\n")
-    return int(any(part["status"] != "passed" for part in stored["parts"].values() if part["status"] != "left out"))
+    print(f"{' and '.join(calls)}: {time.monotonic() - started:.0f} s of {budget:.0f}")
+    return int(any(part["status"] not in ("passed", "left out") for part in stored["parts"].values()))
 
 
 def options(argv: list[str] | None) -> tuple[argparse.Namespace, Settings]:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python3 -m bench.gpu_check", description=__doc__)
     names = [part.name for part in PARTS]
-    parser.add_argument("--out", type=Path, help="folder for gpu.json and gpu.md (default: bench/results)")
-    parser.add_argument("--logs", type=Path, help="folder for each part's whole output (default: none is kept)")
+    parser.add_argument("call", nargs="?", choices=[*CALLS], help="which of the two calls (default: both)")
+    parser.add_argument("--out", type=Path, help="folder for gpu.json, gpu.md and the archive (default: bench/results)")
+    parser.add_argument("--logs", type=Path, help="folder for each part's whole output (default: the archive has it)")
     parser.add_argument("--only", nargs="+", choices=names, metavar="PART", help=f"of {', '.join(names)}")
-    parser.add_argument("--budget", type=float, default=TOTAL, metavar="SECONDS", help=f"in all (default: {TOTAL:g})")
+    parser.add_argument("--budget", type=float, metavar="SECONDS", help="in all (default: 200 and 420)")
+    parser.add_argument("--earlier", type=Path, default=PLACE, help="where the first call's archive is (default: .gpu)")
     parser.add_argument("--data", default=os.environ.get("GRADENGINE_DATA", ""), help="the folder that holds mnist/")
     parser.add_argument("--quick", action="store_true", help="fewer rounds of the measurements")
     parser.add_argument("--list", action="store_true", help="name the parts, and do nothing")
     parser.add_argument("--emulate", action="store_true", help="dry run on the tests' emulator, with tiny sizes")
+    parser.add_argument("--pack", action="store_true", help="pack the archive in a dry run too")
     parser.add_argument("--device", default="cuda", help='another device; "cpu" tries this script out')
     args = parser.parse_args(argv)
     partial = args.quick or args.emulate or args.only or args.device == "cpu"
     if args.out is None and not partial:  # what is no full run replaces no stored result unless --out says where
         args.out = timing.RESULTS
-    data = str(Path(args.data).absolute()) if args.data else ""
+    if args.pack and args.out is None:
+        parser.error("--pack needs --out")
+    data = args.data or (str(PLACE / "data") if (PLACE / "data" / "mnist").is_dir() else "")
+    data = str(Path(data).absolute()) if data else ""
     return args, Settings(device=args.device, emulate=args.emulate, quick=args.quick, data=data)
+
+
+def chosen(stages: tuple[tuple[Part, ...], ...], only: list[str] | None) -> list[tuple[Part, ...]]:
+    """The stages with those parts alone."""
+    kept = [tuple(part for part in stage if not only or part.name in only) for stage in stages]
+    return [stage for stage in kept if stage]
+
+
+def found_earlier(args: argparse.Namespace, results: Path) -> dict[str, Any]:
+    """What the first call has stored; its kernels are put where they are looked for."""
+    folder = results.parent / "earlier"
+    if args.call != "fast" or not archive.unpack("right", args.earlier, folder, CACHES):
+        return {}
+    stored = folder / "gpu.json"
+    return json.loads(stored.read_text()) if stored.exists() else {}
+
+
+class Keeper:
+    """Writes what is known so far: that of the first call, and then that of the second."""
+
+    def __init__(self, stored: dict[str, Any], earlier: dict[str, Any], folder: Path | None) -> None:
+        self.stored, self.folder = stored, folder
+        self.before = earlier.get("parts", {})
+
+    def __call__(self) -> None:
+        if self.folder is not None:
+            whole = {**self.stored, "parts": {**self.before, **self.stored["parts"]}}
+            write(self.folder / "gpu.json", whole)
+            write_text(self.folder / "gpu.md", tables.report(whole) + "\n")
+
+
+def run_stages(
+    stages: list[tuple[Part, ...]], settings: Settings, deadline: float, folders: tuple[Path, Path], keep: Keeper
+) -> None:
+    """One stage after the other; what one saves, the later ones may use."""
+    stored = keep.stored
+    wanted = sum(seconds_of(stage) for stage in stages)
+    end = deadline - min(REST, 0.1 * (deadline - time.monotonic()))
+    scale = min(1.0, (end - time.monotonic()) / wanted) if wanted else 1.0
+    for i, stage in enumerate(stages):
+        later = sum(seconds_of(stage) for stage in stages[i + 1 :]) * scale
+        limit = end - time.monotonic() - later
+        with concurrent.futures.ThreadPoolExecutor(len(stage)) as pool:
+            futures = {part.name: pool.submit(run, part, settings, min(limit, part.most), *folders) for part in stage}
+            for name, future in futures.items():
+                stored["parts"][name] = future.result()
+        stored["environment"]["after"] = {} if settings.tiny else machine.state()
+        keep()
+
+
+def seconds_of(stage: tuple[Part, ...]) -> float:
+    """What a stage takes: its parts run at the same time."""
+    return max(part.seconds for part in stage)
 
 
 def run(part: Part, settings: Settings, limit: float, scratch: Path, logs: Path) -> dict[str, Any]:
@@ -137,13 +212,6 @@ def end(process: subprocess.Popen[bytes]) -> None:
         except subprocess.TimeoutExpired:
             continue
     process.wait()
-
-
-def save(stored: dict[str, Any], folder: Path | None) -> None:
-    """Write what is known so far."""
-    if folder is not None:
-        write(folder / "gpu.json", stored)
-        write_text(folder / "gpu.md", tables.report(stored) + "\n")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,8 @@ from . import amp, errors, ops
 from . import environment as _environment
 from ._version import __version__
 from .amp import autocast, get_autocast_dtype, is_autocast_enabled
-from .autodiff import grad
+from .array_namespace import VERSION as __array_api_version__
+from .array_namespace import ArrayNamespaceInfo as __array_namespace_info__
 from .backend import backends, get_cpu_backend, get_default_device, set_cpu_backend, set_default_device
 from .constants import *
 from .dispatch import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
@@ -255,6 +256,7 @@ from .ops import sampling as _sampling
 from .ops import scattering as _scattering
 from .ops import stacking as _stacking
 from .ops import statistics as _statistics
+from .ops import tensor as array
 from .ops.arithmetic import *
 from .ops.counting import *
 from .ops.declare import composite, elementwise, primitive
@@ -265,15 +267,18 @@ from .ops.scattering import *
 from .ops.stacking import *
 from .ops.statistics import *
 from .tensor import Tensor
+from .tensor import Tensor as ndarray
 from .tensor_types import *
+from .transforms.gradients import grad, value_and_grad
 
 # `bfloat16` is not among them: it is there with ml_dtypes only, and `import *` asks for all of them.
 __all__ = [
     # what holds values, and how it is made
-    "Tensor", "tensor", "asarray", "from_dlpack", "zeros", "ones", "full", "empty", "zeros_like", "ones_like",
-    "full_like", "empty_like", "arange", "linspace", "eye", "tri", "meshgrid", "one_hot",
+    "Tensor", "tensor", "array", "ndarray", "asarray", "from_dlpack", "zeros", "ones", "full", "empty",
+    "zeros_like", "ones_like", "full_like", "empty_like", "arange", "linspace", "eye", "tri", "meshgrid", "one_hot",
     # autograd, and ops of one's own
-    "grad", "no_grad", "enable_grad", "set_grad_enabled", "is_grad_enabled", "elementwise", "primitive", "composite",
+    "grad", "value_and_grad", "no_grad", "enable_grad", "set_grad_enabled", "is_grad_enabled", "elementwise",
+    "primitive", "composite",
     # pointwise
     "abs", "acos", "acosh", "add", "asin", "asinh", "atan", "atan2", "atanh", "bitwise_and", "bitwise_invert",
     "bitwise_left_shift", "bitwise_or", "bitwise_right_shift", "bitwise_xor", "ceil", "clamp", "clip", "copysign",
@@ -332,7 +337,7 @@ _BY_NAME = {
     "ge": _greater_equal,
     "dtype": _np.dtype,
 }  # fmt: skip
-_SUBMODULES = ("accelerator", "autograd", "cases", "cuda", "data", "inspect", "io", "nn", "optim", "utils")
+_SUBMODULES = ("accelerator", "autograd", "cases", "cuda", "data", "inspect", "io", "nn", "optim", "tree", "utils")
 _LAZY = {
     "save": "io",
     "load": "io",

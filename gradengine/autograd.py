@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from .autodiff import add_to_grad, as_sequence, grad, start, walk
+from .autodiff import add_to_grad, as_sequence, start, walk
 from .dispatch import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .errors import ArgumentError, GraphError
 from .function import Context, Function, once_differentiable
 from .inspect.gradcheck import GradcheckError, gradcheck, gradgradcheck
+from .transforms.gradients import grad
 
 __all__ = [
     "Context",

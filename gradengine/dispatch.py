@@ -118,11 +118,11 @@ def unary(op: Op) -> Callable[..., Tensor]:
     """The function that runs a one-array op without metadata.
 
     Its array can be given as `input`, PyTorch's word. The default of `out` is what the body needs anyway: a Tensor in
-    its place fails where it is used, so `out=` costs the usual call nothing.
+    its place fails where it is used, so `out=` costs the usual call nothing. `option` is as in `binary`.
     """
     new, tracked = Tensor.__new__, any(op.rules)
 
-    def call(input: Any, out: Any = Tensor) -> Tensor:
+    def call(input: Any, out: Any = Tensor, option: Any = op) -> Tensor:
         x = input
         if type(x) is not Tensor and not isinstance(x, Tensor):
             x = wrap(x, None, op.shown)
@@ -132,8 +132,11 @@ def unary(op: Op) -> Callable[..., Tensor]:
         array = x.array
         try:
             result = new(out)
-            result.array = backend.table[op](array)
+            result.array = backend.table[option](array)
         except Exception as error:
+            if option is not op:
+                given = {option_name: option} if out is Tensor else {option_name: option, "out": out}
+                return afresh(spelled, op, call, (input,), given)
             if out is not Tensor:
                 return afresh(written, out, op.shown, lambda: call(x))
             raise explain(op, error, (x,), EMPTY) from None
@@ -149,6 +152,15 @@ def unary(op: Op) -> Callable[..., Tensor]:
             result.op = None
         return result
 
+    option_name = next(iter(op.spelling.choosing), "option")
+    return named_option(call, op)
+
+
+def named_option(call: Callable[..., Tensor], op: Op) -> Callable[..., Tensor]:
+    """A dispatch closure whose parameter `option` has the name that PyTorch gives it."""
+    name = next(iter(op.spelling.choosing), "option")
+    names = tuple([name if known == "option" else known for known in call.__code__.co_varnames])
+    call.__code__ = call.__code__.replace(co_varnames=names)
     return call
 
 
@@ -196,10 +208,7 @@ def binary(op: Op) -> Callable[..., Tensor]:
         return result
 
     option_name = next(iter(op.spelling.choosing), "option")
-    call.__code__ = call.__code__.replace(
-        co_varnames=tuple([option_name if name == "option" else name for name in call.__code__.co_varnames])
-    )
-    return call
+    return named_option(call, op)
 
 
 def nary(op: Op, count: int | None) -> Callable[..., Tensor]:

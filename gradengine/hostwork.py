@@ -42,6 +42,11 @@ def settled(optimizer: Any) -> contextlib.AbstractContextManager[Any]:
     return current.trace.options.settled()
 
 
+def as_array(t: Any) -> Any:
+    """A Tensor, with an array of its own if it is a number that a traced step was given."""
+    return t if current.trace is None else current.trace.as_array(t)
+
+
 @contextlib.contextmanager
 def outside() -> Iterator[None]:
     """A block whose Tensors are no part of a trace: they stay when it is over."""

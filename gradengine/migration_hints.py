@@ -24,13 +24,14 @@ COMPLEX = "there are no complex numbers; keep the real and the imaginary part in
 SPARSE = "there are no sparse Tensors; use index arrays with ge.index_add and x[index]"
 QUANTIZED = "there are no quantised Tensors; use ge.float16 or ge.bfloat16"
 LAYERS = "convolutions, pooling and recurrent layers are not there yet"
-NORMS = "layer norm is the one normalisation that there is"
+NORMS = "layer norm and RMS norm are the normalisations that there are"
 ATTENTION = "attention is not there yet; write ge.softmax(q @ k.mT / d**0.5, axis=-1) @ v"
 SPECIAL = "of the special functions there are erf, erfc, erfinv, lgamma, digamma and polygamma"
 MEMORY = "how memory is laid out is no concern here: arrays are values, and nobody sees their strides"
 NAMED = "axes have no names here; use their numbers"
 GRAPHS = "use ge.jit, which traces and compiles a function"
 PROCESSES = "there is one process; training on several is not there yet"
+PARAMETRIZED = "compute the weight from its parameters in forward, and call F.linear with it"
 PEAK = "no peak is kept; memory_allocated() and memory_reserved() say what is taken now"
 DATA = {
     "DistributedSampler": "there is one process; use RandomSampler",
@@ -220,7 +221,6 @@ INSTEAD = {
             ),
             "look in ge.nn.functional",
         ),
-        "array": "use ge.tensor, which copies, or ge.asarray",
         "array_equal": "use a.equal(b), or ge.equal(a, b).all()",
         "average": "use ge.mean, or multiply by weights",
         "func": "ge.grad gives gradients of any order; there is no vmap yet",
@@ -238,7 +238,6 @@ INSTEAD = {
         "vdot": "use ge.dot or ge.vecdot",
         "power": "use ge.pow",
         "view": "use ge.reshape",
-        "ndarray": "use ge.Tensor",
         "identity": "use ge.eye",
         "copy": "use ge.clone",
         "fabs": "use ge.abs",
@@ -251,17 +250,57 @@ INSTEAD = {
         "ascontiguousarray": "use ge.asarray",
     },
     "gradengine.nn": {
-        "Buffer": "use Module.register_buffer",
-        "Parameter*": "set parameters as attributes, or put modules into nn.ModuleList or nn.ModuleDict",
+        "AdaptiveLogSoftmaxWithLoss": "use CrossEntropyLoss over all classes",
+        "CTCLoss": "losses of sequences are not there yet",
+        "DataParallel": "there is one process and one device",
+        "EmbeddingBag": "use nn.Embedding, and the sum or mean of its rows",
+        "LinearCrossEntropyLoss": "use nn.Linear and nn.CrossEntropyLoss; ge.jit fuses them",
+        "NLLLoss2d": "use nn.NLLLoss",
+        "Upsample*": LAYERS,
+        **{f"{start}*": LAYERS for start in ("Fold", "Unfold", "FractionalMaxPool", "LPPool", "MaxUnpool")},
+        **{f"Lazy{start}*": LAYERS for start in ("Conv", "BatchNorm", "InstanceNorm")},
         "Multihead*": ATTENTION,
         "Transformer*": ATTENTION,
         **{f"{start}*": LAYERS for start in ("Conv", "MaxPool", "AvgPool", "Adaptive", "LSTM", "GRU", "RNN")},
-        **{f"{start}*": NORMS for start in ("BatchNorm", "GroupNorm", "InstanceNorm", "RMSNorm", "SyncBatchNorm")},
+        **{f"{start}*": NORMS for start in ("BatchNorm", "GroupNorm", "InstanceNorm", "SyncBatchNorm")},
+        **{f"{start}*": NORMS for start in ("LocalResponseNorm", "CrossMapLRN")},
     },
     "gradengine.nn.functional": {
         "scaled_dot_product_attention": "write softmax(q @ k.mT / d**0.5) @ v",
         **{f"{start}*": LAYERS for start in ("conv", "max_pool", "avg_pool", "adaptive")},
-        **{f"{start}*": NORMS for start in ("batch_norm", "group_norm", "instance_norm", "rms_norm")},
+        **{f"{start}*": NORMS for start in ("batch_norm", "group_norm", "instance_norm", "local_response_norm")},
+        **{
+            f"{start}*": LAYERS for start in ("fold", "unfold", "interpolate", "upsample", "grid_sample", "affine_grid")
+        },
+        "ctc_loss": "losses of sequences are not there yet",
+        "embedding_bag": "use F.embedding, and the sum or mean of its rows",
+        "linear_cross_entropy": "use F.linear and F.cross_entropy; ge.jit fuses them",
+    },
+    "gradengine.nn.init": {
+        name: f"here it is ge.nn.init.{name}_"
+        for name in (
+            "constant",
+            "dirac",
+            "eye",
+            "kaiming_normal",
+            "kaiming_uniform",
+            "normal",
+            "orthogonal",
+            "sparse",
+            "uniform",
+            "xavier_normal",
+            "xavier_uniform",
+        )
+    },
+    "gradengine.nn.utils": {
+        "clip_grad_norm": "here it is ge.nn.utils.clip_grad_norm_",
+        "parametrize": PARAMETRIZED,
+        "parametrizations": PARAMETRIZED,
+        "prune": "multiply weights by a mask in forward",
+        "rnn": "recurrent layers are not there yet",
+        "stateless": "load the values with load_state_dict",
+        **{f"{start}*": PARAMETRIZED for start in ("weight_norm", "spectral_norm", "remove_")},
+        **{f"{start}*": LAYERS for start in ("fuse_", "convert_conv")},
     },
     "gradengine.optim": {"SparseAdam": "gradients are never sparse here; use ge.optim.Adam"},
     "gradengine.data": DATA,

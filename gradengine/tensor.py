@@ -41,6 +41,7 @@ class GradMode(threading.local):
 
     def __init__(self) -> None:
         self.before: list[bool] = []
+        self.differentiating = 0  # how many `ge.grad(f)` are running `f`
         self.casting: dict[str, Any] = {}  # by kind of device, the dtype that `autocast` casts to
         self.casts: dict[Any, Any] | None = None  # what has been cast in the region
         self.outer: list[Any] = []
@@ -522,7 +523,10 @@ def to_array(data: Any, dtype: Any, backend: backends.Backend, copy: bool = Fals
         if data.device != backend.device:
             array = backend.receive(data.array, data.backend)
         else:
-            array = backend.duplicate(data.array) if copy else data.array
+            array = data.array
+            if dtype is not None:
+                array = backend.cast(array, dtype)
+            return backend.duplicate(array) if copy and array is data.array else array
         return array if dtype is None else backend.cast(array, dtype)
     if backend.device != "cpu" and backends.home_of(data) is None:
         host = backends.for_device("cpu")

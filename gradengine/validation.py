@@ -11,6 +11,7 @@ import difflib
 import functools
 import inspect
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
@@ -18,7 +19,7 @@ import numpy as np
 from .errors import ArgumentError, DTypeError, GradengineError, describe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -169,3 +170,48 @@ def misfit(init: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, An
                 return unexpected(owner, name, accepted)
         return DTypeError(f"{owner}: {error}; its arguments: {', '.join(accepted)}")
     return None
+
+
+# By annotation of a constructor's argument: what is accepted, and how that is said.
+KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "bool": (lambda value: isinstance(value, (bool, np.bool_)) or value in (0, 1), "True or False"),
+    "int": (lambda value: isinstance(value, (int, np.integer)) and not isinstance(value, bool), "an integer"),
+    "float": (lambda value: is_number(value) and not math.isnan(value), "a number"),
+    "str": (lambda value: isinstance(value, str), "a str"),
+}
+
+
+def checked_constructor(init: Callable[P, R]) -> Callable[P, R]:
+    """Decorate the `__init__` of a layer: all that does not fit is a typed error, by the types it is annotated with."""
+    annotations = {
+        name: annotation
+        for name, annotation in init.__annotations__.items()
+        if isinstance(annotation, str) and annotation.removesuffix(" | None") in KINDS
+    }
+    names = init.__code__.co_varnames[1 : init.__code__.co_argcount]
+
+    @functools.wraps(init)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        owner = type(args[0]).__name__
+        for name, value in (*zip(names, args[1:]), *kwargs.items()):
+            annotation = annotations.get(name, "")
+            kind = annotation.removesuffix(" | None")
+            if not kind or (value is None and annotation != kind):
+                continue
+            fits, wanted = KINDS[kind]
+            try:
+                is_right = fits(value)
+            except Exception:  # a comparison of a user's object
+                is_right = False
+            if not is_right:
+                allowed = f"{wanted} or None" if annotation != kind else wanted
+                raise ArgumentError(f"{owner}: {name} must be {allowed}, got {described(value)}")
+        try:
+            return init(*args, **kwargs)
+        except (TypeError, ValueError, AttributeError, OverflowError) as error:
+            if isinstance(error, GradengineError):
+                raise
+            typed = misfit(init, args, kwargs) or DTypeError(f"{owner}: {error}")
+        raise typed from None
+
+    return call

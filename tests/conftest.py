@@ -3,6 +3,8 @@
 A test draws the same numbers wherever it runs, alone or with others: everything random is seeded by the test's name.
 """
 
+from __future__ import annotations
+
 import importlib.util
 import os
 import random
@@ -89,7 +91,7 @@ def pytest_configure(config: pytest.Config) -> None:
         for former in sorted(runs.glob("*"))[:-RUNS_KEPT]:
             if time.time_ns() - int(former.name) > LONGEST_RUN:  # others may be under way
                 shutil.rmtree(former, ignore_errors=True)
-        os.environ["EMULATED_SOURCES"] = str(runs / f"{time.time_ns()}")
+        os.environ.setdefault("EMULATED_SOURCES", str(runs / f"{time.time_ns()}"))
 
 
 @pytest.hookimpl(tryfirst=True)  # before tests are chosen by their markers

@@ -22,9 +22,6 @@ SHAPED_BY_DATA = {
     "getitem/mask of an axis",
     "getitem/mask of the second axis",
     "getitem/true",
-    # What is written at a mask may be as long as the mask has Trues, so its gradient is x[mask].
-    "setitem/mask",
-    "setitem/mask, broadcast",
 }
 DOUBLE = 1e-12 / np.finfo(np.float64).eps
 # Of float32, units in the last place of the largest element. Where the eager run itself is further from the float64

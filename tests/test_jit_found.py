@@ -8,7 +8,7 @@ import pytest
 
 import gradengine as ge
 from gradengine import nn
-from gradengine.errors import ArgumentError, DTypeError, GraphError, IndexRangeError, TraceError
+from gradengine.errors import ArgumentError, DTypeError, GraphError, IndexRangeError, ShapeError, TraceError
 from gradengine.nn import functional as F
 
 VECTOR = np.arange(1.0, 6.0, dtype=np.float32)
@@ -359,6 +359,68 @@ def test_mistaken_options_are_named():
         step.over(ge.ones(4), batch_size=2, order=[[1, 2], [3]])
     with pytest.raises(IndexRangeError, match="names sample -1, but there are samples 0 to 3"):
         step.over(ge.ones(4), batch_size=2, order=[-1, 0])
+
+
+# -- masks ------------------------------------------------------------------------------------------------------------
+
+
+def written(x, mask, v):
+    y = x * 1.0
+    y[mask] = v
+    return y
+
+
+WRITTEN = {  # x has shape (3, 4), and four of its elements are negative
+    "a number": ((), lambda x: x < 0),
+    "a value of one element": ((1,), lambda x: x < 0),
+    "a value with more axes": ((1, 1, 1), lambda x: x < 0),
+    "a value for each": ((4,), lambda x: x < 0),
+    "a row for each": ((2, 4), lambda x: x[:, 0] > 0),
+    "one row for all": ((4,), lambda x: x[:, 0] > 0),
+    "one row for all, two axes": ((1, 4), lambda x: x[:, 0] > 0),
+    "a column for each": ((2, 1), lambda x: x[:, 0] > 0),
+    "columns": ((), lambda x: (slice(None), x[0] > 0)),
+    "columns, each another": ((3, 2), lambda x: (slice(None), x[0] > 0)),
+}
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_what_is_written_through_a_mask_has_gradients(name, backend):
+    """Of first and second order, in the array and in the value."""
+    shape, mask = WRITTEN[name]
+    rng = np.random.default_rng(1)
+    array = np.array([[1.0, 2.0, -3.0, -1.0], [-2.0, 1.0, 3.0, 2.0], [2.0, 4.0, -1.0, 0.5]])
+
+    def orders(x, v):
+        y = written(x, mask(x), v)
+        first = ge.grad((y**3).sum(), [x, v], create_graph=True)
+        second = ge.grad(sum((g * g).sum() for g in first), [x, v])
+        return (y, *first, *second)
+
+    jitted = ge.jit(orders)
+    for shift in (0.0, 0.25):
+        x = ge.tensor(array + shift, requires_grad=True)
+        v = ge.tensor(rng.normal(size=shape), requires_grad=True)
+        for got, want in zip(jitted(x, v), orders(x, v), strict=True):
+            np.testing.assert_allclose(got.numpy(), want.numpy(force=True), rtol=1e-10)
+
+
+def test_masks_that_do_not_fit_are_named(backend):
+    step = ge.jit(lambda x, v: written(x, x < 0, v))
+    assert step(ge.tensor([1.0, -1.0, -2.0]), ge.tensor([5.0, 6.0])).tolist() == [1.0, 5.0, 6.0]
+    with pytest.raises(ShapeError, match="setitem"):
+        step(ge.tensor([1.0, 1.0, -2.0]), ge.tensor([5.0, 6.0]))
+
+    @ge.jit
+    def augmented(x):
+        y = x * 1.0
+        y[x < 0] += 1.0
+        return y
+
+    with pytest.raises(TraceError) as caught:
+        augmented(ge.ones(2))
+    assert "y[x < 0] += 1.0" in str(caught.value)
+    assert "x = ge.where(mask, x + v, x) for x[mask] += v" in str(caught.value)
 
 
 # -- what a newcomer tries ----------------------------------------------------------------------------------------

@@ -386,7 +386,7 @@ def test_loss_layers_equal_pytorchs(
 def compare(ours: nn.Module, theirs: Any, torch: ModuleType, x: np.ndarray, *rest: np.ndarray) -> None:
     """Forward and every gradient of a layer equal PyTorch's, in float64."""
     a, b = ge.tensor(x, requires_grad=x.dtype.kind == "f"), torch.tensor(x, requires_grad=x.dtype.kind == "f")
-    y = ours(a, *[ge.tensor(r) for r in rest])
+    y = ours(a * 1.0 if getattr(ours, "inplace", False) else a, *[ge.tensor(r) for r in rest])
     z = theirs(b.clone(), *[torch.tensor(r) for r in rest])  # PyTorch's `inplace` overwrites its input
     assert y.shape == tuple(z.shape)
     np.testing.assert_allclose(y.detach().numpy(), z.detach().numpy(), rtol=1e-7, atol=1e-12)

@@ -274,8 +274,8 @@ def test_running_totals_are_numpys(x, data):
     same(ge.cumsum(ge.asarray(x), axis=axis), np.cumsum(x, axis=axis))
     same(ge.cumprod(ge.asarray(x), axis=axis), np.cumprod(x, axis=axis))
     if axis is not None:
-        same(ge.cumulative_sum(ge.asarray(x), axis=axis), np.cumulative_sum(x, axis=axis))
-        want = np.cumulative_prod(x, axis=axis, include_initial=True)
+        same(ge.cumulative_sum(ge.asarray(x), axis=axis), np.cumsum(x, axis=axis))
+        want = np.insert(np.cumprod(x, axis=axis), 0, 1, axis=axis)
         same(ge.cumulative_prod(ge.asarray(x), axis=axis, include_initial=True), want)
 
 

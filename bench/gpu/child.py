@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import sys
 import traceback
 from pathlib import Path
@@ -19,9 +18,7 @@ def main() -> None:
     report = Report(Path(path), float(limit))
     report.save()
     try:
-        getattr(importlib.import_module(f"bench.gpu.{part.module}"), part.function)(
-            report, Settings(**json.loads(settings))
-        )
+        getattr(importlib.import_module(f"bench.gpu.{part.module}"), part.function)(report, Settings.read(settings))
     except Exception as error:
         report.found["error"] = described(error)
         traceback.print_exc()

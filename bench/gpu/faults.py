@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -154,7 +153,7 @@ REAL = ("the pool gives back", "fault, asynchronous")  # need a real device
 def main() -> None:
     """One of them."""
     name, text = sys.argv[1:]
-    settings = Settings(**json.loads(text))
+    settings = Settings.read(text)
     settings.prepare()
     import gradengine as ge
 

@@ -1,4 +1,8 @@
-"""Which parts the check has, in order of importance, how long each may take, and how it is to run."""
+"""Which parts the check has, in two calls, how long each may take, and how it is to run.
+
+A GPU is rarely at hand, and then for minutes. The first call asks *is it right*, the second *how fast*. A stage is what
+runs at the same time: what is measured runs alone.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,14 @@ import importlib.util
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .report import Report
 
 ROOT = Path(__file__).parents[2]
+PLACE = ROOT / ".gpu"  # not tracked: what travels to the GPU's machine and back
+CACHES = PLACE / "cache"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,24 +30,35 @@ class Part:
     function: str
     seconds: float
     title: str
+    most: float = float("inf")  # seconds, even where others have left more
 
 
-PARTS = (
-    Part("smoke", "smoke", "run", 45, "an op of each kind, a jitted step, gradients as on the CPU"),
-    Part("steps", "steps", "run", 80, "MLP 784-128-10: a training step beside PyTorch and JAX"),
-    Part("cases", "suite", "cases", 75, "the case table, eager, first and second order"),
-    Part("overhead", "overhead", "run", 12, "chain of 40 small ops, forward and backward, eager"),
-    Part("bandwidth", "bandwidth", "run", 40, "kernels over 1e8 numbers, beside a copy"),
-    Part("matmul", "matmul", "run", 20, "matrix products of 8192 beside PyTorch"),
-    Part("mnist", "mnist", "run", 25, "MNIST, mlp, to 97.5 % test accuracy"),
-    Part("jit-cases", "suite", "jit_cases", 65, "the case table, jitted"),
-    Part("training", "suite", "training", 30, "the tests of training, layers and optimizers"),
-    Part("sanitizer", "sanitizer", "run", 30, "memcheck and racecheck of a small script"),
-    Part("errors", "faults", "run", 15, "errors that only a real device can raise"),
-    Part("seeds", "seeds", "run", 8, "the same seed on every backend"),
-    Part("tests", "suite", "others", 25, "all other tests of the device"),
+Stage = tuple[Part, ...]
+RIGHT: tuple[Stage, ...] = (
+    (Part("light", "light", "run", 14, "launch, NVRTC, capture, copies and cuBLASLt, each by itself", most=20),),
+    (Part("smoke", "smoke", "run", 40, "an op of each kind, a jitted step, gradients as on the CPU", most=60),),
+    (Part("quick", "quick", "run", 30, "overhead and a training step, measured in short", most=45),),
+    (
+        Part("tests", "suite", "run", 100, "both case tables, training, and all other tests of the device"),
+        Part("memcheck", "sanitizer", "memcheck", 90, "a small script under memcheck", most=90),
+        Part("errors", "faults", "run", 60, "errors that only a real device can raise", most=60),
+        Part("seeds", "seeds", "run", 45, "the same seed on every backend", most=45),
+    ),
 )
-TOTAL = sum(part.seconds for part in PARTS)  # under 8 minutes
+FAST: tuple[Stage, ...] = (
+    (Part("again", "suite", "again", 40, "what has failed, with synchronous launches", most=60),),
+    (Part("steps", "steps", "run", 115, "MLP 784-128-10: a training step beside PyTorch and JAX"),),
+    (Part("overhead", "overhead", "run", 15, "chain of 40 small ops, forward and backward, eager"),),
+    (Part("bandwidth", "bandwidth", "run", 60, "kernels over 1e8 numbers, beside a copy"),),
+    (Part("matmul", "matmul", "run", 30, "matrix products of 8192 beside PyTorch"),),
+    (Part("mnist", "mnist", "run", 35, "MNIST, mlp, to 97.5 % test accuracy"),),
+    (Part("racecheck", "sanitizer", "racecheck", 60, "the small script under racecheck", most=90),),
+    (Part("initcheck", "sanitizer", "initcheck", 30, "the small script under initcheck", most=60),),
+)
+CALLS = {"right": RIGHT, "fast": FAST}
+SECONDS = {"right": 200.0, "fast": 420.0}  # of a whole call, the reports and the archive included
+REST = 12.0  # of them, for asking the machine what it is, and for the archive
+PARTS = tuple(part for stages in CALLS.values() for stage in stages for part in stage)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +69,7 @@ class Settings:
     emulate: bool = False
     quick: bool = False
     data: str = ""
+    failed: tuple[str, ...] = ()  # tests that the first call has seen fail
 
     @property
     def tiny(self) -> bool:
@@ -83,13 +101,33 @@ class Settings:
         """Calls in a row before the device is waited for, so that the host is ahead of it."""
         return 1 if self.tiny else 10
 
+    @property
+    def emulation(self) -> str:
+        """What the tests call the place where the device is: see tests/conftest.py."""
+        return "device" if not self.emulate else "cupy" if has_real_cupy() else "emulator"
+
     def text(self) -> str:
         """For the command line of a part's process."""
         return json.dumps(dataclasses.asdict(self))
 
+    @classmethod
+    def read(cls, text: str) -> Settings:
+        """The settings of such a text."""
+        found = json.loads(text)
+        return cls(**{**found, "failed": tuple(found["failed"])})
+
+    def after(self, stored: dict[str, Any]) -> Settings:
+        """The same, knowing what the first call has stored."""
+        failed = stored.get("parts", {}).get("tests", {}).get("failed tests", [])
+        return dataclasses.replace(self, failed=tuple(failed))
+
     def prepare(self) -> None:
         """Make "cuda" (or what is asked for) the default device of this process."""
-        if self.emulate:
+        if self.emulation == "cupy":
+            from tests.cuda import real_cupy
+
+            real_cupy.install()
+        if self.emulation == "emulator":
             from tests.cuda import fake_cupy
 
             fake_cupy.install()
@@ -109,6 +147,11 @@ class Settings:
             ge.cuda.synchronize()
 
 
+def has_real_cupy() -> bool:
+    """Whether a dry run can use CuPy itself, over the emulated driver."""
+    return importlib.util.find_spec("cupy_backends") is not None
+
+
 def halves(report: Report) -> tuple[str, ...]:
     """The half precisions that can be had here; what is left out is noted."""
     if importlib.util.find_spec("ml_dtypes") is not None:
@@ -125,6 +168,8 @@ def environment(settings: Settings) -> dict[str, str]:
         **kept,
         "PYTHONPATH": os.pathsep.join(paths),
         "PYTHONFAULTHANDLER": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "GRADENGINE_CPU_BACKEND": "numpy",  # the reference: nothing is to be compiled for it
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # the memory is shared with the others in the process
         "TF_CPP_MIN_LOG_LEVEL": "2",
         "TORCHINDUCTOR_COMPILE_THREADS": "4",
@@ -132,6 +177,9 @@ def environment(settings: Settings) -> dict[str, str]:
     }
     if settings.tiny:
         found["JAX_PLATFORMS"] = "cpu"
+    else:  # kernels that the first call has compiled come along to the second
+        found["CUPY_CACHE_DIR"] = str(CACHES / "cupy")
+        found["GRADENGINE_CACHE_DIR"] = str(CACHES / "gradengine")
     if settings.data:
         found["GRADENGINE_DATA"] = settings.data
     return found

@@ -5,13 +5,12 @@ A process of its own, so that the one that starts the parts never loads CUDA.
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 
 from .parts import ROOT, Settings, environment
 
-PATIENCE = 60.0  # seconds that a driver may take to answer
+PATIENCE = 40.0  # seconds that a driver may take to answer
 
 
 def why_not(settings: Settings, patience: float = PATIENCE) -> str:
@@ -33,7 +32,7 @@ def main(text: str) -> None:
     """Load the device's backend. Exits with the reason when that fails."""
     from .report import described
 
-    settings = Settings(**json.loads(text))
+    settings = Settings.read(text)
     try:
         from gradengine import backend
 

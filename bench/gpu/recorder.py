@@ -1,4 +1,5 @@
-"""Plugins of pytest: the main process counts the outcomes, and a worker whose device context is lost ends.
+"""Plugins of pytest: tests come in order of what they say, the main process counts the outcomes, and a worker whose
+device context is lost ends.
 
 After a fault in a kernel every later call in the same process fails, so the rest of that worker's tests would say
 nothing; pytest-xdist starts another worker for them.
@@ -25,6 +26,29 @@ LOST = (
     "FaultError",
     "CUDA_ERROR_ILLEGAL",
 )
+
+TABLES = ("test_cases.py", "test_jit_cases.py")
+TRAINING = tuple(
+    f"test_{name}.py"
+    for name in ("jit_training", "jit_over", "optim", "nn", "train", "random", "functional", "autodiff", "amp")
+)
+SLOW = "slow"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: Any, items: list[Any]) -> None:
+    """Put first what says most, and leave out what is slow for another reason than its kernels, which rows are not."""
+    dropped = [item for item in items if item.get_closest_marker(SLOW) and item.path.name not in TABLES]
+    if dropped:
+        config.hook.pytest_deselected(items=dropped)
+    items[:] = sorted([item for item in items if item not in dropped], key=order)
+
+
+def order(item: Any) -> int:
+    """One or two rows of each family of the tables, training, all else, and then the tables' other rows."""
+    if item.path.name in TABLES:
+        return 3 if item.get_closest_marker(SLOW) else 0
+    return 1 if item.path.name in TRAINING else 2
 
 
 @pytest.hookimpl(trylast=True)
@@ -68,6 +92,7 @@ class Outcome:
             self.report.fact(report.outcome, self.counts[report.outcome])
         if report.failed:
             self.failed.append(report.nodeid)
+            self.report.found["failed tests"] = self.failed
             if len(self.failed) <= LISTED:
                 name = report.nodeid.removeprefix("tests/")
                 trace = str(report.longrepr)

@@ -6,7 +6,6 @@ nothing out of bounds would be noticed.
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -57,4 +56,4 @@ def main(settings: Settings) -> str:
 if __name__ == "__main__":
     from .parts import Settings
 
-    print(main(Settings(**json.loads(sys.argv[1]))))
+    print(main(Settings.read(sys.argv[1])))

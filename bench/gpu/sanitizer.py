@@ -1,4 +1,5 @@
-"""compute-sanitizer over a small script: reads and writes out of bounds (memcheck), races (racecheck)."""
+"""compute-sanitizer over a small script, a tool at a time: reads and writes out of bounds (memcheck), races in shared
+memory (racecheck), reads of memory that nobody has written to (initcheck)."""
 
 from __future__ import annotations
 
@@ -15,22 +16,36 @@ if TYPE_CHECKING:
     from .parts import Settings
     from .report import Report
 
-TOOLS = ("memcheck", "racecheck")
 FOUND = 86  # the exit status that says that the tool has found something
 REFUSED = ("Device not supported", "not supported on this", "Unable to find")  # what it says where it cannot work
 FOLDERS = ("/usr/local/cuda*/bin", "/usr/local/cuda*/compute-sanitizer", "/opt/nvidia/*", "/opt/nvidia/*/*")
 
 
-def run(report: Report, settings: Settings) -> None:
-    """The script by itself, then under each tool."""
-    if not report.check("the script by itself", lambda: sanitized.main(settings)) or settings.tiny:
+def memcheck(report: Report, settings: Settings) -> None:
+    """Accesses."""
+    run(report, settings, "memcheck")
+
+
+def racecheck(report: Report, settings: Settings) -> None:
+    """Races."""
+    run(report, settings, "racecheck")
+
+
+def initcheck(report: Report, settings: Settings) -> None:
+    """Memory that is read before it is written."""
+    run(report, settings, "initcheck")
+
+
+def run(report: Report, settings: Settings, tool: str) -> None:
+    """The script under one tool. A dry run has the script by itself, to which CUDA's tools mean nothing."""
+    if settings.tiny:
+        report.check("the script by itself", lambda: sanitized.main(settings))
         return
     program = find()
     if program is None:
         report.fact("left out", "there is no compute-sanitizer here")
         return
-    for tool in TOOLS:
-        report.check(tool, lambda tool=tool: under(report, program, tool, settings))
+    report.check(tool, lambda: under(report, program, tool, settings))
 
 
 def find() -> str | None:
@@ -52,6 +67,7 @@ def under(report: Report, program: str, tool: str, settings: Settings) -> str:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=max(5.0, report.left() - 3))
     except subprocess.TimeoutExpired as error:
+        print((error.stdout or b"").decode(errors="replace"))  # what it has found by then
         raise TimeoutError(f"not done after {error.timeout:.0f} s") from None
     said = done.stdout + done.stderr
     print(said)

@@ -239,9 +239,9 @@ SCANS = [
          lambda x: np.cumprod(x, axis=-1), lambda torch, x: torch.cumprod(x, -1)),
     Case("cumprod/empty", lambda x: ge.cumprod(x, axis=0), normal(0, 2), lambda x: np.cumprod(x, axis=0)),
     Case("cumulative_sum", lambda x: ge.cumulative_sum(x, axis=1, include_initial=True), normal(2, 3),
-         lambda x: np.cumulative_sum(x, axis=1, include_initial=True)),
+         lambda x: np.insert(np.cumsum(x, axis=1), 0, 0, axis=1)),
     Case("cumulative_prod", lambda x: ge.cumulative_prod(x, include_initial=True), normal(4),
-         lambda x: np.cumulative_prod(x, include_initial=True)),
+         lambda x: np.insert(np.cumprod(x), 0, 1)),
 ]  # fmt: skip
 
 SORTS = [

@@ -115,7 +115,7 @@ JOINS = [
         lambda x: np_rejoined([x[:, :2], x[:, 2:4], x[:, 4:]], -1),
         lambda torch, x: torch.concat([p * (i + 1.5) for i, p in enumerate(torch.chunk(x, 3, -1))][::-1], -1)),
     row("unstack", lambda x: rejoined(ge.unstack(x, axis=1), 0), (2, 3),
-        lambda x: np_rejoined(np.unstack(x, axis=1), 0),
+        lambda x: np_rejoined(list(np.moveaxis(x, 1, 0)), 0),
         lambda torch, x: torch.concat([p * (i + 1.5) for i, p in enumerate(torch.unbind(x, 1))][::-1])),
     row("narrow", lambda x: ge.narrow(x, -1, 1, 2), (2, 4), lambda x: x[:, 1:3],
         lambda torch, x: torch.narrow(x, -1, 1, 2)),

@@ -39,11 +39,12 @@ from gradengine_kernels import progress
 
 from .. import amp
 from .. import backend as backends
+from .. import pytrees as tree
 from ..dispatch import mode
-from ..errors import ArgumentError, DeviceError, DTypeError
+from ..errors import ArgumentError, CompileError, DeviceError, DTypeError, TraceError
 from ..hostwork import current
 from ..tensor import Tensor, constant, describe
-from . import tree
+from .complaints import NumberError
 from .graph import Names, show
 from .interrupts import ServedBetweenKernels, uninterrupted
 from .options import FollowError
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
 
 CacheInfo = collections.namedtuple("CacheInfo", "hits misses maxsize currsize")
 MOST_PROGRAMS = 64
+WORD = 1 << 63  # integers beyond are no numbers that a kernel can be given
 MANY = 8  # programs for arguments of one kind that are too many to be meant
 
 
@@ -141,6 +143,7 @@ class Step:
         self.signature = inspect.signature(function) if static_argnames else None
         self.programs: collections.OrderedDict[Any, list[Program]] = collections.OrderedDict()
         self.hits = self.misses = 0
+        self.building_in: dict[Any, int] = {}  # keys for which numbers are built in, and how often they were
         self.gone: collections.deque[Any] = collections.deque()  # keys of which an object is no more
         self.lock = threading.RLock()
         self.turns = threading.RLock()  # held by programs that change something: they change the same
@@ -152,18 +155,25 @@ class Step:
         return self if instance is None else Method(self, instance)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if current.trace is not None:
-            return self.function(*args, **kwargs)  # a part of the step that is being traced
+        if current.trace is not None or mode.differentiating:
+            return self.function(*args, **kwargs)  # a part of the step that is being traced, or differentiated
         program, arguments = self.find(args, kwargs)
         try:
             return program.run(arguments)
         except StaleError:
             return self.run_another(program, args, kwargs)
+        except Exception as error:
+            unmeant = getattr(error, "misfit", isinstance(error, (ArithmeticError, CompileError)))
+            if not unmeant or not has_numbers(arguments):
+                raise
+        with self.lock:  # a number does not fit: built in, it gives what it gives eagerly, an error most likely
+            _, program, arguments, _ = self.traced_program(args, kwargs, built_in=True)
+        return program.run(arguments)
 
     def run_another(self, stale: Program, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The call by a program for what the host now decides: one that is there already, or a new one."""
         with self.lock:
-            key, arguments, _, _ = self.take_apart(args, kwargs)
+            key, arguments, _, _ = self.known_apart(args, kwargs)
             for program in list(self.programs.get(key, ())):
                 if program is not stale and program.guard.holds(arguments):
                     with contextlib.suppress(StaleError):
@@ -175,7 +185,7 @@ class Step:
         with self.lock:
             while self.gone:
                 self.programs.pop(self.gone.popleft(), None)
-            key, arguments, _, _ = self.take_apart(args, kwargs)
+            key, arguments, _, _ = self.known_apart(args, kwargs)
             known = self.programs.get(key)
             if known is not None:
                 for program in known:
@@ -185,10 +195,17 @@ class Step:
                         return program, arguments
             return self.compile(args, kwargs)
 
-    def take_apart(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, list[Any], list[Any], Any]:
+    def known_apart(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, list[Any], list[Any], Any]:
+        """The arguments, taken apart; where it is known that numbers have to be built in, they are."""
+        found = self.take_apart(args, kwargs)
+        return self.take_apart(args, kwargs, built_in=True) if found[0] in self.building_in else found
+
+    def take_apart(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], built_in: bool = False
+    ) -> tuple[Any, list[Any], list[Any], Any]:
         """What tells programs apart, the Tensors and numbers among the arguments, all leaves, and their structure.
 
-        Among the leaves, a Place stands for each of the Tensors and numbers.
+        Among the leaves, a Place stands for each of the Tensors and numbers, unless numbers are to be built in.
         """
         if self.signature is not None:
             args, kwargs = self.mark_static(args, kwargs)
@@ -207,8 +224,11 @@ class Step:
                 kinds.append(
                     (array.shape, array.dtype, leaf.op, place, hooks) if hasattr(array, "shape") else leaf.dtype
                 )
-            elif type(leaf) is float or type(leaf) is int:
+            elif (type(leaf) is float or (type(leaf) is int and -WORD <= leaf < WORD)) and not built_in:
                 kinds.append(type(leaf))
+            elif type(leaf) is float:
+                kinds.append(frozen(leaf))
+                continue
             else:
                 kinds.append((type(leaf), as_key(leaf)))
                 try:
@@ -239,9 +259,8 @@ class Step:
 
     def compile(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Program, list[Any]]:
         """Trace and compile the step for these arguments."""
-        key, arguments, leaves, structure = self.take_apart(args, kwargs)
         with progress.compiling(getattr(self.function, "__name__", "a step")):
-            program = self.trace(arguments, leaves, structure)
+            key, program, arguments, leaves = self.traced_program(args, kwargs)
         if program.guard.changes or program.host:
             program.lock = self.turns
         gone = self.gone
@@ -268,6 +287,34 @@ class Step:
             if not self.programs[oldest]:
                 del self.programs[oldest]
         return program, arguments
+
+    def traced_program(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], listen: Any = None, built_in: bool = False
+    ) -> tuple[Any, Program, list[Any], list[Any]]:
+        """The key of a program for these arguments, the program, the Tensors and numbers that it takes, and all leaves.
+
+        Where a step does something else with a number than computing, the number is built in, so that whatever can be
+        done with a number eagerly can be done here: it may be a setting of an op, or not fit an array's dtype.
+        """
+        key, arguments, leaves, structure = self.take_apart(args, kwargs)
+        if not built_in and key not in self.building_in:
+            try:
+                return key, self.trace(arguments, leaves, structure, listen), arguments, leaves
+            except Exception as error:
+                refused = isinstance(error, (TraceError, CompileError)) and not isinstance(error, NumberError)
+                if refused or not has_numbers(arguments):
+                    raise
+        own, arguments, leaves, structure = self.take_apart(args, kwargs, built_in=True)
+        program = self.trace(arguments, leaves, structure, listen)
+        if not built_in:
+            times = self.building_in[key] = self.building_in.get(key, 0) + 1
+            if times == MANY:
+                warnings.warn(
+                    f"jit: {self!r} was compiled {MANY} times for numbers among its arguments with which it does more "
+                    "than to compute; what changes often should be a Tensor",
+                    stacklevel=5,
+                )
+        return own, program, arguments, leaves
 
     def trace(self, arguments: list[Any], leaves: list[Any], structure: Any, listen: Any = None) -> Program:
         """The program for these arguments."""
@@ -354,11 +401,10 @@ class Step:
 
         Nothing is run, and nothing is kept.
         """
-        _, arguments, leaves, structure = self.take_apart(args, kwargs)
         passes: dict[str, str] = {}
         names = Names()
         listen = lambda name, graph: passes.update({name: show(graph, names)})
-        executor = self.trace(arguments, leaves, structure, listen).executor
+        executor = self.traced_program(args, kwargs, listen)[1].executor
         return Lowered(passes, executor.show_groups(names), executor.show_memory(names), executor.source)
 
     def cache_info(self) -> CacheInfo:
@@ -370,6 +416,7 @@ class Step:
         """Forget all programs."""
         with self.lock:
             self.programs.clear()
+            self.building_in.clear()
             self.hits = self.misses = 0
 
 
@@ -398,6 +445,11 @@ class Method:
     def lower(self, *args: Any, **kwargs: Any) -> Lowered:
         """As `Step.lower`."""
         return self.step.lower(self.instance, *args, **kwargs)
+
+
+def has_numbers(arguments: list[Any]) -> bool:
+    """Whether there are Python numbers among these."""
+    return any([type(x) is float or type(x) is int for x in arguments])
 
 
 def backend_of(leaves: list[Any]) -> backends.Backend:

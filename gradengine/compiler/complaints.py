@@ -70,11 +70,15 @@ def user_frame() -> tuple[str, str]:
     return f"line {line} of {Path(file).name}" + (f":\n    {text}\n" if text else ": "), name
 
 
-def value_error() -> TraceError:
+class NumberError(TraceError):
+    """What is raised for a number that is to be built into the program, as an argument may be."""
+
+
+def value_error(kind: type[TraceError] = TraceError) -> TraceError:
     """The error for a value that is asked for while there is none yet."""
     where, name = user_frame()
     how, advice = ADVICE.get(name, OTHERWISE)
-    return TraceError(
+    return kind(
         f"jit: a value is used {how.format(name=name.strip('_'))} in {where}"
         f"but a compiled step is recorded once and has values only when it runs; {advice}"
     )
@@ -85,6 +89,6 @@ def shape_error(op: Op) -> TraceError:
     where, _ = user_frame()
     return TraceError(
         f"jit: {op.shown} gives a result whose shape depends on the data, in {where}"
-        "but a compiled program has fixed shapes; use ge.where(mask, x, 0) with a sum, a fixed number of elements "
-        "(ge.topk), or do it where you call the step"
+        "but a compiled program has fixed shapes; use ge.where(mask, x, 0) with a sum, x = ge.where(mask, x + v, x) "
+        "for x[mask] += v, a fixed number of elements (ge.topk), or do it where you call the step"
     )

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import backend as backends
 from ..errors import CompileError, IndexRangeError
 from ..tensor import EXCLUSIVE
 from . import memory
@@ -22,7 +21,7 @@ from .core_passes import core_passes
 from .emit import KernelMaker
 from .fuse import Fusion, Unit
 from .graph import Equation, Graph, Names, Var, show_right_side
-from .replay import kernel_of
+from .replay import kernel_of, of_numbers, raised_by
 from .simplify import simplify
 
 if TYPE_CHECKING:
@@ -54,7 +53,6 @@ class Compiled:
         listen: Callable[..., None] | None = None,
     ) -> None:
         self.backend, self.buffers = backend, buffers_of(backend)
-        self.of_numbers = backends.load("numpy")  # the host computes with numbers
         self.returned = frozenset(returned) if self.buffers.fixed else frozenset()
         self.graph = graph = simplify(graph, listen, core_passes(backend.reals, self.buffers.fixed), infer_core)
         self.fusion = fusion = Fusion(graph, backend.operations(), backend.reals, rows_only=self.buffers.fixed)
@@ -304,8 +302,7 @@ class Compiled:
         """Do the arithmetic of Python numbers."""
         for e in self.fusion.host:
             given = [known[x] if isinstance(x, Var) else x for x in e.inputs]
-            value = kernel_of(self.of_numbers, e)(*given, **e.params)
-            known[e.out] = value.item() if isinstance(value, np.generic) else value
+            known[e.out] = of_numbers(e)(*given, **e.params)
 
     def bind_outputs(self, targets: dict[int, Any]) -> None:
         """Find arrays for the outputs that kernels write, and tell them."""
@@ -339,7 +336,7 @@ class Compiled:
     def call(self, e: Equation) -> None:
         """Run the backend's own kernel of an op."""
         given = [self.value(x) if isinstance(x, Var) else x for x in e.inputs]
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), raised_by(e, given):
             value = kernel_of(self.backend, e)(*given, **e.params)
         value = self.buffers.array(value)
         if (value.shape, value.dtype) != (e.out.shape, e.out.dtype):
@@ -405,8 +402,10 @@ class Compiled:
 
 
 def may_refuse(e: Equation) -> bool:
-    """Whether the kernel that is called may raise an error for what it finds in its operands."""
-    return e.name in LOOKING_UP and any(x.dtype.kind in "iu" for x in e.variables())
+    """Whether the kernel that is called may raise an error for what it finds: an index, or a number out of range."""
+    kinds = {x.dtype.kind for x in e.variables()}
+    found = e.name in LOOKING_UP and "b" in kinds  # a mask, which may have another number of elements
+    return found or (not kinds.isdisjoint("iu") and (e.name in LOOKING_UP or any(x.weak for x in e.variables())))
 
 
 def failure(checks: Sequence[Equation], where: str = "") -> IndexRangeError:

@@ -146,7 +146,7 @@ def lower_var(k: Builder, x: Node, axis: Any = None, correction: float = 0.0, ke
     if not is_real(x) or not axes or not x.var.size:
         return None
     count = math.prod([x.shape[a] for a in axes])
-    if count - correction <= 0:
+    if not count - correction > 0:
         return None
     centred = x - k.total(x, axes) / float(count)
     return without(k, k.total(centred * centred, axes) / float(count - correction), axes, keepdims)

@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
+from .. import pytrees as tree
 from ..backend import for_device
 from ..errors import ArgumentError, DeviceError, DTypeError, IndexRangeError, ShapeError
-from ..tensor import Tensor, constant, describe
-from . import tree
+from ..tensor import Tensor, constant, describe, to_array
 from .buffers import address_of, buffers_of
 from .execute import Compiled, failure
 from .graph import Var
@@ -119,7 +119,10 @@ def joined(pieces: list[tuple[Any, list[Any]]], backend: Any) -> Any:
     leaves = []
     for column in zip(*[leaves for _, leaves in pieces], strict=True):
         if isinstance(column[0], Fixed):
-            leaves.append(column[0].value)
+            values = [x.value for x in column]
+            varying = any([type(x) in (int, float) and x != values[0] for x in values])  # what the host has decided
+            numbers = to_array(values, None, for_device("cpu")) if varying else None
+            leaves.append(values[0] if numbers is None else constant(buffers_of(backend).array(numbers), backend))
             continue
         shapes = {x.shape[1:] for x in column}
         if len(shapes) > 1:

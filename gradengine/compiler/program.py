@@ -10,10 +10,11 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
+from .. import pytrees as tree
+from ..dispatch import explain
 from ..errors import GradengineError, IndexRangeError
 from ..tensor import EXCLUSIVE, Tensor, constant
 from ..views import set_value
-from . import tree
 from .execute import Compiled
 from .graph import Graph, Var, typecheck
 from .guards import Guard, find
@@ -33,11 +34,16 @@ class StaleError(Exception):
     """What the host decides at each call has become of another kind than it was in the trace."""
 
 
-def typed(error: Exception) -> Exception:
-    """A kernel's failure as the engine's own error."""
+def typed(error: Exception, backend: backends.Backend) -> Exception:
+    """A kernel's failure as the engine's own error, in the name of its op."""
     if isinstance(error, IndexError) and not isinstance(error, GradengineError):
         return IndexRangeError(f"jit: {str(error).replace('out of bounds', 'out of range')}")
-    return error
+    equation, given = getattr(error, "equation", (None, ()))
+    if equation is None or isinstance(error, GradengineError):
+        return error
+    found = explain(equation.op, error, tuple([constant(x, backend) for x in given]), equation.params)
+    found.misfit = not isinstance(error, GradengineError)  # type: ignore[attr-defined]
+    return found
 
 
 class Program:
@@ -81,7 +87,7 @@ class Program:
             return "fixed", leaf
         array = ARRAY.__get__(leaf)
         if type(array) is Traced:
-            return "tensor", self.output(trace, array)
+            return "number" if array.var.weak else "tensor", self.output(trace, array)
         if isinstance(array, trace.kinds):
             return "same", trace.source_of(leaf)
         return "tensor", self.output(trace, array)
@@ -135,7 +141,7 @@ class Program:
             except Exception as error:
                 self.undo()
                 self.forget(arguments, again)
-                raise typed(error) from None
+                raise typed(error, self.backend) from None
             del values, targets
             return self.write(outputs, arguments, again)
 
@@ -239,4 +245,6 @@ class Program:
             return constant(outputs[what], self.backend)
         if kind == "fixed":
             return what
+        if kind == "number":
+            return outputs[what]
         return find(what, arguments) if kind == "same" else outputs[what]

@@ -35,6 +35,7 @@ class Traced:
     size = property(lambda self: self.var.size)
     nbytes = property(lambda self: self.var.nbytes)
     ndim = property(lambda self: len(self.var.shape))
+    weak = property(lambda self: self.var.weak)  # a Python number, which takes the dtype of the arrays that it meets
     k = property(lambda self: self.trace.backend)
     __hash__ = object.__hash__
 
@@ -159,6 +160,8 @@ class TracingBackend:
         """The array in another dtype."""
         if type(array) is not Traced:
             return self.real.cast(array, dtype)
+        if array.var.weak and np.dtype(dtype).kind in "iub":  # which may not hold it: that is an error, or it wraps
+            self.trace.need_number()
         return array if array.dtype == dtype and not array.var.weak else self.astype(array, dtype=np.dtype(dtype))
 
     def wide(self, array: Any) -> Any:
@@ -177,8 +180,10 @@ class TracingBackend:
         raise self.trace.failure
 
     def duplicate(self, array: Any) -> Any:
-        """A copy; symbols are values, so there is nothing to copy."""
-        return array if type(array) is Traced else self.real.duplicate(array)
+        """A copy; symbols are values, so there is nothing to copy, but a Python number becomes an array."""
+        if type(array) is not Traced:
+            return self.real.duplicate(array)
+        return self.trace.firm(array) if array.var.weak else array
 
     def part(self, array: Any, index: Any) -> Any:
         """The view of an array at ints, slices, `...` and None."""

@@ -1,21 +1,27 @@
 """A graph run equation by equation, with the kernels of a backend: what `jit` does where nothing is compiled.
 
 Results of NumPy's own functions are written to fixed places in one arena, so that nothing large is allocated in a loop.
-May import graph, memory and tensor.
+May import graph, memory, backend and tensor.
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import operator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from .. import backend as backends
 from ..tensor import is_half
 from . import memory
 from .graph import Equation, Graph, Names, Var
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    from ..tensor import Op
 
 LARGE = 1 << 12  # bytes from which a fixed place costs less than new memory
 
@@ -28,9 +34,7 @@ class Replay:
 
     def __init__(self, graph: Graph, backend: Any) -> None:
         self.graph, self.backend, self.outputs = graph, backend, graph.outputs
-        self.kernels = [
-            of_numbers(kernel_of(backend, e)) if e.out.weak else kernel_of(backend, e) for e in graph.equations
-        ]
+        self.kernels = [of_numbers(e) if e.out.weak else kernel_of(backend, e) for e in graph.equations]
         self.places: dict[Var, int] = {}
         for var in (*graph.inputs, *graph.constants, *(e.out for e in graph.equations)):
             self.places[var] = len(self.places)
@@ -87,10 +91,16 @@ class Replay:
         """The outputs, for the values of the inputs."""
         held: list[Any] = [*values, *self.constants, *[None] * len(self.steps)]
         with np.errstate(all="ignore"):
-            for kernel, inputs, params, place, dead in self.steps:
-                held[place] = kernel(*[held[x] if type(x) is int else x.value for x in inputs], **params)
-                for x in dead:
-                    held[x] = None
+            steps = iter(self.steps)
+            try:
+                for kernel, inputs, params, place, dead in steps:
+                    given = [held[x] if type(x) is int else x.value for x in inputs]
+                    held[place] = kernel(*given, **params)
+                    for x in dead:
+                        held[x] = None
+            except Exception as error:
+                note(error, self.graph.equations[len(self.steps) - 1 - sum(1 for _ in steps)], given)
+                raise
         return [
             x.value if isinstance(x, Literal) else np.array(held[x]) if shared else held[x]
             for x, shared in self.results
@@ -109,6 +119,22 @@ class Replay:
         return False
 
 
+def note(error: Exception, e: Equation, given: list[Any]) -> None:
+    """Let an error say which equation has raised it, and what that was given."""
+    with contextlib.suppress(AttributeError):
+        error.equation = e, given  # type: ignore[attr-defined]
+
+
+@contextlib.contextmanager
+def raised_by(e: Equation, given: list[Any]) -> Iterator[None]:
+    """The block in which an equation is run."""
+    try:
+        yield
+    except Exception as error:
+        note(error, e, given)
+        raise
+
+
 class Literal:
     """A number among the inputs."""
 
@@ -123,12 +149,34 @@ def has_place(e: Equation, kernel: Any) -> bool:
     return isinstance(kernel, np.ufunc) and not e.params and bool(e.out.shape) and not e.out.weak
 
 
-def of_numbers(kernel: Callable[..., Any]) -> Callable[..., Any]:
-    """A kernel whose result stays a Python number, which leaves the dtype to the arrays that it meets."""
+# Ops that are Python's own operators: of Python numbers they mean what Python means, integers of any size included.
+OPERATORS: dict[str, Callable[..., Any]] = {
+    "add": operator.add, "subtract": operator.sub, "multiply": operator.mul, "divide": operator.truediv,
+    "floor_divide": operator.floordiv, "remainder": operator.mod, "pow": operator.pow,
+    "square": lambda x: x**2, "sqrt": lambda x: x**0.5, "reciprocal": lambda x: x**-1,  # what powers become
+    "negative": operator.neg, "positive": operator.pos, "abs": operator.abs,
+    "less": operator.lt, "less_equal": operator.le, "greater": operator.gt, "greater_equal": operator.ge,
+    "equal": operator.eq, "not_equal": operator.ne,
+    "bitwise_and": operator.and_, "bitwise_or": operator.or_, "bitwise_xor": operator.xor,
+    "bitwise_invert": operator.invert, "bitwise_left_shift": operator.lshift, "bitwise_right_shift": operator.rshift,
+}  # fmt: skip
+
+
+def of_numbers(e: Equation) -> Callable[..., Any]:
+    """What computes an equation of Python numbers: the result is one, which leaves the dtype to arrays it meets."""
+    return number_kernel(e.op) if e.op.kind != "call" else e.op.body
+
+
+def number_kernel(op: Op) -> Callable[..., Any]:
+    """An op on Python numbers."""
+    if op.name in OPERATORS and op.name in backends.BUILT_IN:
+        return OPERATORS[op.name]
+    host = backends.load("numpy")
+    kernel = host.table[op] if op in host.table or op.body is None else functools.partial(op.body, host)
 
     def run(*numbers: Any, **params: Any) -> Any:
         value = kernel(*numbers, **params)
-        return value.item() if isinstance(value, np.generic) else value
+        return value.item() if isinstance(value, (np.generic, np.ndarray)) and not np.shape(value) else value
 
     return run
 

@@ -23,11 +23,12 @@ from ..hostwork import current, outside
 from ..tensor import LEAF, Op, Tensor, constant, to_array
 from ..views import link_of
 from .buffers import buffers_of
-from .complaints import shape_error, user_frame, value_error
+from .complaints import NumberError, shape_error, user_frame, value_error
 from .graph import Equation, Graph, Var
 from .guards import ModuleGuard
 from .options import Assignment, Options
 from .recording import Traced, TracingBackend
+from .replay import OPERATORS, number_kernel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from ..optim import Optimizer
 
 NUMBERS = (bool, int, float)
+OF_NUMBERS = {bool: np.bool_, int: np.int64, float: np.float64}
 ARRAY, BACKEND, GRAD = (Tensor.__dict__[name] for name in ("array", "backend", "grad"))
 BECOME = Tensor.become
 
@@ -156,6 +158,11 @@ class Trace:
         """A number that the step works with, as a Tensor that has no value yet."""
         return constant(symbol, self.real)
 
+    def as_array(self, t: Tensor) -> Tensor:
+        """A Tensor, with an array of its own if it is a number."""
+        symbol = traced_array(t)
+        return t if symbol is None or not symbol.var.weak else self.number(self.firm(symbol))
+
     # -- what runs ----------------------------------------------------------------------------------------------
 
     def emit(self, op: Op, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
@@ -164,16 +171,31 @@ class Trace:
         if op.shaped_by_data is not None and op.shaped_by_data(params):
             self.failure = shape_error(op)
             raise self.failure
-        if op.kind != "pointwise" and op.name != "astype":
-            args = tuple([self.firm(a) if type(a) is Traced and a.var.weak else a for a in args])
+        if any([type(a) is Traced and a.var.weak for a in args]) and op.name != "astype":
+            args = self.with_numbers(op, args)
         values = [a.value if type(a) is Traced else a for a in args]
-        numbers = bool(values) and all([type(v) in NUMBERS for v in values]) and op.name != "astype"
-        table = (backends.load("numpy") if numbers else self.real).table
+        if values and all([type(v) in NUMBERS for v in values]) and op.name != "astype":
+            return self.note(op, args, params, number_kernel(op)(*values, **params))
+        table = self.real.table
         kernel = table[op] if op in table or op.body is None else op.body
-        value = kernel(*values, **params)
-        if numbers and isinstance(value, (np.ndarray, np.generic)):
-            value = value.item()  # arithmetic of Python numbers, which leaves the dtype to the arrays they meet
-        return self.note(op, args, params, value)
+        return self.note(op, args, params, kernel(*values, **params))
+
+    def with_numbers(self, op: Op, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The operands of an op that is given Python numbers: arithmetic has them as they are, other ops as arrays.
+
+        An array of integers may not hold a number that is written to it, so such a number is to be known.
+        """
+        only = all([type(a) in NUMBERS or (type(a) is Traced and a.var.weak) for a in args])
+        if (op.kind == "pointwise" and not only) or (only and op.name in OPERATORS):
+            return args
+        if op.kind != "pointwise" and any([hasattr(a, "dtype") and a.dtype.kind in "iub" for a in args if not weak(a)]):
+            self.need_number()
+        return tuple([self.firm(a) if weak(a) else a for a in args])
+
+    def need_number(self) -> None:
+        """Give up: the value of a number is needed, which the step is to be traced with."""
+        self.failure = value_error(NumberError)
+        raise self.failure
 
     def firm(self, number: Traced) -> Any:
         """A Python number as the array that it is to an op which takes arrays only."""
@@ -451,10 +473,15 @@ def stand_in(t: Tensor) -> Tensor:
     return made
 
 
+def weak(value: Any) -> bool:
+    """True for the symbol of a Python number."""
+    return type(value) is Traced and value.var.weak
+
+
 def var_of(value: Any) -> Var:
     """The variable for a value."""
     if type(value) in NUMBERS:
-        return Var((), np.asarray(value).dtype, weak=True)
+        return Var((), OF_NUMBERS[type(value)], weak=True)
     return Var(np.shape(value), value.dtype)
 
 

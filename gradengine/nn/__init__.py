@@ -30,8 +30,35 @@ from .activations import (
     Tanhshrink,
     Threshold,
 )
+from .channels import (
+    GLU,
+    Bilinear,
+    ChannelShuffle,
+    CircularPad1d,
+    CircularPad2d,
+    CircularPad3d,
+    ConstantPad1d,
+    ConstantPad2d,
+    ConstantPad3d,
+    CosineSimilarity,
+    PairwiseDistance,
+    PixelShuffle,
+    PixelUnshuffle,
+    ReflectionPad1d,
+    ReflectionPad2d,
+    ReflectionPad3d,
+    ReplicationPad1d,
+    ReplicationPad2d,
+    ReplicationPad3d,
+    RMSNorm,
+    Softmax2d,
+    ZeroPad1d,
+    ZeroPad2d,
+    ZeroPad3d,
+)
 from .containers import ModuleDict, ModuleList, Sequential
-from .layers import Dropout, Embedding, Flatten, Identity, LayerNorm, Linear, Unflatten
+from .layers import Embedding, Flatten, Identity, LayerNorm, Linear, Unflatten
+from .lazy import LazyLinear, LazyModuleMixin
 from .losses import (
     BCELoss,
     BCEWithLogitsLoss,
@@ -46,8 +73,20 @@ from .losses import (
     SmoothL1Loss,
     SoftMarginLoss,
 )
+from .margin_losses import (
+    CosineEmbeddingLoss,
+    GaussianNLLLoss,
+    MultiLabelMarginLoss,
+    MultiLabelSoftMarginLoss,
+    MultiMarginLoss,
+    PoissonNLLLoss,
+    TripletMarginLoss,
+    TripletMarginWithDistanceLoss,
+)
 from .module import Module
-from .parameter import Parameter
+from .parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
+from .parameter_containers import ParameterDict, ParameterList
+from .random_layers import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout, RReLU
 
 __all__ = [
     "functional",
@@ -102,6 +141,51 @@ __all__ = [
     "NLLLoss",
     "SmoothL1Loss",
     "SoftMarginLoss",
+    "GLU",
+    "Bilinear",
+    "ChannelShuffle",
+    "CircularPad1d",
+    "CircularPad2d",
+    "CircularPad3d",
+    "ConstantPad1d",
+    "ConstantPad2d",
+    "ConstantPad3d",
+    "CosineSimilarity",
+    "PairwiseDistance",
+    "PixelShuffle",
+    "PixelUnshuffle",
+    "ReflectionPad1d",
+    "ReflectionPad2d",
+    "ReflectionPad3d",
+    "ReplicationPad1d",
+    "ReplicationPad2d",
+    "ReplicationPad3d",
+    "RMSNorm",
+    "Softmax2d",
+    "ZeroPad1d",
+    "ZeroPad2d",
+    "ZeroPad3d",
+    "LazyLinear",
+    "LazyModuleMixin",
+    "CosineEmbeddingLoss",
+    "GaussianNLLLoss",
+    "MultiLabelMarginLoss",
+    "MultiLabelSoftMarginLoss",
+    "MultiMarginLoss",
+    "PoissonNLLLoss",
+    "TripletMarginLoss",
+    "TripletMarginWithDistanceLoss",
+    "ParameterDict",
+    "ParameterList",
+    "AlphaDropout",
+    "Dropout1d",
+    "Dropout2d",
+    "Dropout3d",
+    "FeatureAlphaDropout",
+    "RReLU",
+    "Buffer",
+    "UninitializedBuffer",
+    "UninitializedParameter",
 ]
 
 

@@ -1,4 +1,4 @@
-"""Activations as layers. `inplace` is taken for PyTorch's sake: values are never overwritten here.
+"""Activations as layers. With `inplace`, the input itself gets the result's values.
 
 Each applies the function of the same name in `nn.functional`, which says what it computes. May import functional and
 module.
@@ -26,7 +26,10 @@ class Activation(Module):
     inplace = False
 
     def forward(self, input: Tensor) -> Tensor:
-        return type(self).function(input, **{name: getattr(self, name) for name in self.settings})
+        settings = {name: getattr(self, name) for name in self.settings}
+        if self.inplace:
+            settings["inplace"] = True
+        return type(self).function(input, **settings)
 
     def extra_repr(self) -> str:
         parts = [f"{name}={getattr(self, name)!r}" for name in self.shown]
@@ -41,7 +44,7 @@ class Plain(Activation):
         self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:
-        return type(self).function(input)
+        return type(self).function(input, inplace=True) if self.inplace else type(self).function(input)
 
 
 class ReLU(Plain):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .. import ops, shapes
-from ..errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
+from ..errors import ArgumentError, DTypeError, IndexRangeError, ShapeError, describe
 from ..ops import nn
 from ..ops.activations import (
     celu,
@@ -36,7 +36,7 @@ from ..ops.activations import (
     tanhshrink,
     threshold,
 )
-from ..ops.arguments import beside, checked, real, whole
+from ..ops.arguments import beside, checked, whole
 from ..ops.classification import cross_entropy, nll_loss
 from ..ops.index import one_hot
 from ..ops.linalg import linear
@@ -54,6 +54,29 @@ from ..ops.losses import (
 )
 from ..ops.transcendental import tanh
 from ..tensor import Tensor, wrap
+from .functional_losses import (
+    cosine_embedding_loss,
+    gaussian_nll_loss,
+    multi_margin_loss,
+    multilabel_margin_loss,
+    multilabel_soft_margin_loss,
+    pairwise_distance,
+    pdist,
+    poisson_nll_loss,
+    triplet_margin_loss,
+    triplet_margin_with_distance_loss,
+)
+from .functional_random import (
+    alpha_dropout,
+    dropout,
+    dropout1d,
+    dropout2d,
+    dropout3d,
+    feature_alpha_dropout,
+    gumbel_softmax,
+    rrelu,
+)
+from .functional_shapes import bilinear, channel_shuffle, glu, pixel_shuffle, pixel_unshuffle, rms_norm
 
 __all__ = [
     "celu", "elu", "gelu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "log_sigmoid",
@@ -62,7 +85,42 @@ __all__ = [
     "cross_entropy", "nll_loss", "mse_loss", "l1_loss", "huber_loss", "smooth_l1_loss", "binary_cross_entropy",
     "binary_cross_entropy_with_logits", "hinge_embedding_loss", "soft_margin_loss", "margin_ranking_loss", "kl_div",
     "linear", "dropout", "embedding", "one_hot", "flatten", "pad", "layer_norm", "normalize", "cosine_similarity",
+    "glu", "rrelu", "gumbel_softmax", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout",
+    "bilinear", "rms_norm", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "pairwise_distance", "pdist",
+    "cosine_embedding_loss", "gaussian_nll_loss", "multi_margin_loss", "multilabel_margin_loss",
+    "multilabel_soft_margin_loss", "poisson_nll_loss", "triplet_margin_loss", "triplet_margin_with_distance_loss",
+    "celu_", "elu_", "hardtanh_", "leaky_relu_", "relu_", "rrelu_", "selu_", "threshold_",
 ]  # fmt: skip
+
+
+# -- in place --------------------------------------------------------------------------------------------------------
+
+
+def in_place(function: Any, name: str) -> Any:
+    """The function that changes its input into what another gives for it."""
+
+    def call(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if not isinstance(input, Tensor):
+            raise DTypeError(f"{name}: needs a Tensor to change, got {describe(input)}")
+        return input.become(lambda old: function(old, *args, **kwargs), name)
+
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = f"""`{name[:-1]}`, in place: the input has the result's values, and is returned.
+
+    Raises GraphError for a leaf that requires grad, DTypeError for what is no Tensor.
+
+    >>> import gradengine as ge
+    >>> x = ge.tensor([2.0])
+    >>> y = ge.nn.functional.{name}(x{", 0.5, 0.0" if name == "threshold_" else ""})
+    >>> y is x
+    True
+    """
+    return call
+
+
+celu_, elu_, hardtanh_ = in_place(celu, "celu_"), in_place(elu, "elu_"), in_place(hardtanh, "hardtanh_")
+leaky_relu_, relu_, rrelu_ = in_place(leaky_relu, "leaky_relu_"), in_place(relu, "relu_"), in_place(rrelu, "rrelu_")
+selu_, threshold_ = in_place(selu, "selu_"), in_place(threshold, "threshold_")
 
 
 # -- softmax ------------------------------------------------------------------------------------------------------
@@ -113,27 +171,6 @@ def log_softmax(input: Any, axis: int = -1, *, dim: int | None = None) -> Tensor
 def as_tensor(value: Any) -> Tensor:
     """An argument as a Tensor."""
     return value if isinstance(value, Tensor) else wrap(value)
-
-
-@checked
-def dropout(input: Any, p: float = 0.5, training: bool = True, *, generator: Any = None) -> Tensor:
-    """In training, each element is 0 with probability `p` and otherwise divided by 1 - p; else the input itself.
-
-    Any shape, kept; the mask comes from `generator` (the default one of `manual_seed` when None). Raises
-    ArgumentError for a probability outside 0..1. Source: Srivastava et al., Dropout (2014).
-
-    >>> import gradengine as ge
-    >>> ge.nn.functional.dropout(ge.ones(3), p=0.5, training=False)
-    tensor([1., 1., 1.])
-    """
-    if not 0 <= real("dropout", "p", p) <= 1:
-        raise ArgumentError(f"dropout: p must be a probability from 0 to 1, got {p!r}")
-    x = as_tensor(input)
-    if not training or p == 0:
-        return x
-    if p == 1:
-        return x * 0
-    return x * ops.dropout_mask(x.shape, p, dtype=x.dtype, generator=generator, device=x.device)
 
 
 @checked
@@ -257,8 +294,10 @@ def cosine_similarity(x1: Any, x2: Any, axis: int = 1, eps: float = 1e-8, *, dim
     x1, x2 = beside("cosine_similarity", x1, x2)
     shape = shapes.broadcast("cosine_similarity", x1.shape, x2.shape)
     a, b = ops.broadcast_to(x1, shape=shape), ops.broadcast_to(x2, shape=shape)
-    lengths = [ops.clip(ops.norm(x, axis=axis), min=eps) for x in (a, b)]
-    return ops.sum(a * b, axis=axis) / (lengths[0] * lengths[1])
+    lengths = [ops.norm(x, axis=axis, keepdims=True) for x in (a, b)]
+    # As in PyTorch, the bound is no part of the gradient; each vector is divided before products can overflow.
+    bounded = [length + (ops.clip(length.detach(), min=eps) - length.detach()) for length in lengths]
+    return ops.sum((a / bounded[0]) * (b / bounded[1]), axis=axis)
 
 
 if not TYPE_CHECKING:  # to a type checker, other names are simply missing

@@ -10,24 +10,27 @@ May import ops, views, tensor and errors.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError, DTypeError, ShapeError, describe
 from ..ops import random
 from ..tensor import Tensor, to_array
+from ..validation import check_integer, check_number, is_number
 from ..views import set_value
 
 __all__ = [
     "calculate_gain",
     "constant_",
+    "dirac_",
     "eye_",
     "kaiming_normal_",
     "kaiming_uniform_",
     "normal_",
     "ones_",
     "orthogonal_",
+    "sparse_",
     "trunc_normal_",
     "uniform_",
     "xavier_normal_",
@@ -59,11 +62,18 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Any = No
     >>> bool((x >= -1).all()) and bool((x < 1).all())
     True
     """
+    check_tensor("uniform_", tensor)
+    check_number("uniform_", "a", a)
+    if check_number("uniform_", "b", b) < a:
+        raise ArgumentError(f"uniform_: a must not be above b, got {a!r} and {b!r}")
     return fill(tensor, a + (b - a) * draw(random.rand, tensor, generator))
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Tensor:
     """Fill with normal numbers."""
+    check_tensor("normal_", tensor)
+    check_number("normal_", "mean", mean)
+    check_number("normal_", "std", std, 0)
     return fill(tensor, mean + std * draw(random.randn, tensor, generator))
 
 
@@ -77,6 +87,12 @@ def trunc_normal_(
     >>> bool((abs(x) <= 0.04).all())
     True
     """
+    check_tensor("trunc_normal_", tensor)
+    for name, value in (("mean", mean), ("a", a), ("b", b)):
+        check_number("trunc_normal_", name, value)
+    check_number("trunc_normal_", "std", std, 0, above=True)
+    if a > b:
+        raise ArgumentError(f"trunc_normal_: a must not be above b, got {a!r} and {b!r}")
     low, high = (math.erf((bound - mean) / (std * math.sqrt(2))) for bound in (a, b))
     # float64: near the ends, float32 would round the distribution function to 1 and its inverse to infinity.
     # On the CPU, for the inverse is not the same to the last bit on every device.
@@ -87,6 +103,9 @@ def trunc_normal_(
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
     """Fill with one value."""
+    check_tensor("constant_", tensor)
+    if not is_number(val) and not isinstance(val, (bool, np.bool_)):
+        raise DTypeError(f"constant_: val must be a number, got {describe(val)}")
     return fill(tensor, np.full(tensor.shape, val, tensor.dtype))
 
 
@@ -102,13 +121,59 @@ def ones_(tensor: Tensor) -> Tensor:
 
 def eye_(tensor: Tensor) -> Tensor:
     """Fill a matrix with the identity, or as much of it as there is room for."""
+    check_tensor("eye_", tensor)
     if tensor.ndim != 2:
         raise ShapeError(f"eye_: needs a matrix, got shape {tensor.shape}")
     return fill(tensor, np.eye(*tensor.shape, dtype=tensor.dtype))
 
 
+def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
+    """Fill a convolution's weight (out, in, *kernel) so that as many channels as there are pass unchanged.
+
+    Each of `groups` parts of the outputs does so. Raises ShapeError unless there are 3 to 5 axes.
+
+    >>> import gradengine as ge
+    >>> ge.nn.init.dirac_(ge.empty(2, 2, 3))[0].tolist()
+    [[0.0, 1.0, 0.0], [0.0, 0.0, 0.0]]
+    """
+    check_tensor("dirac_", tensor)
+    if tensor.ndim not in (3, 4, 5):
+        raise ShapeError(f"dirac_: needs a weight with 3 to 5 axes, got shape {tensor.shape}")
+    outputs, inputs, *kernel = tensor.shape
+    if check_integer("dirac_", "groups", groups, 1) and outputs % groups:
+        raise ShapeError(f"dirac_: {outputs} outputs cannot be cut into {groups} groups")
+    made = np.zeros(tensor.shape, tensor.dtype)
+    per_group = outputs // groups
+    for group in range(groups):
+        for channel in range(min(per_group, inputs)):
+            made[(group * per_group + channel, channel, *[n // 2 for n in kernel])] = 1
+    return fill(tensor, made)
+
+
+def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Any = None) -> Tensor:
+    """Fill a matrix with normal numbers, of which a share of `sparsity` in each column is 0 (Martens 2010).
+
+    >>> import gradengine as ge
+    >>> int((ge.nn.init.sparse_(ge.empty(10, 3), 0.3) == 0).sum())
+    9
+    """
+    check_tensor("sparse_", tensor)
+    if tensor.ndim != 2:
+        raise ShapeError(f"sparse_: needs a matrix, got shape {tensor.shape}")
+    check_number("sparse_", "sparsity", sparsity, 0, 1)
+    check_number("sparse_", "std", std, 0)
+    rows, columns = tensor.shape
+    zeros = math.ceil(sparsity * rows)
+    values = (std * random.randn(tensor.shape, dtype=np.float64, generator=generator, device="cpu").numpy()).copy()
+    for column in range(columns):
+        order = random.randperm(rows, generator=generator, device="cpu").numpy()
+        values[order[:zeros], column] = 0
+    return fill(tensor, values)
+
+
 def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Tensor:
     """Fill uniformly between the bounds +-gain * sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio 2010)."""
+    check_number("xavier_uniform_", "gain", gain)
     fan_in, fan_out = fans(tensor, "xavier_uniform_")
     bound = gain * math.sqrt(6.0 / (fan_in + fan_out))
     return uniform_(tensor, -bound, bound, generator)
@@ -116,6 +181,7 @@ def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Any = None) ->
 
 def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Tensor:
     """Fill with normal numbers of deviation gain * sqrt(2 / (fan_in + fan_out)) (Glorot and Bengio 2010)."""
+    check_number("xavier_normal_", "gain", gain, 0)
     fan_in, fan_out = fans(tensor, "xavier_normal_")
     return normal_(tensor, 0.0, gain * math.sqrt(2.0 / (fan_in + fan_out)), generator)
 
@@ -149,6 +215,8 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None) -> Tenso
     >>> bool((abs(q @ q.T - ge.eye(2)) < 1e-5).all())
     True
     """
+    check_tensor("orthogonal_", tensor)
+    check_number("orthogonal_", "gain", gain)
     if tensor.ndim < 2:
         raise ShapeError(f"orthogonal_: needs at least two axes, got shape {tensor.shape}")
     if not tensor.size:
@@ -181,8 +249,10 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 
 def kaiming_std(tensor: Tensor, a: float, mode: str, nonlinearity: str, name: str) -> float:
     """The deviation that keeps the size of values (or gradients) through a layer."""
+    check_tensor(name, tensor)
     if mode not in ("fan_in", "fan_out"):
         raise ArgumentError(f"{name}: mode must be 'fan_in' or 'fan_out', got {mode!r}")
+    check_number(name, "a", a)
     if not tensor.size:
         return 0.0
     fan_in, fan_out = fans(tensor, name)
@@ -191,10 +261,17 @@ def kaiming_std(tensor: Tensor, a: float, mode: str, nonlinearity: str, name: st
 
 def fans(tensor: Tensor, name: str) -> tuple[int, int]:
     """How many values go into, and come out of, one unit of a weight (out, in, *kernel)."""
+    check_tensor(name, tensor)
     if tensor.ndim < 2:
         raise ShapeError(f"{name}: a fan needs a weight with at least two axes, got shape {tensor.shape}")
     kernel = math.prod(tensor.shape[2:])
     return tensor.shape[1] * kernel, tensor.shape[0] * kernel
+
+
+def check_tensor(name: str, tensor: Any) -> None:
+    """Raise DTypeError for what cannot be filled."""
+    if not isinstance(tensor, Tensor):
+        raise DTypeError(f"{name}: needs a Tensor to fill, got {describe(tensor)}")
 
 
 def draw(distribution: Any, tensor: Tensor, generator: Any) -> Any:
@@ -206,3 +283,11 @@ def fill(tensor: Tensor, value: Any) -> Tensor:
     """Give the Tensor a new value, recording nothing; what shares its elements follows."""
     set_value(tensor, to_array(value, tensor.dtype, tensor.backend))
     return tensor
+
+
+if not TYPE_CHECKING:  # to a type checker, other names are simply missing
+
+    def __getattr__(name: str) -> Any:
+        from ..migration_hints import missing
+
+        raise missing(__name__, name)

@@ -1,4 +1,4 @@
-"""Layers that hold weights or change shapes: Linear, Embedding, LayerNorm, Dropout, Flatten, ...
+"""Layers that hold weights or change shapes: Linear, Embedding, LayerNorm, Flatten, ...
 
 May import functional, init, module, parameter, ops and errors.
 """
@@ -124,33 +124,6 @@ class Embedding(Module):
     def extra_repr(self) -> str:
         padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
         return f"{self.num_embeddings}, {self.embedding_dim}{padding}"
-
-
-class Dropout(Module):
-    """In training, sets each element to 0 with probability `p` and divides the others by 1 - p; else the identity.
-
-    `inplace` is taken for PyTorch's sake: values are never overwritten here. Raises ArgumentError unless p is from
-    0 to 1. Srivastava et al. 2014.
-
-    >>> import gradengine as ge
-    >>> layer = ge.nn.Dropout(0.5)
-    >>> sorted(set(layer(ge.ones(100)).tolist()))
-    [0.0, 2.0]
-    >>> layer.eval()(ge.ones(2)).tolist()
-    [1.0, 1.0]
-    """
-
-    def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
-        super().__init__()
-        if not isinstance(p, (int, float)) or not 0 <= p <= 1:
-            raise ArgumentError(f"Dropout: p must be a probability from 0 to 1, got {describe(p)}")
-        self.p, self.inplace = p, inplace
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.dropout(input, p=self.p, training=self.training)
-
-    def extra_repr(self) -> str:
-        return f"p={self.p}, inplace={self.inplace}"
 
 
 class LayerNorm(Module):

@@ -9,35 +9,36 @@
             return self.head(F.relu(self.hidden(x)))
 
 Parameters, buffers and sub-modules are ordinary attributes; `_registered` says which attributes are which. An error
-that a forward raises ends with the path of the module it came from. May import ops.methods, backend, tensor, dtypes,
-errors, parameter, state.
+that a forward raises ends with the path of the module it came from. May import tensor, hostwork, errors, validation
+and this package's parameter, hooks, state and changes.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from ..backend import is_ordinal
-from ..dtypes import check_dtype, is_floating
 from ..errors import ArgumentError, DTypeError, GradengineError, describe
 from ..hostwork import current
-from ..ops.methods import cuda_name
-from ..tensor import HookHandle, Tensor
-from ..views import clear_grad, leave
-from .parameter import Parameter
-from .state import IncompatibleKeys, load_values
+from ..tensor import Tensor
+from ..validation import checked_constructor
+from .changes import ModuleChanges
+from .hooks import KINDS, ModuleHooks
+from .parameter import Buffer, Parameter
+from .state import ModuleState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
-    M = TypeVar("M", bound="Module")
+    from collections.abc import Callable, Iterator
 
 PARAMETER, BUFFER, MODULE = "parameter", "buffer", "module"
+# What PyTorch's modules have beside what is here.
+ABSENT = {
+    "compile": "use ge.jit, on a function that calls the module",
+    "register_backward_hook": "use register_full_backward_hook",
+    "share_memory": "threads share Tensors as they are",
+}
 
 
-class Module:
+class Module(ModuleHooks, ModuleState, ModuleChanges):
     """A part of a network: subclass it, assign layers and Parameters as attributes, and define `forward`.
 
     Calling the module runs `forward`. Errors raised inside end with the module's path. Names and behaviour are
@@ -59,13 +60,9 @@ class Module:
     training: bool
     _registered: dict[str, str]  # attribute name -> PARAMETER, BUFFER or MODULE, in order of registration
     _transient: set[str]  # buffers that are no part of the state_dict
-    _forward_hooks: dict[int, Any]
-    _forward_pre_hooks: dict[int, Any]
 
     if TYPE_CHECKING:
         forward: Callable[..., Any]
-
-        def __getattr__(self, name: str) -> Any: ...  # what register_buffer and add_module attach
     else:
 
         def forward(self, *args, **kwargs):
@@ -75,8 +72,23 @@ class Module:
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         # Here and not in __init__, so that a subclass may assign layers before it calls super().__init__().
         self = super().__new__(cls)
-        self.__dict__.update(training=True, _registered={}, _transient=set(), _forward_hooks={}, _forward_pre_hooks={})
+        self.__dict__.update(training=True, _registered={}, _transient=set(), _hook_options={})
+        for kind in KINDS:
+            self.__dict__[kind] = {}
         return self
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if args or kwargs:
+            given = ", ".join([*map(describe, args), *kwargs])
+            raise DTypeError(
+                f"{self._get_name()}: nn.Module takes no arguments, got {given}; define "
+                "`def __init__(self, ...)` and call `super().__init__()` in it"
+            )
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "__init__" in cls.__dict__ and cls.__module__.startswith("gradengine.nn."):
+            cls.__init__ = checked_constructor(cls.__init__)  # type: ignore[method-assign]
 
     # -- running ------------------------------------------------------------------------------------------------
 
@@ -84,24 +96,12 @@ class Module:
         if current.trace is not None:
             current.trace.note_module(self)
         try:
-            if self._forward_hooks or self._forward_pre_hooks:
+            if self._forward_hooks or self._forward_pre_hooks or self._backward_hooks or self._backward_pre_hooks:
                 return self._call_with_hooks(args, kwargs)
             return self.forward(*args, **kwargs)
         except GradengineError as error:
             self._note_passage(error)
             raise
-
-    def _call_with_hooks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        for before in tuple(self._forward_pre_hooks.values()):
-            changed = before(self, args)
-            if changed is not None:
-                args = changed if isinstance(changed, tuple) else (changed,)
-        output = self.forward(*args, **kwargs)
-        for after in tuple(self._forward_hooks.values()):
-            changed = after(self, args, output)
-            if changed is not None:
-                output = changed
-        return output
 
     def _note_passage(self, error: GradengineError) -> None:
         """Add this module's part to the path that the error's message ends with."""
@@ -113,24 +113,6 @@ class Module:
             error.enter_module(next((path for path, module in self.named_modules() if module is inner), ""))
         error.module = self
 
-    def register_forward_pre_hook(self, hook: Callable[[Module, tuple[Any, ...]], Any]) -> HookHandle:
-        """Call `hook(module, args)` before each forward; what it returns, if anything, takes the place of `args`."""
-        return HookHandle(self._forward_pre_hooks, hook)
-
-    def register_forward_hook(self, hook: Callable[[Module, tuple[Any, ...], Any], Any]) -> HookHandle:
-        """Call `hook(module, args, output)` after each forward; what it returns, if anything, replaces the output.
-
-        >>> import gradengine as ge
-        >>> layer = ge.nn.Identity()
-        >>> handle = layer.register_forward_hook(lambda module, args, output: output * 10)
-        >>> layer(ge.tensor(1.0)).item()
-        10.0
-        >>> handle.remove()
-        >>> layer(ge.tensor(1.0)).item()
-        1.0
-        """
-        return HookHandle(self._forward_hooks, hook)
-
     # -- attributes ---------------------------------------------------------------------------------------------
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -139,6 +121,9 @@ class Module:
             current.trace.give_attribute(self, name, value, known == BUFFER)
         elif isinstance(value, Parameter):
             self._set(name, value, PARAMETER)
+        elif isinstance(value, Buffer):
+            self._set(name, value, BUFFER)
+            (self._transient.discard if value.persistent else self._transient.add)(name)
         elif isinstance(value, Module):
             self._set(name, value, MODULE)
         elif known is None:
@@ -195,6 +180,10 @@ class Module:
         self._register(name, tensor, BUFFER, Tensor)
         if not persistent:
             self._transient.add(name)
+
+    def __getattr__(self, name: str) -> Any:
+        hint = ABSENT.get(name, "")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint and '; '}{hint}")
 
     def add_module(self, name: str, module: Module | None) -> None:
         """Add a sub-module as attribute `name`."""
@@ -278,6 +267,8 @@ class Module:
 
     def get_submodule(self, target: str) -> Module:
         """The module at a path such as "encoder.0". Raises AttributeError where there is none."""
+        if not isinstance(target, str):
+            raise DTypeError(f"{self._get_name()}: a path of modules must be a str, got {describe(target)}")
         module = self
         for name in target.split(".") if target else ():
             if module._registered.get(name) != MODULE or module.__dict__[name] is None:
@@ -288,6 +279,30 @@ class Module:
             module = module.__dict__[name]
         return module
 
+    def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
+        """Put a module at a path such as "encoder.0"; with `strict`, only where there is one already.
+
+        Raises AttributeError where the path leads nowhere, DTypeError for what is no Module.
+
+        >>> import gradengine as ge
+        >>> net = ge.nn.Sequential(ge.nn.Linear(2, 2), ge.nn.ReLU())
+        >>> net.set_submodule("1", ge.nn.Tanh())
+        >>> net[1]
+        Tanh()
+        """
+        owner = f"{self._get_name()}.set_submodule"
+        if not isinstance(target, str) or not target:
+            raise ArgumentError(f"{owner}: target must be the path of a module, got {describe(target)}")
+        if not isinstance(module, Module):
+            raise DTypeError(f"{owner}: needs a Module, got {describe(module)}")
+        path, _, name = target.rpartition(".")
+        parent = self.get_submodule(path)
+        if strict:
+            parent.get_submodule(name)
+        elif name in parent.__dict__ and parent._registered.get(name) != MODULE:
+            raise AttributeError(f"{self._get_name()}: {target!r} is no module")
+        setattr(parent, name, module)
+
     def get_parameter(self, target: str) -> Parameter:
         """The parameter at a path such as "encoder.0.weight". Raises AttributeError where there is none."""
         return self._get_tensor(target, PARAMETER)
@@ -297,155 +312,13 @@ class Module:
         return self._get_tensor(target, BUFFER)
 
     def _get_tensor(self, target: str, kind: str) -> Any:
+        if not isinstance(target, str):
+            raise DTypeError(f"{self._get_name()}: a path must be a str, got {describe(target)}")
         path, _, name = target.rpartition(".")
         module = self.get_submodule(path)
         if module._registered.get(name) != kind:
             raise AttributeError(f"{self._get_name()} has no {kind} {target!r}")
         return module.__dict__[name]
-
-    # -- saving and loading -------------------------------------------------------------------------------------
-
-    def state_dict(
-        self, *, destination: dict[str, Any] | None = None, prefix: str = "", keep_vars: bool = False
-    ) -> dict[str, Any]:
-        """Every parameter and persistent buffer by its path: detached, or themselves with `keep_vars`.
-
-        Entries share the elements of the module's Tensors, so later training changes them: `copy.deepcopy` keeps them.
-
-        >>> import gradengine as ge
-        >>> {path: tensor.shape for path, tensor in ge.nn.Linear(3, 2).state_dict().items()}
-        {'weight': (2, 3), 'bias': (2,)}
-        """
-        state = {} if destination is None else destination
-        for path, tensor in self._state(prefix):
-            state[path] = tensor if keep_vars else tensor.detach()
-        return state
-
-    def _state(self, prefix: str) -> Iterator[tuple[str, Tensor]]:
-        for kind in (PARAMETER, BUFFER):
-            for name, tensor in self._own(kind):
-                if name not in self._transient:
-                    yield prefix + name, tensor
-        for name, module in self._own(MODULE):
-            yield from module._state(f"{prefix}{name}.")
-
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
-        """Set parameters and buffers, found by their paths, to the values (Tensors or arrays) of `state_dict`.
-
-        Values are copied, and cast to the dtype that the module has. With `strict=False`, keys that are missing or
-        not known are returned instead of raised. Raises CheckpointError that names every missing, unexpected and
-        wrong-shape key; nothing is changed then.
-
-        >>> import gradengine as ge
-        >>> a, b = ge.nn.Linear(3, 2), ge.nn.Linear(3, 2)
-        >>> b.load_state_dict(a.state_dict())
-        <All keys matched successfully>
-        >>> bool((a.weight == b.weight).all())
-        True
-        """
-        return load_values(self._get_name(), dict(self._state("")), state_dict, strict)
-
-    # -- changing all of it -------------------------------------------------------------------------------------
-
-    def apply(self: M, function: Callable[[Module], Any]) -> M:
-        """Call `function` on every module below this one, then on this one: how weights are initialised.
-
-        >>> import gradengine as ge
-        >>> net = ge.nn.Sequential(ge.nn.Linear(2, 2), ge.nn.ReLU())
-        >>> _ = net.apply(lambda m: ge.nn.init.zeros_(m.weight) if isinstance(m, ge.nn.Linear) else None)
-        >>> net[0].weight.tolist()
-        [[0.0, 0.0], [0.0, 0.0]]
-        """
-        for module in self.children():
-            module.apply(function)
-        function(self)
-        return self
-
-    def train(self: M, mode: bool = True) -> M:
-        """Set training mode (dropout is active) here and below."""
-        if not isinstance(mode, bool):
-            raise DTypeError(f"train: mode must be a bool, got {describe(mode)}")
-        for module in self.modules():
-            module.training = mode
-        return self
-
-    def eval(self: M) -> M:
-        """Set evaluation mode (dropout does nothing) here and below."""
-        return self.train(False)
-
-    def requires_grad_(self: M, requires_grad: bool = True) -> M:
-        """Ask (or stop asking) for the gradients of all parameters."""
-        for parameter in self.parameters():
-            parameter.requires_grad_(requires_grad)
-        return self
-
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget all parameters' gradients, or set them to zeros."""
-        for parameter in self.parameters():
-            clear_grad(parameter, set_to_none)
-
-    def to(self: M, *targets: Any, device: Any = None, dtype: Any = None) -> M:
-        """Move to a device and (floating-point Tensors only) to a dtype, both in any order, or those of a Tensor.
-
-        Parameters keep their identity, so an optimizer goes on working. Raises DTypeError for a dtype that is not
-        floating-point, DeviceError for a device that is unknown or not usable here.
-
-        >>> import gradengine as ge
-        >>> ge.nn.Linear(2, 2).to("cpu", ge.float64).weight.dtype
-        dtype('float64')
-        """
-        for target in targets:
-            if isinstance(target, Tensor):
-                device, dtype = target.device, target.dtype
-            elif is_dtype(target) and not is_ordinal(target):
-                dtype = target
-            elif target is not None:
-                device = target
-        if dtype is not None and not is_floating(check_dtype(dtype)):
-            raise DTypeError(f"to: a module can only become floating-point, not {np.dtype(dtype)}")
-
-        def move(tensor: Tensor) -> Tensor:
-            value = tensor.detach()
-            if device is not None:
-                value = value.to(device=device)
-            return value.to(dtype) if dtype is not None and is_floating(value.dtype) else value
-
-        return self._change_tensors(move)
-
-    def _change_tensors(self: M, change: Callable[[Tensor], Tensor]) -> M:
-        """Give every parameter (and its gradient) and buffer a new value, keeping its identity."""
-        for kind in (PARAMETER, BUFFER):
-            for _, tensor in self._named_tensors(kind, "", True, True):
-                value = change(tensor)
-                leave(tensor)  # as in PyTorch, what shared its elements keeps them
-                tensor.array, tensor.backend = value.array, value.backend
-                if tensor.grad is not None:
-                    tensor.grad = change(tensor.grad)
-        return self
-
-    def float(self: M) -> M:
-        """Cast floating-point parameters and buffers to float32."""
-        return self.to(dtype=np.dtype(np.float32))
-
-    def double(self: M) -> M:
-        """Cast floating-point parameters and buffers to float64."""
-        return self.to(dtype=np.dtype(np.float64))
-
-    def half(self: M) -> M:
-        """Cast floating-point parameters and buffers to float16."""
-        return self.to(dtype=np.dtype(np.float16))
-
-    def bfloat16(self: M) -> M:
-        """Cast floating-point parameters and buffers to bfloat16. Raises DTypeError where ml_dtypes is missing."""
-        return self.to(dtype="bfloat16")
-
-    def cpu(self: M) -> M:
-        """Move to the CPU."""
-        return self.to("cpu")
-
-    def cuda(self: M, device: Any = None) -> M:
-        """Move to a GPU, given by number or name; the first one unless told. Raises DeviceError where there is none."""
-        return self.to(cuda_name(device))
 
     # -- printing -----------------------------------------------------------------------------------------------
 
@@ -469,11 +342,3 @@ class Module:
 def indent(text: str) -> str:
     """`text` with every line but the first moved two spaces to the right."""
     return text.replace("\n", "\n  ")
-
-
-def is_dtype(value: Any) -> bool:
-    """True for a dtype, its name or its NumPy class, False for the name of a device."""
-    try:
-        return value is not None and check_dtype(value) is not None
-    except DTypeError:
-        return False

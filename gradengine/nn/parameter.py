@@ -1,9 +1,15 @@
-"""Parameter: the Tensor that a module learns. May import tensor, views and errors."""
+"""Parameter and Buffer: the Tensors that a module learns, and those that it keeps. May import tensor, views and errors.
+
+Uninitialized ones stand in for those whose shape the first input decides, in lazy layers.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
+from ..backend import for_device
+from ..dtypes import check_dtype
+from ..errors import ArgumentError, DTypeError, describe
 from ..tensor import Tensor
 from ..views import share
 
@@ -33,3 +39,124 @@ class Parameter(Tensor):
 
     def __repr__(self) -> str:
         return f"Parameter containing:\n{super().__repr__()}"
+
+
+class Buffer(Tensor):
+    """A Tensor that becomes one of a module's `buffers()` when it is assigned to an attribute of the module.
+
+    It is part of the `state_dict` if `persistent`, as with `register_buffer`.
+
+    >>> import gradengine as ge
+    >>> layer = ge.nn.Identity()
+    >>> layer.mean = ge.nn.Buffer(ge.zeros(3))
+    >>> list(layer.state_dict())
+    ['mean']
+    """
+
+    __slots__ = ("persistent",)
+    persistent: bool
+
+    def __init__(self, data: Any = (), *, persistent: bool = True) -> None:
+        if isinstance(data, Tensor):
+            self.array, self.backend = data.array, data.backend
+            self.op = self.grad = self.hooks = self.family = self.view_of = None
+            share(self, data)
+        else:
+            super().__init__(data)
+        self.persistent = bool(persistent)
+
+
+class NotThere:
+    """What an uninitialized parameter has in the place of an array: every look at it is an error."""
+
+    def __init__(self, dtype: Any) -> None:
+        self.__dict__["pending"] = dtype
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise ArgumentError(
+            "a lazy layer's parameter has no shape and no values yet; call the module once with an input (also before "
+            "an optimizer is made of its parameters)"
+        )
+
+
+class UninitializedParameter(Parameter):
+    """A Parameter whose shape is not known yet: `materialize(shape)` makes it an ordinary one.
+
+    Everything that needs its shape or values raises ArgumentError until then.
+
+    >>> import gradengine as ge
+    >>> weight = ge.nn.UninitializedParameter()
+    >>> weight.materialize((2, 3))
+    >>> type(weight).__name__, weight.shape
+    ('Parameter', (2, 3))
+    """
+
+    __slots__ = ()
+
+    def __init__(self, requires_grad: bool = True, device: Any = None, dtype: Any = None) -> None:
+        begin(self, device, dtype)
+        if requires_grad:
+            self.requires_grad_later()
+
+    def requires_grad_later(self) -> None:
+        """Ask for the gradient, whatever the values will be."""
+        from ..tensor import EMPTY, LEAF
+
+        self.op, self.inputs, self.saved, self.params, self.order = LEAF, (), (), EMPTY, 1
+
+    def materialize(self, shape: Any, device: Any = None, dtype: Any = None) -> None:
+        """Become an ordinary Parameter of a shape; its values are not set."""
+        requires_grad = self.op is not None
+        allocate(self, shape, device, dtype)
+        self.__class__ = Parameter  # type: ignore[assignment]
+        self.become_leaf(requires_grad)
+
+    def __repr__(self) -> str:
+        return "<UninitializedParameter>"
+
+
+class UninitializedBuffer(Tensor):
+    """A buffer whose shape is not known yet: `materialize(shape)` makes it an ordinary Tensor.
+
+    >>> import gradengine as ge
+    >>> mean = ge.nn.UninitializedBuffer()
+    >>> mean.materialize((3,))
+    >>> mean.shape
+    (3,)
+    """
+
+    __slots__ = ()
+
+    def __init__(self, device: Any = None, dtype: Any = None) -> None:
+        begin(self, device, dtype)
+
+    def materialize(self, shape: Any, device: Any = None, dtype: Any = None) -> None:
+        """Become an ordinary Tensor of a shape; its values are not set."""
+        allocate(self, shape, device, dtype)
+        self.__class__ = Tensor  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return "<UninitializedBuffer>"
+
+
+def begin(t: Tensor, device: Any, dtype: Any) -> None:
+    """Make a Tensor without values, which are to be on a device and of a dtype."""
+    t.backend = for_device(device)
+    t.op = t.grad = t.hooks = t.family = t.view_of = None
+    t.array = NotThere(None if dtype is None else check_dtype(dtype))
+
+
+def allocate(t: Tensor, shape: Any, device: Any, dtype: Any) -> None:
+    """Give a Tensor without values an array of a shape."""
+    from .. import ops
+
+    if not isinstance(shape, (tuple, list)):
+        raise DTypeError(f"materialize: shape must be a tuple, got {describe(shape)}")
+    wanted = t.array.__dict__["pending"] if dtype is None else dtype
+    made = ops.empty(tuple(shape), device=t.backend.device if device is None else device, dtype=wanted)
+    t.array, t.backend = made.array, made.backend
+
+
+def is_uninitialized(value: Any) -> bool:
+    """Whether a Tensor has no shape and no values yet."""
+    return isinstance(value, (UninitializedParameter, UninitializedBuffer))

@@ -5,27 +5,39 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import ops
 from ..dispatch import no_grad
-from ..errors import ArgumentError, ShapeError, TrainingError
+from ..errors import ArgumentError, DTypeError, ShapeError, TrainingError, describe
 from ..tensor import Tensor
+from ..validation import is_number
 
-__all__ = ["clip_grad_norm_", "clip_grad_value_", "parameters_to_vector", "vector_to_parameters"]
+__all__ = [
+    "clip_grad_norm_",
+    "clip_grad_value_",
+    "clip_grads_with_norm_",
+    "get_total_norm",
+    "parameters_to_vector",
+    "skip_init",
+    "vector_to_parameters",
+]
 
 
-@no_grad()
-@np.errstate(all="ignore")  # gradients may be infinite, which whoever scales losses expects now and then
 def clip_grad_norm_(
-    parameters: Tensor | Iterable[Tensor], max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False
+    parameters: Tensor | Iterable[Tensor],
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
 ) -> Tensor:
     """Scale all gradients so that their norm, taken together, is at most `max_norm`; returns the norm before.
 
-    `norm_type` may be any positive number or infinity. Raises ArgumentError for a norm type that is none and, with
-    `error_if_nonfinite`, TrainingError when the norm is NaN or infinite. Formula: `torch.nn.utils.clip_grad_norm_`.
+    `norm_type` may be any positive number or infinity. `foreach` is accepted as PyTorch's and changes nothing. Raises
+    ArgumentError for numbers that make no sense and, with `error_if_nonfinite`, TrainingError when the norm is NaN or
+    infinite. Formula: `torch.nn.utils.clip_grad_norm_`.
 
     >>> import gradengine as ge
     >>> w = ge.tensor([3.0, 4.0], requires_grad=True)
@@ -35,27 +47,76 @@ def clip_grad_norm_(
     >>> w.grad
     tensor([0.6, 0.8])
     """
-    order = float(norm_type)
+    owners = with_grad("clip_grad_norm_", parameters)
+    check_limit("clip_grad_norm_", "max_norm", max_norm)
+    total = get_total_norm([p.grad for p in owners], norm_type, error_if_nonfinite, foreach)
+    clip_grads_with_norm_(owners, max_norm, total, foreach)
+    return total
+
+
+@no_grad()
+@np.errstate(all="ignore")  # gradients may be infinite, which whoever scales losses expects now and then
+def get_total_norm(
+    tensors: Tensor | Iterable[Tensor],
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
+) -> Tensor:
+    """The norm of all elements of several Tensors together; 0 of none.
+
+    Raises ArgumentError for a norm type that is not above 0 and, with `error_if_nonfinite`, TrainingError when the norm
+    is NaN or infinite.
+
+    >>> import gradengine as ge
+    >>> ge.nn.utils.get_total_norm([ge.tensor([3.0]), ge.tensor([4.0])])
+    tensor(5.)
+    """
+    try:
+        order = float(norm_type)
+    except (TypeError, ValueError):
+        order = 0.0
     if not order > 0:
-        raise ArgumentError(f"clip_grad_norm_: norm_type must be above 0, got {norm_type!r}")
-    owners = with_grad(parameters)
-    if not owners:
+        raise ArgumentError(f"clip_grad_norm_: norm_type must be above 0, got {describe(norm_type)}")
+    held = listed("get_total_norm", tensors)
+    if not held:
         return ops.zeros(())
-    total = norm_of([p.grad for p in owners], order)
+    total = norm_of(held, order)
     if error_if_nonfinite and not math.isfinite(total.item()):
         raise TrainingError(
             f"clip_grad_norm_: the gradients' norm of order {norm_type} is {total.item()}, so they cannot be clipped; "
             "lower the learning rate, or look for the step whose loss is not finite"
         )
-    scale = ops.minimum(max_norm / (total + 1e-6), 1.0)
-    for p in owners:
-        p.grad = ops.astype(p.grad.detach() * scale.to(device=p.grad.device), dtype=p.grad.dtype)
     return total
 
 
 @no_grad()
-def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
+@np.errstate(all="ignore")
+def clip_grads_with_norm_(
+    parameters: Tensor | Iterable[Tensor], max_norm: float, total_norm: Tensor, foreach: bool | None = None
+) -> None:
+    """Scale all gradients by `max_norm / total_norm` where that is below 1.
+
+    >>> import gradengine as ge
+    >>> w = ge.tensor([3.0, 4.0], requires_grad=True)
+    >>> (w * w / 2).sum().backward()
+    >>> ge.nn.utils.clip_grads_with_norm_([w], 1.0, ge.tensor(10.0))
+    >>> w.grad
+    tensor([0.3, 0.4])
+    """
+    check_limit("clip_grads_with_norm_", "max_norm", max_norm)
+    owners = with_grad("clip_grads_with_norm_", parameters)
+    if not owners:
+        return
+    scale = ops.minimum(max_norm / (total_norm + 1e-6), 1.0)
+    for p in owners:
+        p.grad = ops.astype(p.grad.detach() * scale.to(device=p.grad.device), dtype=p.grad.dtype)
+
+
+@no_grad()
+def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float, foreach: bool | None = None) -> None:
     """Limit every element of all gradients to the range from -clip_value to clip_value.
+
+    Raises ArgumentError for a limit that is negative or no number.
 
     >>> import gradengine as ge
     >>> w = ge.tensor([1.0, -9.0], requires_grad=True)
@@ -64,9 +125,26 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
     >>> w.grad
     tensor([ 1., -2.])
     """
+    check_limit("clip_grad_value_", "clip_value", clip_value)
     limit = float(clip_value)
-    for p in with_grad(parameters):
+    for p in with_grad("clip_grad_value_", parameters):
         p.grad = ops.clip(p.grad.detach(), -limit, limit)
+
+
+def skip_init(module_cls: Any, *args: Any, **kwargs: Any) -> Any:
+    """A module as its class makes it; for PyTorch's sake: there the initial values are left out, here they are drawn.
+
+    Raises DTypeError for what is no class of modules.
+
+    >>> import gradengine as ge
+    >>> ge.nn.utils.skip_init(ge.nn.Linear, 3, 2).weight.shape
+    (2, 3)
+    """
+    from .module import Module
+
+    if not isinstance(module_cls, type) or not issubclass(module_cls, Module):
+        raise DTypeError(f"skip_init: needs a class of modules, got {describe(module_cls)}")
+    return module_cls(*args, **kwargs)
 
 
 def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
@@ -76,7 +154,10 @@ def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
     >>> ge.nn.utils.parameters_to_vector(ge.nn.Linear(3, 2).parameters()).shape
     (8,)
     """
-    return ops.concat([ops.reshape(p, (-1,)) for p in parameters])
+    held = listed("parameters_to_vector", parameters)
+    if not held:
+        raise ArgumentError("parameters_to_vector: got no parameters; is the module's parameters() used up or empty?")
+    return ops.concat([ops.reshape(p, (-1,)) for p in held])
 
 
 def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
@@ -84,7 +165,9 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
 
     Raises ShapeError when the vector is too short or too long.
     """
-    owners = list(parameters)
+    owners = listed("vector_to_parameters", parameters)
+    if not isinstance(vec, Tensor):
+        raise DTypeError(f"vector_to_parameters: vec must be a Tensor, got {describe(vec)}")
     wanted = sum(p.size for p in owners)
     if vec.shape != (wanted,):
         raise ShapeError(
@@ -97,9 +180,28 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
         start += p.size
 
 
-def with_grad(parameters: Tensor | Iterable[Tensor]) -> list[Any]:
+def listed(name: str, tensors: Any) -> list[Any]:
+    """Tensors as a list. Raises DTypeError for what are none."""
+    if isinstance(tensors, Tensor):
+        return [tensors]
+    if isinstance(tensors, str) or not hasattr(tensors, "__iter__"):
+        raise DTypeError(f"{name}: needs Tensors, such as model.parameters(), got {describe(tensors)}")
+    found = list(tensors)
+    for t in found:
+        if not isinstance(t, Tensor):
+            raise DTypeError(f"{name}: needs Tensors, such as model.parameters(), got one that is {describe(t)}")
+    return found
+
+
+def with_grad(name: str, parameters: Any) -> list[Any]:
     """The parameters that have a gradient."""
-    return [p for p in ([parameters] if isinstance(parameters, Tensor) else parameters) if p.grad is not None]
+    return [p for p in listed(name, parameters) if p.grad is not None]
+
+
+def check_limit(name: str, what: str, value: Any) -> None:
+    """Raise ArgumentError for a limit that is negative, NaN or no number; a Tensor may be one."""
+    if not isinstance(value, Tensor) and (not is_number(value) or not value >= 0):
+        raise ArgumentError(f"{name}: {what} must be a number >= 0, got {describe(value)}")
 
 
 def norm_of(tensors: list[Tensor], order: float) -> Any:
@@ -114,3 +216,11 @@ def norm_of(tensors: list[Tensor], order: float) -> Any:
         sums = [ops.sum(ops.abs(x) if order == 1 else ops.abs(x) ** order) for x in flat]
     total = functools.reduce(ops.add, [x.to(device=device) for x in sums])
     return total if order == 1 else ops.sqrt(total) if order == 2 else total ** (1.0 / order)
+
+
+if not TYPE_CHECKING:  # to a type checker, other names are simply missing
+
+    def __getattr__(name: str) -> Any:
+        from ..migration_hints import missing
+
+        raise missing(__name__, name)

@@ -24,6 +24,7 @@ from .linalg import *
 from .losses import *
 from .matrix_products import *
 from .methods import attach
+from .namespace import attach as attach_namespace
 from .nn import *
 from .numpy_api import attach as attach_numpy
 from .powers import *
@@ -45,3 +46,4 @@ from .transcendental import *
 _spelling.interpreter = _sys.modules[__name__]
 attach()
 attach_numpy()
+attach_namespace()

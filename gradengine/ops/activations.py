@@ -14,6 +14,7 @@ from ..errors import ArgumentError, ShapeError, describe
 from ..tensor import Tensor, wrap
 from .arguments import checked
 from .declare import elementwise
+from .pytorch_forms import in_place
 
 __all__ = [
     "relu",
@@ -45,6 +46,7 @@ __all__ = [
 relu = elementwise(
     "relu",
     lambda k, g, y, x: k.where(k.less_equal(y, 0), 0, g),
+    form=in_place("relu"),
     body=lambda k, x: k.maximum(x, 0),
     doc="""`max(x, 0)`; its gradient at 0 is 0.
 
@@ -63,6 +65,7 @@ def between(k: Any, x: Any, low: Any, high: Any) -> Any:
 relu6 = elementwise(
     "relu6",
     lambda k, g, y, x: k.where(between(k, x, 0, 6), g, 0),
+    form=in_place("relu6"),
     body=lambda k, x: k.minimum(k.maximum(x, 0), 6),
     doc="""`min(max(x, 0), 6)`; its gradient at 0 and at 6 is 0.
 
@@ -75,6 +78,7 @@ relu6 = elementwise(
 leaky_relu = elementwise(
     "leaky_relu",
     lambda k, g, y, x, negative_slope: k.where(k.greater(x, 0), g, g * negative_slope),
+    form=in_place("leaky_relu", "negative_slope"),
     body=lambda k, x, negative_slope=0.01: k.where(k.greater(x, 0), x, x * negative_slope),
     doc="""`x` where it is positive, else `negative_slope * x`.
 
@@ -123,6 +127,7 @@ def prelu(x: Any, weight: Any, /) -> Tensor:
 threshold = elementwise(
     "threshold",
     lambda k, g, y, x, threshold, value: k.where(k.less_equal(x, threshold), 0, g),
+    form=in_place("threshold", "threshold", "value"),
     body=lambda k, x, threshold, value: k.where(k.less_equal(x, threshold), value, x),
     doc="""`x` where it is above `threshold`, else `value`.
 
@@ -135,6 +140,7 @@ threshold = elementwise(
 hardtanh = elementwise(
     "hardtanh",
     lambda k, g, y, x, min_val, max_val: k.where(between(k, x, min_val, max_val), g, 0),
+    form=in_place("hardtanh", "min_val", "max_val"),
     body=lambda k, x, min_val=-1.0, max_val=1.0: k.minimum(k.maximum(x, min_val), max_val),
     doc="""`x` held between `min_val` and `max_val`; its gradient on the bounds is 0.
 
@@ -211,6 +217,7 @@ logsigmoid = log_sigmoid
 hardsigmoid = elementwise(
     "hardsigmoid",
     lambda k, g, y, x: k.where(between(k, x, -3, 3), g / 6, 0),
+    form=in_place("hardsigmoid"),
     body=lambda k, x: k.minimum(k.maximum(x + 3, 0), 6) / 6,
     doc="""A sigmoid of three straight lines, `relu6(x + 3) / 6`. Howard et al., arXiv:1905.02244.
 
@@ -274,6 +281,7 @@ def exp_of_negative(k: Any, x: Any) -> Any:
 elu = elementwise(
     "elu",
     lambda k, g, y, x, alpha: k.where(k.greater(x, 0), g, g * (alpha * exp_of_negative(k, x))),
+    form=in_place("elu", "alpha"),
     body=lambda k, x, alpha=1.0: k.where(k.greater(x, 0), x, alpha * k.expm1(x)),
     doc="""`x` where it is positive, else `alpha * (exp(x) - 1)`. Clevert et al., arXiv:1511.07289.
 
@@ -294,6 +302,7 @@ def selu_rule(k: Any, g: Any, y: Any, x: Any) -> Any:
 selu = elementwise(
     "selu",
     selu_rule,
+    form=in_place("selu"),
     body=lambda k, x: k.where(k.greater(x, 0), SELU_SCALE * x, SELU_SCALE * SELU_ALPHA * k.expm1(x)),
     doc="""An elu whose two constants keep mean 0 and variance 1. Klambauer et al., arXiv:1706.02515.
 
@@ -306,6 +315,7 @@ selu = elementwise(
 celu = elementwise(
     "celu",
     lambda k, g, y, x, alpha: k.where(k.greater(x, 0), g, g * exp_of_negative(k, x / alpha)),
+    form=in_place("celu", "alpha"),
     body=lambda k, x, alpha=1.0: k.where(k.greater(x, 0), x, alpha * k.expm1(x / alpha)),
     doc="""`x` where it is positive, else `alpha * (exp(x / alpha) - 1)`. Barron, arXiv:1704.07483.
 
@@ -361,6 +371,7 @@ def silu_rule(k: Any, g: Any, y: Any, x: Any) -> Any:
 silu = elementwise(
     "silu",
     silu_rule,
+    form=in_place("silu"),
     body=lambda k, x: x * k.sigmoid(x),
     doc="""`x * sigmoid(x)`, also known as swish. Elfwing et al., arXiv:1702.03118.
 
@@ -380,6 +391,7 @@ def mish_rule(k: Any, g: Any, y: Any, x: Any) -> Any:
 mish = elementwise(
     "mish",
     mish_rule,
+    form=in_place("mish"),
     body=lambda k, x: x * k.tanh(-k.log_sigmoid(-x)),
     doc="""`x * tanh(softplus(x))`. Misra, arXiv:1908.08681.
 
@@ -398,6 +410,7 @@ def hardswish_rule(k: Any, g: Any, y: Any, x: Any) -> Any:
 hardswish = elementwise(
     "hardswish",
     hardswish_rule,
+    form=in_place("hardswish"),
     body=lambda k, x: x * k.minimum(k.maximum(x + 3, 0), 6) / 6,
     doc="""`x * hardsigmoid(x)`. Howard et al., arXiv:1905.02244.
 

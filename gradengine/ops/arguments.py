@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from .. import backend as backends
 from ..dispatch import afresh, written
 from ..dtypes import default_dtype, is_floating, promoted
-from ..errors import ArgumentError, DTypeError, GradengineError, SignatureError, describe
+from ..errors import ArgumentError, DTypeError, GradengineError, GraphError, SignatureError, describe
 from ..spelling import NONE, Signed, Spelling
-from ..tensor import Tensor, fresh, wrap
+from ..tensor import Tensor, fresh, mode, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -51,7 +51,9 @@ def checked(
         try:
             return function(*args, **kwargs)
         except (GradengineError, TypeError, ValueError, AttributeError) as error:
-            if kwargs and not kwargs.keys() <= set(spelling.parameters[spelling.first :]):
+            if kwargs and (
+                not kwargs.keys() <= set(spelling.parameters[spelling.first :]) or spelling.variadic in kwargs
+            ):
                 return afresh(in_other_words, call, spelling, args, kwargs)
             typed = in_the_name_of(function, error, args, kwargs)
         raise typed from None
@@ -127,9 +129,17 @@ def whole(name: str, what: str, value: Any) -> int:
 
 
 def real(name: str, what: str, value: Any) -> Any:
-    """An argument that must be a number, as it is. Raises DTypeError for what is none."""
+    """An argument that must be a number, as it is.
+
+    Raises DTypeError for what is none, GraphError for a Tensor that requires grad: its gradient would vanish.
+    """
     if not hasattr(value, "__float__") or getattr(value, "size", 1) != 1:
         raise DTypeError(f"{name}: {what} must be a number, got {describe(value)}")
+    if isinstance(value, Tensor) and value.op is not None and mode.recording:
+        raise GraphError(
+            f"{name}: {what} is a Tensor that requires grad, but no gradient flows to it here; give a number "
+            f"({what}.item()), or compute with the Tensor outside"
+        )
     return value
 
 

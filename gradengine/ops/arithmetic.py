@@ -40,6 +40,11 @@ __all__ = [
 sgn = sign
 
 
+def is_one(factor: Any) -> bool:
+    """Whether a factor is the number 1, and no Tensor that a gradient may flow to."""
+    return type(factor) in (int, float) and factor == 1
+
+
 @checked
 def clamp_min(x: Any, /, min: Any) -> Tensor:
     """`x`, or `min` where that is larger.
@@ -70,7 +75,7 @@ def rsub(x1: Any, x2: Any, /, *, alpha: Any = 1) -> Tensor:
     >>> ge.rsub(ge.tensor([1.0, 2.0]), 10)
     tensor([9., 8.])
     """
-    return subtract(x2, x1 if alpha == 1 else multiply(x1, alpha))
+    return subtract(x2, x1 if is_one(alpha) else multiply(x1, alpha))
 
 
 @checked
@@ -93,7 +98,7 @@ def addcmul(x: Any, x1: Any, x2: Any, /, *, value: Any = 1) -> Tensor:
     tensor([4.])
     """
     product = multiply(x1, x2)
-    return add(x, product if value == 1 else multiply(product, value))
+    return add(x, product if is_one(value) else multiply(product, value))
 
 
 @checked(words={"tensor1": "x1", "tensor2": "x2"})
@@ -104,7 +109,7 @@ def addcdiv(x: Any, x1: Any, x2: Any, /, *, value: Any = 1) -> Tensor:
     >>> ge.addcdiv(ge.tensor([1.0]), ge.tensor([3.0]), ge.tensor([2.0]))
     tensor([2.5])
     """
-    return add(x, divide(x1 if value == 1 else multiply(x1, value), x2))
+    return add(x, divide(x1 if is_one(value) else multiply(x1, value), x2))
 
 
 @checked

@@ -13,9 +13,19 @@ import numpy as np
 
 from .. import backend as backends
 from .. import shapes
-from ..dtypes import check_dtype, default_dtype, float32
-from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError, SignatureError, SpellingWarning, describe
-from ..tensor import Tensor, constant, fresh, to_array, wrap
+from ..dtypes import check_dtype, default_dtype, float32, is_floating
+from ..errors import (
+    ArgumentError,
+    DeviceError,
+    DTypeError,
+    GraphError,
+    ShapeError,
+    SignatureError,
+    SpellingWarning,
+    describe,
+)
+from ..hostwork import as_array
+from ..tensor import Tensor, constant, fresh, mode, to_array, wrap
 from .arguments import checked, whole
 
 if TYPE_CHECKING:
@@ -67,6 +77,7 @@ def asarray(
     if dtype is not None:
         dtype = check_dtype(dtype, "asarray")
     if isinstance(data, Tensor) and not copy:
+        data = as_array(data) if dtype is None else data
         out = data if dtype is None and device is None else data.to(device=device, dtype=dtype)
         shared = out is data
         if requires_grad and not out.requires_grad:
@@ -200,11 +211,25 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, device: Any = None, req
 def filled_with(name: str, shape: Any, fill_value: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
     """`full`, whose errors begin with `name`."""
     wanted = None if dtype is None else check_dtype(dtype, name)
+    if in_graph(fill_value):
+        return filled_in_graph(name, shape, fill_value, wanted, device, requires_grad)
     value = to_array(fill_value, wanted, backends.for_device("cpu"), what=name)
     if value.shape != ():
         raise ShapeError(f"{name}: fill_value must be one number, got shape {value.shape}; use broadcast_to")
     make = lambda xp, s, t: xp.full(s, value.item(), t)
     return filled(name, make, (shape,), value.dtype, device, requires_grad)
+
+
+def filled_in_graph(name: str, shape: Any, value: Tensor, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
+    """`full` of a number that requires grad, to which the gradient flows."""
+    from .shape import broadcast_to
+
+    if requires_grad:
+        raise GraphError(f"{name}: fill_value requires grad, and requires_grad=True makes a leaf; leave out one")
+    if value.shape != ():
+        raise ShapeError(f"{name}: fill_value must be one number, got shape {value.shape}; use broadcast_to")
+    moved = value.to(value.dtype if dtype is None else dtype)
+    return broadcast_to(moved if device is None else moved.to(device=device), shape=sizes(name, (shape,)))
 
 
 def like(name: str, x: Any, make: Callable[..., Any], dtype: Any, device: Any, requires_grad: bool) -> Tensor:
@@ -261,6 +286,22 @@ def full_like(x: Any, /, fill_value: Any, dtype: Any = None, device: Any = None,
     return filled_with("full_like", x.shape, fill_value, wanted, where, requires_grad)
 
 
+def in_graph(*values: Any) -> bool:
+    """Whether a gradient is to flow to one of several numbers."""
+    return mode.recording and any([isinstance(value, Tensor) and value.op is not None for value in values])
+
+
+def steps_from(name: str, first: Any, step: Any, like: Tensor, requires_grad: bool) -> Tensor:
+    """`first + i * step`, in the graph of both, with the shape, dtype and device of `like`, which has the values."""
+    from .elementwise import add, multiply
+
+    if not is_floating(like.dtype) or requires_grad:
+        what = "requires_grad=True makes a leaf" if requires_grad else f"{like.dtype} has no gradient"
+        raise GraphError(f"{name}: takes a number that requires grad, but {what}; give the number's .item()")
+    count = constant(like.backend.asarray(np.arange(like.size), like.dtype), like.backend)
+    return add(multiply(count, step), first).to(like.dtype)
+
+
 def stepped(
     name: str, values: tuple[Any, ...], make: Callable[[], Any], dtype: Any, device: Any, requires_grad: bool
 ) -> Tensor:
@@ -311,7 +352,8 @@ def arange(
     given = (start, step) if stop is None else (start, stop, step)
     first, last = (0, start) if stop is None else (start, stop)
     make = lambda: np.arange(number(first), number(last), number(step))
-    return stepped("arange", given, make, dtype, device, requires_grad)
+    out = stepped("arange", given, make, dtype, device, requires_grad and not in_graph(first, step))
+    return steps_from("arange", first, step, out, requires_grad) if in_graph(first, step) else out
 
 
 @checked(ignored=IGNORED, words={"steps": "num"})
@@ -329,7 +371,12 @@ def linspace(
     """
     count = whole("linspace", "num", num)
     make = lambda: np.linspace(number(start), number(stop), count, endpoint=endpoint)
-    return stepped("linspace", (start, stop, 1.0), make, dtype, device, requires_grad)
+    graph = in_graph(start, stop)
+    out = stepped("linspace", (start, stop, 1.0), make, dtype, device, requires_grad and not graph)
+    if not graph:
+        return out
+    step = (stop - start) / max(count - 1 if endpoint else count, 1)
+    return steps_from("linspace", start, step, out, requires_grad)
 
 
 @checked(ignored=IGNORED, words={"n": "n_rows", "m": "n_cols"})
@@ -406,6 +453,12 @@ def logspace(
     tensor([  1.,  10., 100.])
     """
     count = whole("logspace", "num", num)
+    if in_graph(start, stop, base):
+        from .powers import pow
+
+        if requires_grad:
+            raise GraphError("logspace: takes a number that requires grad, but requires_grad=True makes a leaf")
+        return pow(base, linspace(start, stop, count, dtype=dtype, device=device))
     make = lambda: np.logspace(number(start), number(stop), count, base=number(base))
     return stepped("logspace", (start, stop, 1.0), make, dtype, device, requires_grad)
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..dtypes import check_dtype, is_floating
-from ..tensor import Tensor
+from ..tensor import Tensor, wrap
 from . import pytorch_forms
 from .arguments import checked
 from .declare import elementwise, primitive
@@ -347,6 +347,8 @@ where = elementwise(
     form=pytorch_forms.where,
     doc="""`x2` where the condition `x1` holds, else `x3`; the gradient goes to the one that was taken.
 
+    With the condition alone it is `nonzero`, as in NumPy and PyTorch.
+
     >>> import gradengine as ge
     >>> x = ge.tensor([-1.0, 2.0])
     >>> ge.where(x > 0, x, 0.1 * x)
@@ -368,8 +370,10 @@ def cast_array(x, /, dtype):
     """The op behind `astype`."""
 
 
-def astype(x: Any, /, dtype: Any) -> Tensor:
+def astype(x: Any, /, dtype: Any, *, copy: bool = True, device: Any = None) -> Tensor:
     """`x` in another dtype; gradients flow back in the dtype of `x`, and none through integers and bools.
+
+    With `copy=False` it is x itself where x has that dtype already; `device` moves it, too.
 
     Raises DTypeError for a dtype that the engine does not compute with.
 
@@ -378,4 +382,8 @@ def astype(x: Any, /, dtype: Any) -> Tensor:
     tensor([ 1, -1])
     """
     wanted = check_dtype(dtype, "astype")
+    if device is not None:
+        x = wrap(x).to(device=device) if not isinstance(x, Tensor) else x.to(device=device)
+    if not copy and isinstance(x, Tensor) and x.dtype == wanted:
+        return x
     return cast_array(x.detach() if not is_floating(wanted) and isinstance(x, Tensor) else x, dtype=wanted)

@@ -29,7 +29,7 @@ from .shape import broadcast_to
 __all__ = [
     "getitem", "setitem", "take", "take_along_axis", "gather", "scatter_add", "index_add", "one_hot",
     "nonzero", "argwhere", "masked_select", "masked_fill",
-    "put_at", "place", "last_writes", "accumulate", "accumulate_along_axis",
+    "put_at", "place", "selected", "last_writes", "accumulate", "accumulate_along_axis",
 ]  # fmt: skip
 
 MASK, INTEGERS = ("mask",), ("integers",)
@@ -92,9 +92,38 @@ def read(*arrays, index):
     """The elements of the first array at an index, whose arrays follow."""
 
 
-@primitive(lambda k, g, y, x, *at, index, shape, i: k.getitem(g, *at, index=index), shape=shapes.place)
+def place_rule(k: Any, g: Any, y: Any, x: Any, *at: Any, index: Any, shape: Any, i: int) -> Any:
+    """The elements of g at the index; of a mask, the operand knows how many there are."""
+    return k.selected(g, *at, index=index, shape=x.shape) if "mask" in index else k.getitem(g, *at, index=index)
+
+
+@primitive(place_rule, shape=shapes.place)
 def place(*arrays, index, shape):
     """Zeros of `shape` with the first array added at an index, whose arrays follow: the gradient of `x[index]`."""
+
+
+def selected_rule(k: Any, g: Any, y: Any, x: Any, *at: Any, index: Any, shape: tuple[int, ...], i: int) -> Any:
+    """g at the index, for all elements that were summed; leading axes of size 1 are none of the index's."""
+    leading = next((axis for axis, n in enumerate(shape) if n != 1), len(shape))
+    return k.place(k.reshape(g, shape=shape[leading:]) if leading else g, *at, index=index, shape=x.shape)
+
+
+@primitive(selected_rule, shape=shapes.place)
+def selected(*arrays, index, shape):
+    """`x[index]` summed to `shape`, which does not depend on how many elements of a mask are true.
+
+    That is the gradient of what is written through a mask, in the shape of what was written.
+    """
+
+
+def selected_body(k: Any, x: Any, *at: Any, index: Any, shape: tuple[int, ...]) -> Any:
+    d = k.getitem(x, *at, index=index)
+    if len(shape) <= len(d.shape):
+        return k.sum_to(d, shape=shape)
+    return k.reshape(k.sum_to(d, shape=shape[len(shape) - len(d.shape) :]), shape=shape)
+
+
+selected.op.body = selected_body  # type: ignore[attr-defined]
 
 
 NOT_GIVEN = object()
@@ -172,6 +201,8 @@ def put_at_rule(k: Any, g: Any, y: Any, x: Any, v: Any, *at: Any, index: Any, co
     """What is overwritten has no gradient: neither the elements of `x` nor those of `v` that a later one replaced."""
     if i == 0:
         return k.put_at(g, 0.0, *at, index=index)
+    if "mask" in index and "integers" not in index:
+        return k.selected(g, *at, index=index, shape=v.shape)
     d = k.getitem(g, *at, index=index)
     if "integers" in index:
         d = k.where(k.last_writes(*at, index=index, shape=x.shape), d, 0.0)

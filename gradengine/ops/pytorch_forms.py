@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .. import shapes
-from ..errors import ArgumentError, ShapeError, SignatureError
-from ..tensor import wrap
+from ..errors import ArgumentError, ShapeError, SignatureError, describe
+from ..tensor import Tensor, wrap
 from .arguments import operands
 from .pairs import ValuesIndices
 
@@ -140,7 +140,7 @@ def add(sign: int) -> Callable[..., Any]:
 
     def form(k: Any, x: Any, other: Any, /, alpha: Any = 1, out: Any = None) -> Any:
         call = k.add if sign > 0 else k.subtract
-        return call(x, other if alpha == 1 and not isinstance(alpha, bool) else k.multiply(other, alpha), out)
+        return call(x, other if type(alpha) is int and alpha == 1 else k.multiply(other, alpha), out)
 
     return form
 
@@ -174,3 +174,19 @@ def nonzero(k: Any, x: Any, /, as_tuple: bool = False) -> Any:
 def transpose(k: Any, x: Any, /, dim0: int, dim1: int) -> Any:
     """PyTorch's transpose: two axes swapped."""
     return k.swapaxes(x, axis1=dim0, axis2=dim1)
+
+
+def in_place(name: str, *settings: str) -> Callable[..., Any]:
+    """PyTorch's activation with `inplace`: its settings by position or name, then whether the array itself changes."""
+
+    def form(k: Any, x: Any, /, *given: Any, inplace: Any = False, **words: Any) -> Any:
+        if len(given) > len(settings):
+            *given, inplace = given  # type: ignore[assignment]
+        function = getattr(k, name)
+        if not inplace:
+            return function(x, *given, **words)
+        if not isinstance(x, Tensor):
+            raise SignatureError(f"{name}: inplace=True needs a Tensor to change, got {describe(x)}")
+        return x.become(lambda old: function(old, *given, **words), f"{name}_")
+
+    return form

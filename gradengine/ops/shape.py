@@ -54,11 +54,22 @@ def sum_to(x, /, shape):
     """
 
 
-@primitive(lambda k, g, y, x, shape: k.reshape(g, shape=x.shape), shape=shapes.reshape, view="maybe")
+def reshape_copied(k: Any, x: Any, /, shape: Any, *, copy: bool | None = None) -> Any:
+    """The array API's form of `reshape`, with `copy`."""
+    y = k.reshape(x, shape=shape)
+    return k.clone(y) if copy else y
+
+
+@primitive(
+    lambda k, g, y, x, shape: k.reshape(g, shape=x.shape),
+    shape=shapes.reshape,
+    form=reshape_copied,
+    view="maybe",
+)
 def reshape(x, /, shape):
     """The same elements in another shape; one size may be -1, which stands for what is left.
 
-    Raises ShapeError when the number of elements differs.
+    `copy=True` gives memory of its own. Raises ShapeError when the number of elements differs.
 
     >>> import gradengine as ge
     >>> ge.reshape(ge.arange(6), (2, -1))

@@ -8,10 +8,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from .. import shapes
 from ..dtypes import FLOATS
 from ..errors import ArgumentError, ShapeError
-from ..tensor import wrap
+from ..tensor import Tensor, mode, wrap
 from . import pytorch_forms
 from .arguments import checked, real
 from .declare import composite, primitive
@@ -90,11 +92,19 @@ def topk(x: Any, /, k: int, axis: int = -1, largest: bool = True, sorted: bool =
     return ValuesIndices(take_along_axis(x, indices, axis=axis), indices)
 
 
-@primitive(None, None, shape=shapes.searchsorted)
+def searchsorted_form(
+    k: Any, x: Any, values: Any, /, side: str = "left", *, sorter: Any = None, right: bool = False
+) -> Any:
+    """`searchsorted` with the array API's and PyTorch's `sorter`, and PyTorch's `right`."""
+    x = x if sorter is None else k.take(x, sorter, axis=0)
+    return k.searchsorted(x, values, side="right" if right else side)
+
+
+@primitive(None, None, shape=shapes.searchsorted, form=searchsorted_form)
 def searchsorted(x, values, /, side="left"):
     """Where each value would go in a sorted vector: before equal elements ("left") or after them ("right").
 
-    Raises ShapeError when x is no vector.
+    `sorter` holds the indices that sort x, if it is not sorted itself. Raises ShapeError when x is no vector.
 
     >>> import gradengine as ge
     >>> ge.searchsorted(ge.tensor([1.0, 2.0, 3.0]), ge.tensor([2.0, 2.5]))
@@ -141,6 +151,8 @@ def quantile_of(k: Any, name: str, x: Any, q: Any, axis: Any, keepdims: bool) ->
     ordered = k.sort(rows if x.dtype.kind in FLOATS else rows * 1.0, axis=-1)
     at = lambda i: k.reshape(k.narrow(ordered, axis=-1, start=i, length=1), shape=out)
     largest = at(length - 1)
+    if isinstance(q, Tensor) and q.op is not None and mode.recording:
+        return quantile_at(k, name, ordered, q, out)
     found = []
     several = q.tolist() if hasattr(q, "tolist") else q
     for value in several if isinstance(several, (list, tuple)) else [several]:
@@ -153,3 +165,21 @@ def quantile_of(k: Any, name: str, x: Any, q: Any, axis: Any, keepdims: bool) ->
             result = result * (1 - share) + at(below + 1) * share
         found.append(k.where(k.equal(largest, largest), result, largest))
     return k.stack_arrays(*found, axis=0) if isinstance(several, (list, tuple)) else found[0]
+
+
+def quantile_at(k: Any, name: str, ordered: Any, q: Tensor, shape: tuple[int, ...]) -> Any:
+    """Quantiles at places that a gradient flows to: the slope between the two elements around each."""
+    if q.ndim > 1:
+        raise ShapeError(f"{name}: q must be a number or a vector, got shape {q.shape}")
+    length = ordered.shape[-1]
+    place = k.reshape(q, shape=(-1,)).to(ordered.dtype) * (length - 1)
+    inside = k.logical_and(k.greater_equal(place.detach(), 0), k.less_equal(place.detach(), length - 1))
+    if not hasattr(q.array, "weak") and not bool(k.all(inside)):  # symbols have no values to check
+        raise ArgumentError(f"{name}: q must be from 0 to 1, got {q.detach().tolist()}")
+    below = k.minimum(k.floor(place.detach()), max(length - 2, 0))
+    at = below.to(np.int64)
+    share = place - below
+    low, high = k.take(ordered, at, axis=-1), k.take(ordered, k.minimum(at + 1, length - 1), axis=-1)
+    largest = k.narrow(ordered, axis=-1, start=length - 1, length=1)
+    found = k.where(k.equal(largest, largest), low * (1 - share) + high * share, largest)
+    return k.reshape(k.moveaxis(found, source=-1, destination=0), shape=(*q.shape, *shape))

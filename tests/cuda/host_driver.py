@@ -11,6 +11,7 @@ exception cannot leave a ctypes callback, so a few lines of C around each callba
 
 from __future__ import annotations
 
+import collections
 import ctypes
 import functools
 import itertools
@@ -57,6 +58,7 @@ errors: dict[int, type[Exception]] = {}  # the error of CuPy's own that takes th
 # -- memory, streams and graphs -----------------------------------------------------------------------------------
 
 blocks: dict[int, Any] = {}
+in_use: collections.Counter[int] = collections.Counter()  # bytes of each device
 streams: dict[int, Stream] = {}
 events: dict[int, machine.Event] = {}
 graphs: dict[int, machine.Graph] = {}
@@ -65,18 +67,19 @@ graphs: dict[int, machine.Graph] = {}
 def malloc(size: int, *_: Any) -> int:
     """cudaMalloc: memory that ends at a page that nobody may touch, full of NaN."""
     machine.refuse("malloc")
-    in_use = sum([block.size for block in blocks.values() if block.device_id == local.device])
-    if in_use + size > machine.DEVICE_BYTES:
+    if in_use[local.device] + size > machine.DEVICE_BYTES:
         raise machine.CUDARuntimeError(2)
     block = guarded.Block(size, local.device)
     blocks[block.ptr] = block
+    in_use[block.device_id] += size
     return int(block.ptr)
 
 
 def free(address: int, *_: Any) -> None:
-    """cudaFree; what was written beside the memory is found here."""
-    machine.refuse("free")
-    blocks.pop(address, None)
+    """cudaFree; what was written beside the memory is found here. (A pool's free is none, so a capture permits it.)"""
+    block = blocks.pop(address, None)
+    if block is not None:
+        in_use[block.device_id] -= block.size
 
 
 def host_alloc(size: int, *_: Any) -> int:
@@ -97,8 +100,7 @@ class HostBuffer:
 
 def mem_info() -> tuple[int, int]:
     """cudaMemGetInfo."""
-    in_use = sum([block.size for block in blocks.values() if block.device_id == local.device])
-    return machine.DEVICE_BYTES - in_use, machine.DEVICE_BYTES
+    return machine.DEVICE_BYTES - in_use[local.device], machine.DEVICE_BYTES
 
 
 def stream_of(pointer: int) -> Stream:

@@ -213,6 +213,7 @@ uint3 thread_at(unsigned i) {
   const unsigned* b = launched->threads;
   return {i % b[0], i / b[0] % b[1], i / b[0] / b[1]};
 }
+bool ended_count;  // at barriers
 void stuck() {
   int gone = threads - live, at_barrier = block.arrived;
   for (size_t w = 0; w < warps.size(); ++w)
@@ -275,7 +276,7 @@ void run_block() {
         }
       }
     if (live && !moved) {
-      if ((int)block.arrived == live) {  // threads that have ended count as arrived, as on a device
+      if (ended_count && (int)block.arrived == live) {
         block.results[block.generation & 1] = {block.any, block.all, block.count};
         block.arrived = 0; ++block.generation; ++phase;
       } else stuck();
@@ -295,12 +296,20 @@ void run_blocks() {
     run_block();
   }
 }
+// Whether denormal operands and results are zero from now on.
+void flush_denormals(bool on) {
+#if defined(__x86_64__)
+  const unsigned modes = __builtin_ia32_stmxcsr(), both = 0x8040;
+  __builtin_ia32_ldmxcsr(on ? modes | both : modes & ~both);
+#endif
+}
 }  // namespace
 
 extern "C" {
 // Runs a kernel. Returns nullptr, or what went wrong; after a signal that is where, and emu_signal says which.
-const char* emu_run(const EmuKernel* k, const EmuLaunch* launch) {
-  kernel = k, launched = launch;
+// `lenient`: threads that have ended count as arrived at a barrier, as on a device, which CUDA does not promise.
+const char* emu_run(const EmuKernel* k, const EmuLaunch* launch, int lenient) {
+  kernel = k, launched = launch, ended_count = lenient;
   random_state = (uint64_t)launch->seed * 0x9e3779b97f4a7c15ull + 0x853c49e6748fea9bull;
   message[0] = 0, caught_signal = 0;
   if (!dynamic_end) {  // right before a page that nobody may touch
@@ -314,10 +323,12 @@ const char* emu_run(const EmuKernel* k, const EmuLaunch* launch) {
   static_size = 0, dynamic_size = launch->dynamic;
   Signals signals;
   inside = true;
+  flush_denormals(EMU_FLUSH);
   if (sigsetjmp(out, 0) == 0) {
     if (k->all) k->all(launch);
     else run_blocks();
   }
+  flush_denormals(false);
   inside = false;
   if (caught_signal) {
     const uint3 t = k->place->thread, at = k->place->block;

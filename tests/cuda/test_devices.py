@@ -1,6 +1,6 @@
 """Device "cuda": making, moving and exchanging Tensors, what a seed gives there, memory, streams, two GPUs.
 
-Runs on the emulator, or on a GPU with GRADENGINE_TEST_CUDA=device.
+Runs on the emulator, on the real CuPy over an emulated driver, or on a GPU (see GRADENGINE_TEST_CUDA).
 """
 
 import copy

@@ -5,8 +5,12 @@ A right kernel passes for every seed; a fault that depends on the order of threa
 
 from __future__ import annotations
 
+import ast
 import ctypes
 import itertools
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -428,3 +432,37 @@ def test_which_kernels_have_barriers():
     extern "C" __global__ void c(float* x) { MEET; }
     """
     assert toolchain.waiting(source, ["a", "b", "c"]) == {"a", "c"}
+
+
+ROUNDED = """
+extern "C" __global__ void rounded(const float* x, float* y) {
+  y[0] = x[0] * x[1] + x[2];
+  y[1] = x[3] * x[4];
+  __syncthreads();
+  y[2] = x[3] * x[4];
+}
+"""
+
+
+@pytest.mark.parametrize(("rounding", "wanted"), [("exact", [0.0, 1e-41, 1e-41]), ("device", [2.0**-24, 0.0, 0.0])])
+def test_rounding_as_a_device_has_it(rounding, wanted):
+    """Products that are added at once round once, and denormals are zero; the rest of the process is as before."""
+    code = f"""
+import numpy as np
+from tests.cuda import fake_cupy
+cp = fake_cupy.install()
+x = np.array([1 + 2**-12, 1 + 2**-12, -1 - 2**-11, 1e-38, 1e-3], np.float32)
+y = cp.empty(3, np.float32)
+cp.RawKernel({ROUNDED!r}, "rounded")((1,), (32,), (cp.asarray(x), y))
+print(y.get().tolist(), float(x[3] * x[4]) > 0)
+"""
+    where = {**os.environ, "GRADENGINE_EMULATOR_ROUNDING": rounding}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=where)
+    found, _, elsewhere = done.stdout.strip().rpartition(" ")
+    np.testing.assert_allclose(ast.literal_eval(found), wanted, rtol=1e-3, err_msg=done.stderr)
+    assert elsewhere == "True"
+
+
+def test_a_rounding_that_there_is_not(monkeypatch):
+    monkeypatch.setattr(toolchain, "ROUNDING", "fused")
+    assert toolchain.why_not() == "GRADENGINE_EMULATOR_ROUNDING must be one of exact, device, not 'fused'"

@@ -1,5 +1,6 @@
 """`python3 -m bench.gpu_check` without a GPU: each part's own code runs on the emulator, and failures are reported."""
 
+import dataclasses
 import json
 import os
 import re
@@ -9,10 +10,11 @@ import sys
 import pytest
 
 from bench import candidates, gpu_check, workloads
-from bench.gpu import machine, parts, probe, recorder, report, steps, tables
+from bench.gpu import archive, machine, parts, probe, recorder, report, steps, suite, tables
 
 SETTINGS = parts.Settings(device="cpu")
 SCANS = ["batch 32: gradengine over, times as fast as JAX scan"]  # where JAX is not installed
+SAME = ("again", "racecheck", "initcheck")  # nothing to do in a dry run, or the same as memcheck
 SEEDS = next(part for part in parts.PARTS if part.name == "seeds")
 
 
@@ -33,7 +35,7 @@ def place(monkeypatch):
 
 
 @pytest.mark.cuda
-@pytest.mark.parametrize("name", [part.name for part in parts.PARTS])
+@pytest.mark.parametrize("name", [part.name for part in parts.PARTS if part.name not in SAME])
 def test_each_part_runs_on_the_emulator(name, tmp_path, place):
     status = gpu_check.main(["--emulate", "--only", name, "--out", str(tmp_path)])
     part = json.loads((tmp_path / "gpu.json").read_text())["parts"][name]
@@ -160,26 +162,127 @@ def test_a_part_that_takes_too_long_is_ended_and_keeps_what_it_has(tmp_path, mon
     assert found["seconds"] < 10
 
 
-def test_one_failure_does_not_end_the_rest(tmp_path, place, monkeypatch):
+@pytest.mark.parametrize("call", [*parts.CALLS])
+def test_one_failure_does_not_end_the_rest(tmp_path, place, monkeypatch, call):
     asked = []
 
     def run(part, settings, limit, *folders):
         asked.append((part.name, limit))
-        return {"title": part.title, "status": "failed" if part.name == "smoke" else "passed", "seconds": 0.0}
+        return {
+            "title": part.title,
+            "status": "failed" if part.name in ("smoke", "steps") else "passed",
+            "seconds": 0.0,
+        }
 
     monkeypatch.setattr(gpu_check, "run", run)
     monkeypatch.setattr(probe, "why_not", lambda settings: "")
-    assert gpu_check.main(["--out", str(tmp_path)]) == 1
-    assert [name for name, _ in asked] == [part.name for part in parts.PARTS]
-    # Nothing has taken time here, so each part may take its own and all that the earlier ones have saved.
-    seconds, so_far = [part.seconds for part in parts.PARTS], 0.0
-    for (_, limit), own in zip(asked, seconds, strict=True):
-        so_far += own
-        assert limit == pytest.approx(so_far, abs=1)
-    assert parts.TOTAL < 480
-    # The headline is there after two minutes and a half, whatever the tests take.
-    assert [name for name, _ in asked][:3] == ["smoke", "steps", "cases"]
-    assert sum(seconds[:2]) < 150
+    monkeypatch.setattr(gpu_check, "CACHES", tmp_path / "none")
+    assert gpu_check.main([call, "--out", str(tmp_path), "--earlier", str(tmp_path)]) == 1
+    stages = parts.CALLS[call]
+    assert {name for name, _ in asked} == {part.name for stage in stages for part in stage}
+    # Nothing has taken time here, so each stage may take its own and all that the earlier ones have saved.
+    limits, so_far = dict(asked), 0.0
+    for stage in stages:
+        so_far += max(part.seconds for part in stage)
+        for part in stage:
+            assert limits[part.name] >= min(so_far, part.most) - 1
+            assert limits[part.name] <= part.most
+    assert so_far + parts.REST < parts.SECONDS[call]
+    assert (tmp_path / f"gpu-{call}.tar.xz").stat().st_size
+
+
+def test_both_calls_and_their_starts_fit_into_the_time_that_a_gpu_is_lent():
+    assert parts.SECONDS == {"right": 200, "fast": 420}
+    names = [[part.name for part in stage] for stage in parts.RIGHT]
+    assert names[:3] == [["light"], ["smoke"], ["quick"]]  # a number exists before the tests begin
+    assert sum(part.seconds for stage in parts.RIGHT[:3] for part in stage) < 90
+    measured = {"steps", "overhead", "bandwidth", "matmul", "mnist", "quick"}
+    assert all(len(stage) == 1 for stages in parts.CALLS.values() for stage in stages if measured & {stage[0].name})
+
+
+def test_the_second_call_knows_what_the_first_has_found(tmp_path, place, monkeypatch):
+    seen = []
+    failed = ["tests/test_a.py::test_b[1]", "tests/test_a.py::test_c"]
+
+    def run(part, settings, limit, results, logs):
+        seen.append((part.name, settings.failed))
+        (logs / f"{part.name}.txt").write_text(f"the output of {part.name}")
+        return {
+            "title": part.title,
+            "status": "failed",
+            "seconds": 1.0,
+            "failed tests": failed * (part.name == "tests"),
+        }
+
+    kernels, second = tmp_path / "kernels", tmp_path / "second"
+    (kernels / "cupy").mkdir(parents=True)
+    (kernels / "cupy" / "a.cubin").write_bytes(bytes(range(256)) * 100)
+    monkeypatch.setattr(gpu_check, "run", run)
+    monkeypatch.setattr(probe, "why_not", lambda settings: "")
+    monkeypatch.setattr(gpu_check, "CACHES", kernels)
+    gpu_check.main(["right", "--out", str(tmp_path / "first")])
+    monkeypatch.setattr(gpu_check, "CACHES", second)
+    gpu_check.main(["fast", "--earlier", str(tmp_path / "first"), "--out", str(tmp_path / "both")])
+    assert dict(seen)["again"] == tuple(failed)
+    assert parts.Settings.read(parts.Settings(failed=tuple(failed)).text()).failed == tuple(failed)
+    assert (second / "cupy" / "a.cubin").read_bytes() == bytes(range(256)) * 100
+    stored = json.loads((tmp_path / "both" / "gpu.json").read_text())
+    assert list(stored["parts"]) == [part.name for part in parts.PARTS]
+    assert "| tests | failed |" in (tmp_path / "both" / "gpu.md").read_text()
+
+
+def test_an_archive_comes_in_pieces_and_leaves_out_what_does_not_fit(tmp_path):
+    results, caches, out = tmp_path / "results", tmp_path / "caches", tmp_path / "out"
+    for folder in (results, caches, out):
+        folder.mkdir()
+    (results / "gpu.json").write_text("{}")
+    for i in range(12):
+        (caches / f"{i:02}").write_bytes(os.urandom(1 << 20))
+    pieces = archive.pack("right", out, results, caches, piece=1 << 20, most=8)
+    assert [path.name for path in pieces] == [f"gpu-right.tar.xz.{i}" for i in range(len(pieces))]
+    assert len(pieces) <= 8
+    assert all(path.stat().st_size <= 1 << 20 for path in pieces)
+    assert archive.unpack("right", out, tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "a" / "gpu.json").read_text() == "{}"
+    kept = sorted(path.name for path in (tmp_path / "b").iterdir())
+    assert kept == [f"{i:02}" for i in range(len(kept))]
+    assert 4 <= len(kept) < 12
+    assert all((tmp_path / "b" / name).read_bytes() == (caches / name).read_bytes() for name in kept)
+    assert not archive.unpack("fast", out, tmp_path / "a", tmp_path / "b")
+    # Pieces of an earlier archive do not come along.
+    assert [path.name for path in archive.pack("right", out, results, tmp_path / "none")] == ["gpu-right.tar.xz"]
+    assert [path.name for path in out.iterdir()] == ["gpu-right.tar.xz"]
+
+
+def test_tests_come_in_order_of_what_they_say(tmp_path):
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n    slow: takes long\n")
+    for name in ("test_aaa", "test_cases", "test_nn"):
+        (tmp_path / f"{name}.py").write_text(
+            "import pytest\n@pytest.mark.slow\ndef test_slow(): pass\ndef test_quick(): pass\n"
+        )
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "bench.gpu.recorder", "--rootdir", "."]
+    done = subprocess.run(
+        [*command, "."], capture_output=True, text=True, cwd=tmp_path, env=parts.environment(SETTINGS)
+    )
+    assert [line for line in done.stdout.splitlines() if "::" in line] == [
+        "test_cases.py::test_quick",
+        "test_nn.py::test_quick",
+        "test_aaa.py::test_quick",
+        "test_cases.py::test_slow",
+    ]
+
+
+def test_failures_are_tried_again_with_synchronous_launches(tmp_path, monkeypatch):
+    found, seen = report.Report(tmp_path / "part.json"), []
+    monkeypatch.delenv("GRADENGINE_CUDA_SYNC", raising=False)
+    monkeypatch.setattr(pytest, "main", lambda command, plugins: seen.append((command, dict(os.environ))) or 0)
+    suite.again(found, SETTINGS)
+    assert found.found["facts"]["left out"] == "no test has failed in the first call"
+    suite.again(found, dataclasses.replace(SETTINGS, failed=("tests/test_a.py::test_b",)))
+    ((command, environment),) = seen
+    assert command[0] == "tests/test_a.py::test_b"
+    assert environment["GRADENGINE_CUDA_SYNC"] == "1"
+    monkeypatch.delenv("GRADENGINE_CUDA_SYNC")
 
 
 def test_a_compiler_that_takes_too_long_costs_no_other_number(tmp_path, monkeypatch):

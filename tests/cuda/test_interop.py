@@ -1,6 +1,6 @@
 """Arrays of CuPy, PyTorch and JAX become Tensors, and Tensors theirs, without a copy and in order.
 
-Runs on the emulator, or on a GPU with GRADENGINE_TEST_CUDA=device.
+Runs on the emulator, on the real CuPy over an emulated driver, or on a GPU (see GRADENGINE_TEST_CUDA).
 """
 
 import gc

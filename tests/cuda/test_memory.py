@@ -1,6 +1,6 @@
 """A GPU's memory counted and used up, kernels that fail, streams, threads, and the synchronous mode.
 
-Runs on the emulator, or on a GPU with GRADENGINE_TEST_CUDA=device.
+Runs on the emulator, on the real CuPy over an emulated driver, or on a GPU (see GRADENGINE_TEST_CUDA).
 """
 
 import gc
@@ -17,7 +17,20 @@ from gradengine import DeviceError, backend
 
 cupy = pytest.importorskip("cupy")
 pytestmark = pytest.mark.cuda
-EMULATED = os.environ.get("GRADENGINE_TEST_CUDA", "") != "device"
+WHERE = os.environ.get("GRADENGINE_TEST_CUDA", "")
+EMULATED = WHERE != "device"
+
+
+@pytest.fixture(autouse=True)
+def with_a_pool():
+    """Memory comes from CuPy's pool; other tests of the real CuPy without a GPU have it from the driver itself."""
+    if WHERE == "cupy":
+        from tests.cuda import real_cupy
+
+        with real_cupy.pooled():
+            yield
+    else:
+        yield
 
 
 def test_memory_is_counted_and_given_back():

@@ -20,9 +20,14 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
+# "exact": each operation rounds by itself, and denormals are numbers. "device": products and sums are contracted, and
+# denormals flushed to zero, as NVRTC has it with CuPy's options (doubles too, which a device does not flush).
+ROUNDINGS = ("exact", "device")
+ROUNDING = os.environ.get("GRADENGINE_EMULATOR_ROUNDING", "") or "exact"
 # A stack that overflows must meet its guard page, so frames are walked page by page.
+CONTRACTION = {"exact": ["-ffp-contract=off"], "device": ["-ffp-contract=fast", "-fexpensive-optimizations"]}
 FLAGS = [
-    "-pipe", "-std=c++17", "-march=native", "-ffp-contract=off", "-fno-strict-aliasing", "-fstack-clash-protection",
+    "-pipe", "-std=c++17", "-march=native", "-fno-strict-aliasing", "-fstack-clash-protection",
     "-fno-gnu-unique", "-fPIC", "-shared", "-w", "-fsanitize=bounds,alignment", "-fsanitize-undefined-trap-on-error",
 ]  # fmt: skip
 RACES = ["-fsanitize=thread", "--param", "tsan-instrument-func-entry-exit=0"]
@@ -74,6 +79,8 @@ def compiler() -> tuple[str, ...]:
 
 def why_not() -> str:
     """Why kernels cannot be emulated here, or ""."""
+    if ROUNDING not in ROUNDINGS:
+        return f"GRADENGINE_EMULATOR_ROUNDING must be one of {', '.join(ROUNDINGS)}, not {ROUNDING!r}"
     try:
         compiler()
     except CompileError as error:
@@ -112,7 +119,8 @@ def build(name: str, source: str, flags: list[str]) -> Path:
 @functools.cache
 def runtime_path() -> Path:
     """The library of runtime.cpp."""
-    return build("runtime", (HERE / "runtime.cpp").read_text(), ["-O2", "-std=c++17", "-fPIC", "-shared", "-Wall"])
+    flags = ["-O2", "-std=c++17", "-fPIC", "-shared", "-Wall", f"-DEMU_FLUSH={int(ROUNDING == 'device')}"]
+    return build("runtime", (HERE / "runtime.cpp").read_text(), flags)
 
 
 @functools.cache
@@ -120,7 +128,7 @@ def runtime() -> Any:
     """The machine. Its calls keep the GIL: it runs one kernel at a time."""
     library = ctypes.PyDLL(str(runtime_path()))
     library.emu_run.restype = ctypes.c_char_p
-    library.emu_run.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
+    library.emu_run.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int]
     return library
 
 
@@ -197,14 +205,17 @@ class Module:
     """A source. Its kernels with barriers are watched for races, and so compiled apart from the others."""
 
     def __init__(self, source: str, options: tuple[str, ...], waits: bool = False, keep: bool = True) -> None:
-        """`waits`: all kernels have barriers, which macros hide; `keep`: note the source for NVRTC, as one of ours."""
+        """`keep`: note the source for NVRTC, as one of ours.
+
+        `waits`: all kernels have barriers, which macros hide, and some of their threads may have ended by then.
+        """
         kernels = KERNEL.findall(source)
         self.bounds = {name: int(bound) if bound.isdigit() else 1024 for bound, name in kernels}
         waiters = set(self.bounds) if waits else waiting(source, list(self.bounds))
         self.groups = {
             name: tuple(n for n in self.bounds if (n in waiters) == (name in waiters)) for name in self.bounds
         }
-        self.waits, self.options = waiters, options
+        self.waits, self.options, self.lenient = waiters, options, waits
         # Static, so that g++ drops what the library does not export.
         self.body = DYNAMIC.sub(r"\2* \3 = (\2*)emu_dynamic();", EXTERN.sub("static __global__ ", source))
         self.libraries: dict[tuple[str, ...], Any] = {}
@@ -220,13 +231,14 @@ class Module:
         exports = "".join(f"EMU_EXPORT({name}, {runs})\n" for name in group)
         text = f'#include "{HERE}/emul.h"\nnamespace {{\n#line 1\n{self.body}\n}}\n{exports}'
         defines = [option for option in self.options if option.startswith("-D")]
-        flags = ["-O1", "-nostdlib", "-fvisibility=hidden", *FLAGS, *(RACES if waits else []), *defines]
+        flags = ["-O1", "-nostdlib", "-fvisibility=hidden", *FLAGS, *CONTRACTION[ROUNDING]]
+        flags += [*(RACES if waits else []), *defines]
         return build("kernel", text, flags)
 
     def kernel(self, name: str) -> Kernel:
         """One of its kernels. Raises KeyError for a name that it does not have."""
         library = self.libraries[self.groups[name]]
-        return Kernel(name, KernelStruct.in_dll(library, f"emu_kernel_{name}"), self.bounds[name])
+        return Kernel(name, KernelStruct.in_dll(library, f"emu_kernel_{name}"), self.bounds[name], self.lenient)
 
 
 class KernelStruct(ctypes.Structure):
@@ -246,8 +258,8 @@ class KernelStruct(ctypes.Structure):
 class Kernel:
     """A kernel that can be run; its arguments are packed by somebody else."""
 
-    def __init__(self, name: str, made: KernelStruct, bound: int) -> None:
-        self.name, self.made, self.bound = name, made, bound
+    def __init__(self, name: str, made: KernelStruct, bound: int, lenient: bool = False) -> None:
+        self.name, self.made, self.bound, self.lenient = name, made, bound, int(lenient)
         self.address = ctypes.addressof(made)
         self.kinds = [made.kinds[i] for i in range(made.arity)]
         self.static = (made.shared_end or 0) - (made.shared or 0)
@@ -256,7 +268,7 @@ class Kernel:
 
     def run(self, launch: bytes) -> None:
         """Run on what `packer` has packed. Raises EmulatorError, or Fault for what a device would notice too."""
-        wrong = runtime().emu_run(self.address, launch)
+        wrong = runtime().emu_run(self.address, launch, self.lenient)
         if wrong is None:
             return
         address = ctypes.c_size_t()

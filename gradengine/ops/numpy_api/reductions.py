@@ -184,12 +184,12 @@ def cumprod(a, axis=None, dtype=None, out=None):
     return ops.cumprod(tensor(a), axis=axis, dtype=target(out, dtype))
 
 
-@adapts(np.cumulative_sum)
+@adapts("cumulative_sum")
 def cumulative_sum(x, /, *, axis=None, dtype=None, out=None, include_initial=False):
     return ops.cumulative_sum(tensor(x), axis=axis, dtype=target(out, dtype), include_initial=include_initial)
 
 
-@adapts(np.cumulative_prod)
+@adapts("cumulative_prod")
 def cumulative_prod(x, /, *, axis=None, dtype=None, out=None, include_initial=False):
     return ops.cumulative_prod(tensor(x), axis=axis, dtype=target(out, dtype), include_initial=include_initial)
 

@@ -24,14 +24,19 @@ class OutsideError(Exception):
 
 
 def adapts(*functions: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Register the decorated adapter for these NumPy functions. One that takes `out` is given what to put there."""
+    """Register the decorated adapter for these NumPy functions. One that takes `out` is given what to put there.
+
+    A name stands for a function that older releases of NumPy do not have.
+    """
 
     def decorate(adapter: Callable[..., Any]) -> Callable[..., Any]:
         code = adapter.__code__
         names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
         call = with_out(adapter, names[: code.co_argcount]) if "out" in names else adapter
         for function in functions:
-            ADAPTERS[function] = call
+            found = getattr(np, function, None) if isinstance(function, str) else function
+            if found is not None:
+                ADAPTERS[found] = call
         return call
 
     return decorate

@@ -253,7 +253,7 @@ def ediff1d(ary, to_end=None, to_begin=None):
     return ops.diff(ops.ravel(tensor(ary)))
 
 
-@adapts(np.unstack)
+@adapts("unstack")
 def unstack(x, /, *, axis=0):
     return ops.unstack(tensor(x), axis=axis)
 

@@ -96,14 +96,17 @@ UFUNCS: dict[Any, Callable[..., Any]] = {
     np.isnan: ops.isnan, np.left_shift: ops.bitwise_left_shift, np.less: ops.less, np.less_equal: ops.less_equal,
     np.log: ops.log, np.log10: ops.log10, np.log1p: ops.log1p, np.log2: ops.log2, np.logaddexp: ops.logaddexp,
     np.logaddexp2: logaddexp2, np.logical_and: ops.logical_and, np.logical_not: ops.logical_not,
-    np.logical_or: ops.logical_or, np.logical_xor: ops.logical_xor, np.matmul: ops.matmul, np.matvec: matvec,
+    np.logical_or: ops.logical_or, np.logical_xor: ops.logical_xor, np.matmul: ops.matmul,
     np.maximum: ops.maximum, np.minimum: ops.minimum, np.multiply: ops.multiply, np.negative: ops.negative,
     np.not_equal: ops.not_equal, np.positive: ops.positive, np.power: power, np.rad2deg: scaled(180 / np.pi),
     np.radians: scaled(np.pi / 180), np.reciprocal: of_floats(ops.reciprocal), np.remainder: ops.remainder,
     np.right_shift: ops.bitwise_right_shift, np.rint: as_floats(ops.round), np.sign: ops.sign, np.sin: ops.sin,
     np.sinh: ops.sinh, np.sqrt: ops.sqrt, np.square: ops.square, np.subtract: ops.subtract, np.tan: ops.tan,
-    np.tanh: ops.tanh, np.trunc: ops.trunc, np.vecdot: ops.vecdot, np.vecmat: vecmat,
+    np.tanh: ops.tanh, np.trunc: ops.trunc, np.vecdot: ops.vecdot,
 }  # fmt: skip
+for newer, function in (("matvec", matvec), ("vecmat", vecmat)):  # since NumPy 2.2
+    if hasattr(np, newer):
+        UFUNCS[getattr(np, newer)] = function
 
 # Which of NumPy's functions a ufunc's `reduce` and `accumulate` are.
 REDUCING = {np.add: np.sum, np.multiply: np.prod, np.maximum: np.max, np.minimum: np.min}

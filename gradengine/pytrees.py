@@ -16,6 +16,17 @@ if TYPE_CHECKING:
 LEAF = "leaf"
 
 
+def shallow(value: Any) -> Any:
+    """The structure of a container, whose parts are leaves whatever they are."""
+    kind = type(value)
+    if kind is dict:
+        return (kind, tuple(value), *[LEAF] * len(value))
+    if issubclass(kind, (tuple, list)):
+        return (kind, *[LEAF] * len(value))
+    names = tuple(field.name for field in dataclasses.fields(value))
+    return (kind, names, *[LEAF] * len(names))
+
+
 @functools.lru_cache(maxsize=1024)
 def is_leaf(kind: type) -> bool:
     """Whether values of a type other than tuple, list and dict are not taken apart."""

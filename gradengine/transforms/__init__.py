@@ -1,0 +1,1 @@
+"""Functions of functions: gradients (`gradients`), as JAX and autograd have them."""
