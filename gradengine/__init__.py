@@ -305,14 +305,15 @@ __all__ = [
     "uniform",
     # dtypes and constants
     "float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool",
-    "can_cast", "finfo", "iinfo", "isdtype", "result_type", "e", "inf", "nan", "newaxis", "pi",
+    "can_cast", "finfo", "get_default_dtype", "iinfo", "isdtype", "result_type", "set_default_dtype", "e", "inf", "nan",
+    "newaxis", "pi",
     # devices, precision, compiling, files
     "backends", "get_cpu_backend", "set_cpu_backend", "get_default_device", "set_default_device", "autocast",
     "get_autocast_dtype", "is_autocast_enabled", "jit", "save", "load",
     # errors
-    "ArgumentError", "CheckpointError", "CompileError", "CudaFaultError", "DTypeError", "DataError", "DeviceError",
-    "GradengineError", "GraphError", "IndexRangeError", "OutOfMemoryError", "ShapeError", "SignatureError",
-    "SpellingWarning", "TraceError", "TrainingError",
+    "ArgumentError", "AxisError", "CheckpointError", "CompileError", "CudaFaultError", "DTypeError", "DataError",
+    "DeviceError", "GradengineError", "GraphError", "IndexRangeError", "OutOfMemoryError", "ShapeError",
+    "SignatureError", "SpellingWarning", "TraceError", "TrainingError",
 ]  # fmt: skip
 
 __all__ += [

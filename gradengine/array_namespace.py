@@ -41,7 +41,7 @@ class ArrayNamespaceInfo:
 
     def default_dtypes(self, *, device: Any = None) -> dict[str, Any]:
         """The dtypes of Tensors that are made without one. Complex numbers are not supported; theirs is NumPy's."""
-        real = dtypes.default_dtype((1.0,))
+        real = dtypes.get_default_dtype()
         return {
             "real floating": real,
             "complex floating": np.dtype(np.complex64 if real == np.float32 else np.complex128),

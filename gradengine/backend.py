@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import device_names
-from .errors import DeviceError, installing
+from .errors import DeviceError, OutOfMemoryError, installing
 from .resolve import ALL_OPS, UPDATES, Kernels
 
 if TYPE_CHECKING:
@@ -86,6 +86,8 @@ class Backend(Kernels):
 
     def typed(self, what: str, error: Exception) -> Exception | None:
         """The typed error for one that the device raised while `what` ran; None for an error that is not its own."""
+        if isinstance(error, MemoryError) and not isinstance(error, OutOfMemoryError):
+            return OutOfMemoryError(f"{what}: {error or 'there is no memory for the result'}")
         return None
 
     # -- arrays; a device backend overrides these ---------------------------------------------------------------

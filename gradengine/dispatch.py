@@ -18,8 +18,10 @@ from weakref import ref
 import numpy as np
 
 from . import backend as backends
+from . import dtypes
 from .dtypes import check_dtype
 from .errors import (
+    AxisError,
     DeviceError,
     DTypeError,
     GradengineError,
@@ -29,6 +31,7 @@ from .errors import (
     SignatureError,
     describe,
 )
+from .promotion import DOUBLE, HALF, settled
 from .tensor import EMPTY, Op, Tensor, mode, order, wrap
 
 if TYPE_CHECKING:
@@ -41,6 +44,7 @@ FEW = 64  # weak references that a family may hold before dead ones are looked f
 casting = 0  # in how many regions of `autocast` threads are: while in none, nobody need ask what to cast
 prepare: Callable[..., Any] = lambda op, args, params: args  # `amp` puts its own here
 WRONG_DTYPE = ("not supported for the input types", "did not contain a loop", "numpy boolean")  # what NumPy says of it
+NO_SUCH_INTEGER = "Integers to negative integer powers"  # what NumPy says of 2 ** -1, as a ValueError
 # What Python and NumPy say of metadata of a wrong type, which an op's own words would name.
 WRONG_SETTING = ("not supported", "cannot be interpreted", "operand type", "integer is", "loop", "must be real")
 SETTLED = frozenset({int, float, bool, str, type(None)})  # kinds of metadata that nobody can change afterwards
@@ -72,9 +76,9 @@ def explain(op: Op, error: Exception, tensors: tuple[Tensor, ...], params: dict[
     """The typed error for a kernel's failure. Shape rules run here, after the fact: the good path pays nothing."""
     if isinstance(error, (GradengineError, Warning)):
         return error
-    devices_own = tensors[0].backend.typed(op.shown, error) if tensors else None
-    if devices_own is not None or isinstance(error, MemoryError):
-        return devices_own or error
+    devices_own = (tensors[0].backend if tensors else backends.for_device(None)).typed(op.shown, error)
+    if devices_own is not None:
+        return devices_own
     if isinstance(error, KeyError) and error.args and error.args[0] is op:
         device = common_backend(op, tensors)
         return GradengineError(
@@ -107,10 +111,10 @@ def explain(op: Op, error: Exception, tensors: tuple[Tensor, ...], params: dict[
     if isinstance(error, TypeError) and any([part in words for part in WRONG_SETTING]):
         shown += [f"{name}={value!r}" for name, value in params.items()]
     text = f"{op.shown}: {words} (given {', '.join(shown)})"
-    if isinstance(error, (TypeError, OverflowError)):
+    if isinstance(error, (TypeError, OverflowError)) or words.startswith(NO_SUCH_INTEGER):
         return DTypeError(text)
     if isinstance(error, ValueError):
-        return ShapeError(text)
+        return AxisError(text) if isinstance(error, IndexError) else ShapeError(text)
     return GradengineError(text)
 
 
@@ -132,7 +136,7 @@ def unary(op: Op) -> Callable[..., Tensor]:
         array = x.array
         try:
             result = new(out)
-            result.array = backend.table[option](array)
+            result.array = value = backend.table[option](array)
         except Exception as error:
             if option is not op:
                 given = {option_name: option} if out is Tensor else {option_name: option, "out": out}
@@ -150,6 +154,9 @@ def unary(op: Op) -> Callable[..., Tensor]:
             result.order = next(order)
         else:
             result.op = None
+            found = value.dtype  # only here can x be an integer
+            if found is DOUBLE or found is HALF or found is dtypes.doubtful:
+                return settled(call, op, (x,), EMPTY, result)
         return result
 
     option_name = next(iter(op.spelling.choosing), "option")
@@ -187,7 +194,7 @@ def binary(op: Op) -> Callable[..., Tensor]:
         right = b.array
         try:
             result = new(out)
-            result.array = backend.table[option](left, right)
+            result.array = value = backend.table[option](left, right)
         except Exception as error:
             if option is not op:
                 given = {option_name: option} if out is Tensor else {option_name: option, "out": out}
@@ -203,8 +210,13 @@ def binary(op: Op) -> Callable[..., Tensor]:
             result.saved = (left, right)
             result.params = EMPTY
             result.order = next(order)
+            if a.op is not None and b.op is not None:
+                return result  # of two floats
         else:
             result.op = None
+        found = value.dtype
+        if found is DOUBLE or found is HALF or found is dtypes.doubtful:
+            return settled(call, op, (a, b), EMPTY, result)
         return result
 
     option_name = next(iter(op.spelling.choosing), "option")
@@ -248,7 +260,7 @@ def nary(op: Op, count: int | None) -> Callable[..., Tensor]:
         arrays = tuple([x.array for x in args])
         out = new(Tensor)
         try:
-            out.array = backend.table[op](*arrays, **merged)
+            out.array = value = backend.table[op](*arrays, **merged)
         except Exception as error:
             if merged.keys() != defaults.keys() and not merged.keys() <= set(names):  # as many words, but others
                 return afresh(spelled, op, call, args, params, count)
@@ -270,6 +282,10 @@ def nary(op: Op, count: int | None) -> Callable[..., Tensor]:
                 if len(family) >= FEW:
                     prune(family)
                 family.append(ref(out))
+        if out.op is None or len(args) > 1:  # else of one float
+            found = getattr(value, "dtype", None)
+            if found is DOUBLE or found is HALF or found is dtypes.doubtful:
+                return settled(call, op, args, merged, out)
         return out
 
     return call
@@ -377,10 +393,10 @@ def spelled(
         return spelling.in_pytorch_form(args, params)  # as in `std(False)`
     if len(args) == count:
         raise lacking(op, {**op.defaults, **params})
-    by_word = "axis" in params
+    by_word = spelling.mark is None or spelling.mark.unless in params
     args, params = split_metadata(op, count, args, params)
     result = call(*args, **params)
-    return result if spelling.mark is None or by_word else spelling.mark(result, op.shown, params)
+    return result if by_word else spelling.mark(result, op.shown, params)
 
 
 def written(out: Any, what: str, compute: Callable[[], Any]) -> Any:

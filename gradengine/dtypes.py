@@ -1,4 +1,7 @@
-"""The dtypes, which are NumPy's own objects, and what can be asked about them. May import backend and errors.
+"""The dtypes, which are NumPy's own objects, how they combine, and what can be asked about them.
+
+`promoted` is the one statement of the promotion rule; `promotion` applies it where NumPy's own result differs. May
+import backend and errors.
 
 `ge.bfloat16` is the NumPy dtype of the package ml_dtypes, which is imported when it is first asked for. NumPy's kind of
 it is "V", so what asks whether a dtype is a floating-point one asks `is_floating`.
@@ -7,6 +10,7 @@ it is "V", so what asks whether a dtype is a floating-point one asks `is_floatin
 from __future__ import annotations
 
 import builtins
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -16,7 +20,7 @@ from .errors import AbsentDtypeError, DTypeError, describe, installing
 
 __all__ = [
     "float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool",
-    "finfo", "iinfo", "result_type", "can_cast", "isdtype",
+    "finfo", "iinfo", "result_type", "can_cast", "isdtype", "set_default_dtype", "get_default_dtype",
 ]  # fmt: skip
 
 float16, float32, float64 = np.dtype("float16"), np.dtype("float32"), np.dtype("float64")
@@ -74,18 +78,58 @@ def bfloat16_dtype() -> np.dtype[Any]:
     return np.dtype(bfloat16)
 
 
-def promoted(*values: Any) -> np.dtype[Any]:
-    """The dtype of an op on these dtypes and Python numbers. NumPy's rules; bfloat16 is among them what float16 is.
+# -- how they combine ---------------------------------------------------------------------------------------------
 
-    With float16 it makes float32, with numbers of less than 32 bits it stays what it is.
+_default = float32  # what Python floats become, and float functions of integers return
+doubtful: np.dtype[Any] | None = None  # float32 while the default is float64: of a function of int16 it is too narrow
+
+
+def set_default_dtype(dtype: Any) -> None:
+    """Choose what Python floats become, and what float functions of integers return: float32 (at first) or float64.
+
+    It is also the dtype of `zeros`, `rand` and their like, of new layers' parameters, and of an integer Tensor times
+    a Python float. Raises DTypeError for any other dtype.
+
+    >>> import gradengine as ge
+    >>> ge.set_default_dtype(ge.float64)
+    >>> ge.zeros(2).dtype, (ge.arange(2) * 1.5).dtype
+    (dtype('float64'), dtype('float64'))
+    >>> ge.set_default_dtype(ge.float32)
+    """
+    global _default, doubtful
+    found = check_dtype(dtype, "set_default_dtype")
+    if found not in (float32, float64):
+        raise DTypeError(f"set_default_dtype: must be ge.float32 or ge.float64, got {found}")
+    _default, doubtful = found, float32 if found == float64 else None
+
+
+def get_default_dtype() -> np.dtype[Any]:
+    """What Python floats become, and float functions of integers return.
+
+    >>> import gradengine as ge
+    >>> ge.get_default_dtype()
+    dtype('float32')
+    """
+    return _default
+
+
+def promoted(*values: Any) -> np.dtype[Any]:
+    """The dtype of an op on these dtypes and Python numbers, which are weak.
+
+    Floating-point dtypes win over integers and bools, whatever their sizes, and among themselves the wider one wins;
+    float16 with bfloat16 gives float32. Integers and bools promote as in the array API standard, which leaves a signed
+    integer with uint64 open: NumPy's float64. A Python float makes integers and bools the default dtype.
     """
     given = [v for v in values if isinstance(v, np.dtype)]
-    if not any([d.kind == "V" for d in given]):
-        return np.result_type(*values)
-    others = [v for v in values if not (isinstance(v, np.dtype) and v.kind == "V")]
-    found = np.result_type(np.float32, *others)
-    stays = found == np.float32 and not any([d.kind == "f" for d in given])
-    return next(d for d in given if d.kind == "V") if stays else found
+    floats = [d for d in given if d.kind in FLOATS]
+    if floats:
+        wide = [d for d in floats if d.kind == "f"]
+        if len(wide) == len(floats):
+            return np.result_type(*wide)
+        return np.result_type(float32, *wide) if wide else floats[0]
+    if any([type(v) is float for v in values]):
+        return _default
+    return np.result_type(*values)
 
 
 def fits(source: Any, target: Any) -> builtins.bool:
@@ -93,6 +137,20 @@ def fits(source: Any, target: Any) -> builtins.bool:
     if source.kind == "V" or target.kind == "V":
         return target.kind in FLOATS
     return np.can_cast(source, target, "same_kind")
+
+
+def check_range(what: str, array: Any, dtype: Any) -> None:
+    """Raise DTypeError, for `what`, where integers that a user has written lie outside of an integer dtype's range."""
+    if dtype.kind not in "iu":
+        return
+    if type(array) is int or (array.dtype.kind in "iu" and array.size):
+        low, high = (array, array) if type(array) is int else (int(array.min()), int(array.max()))
+        limits = np.iinfo(dtype)
+        if low < limits.min or high > limits.max:
+            bad = low if low < limits.min else high
+            raise DTypeError(
+                f"{what}: {bad} is out of range for {dtype} ({limits.min} to {limits.max}); use a wider dtype"
+            )
 
 
 # -- what users ask -----------------------------------------------------------------------------------------------
@@ -105,11 +163,35 @@ def dtype_of(name: str, value: Any) -> np.dtype[Any]:
     return check_dtype(value, name)
 
 
-def finfo(dtype: Any, /) -> np.finfo[Any]:
+@dataclasses.dataclass(frozen=True, slots=True)
+class FloatInfo:
+    """What `finfo` returns: Python's numbers, so that they are weak beside a Tensor."""
+
+    bits: int
+    eps: float
+    max: float
+    min: float
+    smallest_normal: float
+    tiny: float
+    resolution: float
+    dtype: np.dtype[Any]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class IntegerInfo:
+    """What `iinfo` returns: Python's ints."""
+
+    bits: int
+    max: int
+    min: int
+    dtype: np.dtype[Any]
+
+
+def finfo(dtype: Any, /) -> FloatInfo:
     """The range and precision of a floating-point dtype (or of a Tensor's). Raises DTypeError for any other.
 
     >>> import gradengine as ge
-    >>> float(ge.finfo(ge.float32).max)
+    >>> ge.finfo(ge.float32).max
     3.4028234663852886e+38
     """
     found = dtype_of("finfo", dtype)
@@ -118,11 +200,14 @@ def finfo(dtype: Any, /) -> np.finfo[Any]:
     if found.kind == "V":
         from ml_dtypes import finfo
 
-        return finfo(found)
-    return np.finfo(found)
+        info: Any = finfo(found)
+    else:
+        info = np.finfo(found)
+    names = ("eps", "max", "min", "smallest_normal", "tiny", "resolution")
+    return FloatInfo(bits=int(info.bits), dtype=found, **{name: float(getattr(info, name)) for name in names})
 
 
-def iinfo(dtype: Any, /) -> np.iinfo[Any]:
+def iinfo(dtype: Any, /) -> IntegerInfo:
     """The range of an integer dtype (or of a Tensor's). Raises DTypeError for any other.
 
     >>> import gradengine as ge
@@ -132,24 +217,28 @@ def iinfo(dtype: Any, /) -> np.iinfo[Any]:
     found = dtype_of("iinfo", dtype)
     if found.kind not in "iu":
         raise DTypeError(f"iinfo: {found} is not an integer dtype; use finfo for floating-point ones")
-    return np.iinfo(found)
+    info = np.iinfo(found)
+    return IntegerInfo(int(info.bits), int(info.max), int(info.min), found)
 
 
 def result_type(*values: Any) -> np.dtype[Any]:
-    """The dtype that an op on these Tensors, dtypes and Python numbers gives; Python numbers are weak.
+    """The dtype of an op on these Tensors, dtypes and numbers. Python and NumPy numbers are weak.
 
-    The rules are NumPy's. bfloat16 and float16 make float32; bfloat16 and integers of 8 or 16 bits stay bfloat16.
-    Raises DTypeError for what has no dtype, or for nothing at all.
+    A float dtype with an integer or bool dtype gives the float dtype. Float dtypes promote to the wider one, bfloat16
+    with float16 to float32. Integers promote as in the array API standard; a signed integer with uint64 gives float64,
+    as in NumPy. A Python float with integers or bools gives the default dtype. Raises DTypeError for a value without
+    a dtype, or when there are no values.
 
     >>> import gradengine as ge
     >>> ge.result_type(ge.float32, ge.tensor([1, 2]))
-    dtype('float64')
-    >>> ge.result_type(ge.float32, 1.5)
+    dtype('float32')
+    >>> ge.result_type(ge.int64, 1.5)
     dtype('float32')
     """
     if not values:
         raise DTypeError("result_type: give at least one Tensor, dtype or number")
-    return promoted(*[value if type(value) in PYTHON_SCALARS else dtype_of("result_type", value) for value in values])
+    given = [value.item() if isinstance(value, np.generic) else value for value in values]
+    return promoted(*[value if type(value) in PYTHON_SCALARS else dtype_of("result_type", value) for value in given])
 
 
 def can_cast(source: Any, target: Any, /) -> Any:
@@ -160,8 +249,10 @@ def can_cast(source: Any, target: Any, /) -> Any:
     (True, False)
     """
     given, wanted = dtype_of("can_cast", source), dtype_of("can_cast", target)
-    if "V" in (given.kind, wanted.kind):
-        return given == wanted or promoted(given, wanted) == wanted
+    if wanted.kind == "V":  # eight bits of precision
+        return given == wanted or given.itemsize == 1
+    if given.kind == "V":
+        return wanted in (float32, float64)
     return np.can_cast(given, wanted)
 
 
@@ -184,7 +275,6 @@ def isdtype(dtype: Any, kind: Any) -> Any:
         raise DTypeError(f"isdtype: {describe(kind)} is no kind of dtype") from None
 
 
-def default_dtype(values: tuple[Any, ...]) -> np.dtype[Any]:
-    """What Python numbers become when nothing else says: float32, int64 or bool."""
-    kind = promoted(*[v.dtype if hasattr(v, "dtype") else v for v in values])
-    return float32 if kind == float64 and not [v for v in values if hasattr(v, "dtype")] else kind
+def dtype_for(values: tuple[Any, ...]) -> np.dtype[Any]:
+    """The dtype of a new Tensor that holds these numbers and Tensors: int64 or bool for ints and bools."""
+    return promoted(*[v.dtype if hasattr(v, "dtype") else v for v in values])

@@ -10,10 +10,12 @@ import os
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+
 from .backend import backends, for_device
 from .device_names import device
 from .dispatch import no_grad
-from .dtypes import dtype_of, is_floating
+from .dtypes import check_dtype, dtype_of, is_floating, result_type
 from .errors import ArgumentError, DTypeError, describe
 from .tensor import Tensor
 
@@ -22,6 +24,8 @@ __all__ = [
     "set_printoptions", "get_printoptions", "get_num_threads", "set_num_threads", "get_num_interop_threads",
     "set_num_interop_threads", "use_deterministic_algorithms", "are_deterministic_algorithms_enabled",
     "set_float32_matmul_precision", "get_float32_matmul_precision", "is_inference_mode_enabled", "typename",
+    "promote_types", "is_same_size", "is_signed", "get_device", "detach", "get_device_module", "set_warn_always",
+    "set_flush_denormal",
 ]  # fmt: skip
 
 
@@ -135,6 +139,86 @@ def typename(value: Any, /) -> str:
         return f"gradengine.{type_name(value.dtype)}"
     kind = type(value)
     return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def promote_types(a: Any, b: Any, /) -> np.dtype[Any]:
+    """The dtype of an op on two dtypes, as `result_type`.
+
+    >>> import gradengine as ge
+    >>> ge.promote_types(ge.int32, ge.int64)
+    dtype('int64')
+    """
+    return result_type(check_dtype(a, "promote_types"), check_dtype(b, "promote_types"))
+
+
+def is_same_size(a: Any, b: Any, /) -> bool:
+    """Whether two Tensors have the same shape.
+
+    >>> import gradengine as ge
+    >>> ge.is_same_size(ge.ones(2), ge.zeros(2))
+    True
+    """
+    return tuple(a.shape) == tuple(b.shape)
+
+
+def is_signed(x: Any, /) -> bool:
+    """Whether the dtype of a Tensor has negative numbers.
+
+    >>> import gradengine as ge
+    >>> ge.is_signed(ge.ones(2))
+    True
+    """
+    return dtype_of("is_signed", x).kind in "ifV"
+
+
+def get_device(x: Any, /) -> int:
+    """The number of the GPU where a Tensor is; -1 on the CPU.
+
+    >>> import gradengine as ge
+    >>> ge.get_device(ge.ones(2, device="cpu"))
+    -1
+    """
+    return x.get_device()
+
+
+def detach(x: Any, /) -> Tensor:
+    """The same value outside the graph, as `x.detach()`.
+
+    >>> import gradengine as ge
+    >>> ge.detach(ge.ones(2, requires_grad=True)).requires_grad
+    False
+    """
+    return x.detach()
+
+
+def get_device_module(device: Any = None) -> Any:
+    """`ge.cuda`, whatever the device: what can be asked of a GPU is there.
+
+    >>> import gradengine as ge
+    >>> ge.get_device_module("cuda") is ge.cuda
+    True
+    """
+    from . import cuda
+
+    return cuda
+
+
+def set_warn_always(always: bool) -> None:
+    """Accepted and without effect: `warnings.simplefilter("always")` shows warnings each time.
+
+    >>> import gradengine as ge
+    >>> ge.set_warn_always(False)
+    """
+
+
+def set_flush_denormal(mode: bool) -> bool:
+    """False: how the processor treats denormal numbers is left as it is.
+
+    >>> import gradengine as ge
+    >>> ge.set_flush_denormal(True)
+    False
+    """
+    return False
 
 
 # -- how Tensors are printed --------------------------------------------------------------------------------------

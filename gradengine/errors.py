@@ -9,6 +9,7 @@ import sys
 
 __all__ = [
     "ArgumentError",
+    "AxisError",
     "CheckpointError",
     "CompileError",
     "CudaFaultError",
@@ -56,6 +57,10 @@ class GradengineError(Exception):
 
 class ShapeError(GradengineError, ValueError):
     """Shapes that do not fit the op, or an axis that the array does not have."""
+
+
+class AxisError(ShapeError, IndexError):
+    """An axis that the array does not have; an IndexError too, as in NumPy and PyTorch."""
 
 
 class DTypeError(GradengineError, TypeError):

@@ -43,184 +43,109 @@ INTERNAL = "it belongs to PyTorch's own workings"
 FUNCTIONAL = "it is in ge.nn.functional"
 EXACT = "use the methods of the same name without it"
 
+
+def names(text: str) -> list[str]:
+    """Names, of which one may stand for several with `*`."""
+    return text.split()
+
+
 # By module: what to do instead for a name, or for all names that begin with one that ends with `*`.
 INSTEAD = {
     "gradengine": {
         **dict.fromkeys(
-            (
-                "linalg",
-                "cholesky*",
-                "det",
-                "eig*",
-                "geqrf",
-                "inverse",
-                "lobpcg",
-                "logdet",
-                "lstsq",
-                "lu*",
-                "matrix_exp",
-                "matrix_power",
-                "matrix_rank",
-                "orgqr",
-                "ormqr",
-                "pca_lowrank",
-                "pinverse",
-                "qr",
-                "slogdet",
-                "solve*",
-                "svd*",
-                "triangular_solve",
-                "symeig",
-                "vander",
-                "nuclear_norm",
-                "frobenius_norm",
-                "norm_except_dim",
+            names(
+                "linalg cholesky* det eig* geqrf inverse lobpcg logdet lstsq lu* matrix_exp matrix_power matrix_rank "
+                "orgqr ormqr pca_lowrank pinverse qr slogdet solve* svd* triangular_solve symeig vander nuclear_norm "
+                "frobenius_norm norm_except_dim"
             ),
             LINALG,
         ),
-        **dict.fromkeys(("fft", "stft", "istft", "*_window"), FFT),
+        **dict.fromkeys(names("fft stft istft *_window"), FFT),
         **dict.fromkeys(
-            (
-                "complex*",
-                "cfloat",
-                "cdouble",
-                "chalf",
-                "polar",
-                "view_as_complex*",
-                "view_as_real*",
-                "angle",
-                "is_conj",
-                "conj_physical*",
-                "resolve_*",
-                "ComplexFloat*",
-                "ComplexDouble*",
+            names(
+                "complex* cfloat cdouble chalf polar view_as_complex* view_as_real* angle is_conj conj_physical* "
+                "resolve_* ComplexFloat* ComplexDouble*"
             ),
             COMPLEX,
         ),
-        **dict.fromkeys(("sparse*", "hspmm", "smm", "sspaddmm", "spmm", "dsmm", "saddmm", "to_sparse*"), SPARSE),
+        **dict.fromkeys(names("sparse* hspmm smm sspaddmm spmm dsmm saddmm to_sparse*"), SPARSE),
         **dict.fromkeys(
-            (
-                "quant*",
-                "dequantize",
-                "q_*",
-                "qint*",
-                "quint*",
-                "int_repr",
-                "fake_quantize*",
-                "fbgemm*",
-                "choose_qparams*",
-                "per_*",
-                "QInt*",
-                "QUInt*",
-                "float8*",
-                "float4*",
-                "bits*",
-                "uint1*",
-                "uint2*",
-                "uint3*",
-                "uint4*",
-                "uint5*",
-                "uint6*",
-                "uint7*",
-                "int1*",
-                "int2*",
-                "int3*",
-                "int4*",
-                "int5*",
-                "int6*",
-                "int7*",
+            names(
+                "quant* dequantize q_* qint* quint* int_repr fake_quantize* fbgemm* choose_qparams* "
+                "per_* QInt* QUInt* "
+                "float8* float4* bits* uint1* uint2* uint3* uint4* uint5* uint6* uint7* int1* int2* "
+                "int3* int4* int5* "
+                "int6* int7*"
             ),
             QUANTIZED,
         ),
         **dict.fromkeys(
-            (
-                "conv*",
-                "max_pool*",
-                "avg_pool*",
-                "adaptive*",
-                "lstm*",
-                "gru*",
-                "rnn*",
-                "quantized*",
-                "channel_shuffle",
-                "pixel_*",
-                "native_channel_shuffle",
-                "mkldnn*",
-                "cudnn*",
-                "miopen*",
+            names(
+                "conv* max_pool* avg_pool* adaptive* lstm* gru* rnn* quantized* channel_shuffle pixel_* "
+                "native_channel_shuffle mkldnn* cudnn* miopen*"
             ),
             LAYERS,
         ),
-        **dict.fromkeys(("batch_norm*", "group_norm", "instance_norm", "native_*_norm", "rms_norm"), NORMS),
-        **dict.fromkeys(("special", "i0*", "igamma*", "mvlgamma", "frexp", "gcd*", "lcm*"), SPECIAL),
+        **dict.fromkeys(names("batch_norm* group_norm instance_norm native_*_norm rms_norm"), NORMS),
+        **dict.fromkeys(names("special i0* igamma* mvlgamma frexp gcd* lcm*"), SPECIAL),
         **dict.fromkeys(
-            (
-                "as_strided*",
-                "empty_strided",
-                "empty_permuted",
-                "from_file",
-                "frombuffer",
-                "Storage*",
-                "*Storage",
-                "storage*",
-                "contiguous_format",
-                "channels_last*",
-                "preserve_format",
-                "strided",
-                "layout",
-                "memory_format",
-                "asarray_chkfinite",
+            names(
+                "as_strided* empty_strided empty_permuted from_file frombuffer Storage* *Storage storage* "
+                "contiguous_format channels_last* preserve_format strided layout memory_format asarray_chkfinite"
             ),
             MEMORY,
         ),
         **dict.fromkeys(
-            (
-                "jit_*",
-                "export",
-                "fx",
-                "package",
-                "_dynamo",
-                "TracingState",
-                "Script*",
-                "script*",
-                "dynamo*",
-                "vmap_*",
-                "cond",
-                "while_loop",
-                "import_ir_module*",
-                "parse_*",
-                "merge_type_from_type_comment",
-                "fork",
-                "wait",
+            names(
+                "jit_* export fx package _dynamo TracingState Script* script* dynamo* vmap_* cond while_loop "
+                "import_ir_module* parse_* merge_type_from_type_comment fork wait"
             ),
             GRAPHS,
         ),
-        **dict.fromkeys(("distributed", "multiprocessing", "futures", "rpc*"), PROCESSES),
+        **dict.fromkeys(names("distributed multiprocessing futures rpc*"), PROCESSES),
         **dict.fromkeys(
-            (
-                "alpha_dropout",
-                "feature_*dropout",
-                "celu",
-                "selu",
-                "rrelu",
-                "prelu",
-                "embedding*",
-                "layer_norm",
-                "bilinear",
-                "grid_sampler*",
-                "hardshrink",
-                "threshold",
-                "cosine_similarity",
-                "pairwise_distance",
-                "pdist",
-                "ctc_loss",
-                "*_loss",
-                "dropout",
-                "kl_div",
-                "binary_cross_entropy*",
+            names(
+                "alpha_dropout feature_*dropout celu selu rrelu prelu embedding* layer_norm bilinear grid_sampler* "
+                "hardshrink threshold cosine_similarity pairwise_distance pdist ctc_loss *_loss dropout kl_div "
+                "binary_cross_entropy*"
             ),
             "look in ge.nn.functional",
         ),
+        **dict.fromkeys(
+            names(
+                "*Type *Error *Exception Alias* Aggregation* Argument* AVG SUM Benchmark* Block BufferDict CallStack "
+                "Capsule Code Compilation* Complete* Concrete* DeepCopy* Deserialization* DeviceObjType Disable* "
+                "Dispatch* ErrorReport Exclude* Execution* FileCheck Function* Future GradScaler Gradient Graph* "
+                "IODescriptor Lite* LockingLogger LoggerBase Module* Node Noop* OperatorInfo "
+                "ParameterDict PRIVATE_OPS "
+                "PyTorch* Serialization* Static* StreamObjType Sym* sym_* Tag Throughput* "
+                "TYPE_CHECKING Use USE_* Value "
+                "ao alias_copy autocast_* binomial bit classes classproperty clear_autocast* compiled_with* cpp cpu "
+                "constant_pad_nd fused_* get_autocast_* get_file_path has_* hash_tensor hsmm "
+                "init_num_threads is_anomaly* "
+                "is_autocast_* is_deterministic* is_distributed is_inference is_neg is_storage "
+                "is_vulkan* is_warn_always* "
+                "jagged legacy_* library masked monitor native_* nested overrides prepare_* profiler* "
+                "qscheme quasirandom "
+                "*resize_as* return_types segment_reduce serialization set_anomaly* set_autocast* set_deterministic* "
+                "signal slice_inverse testing thread_safe_generator to_dlpack torch* unify_type_list version windows "
+                "get_deterministic* nonzero_static affine_grid* export"
+            ),
+            INTERNAL,
+        ),
+        **dict.fromkeys(
+            names("builtins ctypes functools glob importlib math os platform sys textwrap threading types warnings"),
+            "it is a module of Python's own",
+        ),
+        "*_copy": "leave out _copy, and use x.clone() where no view is meant",
+        "*_": "the method of that name works in place",
+        "functional": FUNCTIONAL,
+        "set_default_tensor_type": "use ge.set_default_device, and dtype= where a Tensor is made",
+        "histogramdd": "use ge.histogram for each axis",
+        "index_reduce": "use ge.scatter_reduce",
+        "Stream": "use cupy.cuda.Stream; ops run on CuPy's current stream",
+        "Event": "use cupy.cuda.Event; ops run on CuPy's current stream",
+        "distributions": "random variables are not there yet",
         "array_equal": "use a.equal(b), or ge.equal(a, b).all()",
         "average": "use ge.mean, or multiply by weights",
         "func": "ge.grad gives gradients of any order; there is no vmap yet",
@@ -328,23 +253,52 @@ METHODS = {
     "values": "x.max(dim=1), x.sort(dim=1) and their like give (values, indices)",
     "indices": "x.max(dim=1), x.sort(dim=1) and their like give (values, indices)",
     **dict.fromkeys(
-        ("bernoulli_", "random_", "normal_", "uniform_", "exponential_", "geometric_", "cauchy_", "log_normal_"),
+        names("bernoulli_ random_ normal_ uniform_ exponential_ geometric_ cauchy_ log_normal_"),
         "draw a new Tensor, such as ge.rand(t.shape), or use ge.nn.init",
     ),
     **dict.fromkeys(
-        (
-            "index_add_",
-            "index_fill_",
-            "index_put_",
-            "index_copy_",
-            "masked_fill_",
-            "masked_scatter_",
-            "scatter_",
-            "scatter_add_",
-            "scatter_reduce_",
+        names(
+            "index_add_ index_fill_ index_put_ index_copy_ masked_fill_ masked_scatter_ scatter_ scatter_add_ "
+            "scatter_reduce_"
         ),
         "use t[index] = value",
     ),
+    **dict.fromkeys(
+        names(
+            "cholesky_inverse cholesky_solve eig geqrf lstsq lu lu_solve orgqr ormqr solve symeig "
+            "triangular_solve smm "
+            "sspaddmm"
+        ),
+        LINALG,
+    ),
+    **dict.fromkeys(
+        names(
+            "ccol_indices col_indices crow_indices row_indices dense_dim sparse_dim to_mkldnn to_padded_tensor "
+            "to_sparse_bsc to_sparse_bsr to_sparse_coo to_sparse_csc to_sparse_csr sparse_resize_ "
+            "sparse_resize_and_clear_ resize_as_sparse_"
+        ),
+        SPARSE,
+    ),
+    **dict.fromkeys(names("q_per_channel_axis q_per_channel_scales q_per_channel_zero_points qscheme"), QUANTIZED),
+    **dict.fromkeys(names("chalf conj_physical conj_physical_ is_conj is_neg imag conjugate"), COMPLEX),
+    **dict.fromkeys(
+        names(
+            "as_subclass const_data_ptr dim_order grad_dtype hash_tensor index ipu is_distributed "
+            "is_ipu is_maia is_mtia "
+            "is_vulkan module_load mtia name new new_empty_strided nonzero_static output_nr record_stream "
+            "register_post_accumulate_grad_hook slice_inverse volatile ctypes dump dumps getfield setfield setflags "
+            "itemset"
+        ),
+        INTERNAL,
+    ),
+    **dict.fromkeys(names("frexp gcd gcd_ lcm lcm_ igammac igammac_ igamma_ i0_ mvlgamma_"), SPECIAL),
+    **dict.fromkeys(names("hardshrink prelu"), FUNCTIONAL),
+    "narrow_copy": "use .narrow(...)",
+    "index_reduce": "use .scatter_reduce(...)",
+    "index_reduce_": "use .scatter_reduce(...)",
+    "reinforce": "multiply the log-probability by the reward",
+    "vdot": "use .dot(...)",
+    "map2_": "use ge's own functions, which work on whole arrays",
     "stride": MEMORY,
     "storage": MEMORY,
     "storage_offset": MEMORY,
@@ -361,8 +315,6 @@ METHODS = {
     "resize_as_": "use x.reshape, or make another Tensor",
     "unfold": "index with ge.arange: x[ge.arange(n)[:, None] + ge.arange(k)]",
     "layout": MEMORY,
-    "is_sparse": SPARSE,
-    "is_quantized": QUANTIZED,
     "grad_fn": "x.requires_grad and x.is_leaf say whether an op has made it",
     "names": NAMED,
     "rename": NAMED,
@@ -401,7 +353,6 @@ METHODS = {
     "igamma": SPECIAL,
     "mvlgamma": SPECIAL,
     "fill": "use .fill_(value)",
-    "is_mps": "devices are 'cpu' and 'cuda'",
     "xpu": "devices are 'cpu' and 'cuda'",
     "argpartition": "use .topk(k) or .argsort()",
     "partition": "use .topk(k) or .sort()",

@@ -58,7 +58,7 @@ class Spelling:
         positional_only: int = 0,
         words: Mapping[str, str] = NONE,
         form: Callable[..., Any] | None = None,
-        mark: Callable[..., Any] | None = None,
+        mark: Any = None,
         variadic: str = "",
         ignored: frozenset[str] = frozenset(),
     ) -> None:

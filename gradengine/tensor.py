@@ -22,7 +22,7 @@ import numpy as np
 
 from . import backend as backends
 from .device_names import device
-from .dtypes import check_dtype, is_floating, is_half
+from .dtypes import check_dtype, get_default_dtype, is_floating, is_half
 from .errors import DeviceError, DTypeError, GradengineError, GraphError, ShapeError, SignatureError, describe
 from .spelling import Spelling
 
@@ -113,7 +113,7 @@ class Tensor:
     """An n-dimensional array that remembers how it was computed.
 
     `Tensor(data, dtype=None, device=None, requires_grad=False)` copies `data` as `gradengine.tensor` does: a NumPy
-    array keeps its dtype, Python floats become float32. As in PyTorch, lists of ints become float32, too, and
+    array keeps its dtype, Python floats get the default dtype. As in PyTorch, lists of ints become floats, too, and
     `Tensor(2, 3)` is one of that shape with whatever was in memory. Raises DTypeError when gradients are asked of
     integers, SignatureError for other arguments.
 
@@ -197,7 +197,7 @@ class Tensor:
         if len(given) == 1 and type(given[0]) is not int:
             data = given[0]
             if dtype is None and isinstance(data, (list, tuple)) and not holds_arrays(data) and holds_ints(data):
-                dtype = np.float32
+                dtype = get_default_dtype()
         else:
             data = uninitialised(given, dtype)
         if device is not None or not isinstance(data, Tensor):
@@ -513,7 +513,7 @@ EXCLUSIVE = _count_references()
 
 
 def to_array(data: Any, dtype: Any, backend: backends.Backend, copy: bool = False, what: str = "tensor") -> Any:
-    """`data` as a raw array of `backend`: Python floats become float32, arrays keep their dtype.
+    """`data` as a raw array of `backend`: Python floats get the default dtype, arrays keep their dtype.
 
     An error begins with `what`, the op that is to take it.
     """
@@ -538,8 +538,13 @@ def to_array(data: Any, dtype: Any, backend: backends.Backend, copy: bool = Fals
         raise
     except BufferError as error:  # such as that of a Tensor of another library that requires grad there
         raise DTypeError(f"{what}: cannot take {describe(data)}: {error}") from None
-    except (ValueError, TypeError, OverflowError, RuntimeError) as error:
-        raise ShapeError(f"{what}: cannot make an array of {describe(data)}: {error}") from None
+    except OverflowError as error:  # a number that the dtype does not have
+        raise DTypeError(f"{what}: cannot make an array of {describe(data)}: {error}") from None
+    except (ValueError, TypeError, RuntimeError) as error:
+        kind = (
+            DTypeError if str(error).startswith("cannot convert float") else ShapeError
+        )  # NaN or infinity to integers
+        raise kind(f"{what}: cannot make an array of {describe(data)}: {error}") from None
     if array.dtype.kind == "c":
         raise DTypeError(f"{what}: got {describe(data)}; complex numbers are not supported, only real ones")
     if array.dtype.kind == "O" and array.size and all([type(x) is int for x in array.flat]):
@@ -547,7 +552,11 @@ def to_array(data: Any, dtype: Any, backend: backends.Backend, copy: bool = Fals
     if array.dtype.kind not in "fiub" and not is_half(array.dtype):
         raise DTypeError(f"{what}: {describe(data)} is no array of numbers; give numbers, bools or an array of them")
     if not given and array.dtype == np.float64 and not holds_arrays(data):
-        array = backend.cast(array, np.dtype(np.float32))
+        if array.size and np.abs(array).max() >= 2**63 and only_ints(data):
+            raise DTypeError(
+                f"{what}: no integer dtype holds all of {describe(data)}; write floats, or give dtype=ge.float64"
+            )
+        array = backend.cast(array, get_default_dtype())
     check_dtype(array.dtype, what)
     return array
 
@@ -580,7 +589,7 @@ def uninitialised(sizes: tuple[Any, ...], dtype: Any) -> np.ndarray[Any, Any]:
     if not all([type(n) is int and n >= 0 for n in sizes]):
         shown = ", ".join([describe(n) for n in sizes])
         raise SignatureError(f"Tensor: takes data or sizes, got {shown}; use ge.tensor(data, dtype, device)")
-    return np.empty(sizes or (0,), np.float32 if dtype is None else check_dtype(dtype, "Tensor"))
+    return np.empty(sizes or (0,), get_default_dtype() if dtype is None else check_dtype(dtype, "Tensor"))
 
 
 def holds_ints(data: Any) -> bool:
@@ -592,6 +601,11 @@ def holds_ints(data: Any) -> bool:
     return type(data) is int
 
 
+def only_ints(data: Any) -> bool:
+    """True when all leaves of nested sequences are ints or bools."""
+    return all([only_ints(x) for x in data]) if isinstance(data, (list, tuple)) else isinstance(data, int)
+
+
 def holds_arrays(data: Any) -> bool:
     """True when the first leaf of nested sequences is an array, whose dtype is then kept."""
     while isinstance(data, (list, tuple)) and data:
@@ -600,7 +614,7 @@ def holds_arrays(data: Any) -> bool:
 
 
 def wrap(value: Any, like: Any = None, what: str = "tensor") -> Tensor:
-    """A constant Tensor for an operand that is none. A Python number stays one, so it takes the other's dtype.
+    """A constant Tensor for an operand that is none. A number, NumPy's too, stays one: it takes the other's dtype.
 
     A NumPy array is copied: its owner may write to it before a gradient reads it again.
     """
@@ -612,6 +626,8 @@ def wrap(value: Any, like: Any = None, what: str = "tensor") -> Tensor:
             return constant(value, like.backend)
         if isinstance(value, int):  # `x.size` is of a kind of its own
             return constant(int(value), like.backend)
+        if isinstance(value, np.generic) and type(value.item()) in (float, int, bool):
+            return constant(value.item(), like.backend)
         home = backends.home_of(value)
         backend = like.backend if home is None or home == like.device else backends.for_device(home)
         return constant(to_array(value, None, backend, True, what), backend)

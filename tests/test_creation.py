@@ -142,7 +142,7 @@ def test_dtype_questions():
     assert ge.finfo(ge.tensor([1.0])).eps == np.finfo(np.float32).eps
     assert ge.iinfo("uint8").max == 255
     assert ge.result_type(ge.tensor([1.0]), 2.5, ge.float16) == ge.float32
-    assert ge.result_type(ge.tensor([1]), 2.5) == ge.float64
+    assert ge.result_type(ge.tensor([1]), 2.5) == ge.float32
     assert ge.result_type(1, 2) == ge.int64
     assert ge.can_cast(ge.tensor([1], dtype=ge.int8), ge.int64)
     assert not ge.can_cast(ge.int64, ge.int8)

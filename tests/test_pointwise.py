@@ -277,7 +277,7 @@ def test_squares_are_squares():
 
 def test_power_of_integers():
     assert (ge.tensor([2, 3]) ** ge.tensor([3, 2])).tolist() == [8, 9]
-    assert (ge.tensor([2, 3]) ** 0.5).dtype == np.float64
+    assert (ge.tensor([2, 3]) ** 0.5).dtype == np.float32
     with pytest.raises(ge.DTypeError, match=r"pow: int64 to the power -1.*\.to\(ge\.float32\)"):
         ge.tensor([2, 3]) ** -1
 
@@ -343,19 +343,12 @@ def test_integers_and_bools_are_as_in_numpy(name, dtype):
                 call(*(ge.tensor(a) for a in arrays))
             return
         got = call(*(ge.tensor(a) for a in arrays))
+    if want.dtype.kind == "f":  # NumPy's own result is float16 for small integers, float64 for large ones
+        assert got.dtype == ge.float32
+        np.testing.assert_allclose(got.numpy(), NUMPYS[name](*[a.astype("f8") for a in arrays]), rtol=3e-7)
+        return
     assert got.dtype == want.dtype
     np.testing.assert_array_equal(got.numpy(), want)
-
-
-@pytest.mark.parametrize("left", [np.int32, np.int64, np.bool_, np.float16, np.float32, np.float64])
-@pytest.mark.parametrize("right", [np.int32, np.bool_, np.float32, 2, 2.5, True])
-def test_promotion_is_that_of_numpy(left, right):
-    a = np.array([1, 0, 1], left)
-    b = np.array([1, 1, 0], right) if isinstance(right, type) else right
-    other = ge.tensor(b) if isinstance(right, type) else right
-    assert (ge.tensor(a) + other).dtype == (a + b).dtype
-    assert (other * ge.tensor(a)).dtype == (b * a).dtype
-    assert ge.where(ge.tensor(a) > 0, ge.tensor(a), other).dtype == np.where(a > 0, a, b).dtype
 
 
 @pytest.mark.parametrize("special_op", [ge.erf, ge.erfc, ge.lgamma, ge.digamma, F.sigmoid, F.gelu])

@@ -49,7 +49,7 @@ def table() -> list[Case]:
     >>> len(table()) > 200
     True
     """
-    from . import elementwise, functional, indexing, products, random, reductions, shapes
+    from . import elementwise, functional, indexing, products, random, reductions, shapes, vocabulary
 
-    families = (elementwise, reductions, shapes, indexing, products, random, functional)
+    families = (elementwise, reductions, shapes, indexing, products, random, functional, vocabulary)
     return [case for family in families for case in family.CASES]

@@ -41,6 +41,7 @@ from .. import amp
 from .. import backend as backends
 from .. import pytrees as tree
 from ..dispatch import mode
+from ..dtypes import get_default_dtype
 from ..errors import ArgumentError, CompileError, DeviceError, DTypeError, TraceError
 from ..hostwork import current
 from ..tensor import Tensor, constant, describe
@@ -241,7 +242,7 @@ class Step:
                 continue
             leaves[i] = Place(len(arguments))
             arguments.append(leaf)
-        key = (structure, tuple(kinds), mode.recording, backend.name, backend.variant, amp.state())
+        key = (structure, tuple(kinds), mode.recording, backend.name, backend.variant, amp.state(), get_default_dtype())
         return key, arguments, leaves, structure
 
     def mark_static(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import ops
-from ..errors import ArgumentError, IndexRangeError, ShapeError, describe
+from ..errors import ArgumentError, AxisError, IndexRangeError, ShapeError, describe
 from ..tensor import Tensor, constant
 from . import functional as F
 from . import init
@@ -203,11 +203,11 @@ class Unflatten(Module):
     def forward(self, input: Tensor) -> Tensor:
         shape, ndim = input.shape, input.ndim
         if not -ndim <= self.dim < ndim:
-            raise ShapeError(f"unflatten: axis {self.dim} is out of range for shape {shape}")
+            raise AxisError(f"unflatten: axis {self.dim} is out of range for shape {shape}")
         axis = self.dim % ndim
         known = math.prod(n for n in self.unflattened_size if n != -1)
         if known != shape[axis] and not (-1 in self.unflattened_size and known and shape[axis] % known == 0):
-            raise ShapeError(f"unflatten: axis {axis} of {shape} cannot become {self.unflattened_size}")
+            raise AxisError(f"unflatten: axis {axis} of {shape} cannot become {self.unflattened_size}")
         return ops.reshape(input, shape=shape[:axis] + self.unflattened_size + shape[axis + 1 :])
 
     def extra_repr(self) -> str:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from .. import backend as backends
 from ..dispatch import afresh, written
-from ..dtypes import default_dtype, is_floating, promoted
-from ..errors import ArgumentError, DTypeError, GradengineError, GraphError, SignatureError, describe
+from ..dtypes import promoted
+from ..errors import ArgumentError, DTypeError, GradengineError, GraphError, OutOfMemoryError, SignatureError, describe
 from ..spelling import NONE, Signed, Spelling
 from ..tensor import Tensor, fresh, mode, wrap
 
@@ -50,7 +50,7 @@ def checked(
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return function(*args, **kwargs)
-        except (GradengineError, TypeError, ValueError, AttributeError) as error:
+        except (GradengineError, TypeError, ValueError, AttributeError, MemoryError) as error:
             if kwargs and (
                 not kwargs.keys() <= set(spelling.parameters[spelling.first :]) or spelling.variadic in kwargs
             ):
@@ -99,6 +99,8 @@ def in_the_name_of(
             error.message = f"{name}: {words}"
             error.args = (error.message,)
         return error
+    if isinstance(error, MemoryError):
+        return OutOfMemoryError(f"{name}: {error or 'there is no memory for the result'}")
     signature = inspect.signature(inspect.unwrap(function))
     takes = [parameter for parameter in signature.parameters.values() if parameter.kind is not parameter.VAR_KEYWORD]
     try:
@@ -152,10 +154,7 @@ def operands(name: str, *values: Any) -> list[Tensor]:
     for x in values:
         t = wrap(x, like, name)
         if not hasattr(t.array, "dtype"):
-            dtype = promoted(like.dtype, t.array)
-            if is_floating(dtype) and not is_floating(like.dtype):
-                dtype = default_dtype((t.array,))
-            t = fresh(t.array, dtype, like.device)
+            t = fresh(t.array, promoted(like.dtype, t.array), like.device)
         found.append(t)
     return found
 

@@ -1,6 +1,6 @@
 """New Tensors: from data, of one value, in steps, and grids. May import tensor, dtypes, and the ops before it.
 
-Each takes `dtype`, `device` and `requires_grad`. The default dtype is float32; integers give int64 and bools bool.
+Each takes `dtype`, `device` and `requires_grad`. Floats get the default dtype; integers give int64 and bools bool.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import backend as backends
 from .. import shapes
-from ..dtypes import check_dtype, default_dtype, float32, is_floating
+from ..dtypes import check_dtype, dtype_for, get_default_dtype, is_floating
 from ..errors import (
     ArgumentError,
     DeviceError,
@@ -46,7 +46,7 @@ def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool
     """A new Tensor with a copy of `data`: nested lists, numbers, Tensors, arrays of NumPy and other libraries.
 
     Without `device`, Tensors and arrays on a GPU are copied there, all else to the default device. An array keeps its
-    dtype, Python floats become float32, integers int64. Raises ShapeError for ragged lists,
+    dtype, Python floats get the default dtype, integers int64. Raises ShapeError for ragged lists,
     DTypeError for what holds no numbers or when gradients are asked of integers.
 
     >>> import gradengine as ge
@@ -143,7 +143,7 @@ def filled(
     name: str, make: Callable[..., Any], shape: tuple[Any, ...], dtype: Any, device: Any, requires_grad: bool
 ) -> Tensor:
     """`make(arrays, shape, dtype)`, `arrays` being NumPy or CuPy, with errors that a user can act upon."""
-    wanted = float32 if dtype is None else check_dtype(dtype, name)
+    wanted = get_default_dtype() if dtype is None else check_dtype(dtype, name)
     found = sizes(name, shape)
     backend = backends.for_device(device)
     try:
@@ -309,7 +309,7 @@ def stepped(
     for value in values:
         if not isinstance(value, (int, float, np.number)) and not (isinstance(value, Tensor) and value.size == 1):
             raise DTypeError(f"{name}: takes numbers, got {describe(value)}")
-    wanted = default_dtype(values) if dtype is None else check_dtype(dtype, name)
+    wanted = dtype_for(values) if dtype is None else check_dtype(dtype, name)
     try:
         with np.errstate(all="ignore"):
             array = make()
@@ -318,6 +318,9 @@ def stepped(
     except (ValueError, OverflowError) as error:
         given = ", ".join([repr(number(value)) for value in values])
         raise ArgumentError(f"{name}: {str(error).removeprefix('arange: ')}, given {given}") from None
+    if wanted.kind in "iu" and array.dtype.kind == "f" and max([abs(number(v)) for v in values]) >= 2**62:
+        given = ", ".join([repr(number(value)) for value in values])
+        raise ArgumentError(f"{name}: cannot count in int64 there, given {given}; use dtype=ge.float64")
     if (
         wanted.kind in "iu"
         and array.size
@@ -337,7 +340,7 @@ def arange(
     start: Any = None, stop: Any = None, step: Any = 1, dtype: Any = None, device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
-    """The numbers from `start` (or 0) up to but without `stop`; integers give int64, floats float32.
+    """The numbers from `start` (or 0) up to but without `stop`; integers give int64, floats the default dtype.
 
     Raises ArgumentError for a step of 0, DTypeError for what is no number.
 
@@ -432,13 +435,13 @@ def from_numpy(array: Any, /) -> Tensor:
 
 @checked(ignored=IGNORED)
 def scalar_tensor(value: Any, /, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """One number as a 0-d Tensor of the default dtype, float32, unless told otherwise.
+    """One number as a 0-d Tensor of the default dtype unless told otherwise.
 
     >>> import gradengine as ge
     >>> ge.scalar_tensor(2)
     tensor(2.)
     """
-    return tensor(number(value), float32 if dtype is None else dtype, device, requires_grad)
+    return tensor(number(value), get_default_dtype() if dtype is None else dtype, device, requires_grad)
 
 
 @checked(ignored=IGNORED, words={"steps": "num"})

@@ -111,7 +111,7 @@ def primitive(
     kernel: Callable[..., Any] | None = None,
     words: Mapping[str, str] = EMPTY,
     form: Callable[..., Any] | None = None,
-    mark: Callable[..., Any] | None = None,
+    mark: Any = None,
     view: bool | str = False,
 ) -> Callable[[Callable[..., Any]], Callable[..., Tensor]]:
     """Declare an op from a stub that gives its signature and docstring; every backend has a kernel of that name.
@@ -123,7 +123,7 @@ def primitive(
 
     `words` maps other names of an argument to the stub's, beyond those that all ops know (`dim`, `keepdim`, `input`,
     ...). `form(k, *args, **words)` is PyTorch's function, where that means something else: it runs once a keyword is
-    given that it alone has. `mark(result, name, metadata)` sees what a call with metadata by position gives.
+    given that it alone has. `mark(result, name, metadata)` sees what a call without the word `mark.unless` gives.
 
     >>> import numpy as np
     >>> import gradengine as ge
@@ -162,19 +162,21 @@ def primitive(
         if view and make is unary:
             make = viewing
         call = make(op) if make else nary(op, None if variadic else arrays)
-        if mark is not None and defaults.get("axis") is not None:
-            call = marking(call, mark, op.shown)
+        if mark is not None and mark.unless in defaults and defaults[mark.unless] is not None:
+            call = marking(call, mark, op)
         return dress(call, op, stub.__doc__ or "", stub)
 
     return decorate
 
 
-def marking(call: Callable[..., Any], mark: Callable[..., Any], name: str) -> Callable[..., Any]:
-    """`call`, whose result is marked where nothing says along which axis."""
+def marking(call: Callable[..., Any], mark: Any, op: Op) -> Callable[..., Any]:
+    """`call`, whose result is marked where nothing says along which axis: `mark.unless` is the word for it."""
+
+    before, own = 1 + op.names.index(mark.unless), set(op.names) - {mark.unless}
 
     def marked(*args: Any, **params: Any) -> Any:
         result = call(*args, **params)
-        return result if len(args) > 1 or "axis" in params else mark(result, name, params)
+        return result if len(args) > before or not params.keys() <= own else mark(result, op.shown, params)
 
     return marked
 

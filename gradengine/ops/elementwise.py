@@ -1,7 +1,7 @@
 """Pointwise arithmetic: sums and products, rounding, choosing, casting. May import arguments, declare, tensor, dtypes.
 
-Names are the array API standard's, else NumPy's. Operands broadcast and are promoted as in NumPy: a Python number
-takes the other operand's dtype. Gradients at kinks are PyTorch's.
+Names are the array API standard's, else NumPy's. Operands broadcast as in NumPy and promote as `dtypes.promoted` says:
+a number takes the other operand's dtype. Gradients at kinks are PyTorch's.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ import numpy as np
 from .. import shapes, views
 from ..backend import home_of
 from ..dispatch import FEW, explain, prune
-from ..dtypes import check_dtype, fits
+from ..dtypes import check_dtype, check_range, fits
 from ..errors import DTypeError, ShapeError, describe
 from ..tensor import LEAF, Tensor, mode, order, wrap
 from ..views import enroll, is_shared, settle
@@ -235,7 +235,13 @@ def setitem(x: Tensor, index: Any, v: Any) -> None:
     >>> x
     tensor([ 0., 10.,  0.], op=put_at)
     """
-    v = v if isinstance(v, Tensor) else wrap(v, x, "setitem")
+    if not isinstance(v, Tensor):
+        written, v = v, wrap(v, x, "setitem")
+        if type(written) is int:
+            check_range("setitem", written, x.dtype)
+        elif type(written) is list or type(written) is tuple:
+            check_range("setitem", v.array, x.dtype)
+            v = v.to(x.dtype) if v.dtype.kind in "iu" and x.dtype.kind in "iu" else v
     structure, at = split_index(index, x, x.op is not None or v.op is not None)
     if v.dtype is not x.dtype and not storable(v, x.dtype):
         raise DTypeError(f"setitem: {v.dtype} does not fit into a Tensor of {x.dtype}; convert it with .to(...)")
@@ -265,7 +271,9 @@ def storable(v: Tensor, dtype: Any) -> bool:
 
 
 @primitive(
-    lambda k, g, y, x, indices, axis: k.accumulate(g, indices, axis=axis, shape=x.shape), None, shape=shapes.take
+    lambda k, g, y, x, indices, axis: k.accumulate(g, indices, axis=axis if x.shape else None, shape=x.shape),
+    None,
+    shape=shapes.take,
 )
 def take(x, indices, /, axis=None):
     """The elements of `x` at integer `indices` along `axis`, or of the flattened `x` when `axis` is None.

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .. import shapes
-from ..dtypes import is_floating, promoted
+from ..dtypes import check_range, promoted
 from ..errors import ArgumentError, DTypeError, ShapeError, SpellingWarning, describe
 from ..tensor import Tensor, fresh, wrap
 from . import pytorch_forms
@@ -27,7 +27,7 @@ __all__ = [
     "cat", "concatenate",
 ]  # fmt: skip
 
-WEAK = {"b": False, "i": 0, "f": 0.0, "V": 0.0}  # a Python number of each kind, as which NumPy promotes weakly
+WEAK = {"b": False, "i": 0, "u": 0, "f": 0.0, "V": 0.0}  # a Python number of each kind, as which NumPy promotes weakly
 
 
 def as_tensors(name: str, arrays: Any, axis: Any = 0) -> list[Tensor]:
@@ -50,7 +50,8 @@ def as_tensors(name: str, arrays: Any, axis: Any = 0) -> list[Tensor]:
     if weak:
         given = [t.dtype for x, t in zip(arrays, tensors, strict=True) if hasattr(x, "dtype")]
         common = promoted(*given, *[WEAK[t.dtype.kind] for t in weak])
-        common = common if given or not is_floating(common) else np.dtype(np.float32)
+        for t in weak:
+            check_range(name, t.array, common)
         tensors = [t.to(common) if not hasattr(x, "dtype") else t for x, t in zip(arrays, tensors, strict=True)]
     return tensors
 

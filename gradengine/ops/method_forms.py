@@ -25,7 +25,7 @@ __all__ = [
     "expand_as", "contiguous", "is_contiguous", "sum_to_size", "type", "type_as", "new_zeros", "new_ones", "new_empty",
     "new_full", "new_tensor", "equal", "where", "is_floating_point", "is_complex", "is_signed", "nelement", "numel",
     "dim", "ndimension", "element_size", "get_device", "pin_memory", "is_pinned", "is_shared", "share_memory_",
-    "is_inference", "copy", "resolve_conj", "resolve_neg",
+    "is_inference", "is_same_size", "is_nonzero", "copy", "resolve_conj", "resolve_neg",
 ]  # fmt: skip
 
 
@@ -318,6 +318,16 @@ def is_shared(self: Tensor) -> bool:
 def is_inference(self: Tensor) -> bool:
     """False: inference mode is `no_grad` here."""
     return False
+
+
+def is_same_size(self: Tensor, other: Tensor) -> bool:
+    """Whether another Tensor has the same shape."""
+    return self.shape == other.shape
+
+
+def is_nonzero(self: Tensor) -> bool:
+    """Whether the one element is not 0. Raises ShapeError for more or fewer."""
+    return bool(self)
 
 
 def copy(self: Tensor) -> Tensor:

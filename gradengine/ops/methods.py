@@ -13,7 +13,7 @@ from .. import ops
 from ..dtypes import check_dtype
 from ..errors import DeviceError
 from ..migration_hints import METHODS as ABSENT
-from ..tensor import Op, Tensor, constant, mode, order, to_array, wrap
+from ..tensor import RETAIN, Op, Tensor, constant, mode, order, to_array, wrap
 from . import method_forms
 from .arguments import checked
 
@@ -184,7 +184,8 @@ METHODS = [
     "nextafter", "polygamma", "rad2deg", "renorm", "repeat_interleave", "rot90", "scatter", "scatter_reduce", "select",
     "select_scatter", "sgn", "signbit", "slice_scatter", "swapdims", "t", "take_along_dim", "tensor_split", "unbind",
     "unflatten", "unique", "unique_consecutive", "vsplit", "xlogy", "true_divide", "absolute", "arccos", "arccosh",
-    "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "ger", "bitwise_not", "conj", "square",
+    "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "ger", "bitwise_not", "conj", "put", "diagonal_scatter",
+    "split_with_sizes", "unsafe_split", "unsafe_chunk", "unsafe_split_with_sizes",
 ]  # fmt: skip
 
 
@@ -435,6 +436,16 @@ def attach_methods() -> None:
         "size": property(method_forms.element_count, doc=method_forms.element_count.__doc__),
         "nbytes": property(lambda self: self.size * self.dtype.itemsize, doc="How many bytes the elements take."),
         "itemsize": property(lambda self: int(self.dtype.itemsize), doc="How many bytes an element takes."),
+        "real": property(ops.real, doc="The Tensor itself: there are no complex numbers."),
+        "is_cpu": property(lambda self: self.device == "cpu", doc="Whether this Tensor is on the CPU."),
+        **dict.fromkeys(
+            ("is_meta", "is_sparse", "is_quantized", "is_nested", "is_mps", "is_xla", "is_xpu", "is_mkldnn"),
+            property(lambda self: False, doc="False: there is no such kind of Tensor."),
+        ),
+        "retains_grad": property(
+            lambda self: self.hooks is not None and RETAIN in self.hooks,
+            doc="Whether `retain_grad` was called on this result.",
+        ),
         "mH": property(ops.matrix_transpose, doc="Each matrix transposed, as `mT`: there are no complex numbers."),
         "H": property(ops.t, doc="A matrix transposed: there are no complex numbers."),
         "T": property(reversed_axes),

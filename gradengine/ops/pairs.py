@@ -86,3 +86,21 @@ def values_alone(result: Tensor, name: str, given: dict[str, Any]) -> Tensor:
         axis = given.get("axis")
         result.__class__ = asked_by(f"x.{name}({'' if axis is None else axis})")
     return result
+
+
+values_alone.unless = "axis"  # type: ignore[attr-defined]
+
+
+def last_two_axes(result: Tensor, name: str, given: dict[str, Any]) -> Tensor:
+    """The diagonal of an array of more than two axes, where nothing says of which: a SpellingWarning."""
+    if len(result.shape) > 1:
+        warnings.warn(
+            f"{name}: of more than two axes this takes the last two, as the array API, where NumPy and PyTorch take "
+            "the first two; write axis1=-2, axis2=-1 for this, or dim1=0, dim2=1",
+            SpellingWarning,
+            stacklevel=3,
+        )
+    return result
+
+
+last_two_axes.unless = "axis1"  # type: ignore[attr-defined]

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ..dtypes import is_floating
 from ..errors import DTypeError
 from ..tensor import Tensor
@@ -75,9 +77,9 @@ def pow_base(k: Any, g: Any, y: Any, a: Any, b: Any) -> Any:
 
 
 def pow_exponent(k: Any, g: Any, y: Any, a: Any, b: Any) -> Any:
-    """a^b log a, and 0 where 0 is raised to what is not negative."""
+    """a^b log a, and 0 where 0 is raised to what is not negative. The 1 there has the dtype of y: a may be a number."""
     constant = k.logical_and(k.equal(a, 0), k.greater_equal(b, 0))
-    return k.where(constant, 0, g * (y * k.log(k.where(constant, 1.0, a))))
+    return k.where(constant, 0, g * (y * k.log(k.where(constant, k.maximum(y, 1.0), a))))
 
 
 def power_by_scalar_rule(k: Any, g: Any, y: Any, x: Any, exponent: Any) -> Any:
@@ -106,6 +108,7 @@ power_by_scalar = elementwise(
 def pow(x1: Any, x2: Any, /) -> Tensor:
     """`x1` to the power `x2`; NaN for a negative number to a fractional power.
 
+    Integers to a Python float's power have the default floating dtype, 2.0 included.
     Raises DTypeError for an integer to a negative integer power.
 
     >>> import gradengine as ge
@@ -114,10 +117,13 @@ def pow(x1: Any, x2: Any, /) -> Tensor:
     >>> 2 ** ge.tensor([1.0, 2.0, 3.0])
     tensor([2., 4., 8.])
     """
+    if isinstance(x2, np.number):
+        x2 = x2.item()
     if (type(x2) is int or type(x2) is float) and isinstance(x1, Tensor):
-        if x2 == 2:
+        floating = is_floating(x1.dtype)
+        if x2 == 2 and (floating or (type(x2) is int and x1.dtype.kind != "b")):
             return square(x1)
-        if is_floating(x1.dtype):
+        if floating:
             # A whole exponent is known to be one when rules run on symbols, and becomes products there.
             return power_by_scalar(x1, exponent=int(x2) if type(x2) is float and x2.is_integer() else x2)
         if x2 < 0 and type(x2) is int:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import backend as backends
-from ..dtypes import check_dtype, is_floating
+from ..dtypes import check_dtype, get_default_dtype, is_floating
 from ..errors import ArgumentError, CheckpointError, DTypeError, ShapeError, describe
 from ..hostwork import current, each_time
 from ..shapes import broadcast
@@ -228,8 +228,8 @@ def shape_of(name: str, shape: Any) -> tuple[int, ...]:
 
 
 def float_dtype(name: str, dtype: Any) -> np.dtype[Any]:
-    """A floating-point dtype, float32 unless given."""
-    found = np.dtype(np.float32) if dtype is None else check_dtype(dtype, name)
+    """A floating-point dtype, the default one unless given."""
+    found = get_default_dtype() if dtype is None else check_dtype(dtype, name)
     if not is_floating(found):
         raise DTypeError(f"{name}: draws floating-point numbers, not {found}; use randint or bernoulli")
     return found
@@ -412,7 +412,7 @@ def bernoulli(
     """
     given = getattr(p, "shape", ())
     sizes = tuple(given) if shape is None else shape_of("bernoulli", (shape,))
-    own = p.dtype if isinstance(p, Tensor) and is_floating(p.dtype) else np.dtype(np.float32)
+    own = p.dtype if isinstance(p, Tensor) and is_floating(p.dtype) else get_default_dtype()
     kind = own if dtype is None else check_dtype(dtype, "bernoulli")
     if not isinstance(p, Tensor) or current.trace is None:  # a traced value cannot be looked at
         values = np.asarray(p.numpy(force=True) if isinstance(p, Tensor) else p)

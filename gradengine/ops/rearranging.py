@@ -32,7 +32,7 @@ from .shape import (
 __all__ = [
     "movedim", "swapdims", "unbind", "unflatten", "select", "fliplr", "flipud", "rot90", "diag_embed", "diagflat",
     "triu_indices", "tril_indices", "unsqueeze", "permute", "t", "adjoint", "repeat_interleave", "take_along_dim",
-    "index_select",
+    "index_select", "unravel_index",
 ]  # fmt: skip
 
 movedim, swapdims, unbind, unsqueeze, permute = moveaxis, swapaxes, unstack, expand_dims, permute_dims
@@ -253,3 +253,19 @@ def repeat_interleave(x: Any, /, repeats: Any = None, axis: int | None = None) -
             raise ShapeError(f"repeat_interleave: counts must be a vector of ints, got {counts.dtype}{counts.shape}")
         return asarray(np.repeat(np.arange(counts.shape[0]), counts.numpy()), device=counts.device)
     return repeat(x, repeats=repeats, axis=axis)
+
+
+@checked
+def unravel_index(indices: Any, shape: Any) -> tuple[Tensor, ...]:
+    """The index along each axis for positions in a flattened array of a shape.
+
+    >>> import gradengine as ge
+    >>> ge.unravel_index(ge.tensor([5]), (2, 3))
+    (tensor([1]), tensor([2]))
+    """
+    indices = wrap(indices, None, "unravel_index")
+    found = []
+    for size in reversed(shapes.sizes_of("unravel_index", shape)):
+        found.append(indices % size)
+        indices = indices // size
+    return tuple(reversed(found))

@@ -65,7 +65,7 @@ def sum(x, /, axis=None, keepdims=False, dtype=None):
     shape=shapes.reduction,
 )
 def mean(x, /, axis=None, keepdims=False):
-    """The mean of the elements along `axis`; NaN where there are none. Integers give float64, as in NumPy.
+    """The mean of the elements along `axis`; NaN where there are none. Integers give the default dtype.
 
     Raises ShapeError for an axis that `x` does not have.
 
@@ -287,7 +287,7 @@ def vector_norm(x, /, ord=2, axis=None, keepdims=False):
     """The p-norm of the vectors along `axis` (all elements for None): (sum |x|^p)^(1/p).
 
     `ord` is any number: 0 counts what is not 0, inf and -inf give the largest and smallest |x|. Equal extremes share
-    the gradient evenly, and where the norm is 0 the gradient is 0. Integers give float64. Also called `norm`.
+    the gradient evenly, and where the norm is 0 the gradient is 0. Integers give the default dtype. Also called `norm`.
     Raises ShapeError for an axis that `x` does not have.
 
     >>> import gradengine as ge
@@ -370,4 +370,4 @@ def trace(k, x, /, offset=0):
     tensor(5.)
     """
     shapes.matrices("trace", x.shape)
-    return k.sum(k.diagonal(x, offset=offset), axis=-1)
+    return k.sum(k.diagonal(x, offset=offset, axis1=-2, axis2=-1), axis=-1)

@@ -29,13 +29,13 @@ from .index import (
 )  # fmt: skip
 from .joining import concat, narrow
 from .predicates import equal, isfinite
-from .shape import broadcast_to, reshape
+from .shape import broadcast_to, fill_diagonal, reshape
 from .sorting import argsort
 from .totals import cumsum
 
 __all__ = [
     "scatter", "scatter_reduce", "index_fill", "index_copy", "index_put", "masked_scatter", "select_scatter",
-    "slice_scatter",
+    "slice_scatter", "diagonal_scatter", "put",
 ]  # fmt: skip
 
 
@@ -271,3 +271,34 @@ def slice_scatter(
     x, src = beside("slice_scatter", x, src)
     place = shapes.axis_of("slice_scatter", axis, x.ndim)
     return put_at(x, src, index=(*(slice(None),) * place, slice(start, end, step)))
+
+
+@checked(words={"dim1": "axis1", "dim2": "axis2"})
+def diagonal_scatter(x: Any, src: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
+    """`x` with `src` on a diagonal of two axes, the first two as in PyTorch.
+
+    >>> import gradengine as ge
+    >>> ge.diagonal_scatter(ge.zeros(2, 2), ge.ones(2))
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
+    x, src = beside("diagonal_scatter", x, src)
+    shape = shapes.diagonal("diagonal_scatter", x.shape, offset=offset, axis1=axis1, axis2=axis2)
+    if src.shape != shape:
+        raise ShapeError(f"diagonal_scatter: the diagonal has shape {shape}, src has {src.shape}")
+    places = fill_diagonal(full(shape, True, device=x.device), x.shape, offset, axis1, axis2)
+    return where(places, fill_diagonal(src, x.shape, offset, axis1, axis2), x)
+
+
+@checked
+def put(x: Any, index: Any, source: Any, accumulate: bool = False) -> Tensor:
+    """`x` with `source` at positions of the flattened array; added with `accumulate`.
+
+    >>> import gradengine as ge
+    >>> ge.put(ge.zeros(2, 2), ge.tensor([1, 3]), ge.tensor([5.0, 6.0]))
+    tensor([[0., 5.],
+            [0., 6.]])
+    """
+    x, index, source = beside("put", x, index, source)
+    at, values = reshape(index, shape=(-1,)), reshape(source, shape=(-1,))
+    return reshape(index_put(reshape(x, shape=(-1,)), (at,), values, accumulate), shape=x.shape)

@@ -14,6 +14,7 @@ import numpy as np
 from .. import shapes
 from . import pytorch_forms
 from .declare import composite, primitive
+from .pairs import last_two_axes
 
 __all__ = [
     "broadcast_to", "sum_to", "reshape", "permute_dims", "swapaxes", "matrix_transpose", "moveaxis", "expand_dims",
@@ -102,8 +103,10 @@ def ravel(k, x, /):
     return k.reshape(x, shape=(-1,))
 
 
-def inverse(axes: Any) -> tuple[int, ...]:
-    """The permutation that undoes `axes`."""
+def inverse(axes: Any) -> tuple[int, ...] | None:
+    """The permutation that undoes `axes`; None, which reverses all, undoes itself."""
+    if axes is None:
+        return None
     order = [a % len(axes) for a in axes]
     return tuple([order.index(i) for i in range(len(order))])
 
@@ -303,8 +306,10 @@ def tile(x, /, repetitions):
 
 def repeat_rule(k: Any, g: Any, y: Any, x: Any, repeats: Any, axis: int | None) -> Any:
     """The copies of each element added up."""
-    place = 0 if axis is None else axis % len(x.shape)
-    length = math.prod(x.shape) if axis is None else x.shape[place]
+    place, length = 0, math.prod(x.shape)
+    if axis is not None and x.shape:  # a 0-d array is one of a single element, as it is in NumPy
+        place = axis % len(x.shape)
+        length = x.shape[place]
     times = np.asarray(repeats).reshape(-1).tolist()
     sums = k.unrepeat(g, repeats=times[0] if len(times) == 1 else tuple(times), axis=place, length=length)
     return k.reshape(sums, shape=x.shape)
@@ -371,7 +376,7 @@ def diagonal_rule(k: Any, g: Any, y: Any, x: Any, **where: Any) -> Any:
     return k.fill_diagonal(g, shape=x.shape, **where)
 
 
-@primitive(diagonal_rule, shape=shapes.diagonal, view=True, form=pytorch_forms.diagonal)
+@primitive(diagonal_rule, shape=shapes.diagonal, view=True, form=pytorch_forms.diagonal, mark=last_two_axes)
 def diagonal(x, /, offset=0, axis1=-2, axis2=-1):
     """A diagonal of two axes, by default the last two as in the array API; it becomes the last axis.
 

@@ -14,13 +14,13 @@ from ..errors import ArgumentError, ShapeError
 from ..tensor import Tensor, wrap
 from .arguments import checked
 from .creation import tensor, zeros
-from .joining import as_tensors, broadcast_arrays, concat, narrow, pieces, stack
+from .joining import as_tensors, broadcast_arrays, chunk, concat, narrow, pieces, split, stack
 from .shape import broadcast_to, pad, reshape
 
 __all__ = [
     "atleast_1d", "atleast_2d", "atleast_3d", "hstack", "vstack", "dstack", "column_stack", "row_stack",
     "tensor_split", "hsplit", "vsplit", "dsplit", "block_diag", "cartesian_prod", "combinations", "broadcast_tensors",
-    "array_split",
+    "array_split", "split_with_sizes", "unsafe_split", "unsafe_chunk", "unsafe_split_with_sizes", "broadcast_shapes",
 ]  # fmt: skip
 
 
@@ -193,6 +193,41 @@ def dsplit(x: Any, /, indices_or_sections: Any) -> tuple[Tensor, ...]:
     (tensor([[[1.]]]), tensor([[[2.]]]))
     """
     return split_along("dsplit", x, indices_or_sections, 2, 3)
+
+
+@checked(words={"split_sizes": "sizes"})
+def split_with_sizes(x: Any, /, sizes: Any, axis: int = 0) -> tuple[Tensor, ...]:
+    """x cut into pieces of these sizes, as PyTorch's `split`. Raises ShapeError unless they add up to the axis.
+
+    >>> import gradengine as ge
+    >>> ge.split_with_sizes(ge.arange(5), [2, 3])
+    (tensor([0, 1]), tensor([2, 3, 4]))
+    """
+    return split(x, split_size=list(shapes.sizes_of("split_with_sizes", sizes)), dim=axis)
+
+
+def unsafe_split(x: Any, /, split_size: Any, dim: int = 0) -> tuple[Tensor, ...]:
+    """PyTorch's `split`, by the size of the pieces: nothing is unsafe here.
+
+    >>> import gradengine as ge
+    >>> ge.unsafe_split(ge.arange(3), 2)
+    (tensor([0, 1]), tensor([2]))
+    """
+    return split(x, split_size=split_size, dim=dim)
+
+
+unsafe_chunk, unsafe_split_with_sizes = chunk, split_with_sizes
+
+
+@checked
+def broadcast_shapes(*several: Any) -> tuple[int, ...]:
+    """The shape that arrays of these shapes broadcast to. Raises ShapeError where they do not.
+
+    >>> import gradengine as ge
+    >>> ge.broadcast_shapes((2, 1), (3,))
+    (2, 3)
+    """
+    return shapes.broadcast("broadcast_shapes", *[shapes.sizes_of("broadcast_shapes", shape) for shape in several])
 
 
 @checked

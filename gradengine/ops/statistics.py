@@ -163,9 +163,9 @@ def mode(x: Any, /, axis: int = -1, keepdims: bool = False) -> ValuesIndices:
     from .. import ops
 
     x = wrap(x, None, "mode")
+    place = shapes.axis_of("mode", axis, x.ndim or 1)
     if not x.ndim:
         return ValuesIndices(add(x, 0), ops.argmax(x))
-    place = shapes.axis_of("mode", axis, x.ndim)
     shapes.extremum("mode", x.shape, axis=place)
     order = argsort(x, axis=place)
     rows = moveaxis(take_along_axis(x.detach(), order, axis=place), source=place, destination=-1)
@@ -410,9 +410,9 @@ def logcumsumexp(x: Any, /, axis: int) -> Tensor:
     from .transcendental import logaddexp
 
     x = wrap(x, None, "logcumsumexp")
+    place = shapes.axis_of("logcumsumexp", axis, x.ndim or 1)
     if not x.ndim:
         return add(x, 0)
-    place = shapes.axis_of("logcumsumexp", axis, x.ndim)
     n, step = x.shape[place], 1
     while step < n:
         head = narrow(x, axis=place, start=0, length=step)

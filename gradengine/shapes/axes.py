@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from typing import Any
 
-from ..errors import DTypeError, ShapeError
+from ..errors import AxisError, DTypeError, ShapeError
 
 Shape = tuple[int, ...]
 
@@ -34,7 +34,7 @@ def axis_of(name: str, axis: Any, ndim: int) -> int:
         raise DTypeError(f"{name}: axis must be an int, got {axis!r}") from None
     if not -ndim <= value < ndim:
         valid = f"valid are {-ndim} to {ndim - 1}" if ndim else "a 0-d array has none"
-        raise ShapeError(f"{name}: axis {value} is out of range for {ndim} dimensions; {valid}")
+        raise AxisError(f"{name}: axis {value} is out of range for {ndim} dimensions; {valid}")
     return value % ndim
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..errors import ShapeError
+from ..errors import AxisError, ShapeError
 from .axes import Shape, axes_of, axis_of, matrices, sizes_of
 
 
@@ -100,10 +100,8 @@ def expand_dims(name: str, x: Shape, *, axis: Any = 0, **metadata: Any) -> Shape
     ndim = len(x) + count
     try:
         places = axes_of(name, axis, ndim)
-    except ShapeError as error:
-        if "out of range" not in str(error):
-            raise
-        raise ShapeError(
+    except AxisError:
+        raise AxisError(
             f"{name}: axis {axis} is out of range for a result of {ndim} dimensions; valid are {-ndim} to {ndim - 1}"
         ) from None
     sizes = iter(x)

@@ -76,6 +76,8 @@ def delegate(name: str, theirs: Any, known: list[str] | None, refused: str = "")
                     if name not in ("take", "take_along_axis", "put_along_axis"):
                         raise
                     r = around(name, theirs, plain, more)
+                if name == "where" and isinstance(r, np.ndarray) and r.dtype.name == "bfloat16":
+                    r = r.astype(np.float32)  # as CuPy 14 has it
                 return view(r, *arrays_among(args), *arrays_among(kwargs.values()))
             if isinstance(theirs, np.ufunc):
                 target = operand(out)

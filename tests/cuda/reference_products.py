@@ -95,6 +95,7 @@ class Reference:
         self.algorithms: dict[int, tuple[Any, dict[str, int], int]] = {}
         self.products = self.questions = 0
         self.unsupported: set[int] = set()  # epilogues to refuse, for tests
+        self.plain_only = False  # refuse what is transposed, has gaps or is not aligned, for tests
         self.workspace_always = False
 
     def get_version(self) -> int:
@@ -232,6 +233,8 @@ class Reference:
         self.questions += 1
         problem = self.problem(desc, a, b, c, d)
         wanted = self.known(preference, "preference")
+        if self.plain_only:
+            self.need_plain(self.known(desc, "desc"), [self.known(x, "layout") for x in (a, b, d)], wanted)
         aligned = {name: wanted[Preference[f"MIN_ALIGNMENT_{name}_BYTES"]] for name in "ABCD"}
         for name in "ABCD":
             power = aligned[name]
@@ -254,6 +257,17 @@ class Reference:
             answers[1].state, answers[1].algo[0], answers[1].workspace = 0, number, space
             count = 2
         ctypes.c_int.from_address(returned).value = count
+
+    def need_plain(self, desc: Thing, layouts: list[Thing], wanted: Thing) -> None:
+        """Refuse to support anything else."""
+        gaps = any(layout[Layout.LD] != layout[Layout.ROWS] for layout in layouts)
+        stretched = any(
+            layout[Layout.BATCH_COUNT] > 1
+            and layout[Layout.STRIDED_BATCH_OFFSET] != layout[Layout.ROWS] * layout[Layout.COLS]
+            for layout in layouts
+        )
+        if desc[Desc.TRANSA] or desc[Desc.TRANSB] or gaps or stretched or wanted[Preference.MIN_ALIGNMENT_A_BYTES] < 16:
+            raise refuse(NOT_SUPPORTED)
 
     # -- products -------------------------------------------------------------------------------------------------
 

@@ -517,6 +517,46 @@ def test_an_epilogue_that_the_library_lacks_is_left_out_and_said_so(epilogue, re
     close(products.linear(a, cp.asarray(cp.asnumpy(b).T.copy()), bias), x @ y + hb, "float32", 5)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16"])
+@pytest.mark.parametrize("left", LAYOUTS)
+def test_layouts_that_are_not_supported_are_copied(left, dtype, reference, rng):
+    reference.plain_only = True
+    for right, lay in LAYOUTS.items():
+        for shape_a, shape_b in (((3, 5), (5, 7)), ((2, 3, 5), (2, 5, 4)), ((2, 3, 5), (5, 4))):
+            if "batch" in left + right and min(len(shape_a), len(shape_b)) < 3:
+                continue
+            x, y = (rng.standard_normal(shape).astype(dtype_of(dtype)) for shape in (shape_a, shape_b))
+            close(products.matmul(LAYOUTS[left](x), lay(y)), x.astype(np.float64) @ y.astype(np.float64), dtype, 5)
+
+
+def test_biases_beside_layouts_that_are_not_supported(reference, rng):
+    reference.plain_only = True
+    (x, a), (w, b), (bias, c) = draw(rng, (3, 5), "float32"), draw(rng, (4, 5), "float32"), draw(rng, (4,), "float32")
+    close(products.linear(x, w, bias), a @ b.T + c, "float32", 5)
+
+
+def test_copies_are_made_in_a_graph_too(reference, rng):
+    """Also into a place with gaps, and added to what is there."""
+    reference.plain_only = True
+    (a, x), (b, y), (d, z) = (draw(rng, shape, "float32") for shape in ((5, 3), (4, 5), (3, 6)))
+    ready = product_plans.plan(Product("float32", 3, 4, 5, ta=True, tb=True, ldd=6))
+    work = lambda: ready.run(a.data.ptr, b.data.ptr, d.data.ptr, alpha=2.0, beta=1.0)
+    graph = driver.capture(work, ready.warm)
+    want = z.copy()
+    for _ in range(2):
+        graph.launch()
+        want[:, :4] += 2 * x.T @ y.T
+    close(d, want, "float32", 5)
+
+
+def test_a_product_that_is_not_supported_at_all(reference, monkeypatch):
+    status = cublaslt.NOT_SUPPORTED
+    monkeypatch.setattr(reference, "need_plain", lambda *_: (_ for _ in ()).throw(reference_products.refuse(status)))
+    reference.plain_only = True
+    with pytest.raises(CudaError, match=r"NOT_SUPPORTED: no algorithm for the float32 product \(3, 5\) @ \(5, 4\)"):
+        products.matmul(cp.ones((3, 5), np.float32), cp.ones((4, 5), np.float32).T)
+
+
 @pytest.mark.parametrize(
     "p",
     [Product("float64", 2, 3, 4, epilogue="relu"), Product("float32", 2, 3, 4, batch=2, epilogue="relu_aux_bias")],

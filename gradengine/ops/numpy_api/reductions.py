@@ -287,5 +287,7 @@ def trace(a, offset=0, axis1=0, axis2=1, dtype=None, out=None):
 def matrix_trace(x, /, *, offset=0, dtype=None):
     x = tensor(x)
     return ops.sum(
-        ops.diagonal(x, offset=offset), axis=-1, dtype=None if dtype is None else check_dtype(dtype, "trace")
+        ops.diagonal(x, offset=offset, axis1=-2, axis2=-1),
+        axis=-1,
+        dtype=None if dtype is None else check_dtype(dtype, "trace"),
     )

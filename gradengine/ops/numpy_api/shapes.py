@@ -165,7 +165,7 @@ def diagonal(a, offset=0, axis1=0, axis2=1):
 
 @adapts(np.linalg.diagonal)
 def matrix_diagonal(x, /, *, offset=0):
-    return ops.diagonal(tensor(x), offset=offset)
+    return ops.diagonal(tensor(x), offset=offset, axis1=-2, axis2=-1)
 
 
 @adapts(np.take)

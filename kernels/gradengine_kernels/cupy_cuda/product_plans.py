@@ -14,7 +14,8 @@ that of the stream that it runs on. Graphs captured on one stream share it: if t
 different streams, pass each its own as `workspace=address`.
 
 Which epilogues there are, and which are safe: see product. In float64, of empty products, and of batches (but for bias,
-relu and gelu without aux) none is done. May import product, cublaslt, driver and lib.
+relu and gelu without aux) none is done. A product that cuBLASLt does not support as its operands lie runs over copies
+(see product_copies). May import product, product_copies, cublaslt, driver and lib.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from .cublaslt import EPILOGUES, HAS_AUX, HAS_BIAS, Compute, Data, Desc, Heurist
 from .driver import CudaError
 from .lib import cp
 from .product import ITEM_SIZES, Product
+from .product_copies import Copies, plainest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,10 +130,15 @@ def plans(product: Product, device: int) -> Plan:
         raise
     except Exception as error:
         raise cublaslt.failure(error, str(product)) from error
-    if chosen is None:
+    if chosen is not None:
+        made.workspace_bytes, made.run = chosen.workspace_bytes, chosen.runner()
+        return made
+    plain = plainest(product)
+    if plain is None:
         raise cublaslt.failure(cublaslt.NOT_SUPPORTED, f"no algorithm for the {product}")
-    made.workspace_bytes = chosen.workspace_bytes
-    made.run = chosen.runner()
+    through = plans(plain, device)
+    made.epilogue_done = not product.epilogue
+    made.workspace_bytes, made.run = through.workspace_bytes, Copies(product, plain, through.run).run
     return made
 
 

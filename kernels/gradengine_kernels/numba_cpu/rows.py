@@ -1,7 +1,7 @@
 """Reductions and softmaxes along rows, for large contiguous arrays; all else goes to the NumPy kernels wrapped here.
 
 Axes are brought to one of three forms: the last ones (rows), the first ones (columns) or all of them. May import
-fused and, when the first large array comes, runtime.
+numpy_cpu, fused and, when the first large array comes, runtime.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..numpy_cpu.sums import total
 from .fused import F32, F64, SMALL
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def sum_over(x: Any, axes: tuple[int, ...], divisor: float) -> Any:
         out = np.empty(kept, x.dtype)
         columns = math.prod(x.shape[ndim - tail :])
         run("sum_rows", [x, out], (columns,), out.size, columns, 1.0 if rest else divisor)
-        return np.add.reduce(out, rest) / x.dtype.type(divisor) if rest else out
+        return total(out, rest) / x.dtype.type(divisor) if rest else out
     rows = math.prod(x.shape[: len(axes)])
     if axes == tuple(range(len(axes))) and rows >= 2 * HEIGHT:
         return sum_columns(x.reshape(rows, -1), divisor).reshape(x.shape[len(axes) :])
@@ -136,8 +137,8 @@ def sum_columns(x: Any, divisor: float) -> Any:
     groups = (rows + HEIGHT - 1) // HEIGHT
     partial = np.empty((groups, columns), x.dtype)
     run("sum_columns", [x, partial], (columns, HEIGHT, rows), groups, columns * HEIGHT)
-    total = sum_columns(partial, 1.0) if groups > HEIGHT else np.add.reduce(partial, 0)
-    return total if divisor == 1.0 else total / x.dtype.type(divisor)
+    found = sum_columns(partial, 1.0) if groups > HEIGHT else np.add.reduce(partial, 0)
+    return found if divisor == 1.0 else found / x.dtype.type(divisor)
 
 
 def extreme(numpy_reduce: Callable[..., Any], name: str) -> Callable[..., Any]:
@@ -249,8 +250,8 @@ def cross_entropy_rows(numpy_kernel: Callable[..., Any]) -> Callable[..., Any]:
         run("cross_entropy", [logits, labels, losses], (columns, ignore_index), rows, columns)
         if reduction == "none":
             return losses
-        total = np.add.reduce(losses)
-        return total * (1.0 / count if count else math.nan) if reduction == "mean" else total
+        loss = np.add.reduce(losses)
+        return loss * (1.0 / count if count else math.nan) if reduction == "mean" else loss
 
     return call
 

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 FLOATS = "fV"  # the kinds of floating-point dtypes; "V" is bfloat16
 HALF, SINGLE = np.dtype(np.float16), np.dtype(np.float32)
-SHORT = (np.dtype(np.int16), np.dtype(np.uint16))
 
 # What moves elements and computes nothing, writes into an operand, or draws numbers in the dtype that it is told.
 # fmt: off
@@ -54,8 +53,6 @@ def meant_by(arrays: Sequence[Any]) -> Any:
             meant = dtype
         elif dtype == SINGLE:
             return SINGLE
-    if meant is HALF and any([getattr(x, "dtype", None) in SHORT for x in arrays]):
-        return None  # NumPy makes float32 of them, unless one is an index: it knows
     return meant
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..shared import by_name
 
+CROWDED = 16  # values for each element from which on they are added in double precision
 MARKERS = ("integers", "mask")  # where an index array stands in `index`; the arrays themselves are operands
 
 
@@ -107,8 +108,12 @@ def flat_positions(coordinates: Any, shape: tuple[int, ...]) -> Any:
 
 
 def add_flat(out: Any, positions: Any, values: Any) -> None:
-    """Add values at positions of the flattened contiguous `out`; NumPy is fast at this in one dimension only."""
-    np.add.at(out.reshape(-1), np.ravel(positions), np.ravel(values))
+    """Add values at positions of the flattened contiguous zeros `out`; NumPy is fast at this in one dimension only."""
+    positions, values, flat = np.ravel(positions), np.ravel(values), out.reshape(-1)
+    if values.size >= CROWDED * flat.size > 0 and values.dtype == np.float32:  # adds up in double precision
+        flat[:] = np.bincount(positions, values, flat.size)
+    else:
+        np.add.at(flat, positions, values)
 
 
 def accumulate(g: Any, indices: Any, axis: int | None, shape: tuple[int, ...]) -> Any:

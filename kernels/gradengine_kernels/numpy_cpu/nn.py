@@ -1,7 +1,8 @@
 """Softmax, cross-entropy, embedding and the other kernels of neural networks.
 
 A softmax is shifted by its maximum before the exponential, so no logit overflows. Labels are checked here, with one
-pass over them: an IndexError says which label, where, and how many classes there are. Imports NumPy and shared.
+pass over them: an IndexError says which label, where, and how many classes there are. Imports NumPy, shared and
+sums.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..shared import by_name
+from .sums import total
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +42,7 @@ def sum_along(x: Any, axis: Any) -> Any:
     """The sum along an axis, which stays as size 1."""
     if x.ndim == 2 and axis in (-1, 1) and x.size <= BLAS_ALONE and x.dtype != np.float16:
         return np.dot(x, np.ones((x.shape[1], 1), x.dtype))
-    return np.add.reduce(x, axis, keepdims=True)
+    return total(x, axis, keepdims=True)
 
 
 def along_axis(kernel: Callable[..., Any]) -> Callable[..., Any]:
@@ -178,8 +180,8 @@ def cross_entropy_rows(logits: Any, labels: Any, ignore_index: int, reduction: s
             losses[~mask] = 0
     if reduction == "none":
         return losses
-    total = np.add.reduce(losses)
-    return total * share(labels, mask) if reduction == "mean" else total
+    loss = np.add.reduce(losses)
+    return loss * share(labels, mask) if reduction == "mean" else loss
 
 
 def cross_entropy_rows_grad(g: Any, logits: Any, labels: Any, ignore_index: int, reduction: str) -> Any:
@@ -199,8 +201,7 @@ def cross_entropy_rows_grad(g: Any, logits: Any, labels: Any, ignore_index: int,
     with np.errstate(all="ignore"):
         out = x - maximum_along(x, 1)
         np.exp(out, out)
-        total = sum_along(out, 1)
-        out *= (scale[:, None] if scale.ndim else scale) / total
+        out *= (scale[:, None] if scale.ndim else scale) / sum_along(out, 1)
     if mask is None:
         out[np.arange(len(x)), labels] -= scale
     else:
@@ -218,8 +219,8 @@ def mean_squared_error(a: Any, b: Any) -> Any:
     with np.errstate(all="ignore"):
         if d.dtype == np.float16:
             return np.mean(np.square(d.astype(np.float32))).astype(np.float16)
-        total = np.dot(d, d) if d.size <= BLAS_ALONE else np.add.reduce(np.square(d, d))
-        return total / d.dtype.type(d.size)
+        squares = np.dot(d, d) if d.size <= BLAS_ALONE else np.add.reduce(np.square(d, d))
+        return squares / d.dtype.type(d.size)
 
 
 # -- embedding and normalisation ----------------------------------------------------------------------------------

@@ -35,6 +35,8 @@ def power(a: Any, b: Any) -> Any:
 
 def power_by_scalar(x: Any, exponent: float) -> Any:
     """x ** exponent; small whole exponents as products, which is many times faster than np.power."""
+    if x.dtype.kind == "b":
+        return np.power(x, exponent)  # x**2 would be int8
     if x.dtype.kind != "f" or exponent in FAST_POWERS or not is_small_whole(exponent):
         return x**exponent
     product = repeated(x, abs(int(exponent)))
@@ -77,7 +79,18 @@ def where(condition: Any, a: Any, b: Any) -> Any:
                 return selected(a, b, condition)
         elif is_zero(a) and is_bits(b, condition):
             return masked(b, np.logical_not(condition))
+    if type(a) is int:
+        check_fits(a, b)
+    elif type(b) is int:
+        check_fits(b, a)
     return np.where(condition, a, b)
+
+
+def check_fits(number: int, beside: Any) -> None:
+    """Raise OverflowError where an array's integer dtype does not hold a Python int, which np.where does not ask."""
+    dtype = getattr(beside, "dtype", None)
+    if dtype is not None and dtype.kind in "iu":
+        dtype.type(number)
 
 
 def is_zero(x: Any) -> bool:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..shared import by_name, cumprod_gradient_by_factors
+from .sums import FEW, dot, total
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +31,9 @@ and_reduce: Callable[..., Any] = np.logical_and.reduce
 def sum(x: Any, axis: Any = None, keepdims: bool = False, dtype: Any = None) -> Any:
     """The sum along axes."""
     if x.dtype is HALF or dtype is not None:
-        return converted(add_reduce, x, axis, keepdims, dtype)
+        return converted(total, x, axis, keepdims, dtype)
+    if x.size > FEW:
+        return total(x, axis, None, None, keepdims)
     return add_reduce(x, axis, None, None, keepdims)
 
 
@@ -44,7 +47,9 @@ def prod(x: Any, axis: Any = None, keepdims: bool = False, dtype: Any = None) ->
 def converted(reduce: Callable[..., Any], x: Any, axis: Any, keepdims: bool, dtype: Any) -> Any:
     """A reduction with a result of type `dtype`; one of half precision is computed in single precision."""
     dtype = wanted(x, dtype)
-    return reduce(x, axis, SINGLE if dtype == HALF else dtype, None, keepdims).astype(dtype, copy=False)
+    if dtype in (HALF, SINGLE):
+        return reduce(x.astype(SINGLE, copy=False), axis, None, None, keepdims).astype(dtype, copy=False)
+    return reduce(x, axis, dtype, None, keepdims).astype(dtype, copy=False)
 
 
 def wanted(x: Any, dtype: Any) -> np.dtype[Any]:
@@ -69,9 +74,9 @@ def mean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     dtype = x.dtype
     if dtype is HALF:
         return narrowed_mean(x, axis, keepdims)
-    total = add_reduce(x, axis, None if dtype.kind == "f" else np.float64, None, keepdims)
+    found = total(x, axis, None if dtype.kind == "f" else np.float64, None, keepdims)
     number = count(x.shape, axis)
-    return total / number if number else total * np.nan
+    return found / number if number else found * np.nan
 
 
 def narrowed_mean(x: Any, axis: Any, keepdims: bool) -> Any:
@@ -85,11 +90,11 @@ def var(x: Any, axis: Any = None, correction: float = 0.0, keepdims: bool = Fals
         return var(x.astype(SINGLE), axis, correction, keepdims).astype(HALF)
     deviation = x - mean(x, axis, True)
     number = count(x.shape, axis) - correction
-    total = add_reduce(deviation * deviation, axis, None, None, keepdims)
+    squares = total(deviation * deviation, axis, None, None, keepdims)
     if number > 0:
-        return total / number
+        return squares / number
     with np.errstate(all="ignore"):
-        return np.true_divide(total, total.dtype.type(0))
+        return np.true_divide(squares, squares.dtype.type(0))
 
 
 def std(x: Any, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Any:
@@ -109,8 +114,8 @@ def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
         top = max_reduce(x, axis, None, None, True, -np.inf)
         top = np.where(np.isinf(top), 0, top)
         shifted = np.asarray(x - top)
-        total = np.log(add_reduce(np.exp(shifted, shifted), axis, None, None, keepdims))
-        return total + top.reshape(total.shape)
+        found = np.log(total(np.exp(shifted, shifted), axis, None, None, keepdims))
+        return found + top.reshape(found.shape)
 
 
 def vector_norm(x: Any, ord: float = 2, axis: Any = None, keepdims: bool = False) -> Any:
@@ -122,19 +127,19 @@ def vector_norm(x: Any, ord: float = 2, axis: Any = None, keepdims: bool = False
     if ord == 2:
         if axis is None and not keepdims:
             flat = x.ravel(order="K")
-            return np.sqrt(np.dot(flat, flat))
-        return np.sqrt(add_reduce(x * x, axis, None, None, keepdims))
+            return np.sqrt(dot(flat, flat))
+        return np.sqrt(total(x * x, axis, None, None, keepdims))
     size = np.abs(x)
     if ord == 1:
-        return add_reduce(size, axis, None, None, keepdims)
+        return total(size, axis, None, None, keepdims)
     if ord == 0:
-        return add_reduce(size != 0, axis, x.dtype, None, keepdims)
+        return add_reduce(size != 0, axis, np.int64, None, keepdims).astype(x.dtype)
     if ord == np.inf:
         return max_reduce(size, axis, None, None, keepdims, 0)
     if ord == -np.inf:
         return min_reduce(size, axis, None, None, keepdims)
     with np.errstate(all="ignore"):
-        return np.power(add_reduce(np.power(size, ord), axis, None, None, keepdims), 1 / ord)
+        return np.power(total(np.power(size, ord), axis, None, None, keepdims), 1 / ord)
 
 
 def max(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
@@ -179,7 +184,10 @@ def accumulate(scan: np.ufunc, x: Any, axis: int | None, dtype: Any) -> Any:
     axis = operator.index(axis)
     if x.dtype is HALF or dtype is not None:
         dtype = wanted(x, dtype)
-        return scan.accumulate(x, axis, SINGLE if dtype == HALF else dtype).astype(dtype, copy=False)
+        x, dtype = x.astype(SINGLE, copy=False) if dtype == HALF else x, np.dtype(dtype)
+        return scan.accumulate(x, axis, np.float64 if dtype in (HALF, SINGLE) else dtype).astype(dtype, copy=False)
+    if x.dtype is SINGLE:  # each step would round what is already large
+        return scan.accumulate(x, axis, np.float64).astype(SINGLE)
     return scan.accumulate(x, axis)
 
 

@@ -1,4 +1,4 @@
-"""Kernels that change an array's shape, or the order of its elements. May import NumPy and shared.
+"""Kernels that change an array's shape, or the order of its elements. May import NumPy, shared and sums.
 
 Results are views wherever NumPy can give one: an array is a value, so sharing memory is safe. NumPy's Python-level
 helpers (`np.broadcast_to`, `np.expand_dims`, `np.pad`) cost microseconds per call, so the ops on every backward
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..shared import by_name, diagonal, matrices, matrix_transpose, moving, narrow, swapaxes, unpadding
+from .sums import FEW, total
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,8 +49,8 @@ def sum_to(x: Any, shape: tuple[int, ...]) -> Any:
         kept = given[lead:]
         axes = (*range(lead), *[i + lead for i, n in enumerate(shape) if n == 1 and kept[i] != 1])
     if x.dtype is HALF:
-        return add_reduce(x, axes, SINGLE).astype(HALF).reshape(shape)
-    return add_reduce(x, axes).reshape(shape)
+        return total(x.astype(SINGLE), axes).astype(HALF).reshape(shape)
+    return (total(x, axes) if x.size > FEW else add_reduce(x, axes)).reshape(shape)
 
 
 def reshape(x: Any, shape: Any) -> Any:

@@ -22,6 +22,13 @@ def is_floating(dtype: Any) -> bool:
     return dtype.kind in "fV"
 
 
+def choose(condition: Any, a: Any, b: Any) -> Any:
+    """a where the condition holds, else b, as NumPy's `where` has it; CuPy 14 makes float32 of bfloat16."""
+    found = cp.where(condition, a, b)
+    kinds = {x.dtype for x in (a, b) if hasattr(x, "dtype")}
+    return found.astype(*kinds) if len(kinds) == 1 and kinds != {found.dtype} and found.dtype.kind == "f" else found
+
+
 def axis_of(axis: int, ndim: int) -> int:
     """An axis counted from the front. Raises NumPy's AxisError for one that is not there."""
     if not -ndim <= axis < ndim:

@@ -16,7 +16,7 @@ from ...numpy_cpu.index import complete, lone_axis, may_repeat
 from ...shared import by_name
 from ..lib import cp
 from . import moves
-from .common import as_array, axis_of
+from .common import as_array, axis_of, choose
 
 FULL = slice(None)
 
@@ -221,7 +221,7 @@ def flat_positions(indices: Any, axis: int, shape: tuple[int, ...]) -> Any:
     size = shape[axis]
     moves.check(indices, size, axis)
     flat = indices.astype(np.int64)
-    flat = cp.where(flat < 0, flat + size, flat) * math.prod(shape[axis + 1 :])
+    flat = choose(flat < 0, flat + size, flat) * math.prod(shape[axis + 1 :])
     for i, n in enumerate(shape):
         if i != axis and n > 1:
             along = cp.arange(n, dtype=np.int64) * math.prod(shape[i + 1 :])

@@ -15,7 +15,7 @@ from ...shared import by_name
 from .. import driver
 from ..lib import cp
 from . import moves, reduce
-from .common import as_array, axes_of, is_floating
+from .common import as_array, axes_of, choose, is_floating
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -213,7 +213,7 @@ def cross_entropy_rows(logits: Any, labels: Any, ignore_index: int, reduction: s
         shifted = x - maximum_along(x, 1)
         losses = cp.log(reduce.sum(cp.exp(shifted), 1)) - picked(shifted, at, ignore_index)
         if count < at.size:
-            losses = cp.where(at != ignore_index, losses, x.dtype.type(0))
+            losses = choose(at != ignore_index, losses, x.dtype.type(0))
     if reduction == "none":
         return losses
     total = reduce.sum(losses)
@@ -231,10 +231,10 @@ def cross_entropy_rows_grad(g: Any, logits: Any, labels: Any, ignore_index: int,
         scale = scale * x.dtype.type(share(count))
     scale = cp.broadcast_to(scale, at.shape)
     if count < at.size:
-        scale = cp.where(at != ignore_index, scale, x.dtype.type(0))
+        scale = choose(at != ignore_index, scale, x.dtype.type(0))
     e = cp.exp(x - maximum_along(x, 1))
     out = e * (scale[:, None] / sum_along(e, 1)) - placed(scale, at, x.shape[1], ignore_index)
-    return cp.where((at != ignore_index)[:, None], out, x.dtype.type(0)) if count < at.size else out
+    return choose((at != ignore_index)[:, None], out, x.dtype.type(0)) if count < at.size else out
 
 
 # -- losses -------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import numpy as np
 
 from ...numpy_cpu.pointwise import is_small_whole
 from ..lib import Lazy, cp
-from .common import as_array, is_floating
+from .common import as_array, choose, is_floating
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,8 +103,6 @@ def power(a: Any, b: Any) -> Any:
 
 def power_by_scalar(x: Any, exponent: float) -> Any:
     """x ** exponent; small whole exponents as products."""
-    if exponent == 2 and x.dtype == np.bool_:
-        return cp.square(x)
     if not is_floating(x.dtype):
         base, power = operands(x, exponent)
         if type(exponent) is int and exponent < 0:
@@ -142,8 +140,8 @@ def remainder(a: Any, b: Any) -> Any:
     if not is_floating(np.result_type(a.dtype, b.dtype)):
         return cp.remainder(a, b)
     rest = cp.fmod(a, b)
-    moved = cp.where((rest < 0) != (b < 0), rest + b, rest)
-    return cp.where(rest == 0, cp.copysign(rest, b), moved)
+    moved = choose((rest < 0) != (b < 0), rest + b, rest)
+    return choose(rest == 0, cp.copysign(rest, b), moved)
 
 
 def floor_divide(a: Any, b: Any) -> Any:
@@ -155,14 +153,22 @@ def floor_divide(a: Any, b: Any) -> Any:
     rest, quotient = cp.fmod(a, b), cp.divide(a, b)
     one = common.type(1)
     exact = (a - rest) / b
-    exact = cp.where((rest != 0) & ((rest < 0) != (b < 0)), exact - one, exact)
+    exact = choose((rest != 0) & ((rest < 0) != (b < 0)), exact - one, exact)
     whole = cp.floor(exact)
-    whole = cp.where(exact - whole > 0.5, whole + one, whole)
-    whole = cp.where(exact == 0, cp.copysign(common.type(0), quotient), whole)
-    return cp.where(as_array(b == 0), quotient, whole)
+    whole = choose(exact - whole > 0.5, whole + one, whole)
+    whole = choose(exact == 0, cp.copysign(common.type(0), quotient), whole)
+    return choose(as_array(b == 0), quotient, whole)
 
 
 # -- choosing and rounding ----------------------------------------------------------------------------------------
+
+
+def sign(x: Any) -> Any:
+    """-1, 0 or 1; of truth values, of which CuPy makes int8, there is none."""
+    x = as_array(x)
+    if x.dtype == np.bool_:
+        raise TypeError("sign: truth values have none")
+    return cp.sign(x)
 
 
 def relu(x: Any) -> Any:
@@ -174,7 +180,7 @@ def where(condition: Any, a: Any, b: Any) -> Any:
     """a where the condition holds, else b."""
     condition = as_array(condition)
     a, b = operands(a, b)
-    return cp.where(condition if condition.dtype == np.bool_ else condition != 0, a, b)
+    return choose(condition if condition.dtype == np.bool_ else condition != 0, a, b)
 
 
 def clip(x: Any, min: Any = None, max: Any = None) -> Any:
@@ -230,11 +236,11 @@ def shift(name: str) -> Callable[..., Any]:
         a, b = as_array(a).astype(common, copy=False), as_array(b).astype(common, copy=False)
         bits = 8 * common.itemsize
         far = b >= common.type(bits) if common.kind == "u" else (b >= common.type(bits)) | (b < common.type(0))
-        near = getattr(cp, name)(a, cp.where(far, common.type(0), b))
+        near = getattr(cp, name)(a, choose(far, common.type(0), b))
         nothing = common.type(0)
         if name == "right_shift" and common.kind == "i":
-            return cp.where(far, cp.where(a < nothing, common.type(-1), nothing), near)
-        return cp.where(far, nothing, near)
+            return choose(far, choose(a < nothing, common.type(-1), nothing), near)
+        return choose(far, nothing, near)
 
     return call
 
@@ -265,6 +271,7 @@ OTHER_NAME = {
 
 KERNELS: dict[str, Callable[..., Any]] = {
     **{name: unary(name) for name in SAME_NAME},
+    "sign": sign,
     **{name: unary(cupys) for name, cupys in OTHER_NAME.items()},
     **{name: binary(name) for name in OF_TWO},
     **{name: inexact(name) for name in ("divide", "copysign", "hypot", "logaddexp")},

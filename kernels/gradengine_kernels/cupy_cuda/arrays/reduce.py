@@ -15,7 +15,7 @@ import numpy as np
 from ...numpy_cpu.reduce import wanted
 from ...shared import BACKWARDS, along, by_name, cumprod_gradient_by_factors
 from ..lib import cp
-from .common import as_array, axes_of, axis_of, is_floating, reduced_count, reduced_shape
+from .common import as_array, axes_of, axis_of, choose, is_floating, reduced_count, reduced_shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,7 +112,7 @@ def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """log(sum(exp(x))) that does not overflow; -inf where there are no elements."""
     x = floats(x)
     top = extremum("max", x, axis, True, -np.inf)
-    top = cp.where(cp.isinf(top), x.dtype.type(0), top)
+    top = choose(cp.isinf(top), x.dtype.type(0), top)
     total = cp.log(sum(cp.exp(x - top), axis, keepdims))
     return total + top.reshape(total.shape)
 
@@ -178,7 +178,7 @@ def where_extreme(name: str, x: Any, axis: int | None, keepdims: bool) -> Any:
     if is_floating(x.dtype):
         found = found | (x != x)
     places = cp.arange(x.shape[axis]).reshape([-1 if a == axis else 1 for a in range(x.ndim)])
-    return extremum("min", cp.where(found, places, x.shape[axis]), axis, keepdims)
+    return extremum("min", choose(found, places, x.shape[axis]), axis, keepdims)
 
 
 def argmax(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:

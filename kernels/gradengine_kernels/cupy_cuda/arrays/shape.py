@@ -14,7 +14,7 @@ import numpy as np
 from ...shared import by_name, diagonal, matrices, matrix_transpose, moving, narrow, swapaxes, unpadding
 from ..lib import cp
 from . import moves
-from .common import as_array
+from .common import as_array, choose
 from .reduce import reduced
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def triangle(x: Any, k: int, relation: str) -> Any:
     """x where column - row has a relation to k, else 0."""
     rows, columns = matrices(x).shape[-2:]
     difference = cp.arange(columns) - cp.arange(rows)[:, None]
-    return cp.where(getattr(cp, relation)(difference, k), x, cp.zeros((), x.dtype))
+    return choose(getattr(cp, relation)(difference, k), x, cp.zeros((), x.dtype))
 
 
 def fill_diagonal(x: Any, shape: tuple[int, ...], offset: int = 0, axis1: int = -2, axis2: int = -1) -> Any:
