@@ -82,6 +82,7 @@ docs: $(VENV)/.docs
 	$(BIN)/python -m docs.make_jit
 	$(BIN)/python -m docs.make_cuda
 	$(BIN)/python -m docs.make_numpy
+	$(BIN)/python -m docs.make_pytorch_names
 	$(BIN)/mkdocs build --quiet --strict
 
 lint: $(VENV)/.test

@@ -338,7 +338,20 @@ _BY_NAME = {
     "ge": _greater_equal,
     "dtype": _np.dtype,
 }  # fmt: skip
-_SUBMODULES = ("accelerator", "autograd", "cases", "cuda", "data", "inspect", "io", "nn", "optim", "tree", "utils")
+_SUBMODULES = (
+    "accelerator",
+    "autograd",
+    "cases",
+    "cuda",
+    "data",
+    "distributions",
+    "inspect",
+    "io",
+    "nn",
+    "optim",
+    "tree",
+    "utils",
+)
 _LAZY = {
     "save": "io",
     "load": "io",

@@ -139,7 +139,7 @@ def relink_graph(roots: Sequence[Tensor], leaves_too: bool) -> list[Tensor]:
     Returns the nodes that have become what they are by a change in place.
 
     With `leaves_too`, a parameter that an optimizer has stepped since is a GraphError; rules that run on raw arrays
-    need not care, for they read what was saved.
+    need not care, for they read what was saved, nor does the rule of a view, which reads no value.
     """
     seen = set(roots)
     stack = list(roots)
@@ -151,8 +151,10 @@ def relink_graph(roots: Sequence[Tensor], leaves_too: bool) -> list[Tensor]:
         for x, array in zip(t.inputs or (), t.saved or (), strict=True):
             if x.op is LEAF and x.order < t.order:  # it has become a leaf since
                 replace(t, x, array, constant(array, x.backend))
-            elif x.array is not array and (leaves_too or x.op is not LEAF):
-                relink(t, x, array)
+            elif x.op is None and hasattr(x, "past") and x.order < t.order:  # it has left the graph since
+                relink(t, x, array, x.past)
+            elif x.array is not array and (x.op is not LEAF or (leaves_too and not t.op.view)):  # type: ignore[union-attr]
+                relink(t, x, array, x)
         for x in t.inputs or ():
             if x.op is not None and x not in seen:
                 seen.add(x)
@@ -160,9 +162,9 @@ def relink_graph(roots: Sequence[Tensor], leaves_too: bool) -> list[Tensor]:
     return changed
 
 
-def relink(t: Tensor, x: Tensor, array: Any) -> None:
-    """Replace `x`, an input of `t` that was changed in place since, by its old self."""
-    past, was_constant = x, False
+def relink(t: Tensor, x: Tensor, array: Any, past: Tensor) -> None:
+    """Replace `x`, an input of `t` that was changed in place since, by its old self: `past` or what that was before."""
+    was_constant = False
     while past is not None and past.array is not array:
         was_constant |= past.op is None
         past = getattr(past, "past", None)  # type: ignore[assignment]

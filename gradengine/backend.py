@@ -128,6 +128,11 @@ class Backend(Kernels):
         """True when `value`, of any library, is in the memory of `array`."""
         return isinstance(value, np.ndarray) and np.may_share_memory(value, array)
 
+    def in_order(self, array: Any) -> bool:
+        """Whether the elements of an array follow one another in memory."""
+        flags = getattr(array, "flags", None)  # a Python number has none
+        return flags is None or bool(flags.c_contiguous)
+
     def is_view(self, value: Any, array: Any) -> bool:
         """Whether `value`, which an op has made of `array`, is in the same memory; a single element always counts."""
         base = value.base

@@ -272,7 +272,7 @@ def nary(op: Op, count: int | None) -> Callable[..., Tensor]:
                 if x.op is not None:
                     out.op, out.inputs, out.saved, out.params, out.order = op, args, arrays, merged, next(order)
                     break
-        if view and (not may_copy or backend.is_view(out.array, arrays[0])):  # `enlist`, written out
+        if view and len(args) == 1 and (not may_copy or backend.is_view(out.array, arrays[0])):  # `enlist`, written out
             (x,) = args
             out.view_of = (x, op, merged, ())
             family = x.family
@@ -389,8 +389,9 @@ def spelled(
         return spelling.in_pytorch_form(args, params)  # as in `max(x, y)`
     if spelling.form is not None and len(args) < count and len(args) == spelling.form.__code__.co_posonlyargcount - 1:
         return spelling.in_pytorch_form(args, params)  # as in `where(condition)`
-    if len(args) > count and type(args[count]) is bool and "unbiased" in spelling.choosing:
-        return spelling.in_pytorch_form(args, params)  # as in `std(False)`
+    first = args[count] if len(args) > count else None
+    if (type(first) is bool and "unbiased" in spelling.choosing) or (type(first) is str and "p" in spelling.choosing):
+        return spelling.in_pytorch_form(args, params)  # as in `std(False)` and `norm("fro")`
     if len(args) == count:
         raise lacking(op, {**op.defaults, **params})
     by_word = spelling.mark is None or spelling.mark.unless in params

@@ -145,7 +145,6 @@ INSTEAD = {
         "index_reduce": "use ge.scatter_reduce",
         "Stream": "use cupy.cuda.Stream; ops run on CuPy's current stream",
         "Event": "use cupy.cuda.Event; ops run on CuPy's current stream",
-        "distributions": "random variables are not there yet",
         "array_equal": "use a.equal(b), or ge.equal(a, b).all()",
         "average": "use ge.mean, or multiply by weights",
         "func": "ge.grad gives gradients of any order; there is no vmap yet",
@@ -253,17 +252,6 @@ METHODS = {
     "values": "x.max(dim=1), x.sort(dim=1) and their like give (values, indices)",
     "indices": "x.max(dim=1), x.sort(dim=1) and their like give (values, indices)",
     **dict.fromkeys(
-        names("bernoulli_ random_ normal_ uniform_ exponential_ geometric_ cauchy_ log_normal_"),
-        "draw a new Tensor, such as ge.rand(t.shape), or use ge.nn.init",
-    ),
-    **dict.fromkeys(
-        names(
-            "index_add_ index_fill_ index_put_ index_copy_ masked_fill_ masked_scatter_ scatter_ scatter_add_ "
-            "scatter_reduce_"
-        ),
-        "use t[index] = value",
-    ),
-    **dict.fromkeys(
         names(
             "cholesky_inverse cholesky_solve eig geqrf lstsq lu lu_solve orgqr ormqr solve symeig "
             "triangular_solve smm "
@@ -309,6 +297,7 @@ METHODS = {
     "as_strided_scatter": MEMORY,
     "is_set_to": MEMORY,
     "set_": MEMORY,
+    "as_strided_": MEMORY,
     "resize": "use x.reshape",
     "resize_": "use x.reshape, or make another Tensor",
     "resize_as": "use x.reshape",
@@ -406,7 +395,17 @@ def hint_for(module: str, name: str) -> str:
             return said
         if not found and "*" in known and fnmatch.fnmatchcase(name, known):
             found = said
-    return found
+    return found or hint_by_pattern(module, name)
+
+
+def hint_by_pattern(module: str, name: str) -> str:
+    """The hint for the tail of PyTorch's names, which loads when it is needed."""
+    from .pytorch_names import BY_PATTERN
+
+    for said, patterns in BY_PATTERN.get(module, {}).items():
+        if any([fnmatch.fnmatchcase(name, pattern) for pattern in patterns.split()]):
+            return said
+    return ""
 
 
 def missing(module: str, name: str) -> Exception:

@@ -42,7 +42,7 @@ def settled(call: Callable[..., Tensor], op: Op, args: tuple[Any, ...], params: 
         return out
     common = promoted(*strong, *[SAMPLES[args[i].dtype.kind] for i in weak]) if parts else found
     wanted = common if is_floating(common) else get_default_dtype()
-    if wanted is found or (not strong and len(weak) == len(args)):
+    if wanted is found or (not strong and len(weak) == len(args) and op.kind == "pointwise"):
         return out
     floating = any([is_floating(dtype) for dtype in strong])
     if not floating and op.kind != "pointwise":

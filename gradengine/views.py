@@ -11,6 +11,7 @@ Imports tensor, dispatch, hostwork and errors; the ops when something is changed
 
 from __future__ import annotations
 
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
 from weakref import ref
@@ -21,7 +22,7 @@ from .dispatch import FEW, prune, switch
 from .dtypes import fits, is_floating
 from .errors import DTypeError, GraphError, ShapeError
 from .hostwork import current
-from .tensor import EMPTY, LEAF, RETAIN, Op, Tensor, constant, mode, order, to_array
+from .tensor import EMPTY, EXCLUSIVE, LEAF, RETAIN, Op, Tensor, constant, mode, order, to_array
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,7 +40,10 @@ EXCHANGED = Op("exchanged", rules=(lambda k, g, y, x: g,), shown="a change of .d
 def link_of(t: Tensor) -> Link | None:
     """What a Tensor is a view of, None for one that is no view."""
     link = getattr(t, "view_of", None)
-    return (link[0], READ, {"index": link[1]}, ()) if link is not None and len(link) == 2 else link  # of x[index]
+    if link is None or len(link) != 2:
+        return link
+    base, index = link  # of `x[index]`, written short
+    return base, READ, {"index": index if type(index) is tuple else (index,)}, ()
 
 
 def root_of(t: Tensor) -> Tensor:
@@ -211,27 +215,32 @@ def become_node(t: Tensor, op: Op, inputs: Any, saved: Any, params: dict[str, An
 
 def spread(t: Tensor, new: Tensor, old: Tensor) -> None:
     """Give `t` the value `new`, its bases the values that follow, and then all that are views of them."""
-    if new.op is None and write_through(t, new.array):
-        return
+    if new.op is None and (t.op is None or t.op is LEAF):
+        old.array = None  # nothing needs it, and the memory is to be seen by its owners alone
+        if write_through(t, new.array):
+            return
+    before = {id(t): old}
     while (link := link_of(t)) is not None:
-        base = link[0]
-        old = snapshot(base)
+        t = link[0]
+        old = before[id(t)] = snapshot(t)
         new = written(old, new, link)
-        t = base
     if t.op is not None and t.op is not LEAF and not mode.recording:
         exchange(t, new.array)
     else:
         adopt(t, new, old)
-    settle(t)
+    settle(t, before)
 
 
-def settle(root: Tensor) -> None:
-    """Bring up to date all that shares elements with `root`, which has a new value."""
+def settle(root: Tensor, before: dict[int, Tensor] = EMPTY) -> None:  # type: ignore[assignment]
+    """Bring up to date all that shares elements with `root`, which has a new value.
+
+    `before` has what some of them were, by id: an old self must be in the graph once.
+    """
     for member in members(root):
         if link_of(member) is None:
             exchange(member, root.array)
     for member in members(root):
-        derive(member)
+        derive(member, before)
 
 
 def exchange(t: Tensor, array: Any) -> None:
@@ -244,7 +253,7 @@ def exchange(t: Tensor, array: Any) -> None:
     become_node(t, EXCHANGED, (old,), (old.array,), EMPTY, old)
 
 
-def derive(view: Tensor) -> None:
+def derive(view: Tensor, before: dict[int, Tensor] = EMPTY) -> None:  # type: ignore[assignment]
     """Compute a view from its base again, and all views of it."""
     link = link_of(view)
     if link is None:
@@ -255,13 +264,15 @@ def derive(view: Tensor) -> None:
     if view.op is LEAF:
         view.array = array
     elif base.op is not None and (view.op is not None or mode.recording):
-        old = snapshot(view)
+        old = before[id(view)] if id(view) in before else snapshot(view)
         view.array = array
         become_node(view, op, (base, *at), arrays, params, old)
     else:
-        view.array, view.op = array, None
+        if view.op is not None:
+            cut(view)
+        view.array = array
     for member in members(view):  # for a view, all others are views of it
-        derive(member)
+        derive(member, before)
 
 
 def written(base: Tensor, value: Tensor, link: Link) -> Tensor:
@@ -270,8 +281,7 @@ def written(base: Tensor, value: Tensor, link: Link) -> Tensor:
 
     _, op, params, at = link
     if op.name == "getitem":
-        index = params["index"]
-        return k.put_at(base, value, *at, index=index if type(index) is tuple else (index,))
+        return k.put_at(base, value, *at, index=params["index"])
     if value.size > base.size:
         raise GraphError(
             f"{op.shown}: several elements of this view (shape {value.shape}) are one element of what it shows (shape "
@@ -294,7 +304,7 @@ def set_value(t: Tensor, array: Any) -> None:
         recording = mode.recording
         switch(False)
         try:
-            spread(t, constant(array, t.backend), t)
+            spread(t, constant(array, t.backend), snapshot(t))
         finally:
             switch(recording)
 
@@ -343,8 +353,52 @@ def clear_grad(parameter: Tensor, set_to_none: bool) -> None:
 
 
 def write_through(t: Tensor, array: Any) -> bool:
-    """Write to the memory of a whole family at once, where nobody else sees it. False, with nothing done, otherwise."""
-    return False
+    """Write to the memory of a whole family at once, where nobody else sees it. False, with nothing done, otherwise.
+
+    Else a loop that fills a Tensor row by row would copy all of it for every row.
+    """
+    root = root_of(t)
+    owner = root.array
+    if current.trace is not None or type(owner) is not np.ndarray or not root.backend.writable(owner):
+        return False
+    holders, elsewhere = 0, []
+    for member in relatives(root):
+        if member.op is not None and member.op is not LEAF:
+            return False
+        held = member.array
+        if held is owner:
+            holders += 1
+        elif type(held) is np.ndarray and held.base is owner:
+            holders += 1
+            if sys.getrefcount(held) != EXCLUSIVE:
+                return False
+        else:
+            elsewhere.append(member)  # an element, which NumPy copies
+    held, link = t.array, link_of(t)
+    if sys.getrefcount(owner) != EXCLUSIVE + holders + (held is owner):
+        return False
+    if is_part(held, owner):
+        np.copyto(held, array)
+    elif link is not None and link[1] is READ and not link[3] and is_part(link[0].array, owner):
+        link[0].array[link[2]["index"]] = array
+    else:
+        return False
+    for member in elsewhere:
+        derive(member)
+    return True
+
+
+def is_part(array: Any, owner: Any) -> bool:
+    """Whether an array can be written to, and is in the memory of `owner`."""
+    return array is owner or (type(array) is np.ndarray and array.base is owner and array.flags.writeable)
+
+
+def relatives(t: Tensor) -> Iterator[Tensor]:
+    """All other live Tensors that share elements with `t`, those before that are views of them."""
+    for member in members(t):
+        yield member
+        if link_of(member) is not None:
+            yield from relatives(member)
 
 
 # -- methods of Tensor ------------------------------------------------------------------------------------------

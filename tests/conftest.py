@@ -56,7 +56,7 @@ if not ON_DEVICE:
     emulator = Path(__file__).parent / "cuda"
     reads.OWN += tuple(str(path) for path in emulator.glob("*.py") if not path.name.startswith("test_"))
 
-collect_ignore_glob = ["cuda/[!t]*.py", "cuda/toolchain.py", "programs/pytorch/*.py"]  # what is there besides tests
+collect_ignore_glob = ["cuda/[!t]*.py", "cuda/toolchain.py", "programs/*"]  # what is there besides tests
 RUNS_KEPT = 5  # runs whose CUDA sources stay, for `python -m tests.cuda.nvrtc`
 LONGEST_RUN = 7200 * 10**9  # nanoseconds
 
@@ -99,7 +99,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark most of each wide grid as slow, where a row has kernels of its own to compile.
 
     `make test` and `make cuda-test` run one or two rows of each family of names ("softmax/first" and "softmax/last"
-    are one), which `grid("first")`, `grid("last")` or `grid("ends")` chooses; `make slow-test` runs the rest.
+    are one): `grid("first")`, `grid("ends")`, or `grid("last")` where there are several. `make grid-test`
+    runs the rest.
     """
     families: dict[Any, list[pytest.Item]] = {}
     for item in items:
@@ -110,7 +111,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 family = (item.path, item.originalname, params["backend"], params["name"].partition("/")[0])
                 families.setdefault((*family, grid.args[0]), []).append(item)
     for (*_, kept), rows in families.items():
-        chosen = {"first": rows[:1], "last": rows[-1:], "ends": [rows[0], rows[-1]]}[kept]
+        chosen = {"first": rows[:1], "last": rows[1:][-1:], "ends": [rows[0], rows[-1]]}[kept]
         for row in rows:
             if row not in chosen:
                 row.add_marker(pytest.mark.slow)

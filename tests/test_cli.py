@@ -153,6 +153,10 @@ def test_a_line_that_cannot_be_parsed(capsys, arguments, words):
         ("--seed", str(2**64)),
         ("--log-every", "0"),
         ("--checkpoint-every", "-1"),
+        ("--epochs", str(2**31)),
+        ("--batch-size", str(10**30)),
+        ("--log-every", str(2**63)),
+        ("--checkpoint-every", str(2**64)),
     ],
 )
 def test_numbers_outside_their_range(capsys, tmp_path, option, value):
@@ -350,6 +354,14 @@ def test_a_folder_that_cannot_be_written(capsys, tmp_path, monkeypatch, out):
 def test_a_folder_without_permission(capsys, tmp_path):
     (tmp_path / "locked").mkdir(mode=0o500)
     fails(capsys, [*QUICK, "--out", "locked"], "--out locked", "permission denied", "choose a folder")
+
+
+@pytest.mark.parametrize("option", ["--out", "--resume"])
+def test_a_name_that_is_too_long(capsys, monkeypatch, option):
+    words = {"--out": "name too long", "--resume": "no such file"}
+    fails(capsys, [*QUICK, option, "a" * 300], "a" * 300, words[option])
+    monkeypatch.setenv("GRADENGINE_DATA", "a" * 300)
+    fails(capsys, ["train", "--dataset", "mnist"], "MNIST lacks")
 
 
 def test_a_folder_without_a_name(capsys, tmp_path):

@@ -173,7 +173,7 @@ def test_the_lines_about_cuda_in_the_readme():
 # -- the reference --------------------------------------------------------------------------------------------------
 
 MODULES = ["ge", "ge.nn", "ge.nn.functional", "ge.nn.init", "ge.nn.utils", "ge.optim", "ge.optim.lr_scheduler"]
-MODULES += ["ge.optim.swa_utils"]
+MODULES += ["ge.optim.swa_utils", "ge.distributions"]
 MODULES += ["ge.data", "ge.io", "ge.cuda", "ge.amp", "ge.autograd", "ge.tree"]
 # What the engine's own files use of a Tensor, but nobody else.
 INTERNAL = {"array", "backend", "become", "become_leaf", "changed_in_place", "hooks", "inputs", "is_exclusive", "op"}

@@ -342,3 +342,32 @@ def test_nothing_in_the_folder_is_run_that_has_no_digest(tmp_path: Path) -> None
 def test_a_digest_is_that_of_key_and_content() -> None:
     assert disk_cache.digest("a", b"code") != disk_cache.digest("b", b"code")
     assert disk_cache.digest("ab", b"c") != disk_cache.digest("a", b"bc")
+
+
+# -- CuPy's own cache, which verifies what it reads ------------------------------------------------------------------
+
+
+def test_cupy_compiles_without_a_cache_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    from gradengine_kernels.cupy_cuda import driver
+
+    class Kernel:
+        attributes: dict[str, int] = {}  # noqa: RUF012
+
+    def compiled(*about: Any) -> Kernel:
+        if os.environ.get(driver.IN_MEMORY) != "1":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return Kernel()
+
+    monkeypatch.setattr(driver, "compiled", compiled)
+    monkeypatch.setenv(driver.IN_MEMORY, "0")
+    load = driver.loaded.__wrapped__
+    with pytest.warns(RuntimeWarning, match=r"CuPy cannot keep compiled kernels .*CUPY_CACHE_DIR"):
+        assert isinstance(load("k", "code", (), 0), Kernel)
+    assert isinstance(load("k", "code", (), 0), Kernel)  # and says so once
+
+    def broken(*about: Any) -> Kernel:
+        raise OSError("something else")
+
+    monkeypatch.setattr(driver, "compiled", broken)
+    with pytest.raises(OSError, match="something else"):
+        load("k", "code", (), 0)

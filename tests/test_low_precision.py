@@ -160,6 +160,40 @@ def test_results_are_pytorchs(name, dtype, backend, torch, rng):
         )
 
 
+RANGE = {
+    "cosine_similarity": lambda F, x: F.cosine_similarity(x, x * 1.0, dim=-1),
+    "normalize": lambda F, x: F.normalize(x, dim=-1),
+    "rms_norm": lambda F, x: F.rms_norm(x, (300,)),
+    "layer_norm": lambda F, x: F.layer_norm(x, (300,)),
+    "l1_loss": lambda F, x: F.l1_loss(x, x * 0),
+    "huber_loss": lambda F, x: F.huber_loss(x, x * 0),
+    "binary_cross_entropy_with_logits": lambda F, x: F.binary_cross_entropy_with_logits(x, x * 0 + 1),
+    "var": lambda F, x: x.var(dim=-1),
+    "mean": lambda F, x: x.mean(),
+    "logsumexp": lambda F, x: x.logsumexp(-1),
+    "log_softmax": lambda F, x: F.log_softmax(x, -1),
+}
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("dtype", HALVES)
+@pytest.mark.parametrize("name", RANGE)
+def test_what_lies_between_stays_in_range(name, dtype, backend, torch, rng):
+    """Squares and sums of numbers that float16 has need not be numbers that it has."""
+    given = (rng.standard_normal((2, 300)) * 15 + 20).astype(np.float32)
+    ours = ge.tensor(given).to(dtype).requires_grad_()
+    theirs = torch.tensor(given).to(getattr(torch, dtype)).requires_grad_()
+    y, want = RANGE[name](ge.nn.functional, ours), RANGE[name](torch.nn.functional, theirs)
+    y.to("float32").sum().backward()
+    want.float().sum().backward()
+    assert y.dtype == ours.grad.dtype == dtype
+    for got, wanted in ((y.detach(), want.detach()), (ours.grad, theirs.grad)):
+        wanted = wanted.double().numpy()
+        assert np.isfinite(got.numpy().astype(float)).all()
+        bound = 8 * EPS[dtype] * max(np.abs(wanted).max(), 0.05 if got is ours.grad else 0)
+        assert np.abs(got.numpy().astype(float) - wanted).max() <= bound
+
+
 # -- bfloat16 among the dtypes ------------------------------------------------------------------------------------
 
 

@@ -143,3 +143,20 @@ def test_arrays_of_tensors():
     for call in (np.array, np.asarray, lambda t: np.array([t, t])):
         with pytest.raises(ge.GraphError):
             call(ge.tensor([1.0, 2.0], requires_grad=True))
+
+
+@pytest.mark.cuda
+def test_numpy_functions_on_a_gpu():
+    ge.set_default_device("cuda")
+    x = ge.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    for call in (np.exp, np.sum, np.trace, lambda t: np.concatenate([t, t]), lambda t: np.linalg.norm(t, axis=0)):
+        y = call(x)
+        assert y.device == "cuda:0"
+        assert y.requires_grad
+        np.testing.assert_allclose(y.detach().cpu().numpy(), call(x.detach().cpu().numpy()), rtol=1e-6)
+    assert np.shape(x) == (2, 2)
+    with pytest.raises(ge.DeviceError, match=r"NumPy cannot compute on 'cuda:0'; move the Tensor with .to\('cpu'\)"):
+        np.linalg.inv(x.detach())
+    assert ge.unique_values(ge.tensor([3, 1, 3])).tolist() == [1, 3]
+    assert ge.nextafter(ge.tensor([1.0]), ge.tensor([2.0])).device == "cuda:0"
+    assert ge.grad(lambda p: (p["w"] ** 2).sum())({"w": x.detach()})["w"].device == "cuda:0"

@@ -116,9 +116,9 @@ class Settings:
         found = json.loads(text)
         return cls(**{**found, "failed": tuple(found["failed"])})
 
-    def after(self, stored: dict[str, Any]) -> Settings:
-        """The same, knowing what the first call has stored."""
-        failed = stored.get("parts", {}).get("tests", {}).get("failed tests", [])
+    def after(self, parts: dict[str, Any]) -> Settings:
+        """The same, knowing what these parts have found."""
+        failed = parts.get("tests", {}).get("failed tests", [])
         return dataclasses.replace(self, failed=tuple(failed))
 
     def prepare(self) -> None:

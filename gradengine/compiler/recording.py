@@ -189,6 +189,10 @@ class TracingBackend:
         """The view of an array at ints, slices, `...` and None."""
         return self.getitem(array, index=index)
 
+    def in_order(self, array: Any) -> bool:
+        """Whether the elements of what a symbol stands for follow one another in memory."""
+        return self.real.in_order(array.value if type(array) is Traced else array)
+
     def is_view(self, value: Any, array: Any) -> bool:
         """Whether a symbol stands for a view of another."""
         return bool(self.real.is_view(*[x.value if type(x) is Traced else x for x in (value, array)]))

@@ -346,6 +346,15 @@ class Trace:
                 "cannot do; change the values in place (x.copy_(...)), or assign outside the step"
             )
 
+    def check_shape(self, t: Tensor, what: str) -> None:
+        """Raise TraceError where a Tensor from outside would get another shape."""
+        if self.is_from_outside(t):
+            where, _ = user_frame()
+            raise TraceError(
+                f"jit: {what} changes the shape of a Tensor from outside in {where}but a compiled step keeps the "
+                "shapes of what it finds; work on another view of it, or change the shape outside the step"
+            )
+
     def give_array(self, t: Tensor, array: Any) -> None:
         """`t.array = array`."""
         if isinstance(array, self.kinds):

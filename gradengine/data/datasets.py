@@ -197,7 +197,7 @@ class ChainDataset(IterableDataset[Any]):
     """
 
     def __init__(self, datasets: Iterable[Any]) -> None:
-        self.datasets = list(datasets)
+        self.datasets = listed("ChainDataset", "datasets", datasets)
 
     def __iter__(self) -> Iterator[Any]:
         for dataset in self.datasets:

@@ -141,7 +141,7 @@ def _fallback(folder: StrPath | None, error: MissingDataError) -> str:
     reason, remedy = "MNIST is not on this machine", "put its files into a folder and name it in GRADENGINE_DATA"
     if own:
         lacking = [part.file for part in MNIST.values() if _find(part, own) is None]
-        if not own[0].exists():
+        if not os.path.exists(own[0]):
             what = "does not exist"
         elif len(lacking) == len(MNIST):
             what = "holds none of MNIST's files"
@@ -166,7 +166,7 @@ def _fetch(part: Part, allowed: bool, progress: bool) -> np.ndarray:
 
 def _find(part: Part, places: list[Path]) -> Path | None:
     paths = (place / name for place in places for name in (part.file, f"{part.file}.gz"))
-    return next((path for path in paths if path.is_file()), None)
+    return next((path for path in paths if os.path.isfile(path)), None)
 
 
 def _read(part: Part, advice: str, path: Path, subject: str) -> np.ndarray:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from .. import ops
 from ..tensor import Tensor
+from ..validation import check_choice
 from . import functional as F
 from . import init
 from .module import Module
@@ -265,7 +266,7 @@ class GELU(Activation):
 
     def __init__(self, approximate: str = "none") -> None:
         super().__init__()
-        self.approximate = approximate
+        self.approximate = check_choice("GELU", "approximate", approximate, ("none", "tanh"))
 
 
 class Softplus(Activation):

@@ -18,7 +18,7 @@ class Numbered(Module):
     slices_keep_names = False  # those of a Sequential do, as in PyTorch
 
     def _names(self) -> list[str]:
-        return [name for name, kind in self._registered.items() if kind is MODULE]
+        return [name for name, kind in self._registered.items() if kind == MODULE]
 
     def _name(self, index: int) -> str:
         names = self._names()
@@ -132,7 +132,7 @@ class Sequential(Numbered):
     def forward(self, input: Any) -> Any:
         values = self.__dict__
         for name, kind in self._registered.items():
-            if kind is MODULE:
+            if kind == MODULE:
                 input = values[name](input)
         return input
 
@@ -189,7 +189,7 @@ class ModuleDict(Module):
         self.update(modules if modules is not None else ())
 
     def __getitem__(self, key: str) -> Any:
-        if self._registered.get(key) is not MODULE:
+        if self._registered.get(key) != MODULE:
             raise KeyError(key)
         return self.__dict__[key]
 

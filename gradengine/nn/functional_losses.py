@@ -13,8 +13,9 @@ from .. import ops, shapes
 from ..errors import ArgumentError, DTypeError, IndexRangeError, ShapeError, describe
 from ..hostwork import current
 from ..ops.arguments import beside, checked, real
-from ..ops.losses import check_reduction, operands, quiet, reduced
+from ..ops.losses import REDUCTIONS, check_reduction, operands, quiet, reduced
 from ..tensor import Tensor, wrap
+from ..validation import check_choice, check_flag
 
 __all__ = [
     "cosine_embedding_loss",
@@ -174,7 +175,8 @@ def triplets(
     name: str, anchor: Any, positive: Any, negative: Any, distance: Any, margin: float, swap: bool, reduction: str
 ) -> Tensor:
     """The loss of triplets with any distance."""
-    check_reduction(name, reduction)
+    check_choice(name, "reduction", reduction, REDUCTIONS)
+    check_flag(name, "swap", swap)
     if not real(name, "margin", margin) > 0:
         raise ArgumentError(f"{name}: margin must be above 0, got {margin!r}")
     a, b, c = beside(name, anchor, positive, negative)

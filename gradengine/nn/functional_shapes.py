@@ -9,7 +9,7 @@ import math
 from typing import Any
 
 from .. import ops, shapes
-from ..dtypes import finfo
+from ..dtypes import finfo, is_half
 from ..errors import ArgumentError, ShapeError
 from ..ops.arguments import beside, checked, whole
 from ..tensor import Tensor, wrap
@@ -81,7 +81,9 @@ def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float |
     if not wanted or x.shape[len(x.shape) - len(wanted) :] != wanted:
         raise ShapeError(f"rms_norm: the input's last axes must be normalized_shape {wanted}, got shape {x.shape}")
     least = float(finfo(x.dtype).eps) if eps is None else eps
-    out = x * ops.rsqrt(ops.mean(x * x, axis=tuple(range(-len(wanted), 0)), keepdims=True) + least)
+    wide = x.to("float32") if is_half(x.dtype) else x  # float16 has no squares above 65504
+    out = wide * ops.rsqrt(ops.mean(wide * wide, axis=tuple(range(-len(wanted), 0)), keepdims=True) + least)
+    out = out.to(x.dtype)
     if weight is None:
         return out
     w = as_tensor(weight)

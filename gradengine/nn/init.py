@@ -17,7 +17,7 @@ import numpy as np
 from ..errors import ArgumentError, DTypeError, ShapeError, describe
 from ..ops import random
 from ..tensor import Tensor, to_array
-from ..validation import check_integer, check_number, is_number
+from ..validation import check_choice, check_integer, check_number, is_number
 from ..views import set_value
 
 __all__ = [
@@ -236,12 +236,12 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     >>> round(ge.nn.init.calculate_gain("relu"), 4)
     1.4142
     """
-    if nonlinearity == "leaky_relu":
+    if isinstance(nonlinearity, str) and nonlinearity == "leaky_relu":
         slope = 0.01 if param is None else param
         if isinstance(slope, bool) or not isinstance(slope, (int, float)):
             raise ArgumentError(f"calculate_gain: the slope of leaky_relu must be a number, got {slope!r}")
         return math.sqrt(2.0 / (1 + slope**2))
-    if nonlinearity not in GAINS:
+    if not isinstance(nonlinearity, str) or nonlinearity not in GAINS:
         known = ", ".join(sorted([*GAINS, "leaky_relu"]))
         raise ArgumentError(f"calculate_gain: unknown nonlinearity {nonlinearity!r}; known are {known}")
     return GAINS[nonlinearity]
@@ -250,8 +250,7 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 def kaiming_std(tensor: Tensor, a: float, mode: str, nonlinearity: str, name: str) -> float:
     """The deviation that keeps the size of values (or gradients) through a layer."""
     check_tensor(name, tensor)
-    if mode not in ("fan_in", "fan_out"):
-        raise ArgumentError(f"{name}: mode must be 'fan_in' or 'fan_out', got {mode!r}")
+    check_choice(name, "mode", mode, ("fan_in", "fan_out"))
     check_number(name, "a", a)
     if not tensor.size:
         return 0.0

@@ -114,6 +114,8 @@ class CrossEntropyLoss(WeightedLoss):
         label_smoothing: float = 0.0,
     ) -> None:
         super().__init__(reduction, weight=weight)
+        if not 0 <= label_smoothing <= 1:
+            raise ArgumentError(f"CrossEntropyLoss: label_smoothing must be from 0 to 1, got {label_smoothing!r}")
         self.ignore_index, self.label_smoothing = ignore_index, label_smoothing
 
 

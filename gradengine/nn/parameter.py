@@ -11,6 +11,7 @@ from ..backend import for_device
 from ..dtypes import check_dtype
 from ..errors import ArgumentError, DTypeError, describe
 from ..tensor import Tensor
+from ..validation import check_flag
 from ..views import share
 
 
@@ -95,7 +96,7 @@ class UninitializedParameter(Parameter):
 
     def __init__(self, requires_grad: bool = True, device: Any = None, dtype: Any = None) -> None:
         begin(self, device, dtype)
-        if requires_grad:
+        if check_flag("UninitializedParameter", "requires_grad", requires_grad):
             self.requires_grad_later()
 
     def requires_grad_later(self) -> None:

@@ -13,7 +13,7 @@ from .. import ops
 from ..dispatch import no_grad
 from ..errors import ArgumentError, DTypeError, ShapeError, TrainingError, describe
 from ..tensor import Tensor
-from ..validation import is_number
+from ..validation import check_flag, is_number
 
 __all__ = [
     "clip_grad_norm_",
@@ -77,6 +77,7 @@ def get_total_norm(
         order = 0.0
     if not order > 0:
         raise ArgumentError(f"clip_grad_norm_: norm_type must be above 0, got {describe(norm_type)}")
+    check_flag("clip_grad_norm_", "error_if_nonfinite", error_if_nonfinite)
     held = listed("get_total_norm", tensors)
     if not held:
         return ops.zeros(())

@@ -19,11 +19,12 @@ from .einsum import *
 from .elementwise import *
 from .floating import *
 from .index import *
+from .inplace import attach_in_place
 from .joining import *
 from .linalg import *
 from .losses import *
 from .matrix_products import *
-from .methods import attach
+from .methods import attach, attach_hints
 from .namespace import attach as attach_namespace
 from .nn import *
 from .numpy_api import attach as attach_numpy
@@ -45,5 +46,7 @@ from .transcendental import *
 
 _spelling.interpreter = _sys.modules[__name__]
 attach()
+attach_in_place()
+attach_hints()
 attach_numpy()
 attach_namespace()

@@ -85,6 +85,7 @@ def index_array(item: Any, copy: bool) -> Any:
 @primitive(
     lambda k, g, y, x, *at, index, i: k.place(g, *at, index=index, shape=x.shape),
     shape=shapes.getitem,
+    view=True,
     name="getitem",
     shown="index",
 )
@@ -136,7 +137,7 @@ def item(x: Tensor, index: Any) -> Tensor:
     """`x[index]`: see `getitem`. The case of no arrays is written out, for rows are read in loops."""
     kind = type(index)
     if kind is not int and kind is not slice and not (kind is tuple and BASIC.issuperset(map(type, index))):
-        index, at = split_index(index, x, x.op is not None)
+        kind, (index, at) = tuple, split_index(index, x, x.op is not None)
         if at:
             return item_at(x, index, at)
     out = Tensor.__new__(Tensor)
@@ -149,7 +150,8 @@ def item(x: Tensor, index: Any) -> Tensor:
     out.backend = backend
     out.op = out.grad = out.hooks = out.family = None
     if x.op is not None and mode.recording:
-        out.op, out.inputs, out.saved, out.params, out.order = READ, (x,), (array,), {"index": index}, next(order)
+        out.op, out.inputs, out.saved, out.order = READ, (x,), (array,), next(order)
+        out.params = {"index": index if kind is tuple else (index,)}
     out.view_of = (x, index)
     family = x.family
     if family is None:
@@ -462,7 +464,19 @@ def nonzero(x: Any, /) -> tuple[Tensor, ...]:
     if not x.ndim:
         raise ShapeError("nonzero: a 0-d array has no positions; use x != 0")
     found = argwhere(x)
-    return tuple([read(found, index=(slice(None), i)) for i in range(x.ndim)])
+    return Positions([read(found, index=(slice(None), i)) for i in range(x.ndim)])
+
+
+class Positions(tuple[Tensor, ...]):
+    """A tuple of index arrays, as NumPy's nonzero gives. Who treats it as PyTorch's one array is told what to write."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            f"nonzero gives a tuple of arrays, as in NumPy, which has no {name!r}; write ge.argwhere(x), or "
+            "ge.nonzero(x, as_tuple=False), for PyTorch's rows of indices"
+        )
 
 
 @checked

@@ -172,13 +172,13 @@ def sum_to_size(self: Tensor, *shape: Any) -> Tensor:
 
 
 def contiguous(self: Tensor, memory_format: Any = None) -> Tensor:
-    """This Tensor: the order in memory is no concern here."""
-    return self
+    """This Tensor where its elements lie in order, else a copy in which they do, which shares nothing with it."""
+    return self if self.backend.in_order(self.array) else ops.clone(self)
 
 
 def is_contiguous(self: Tensor, memory_format: Any = None) -> bool:
-    """True: the order in memory is no concern here."""
-    return True
+    """Whether the elements lie in memory in their order; no op asks for that."""
+    return bool(self.backend.in_order(self.array))
 
 
 def resolve_conj(self: Tensor) -> Tensor:

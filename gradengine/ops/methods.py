@@ -13,6 +13,7 @@ from .. import ops
 from ..dtypes import check_dtype
 from ..errors import DeviceError
 from ..migration_hints import METHODS as ABSENT
+from ..pytorch_names import TENSOR
 from ..tensor import RETAIN, Op, Tensor, constant, mode, order, to_array, wrap
 from . import method_forms
 from .arguments import checked
@@ -228,17 +229,6 @@ def in_place(op: Any, symbol: str) -> Any:
     return call
 
 
-def in_place_method(op: Any, name: str) -> Any:
-    """`t.add_(other)` and the like."""
-
-    def call(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        return self.become(lambda old: op(old, *args, **kwargs), name)
-
-    call.__name__ = name
-    call.__doc__ = f"`{name[:-1]}` in place; returns this Tensor."
-    return call
-
-
 def attach() -> None:
     """Give Tensor its operators and methods."""
     for dunder, name in OPERATORS.items():
@@ -254,23 +244,7 @@ def attach() -> None:
         setattr(Tensor, f"__{dunder}__", getattr(ops, name))
     for name in METHODS:
         setattr(Tensor, name, getattr(ops, name))
-    for name in (
-        "add",
-        "subtract",
-        "multiply",
-        "divide",
-        "pow",
-        "clip",
-        "exp",
-        "sqrt",
-        "abs",
-        "relu",
-        "tanh",
-        "sigmoid",
-    ):
-        setattr(Tensor, f"{name}_", in_place_method(getattr(ops, name), f"{name}_"))
     aliases = {"sub": "subtract", "mul": "multiply", "div": "divide", "neg": "negative", "clamp": "clip"}
-    aliases |= {"sub_": "subtract_", "mul_": "multiply_", "div_": "divide_", "clamp_": "clip_"}
     for alias, name in aliases.items():
         setattr(Tensor, alias, getattr(Tensor, name))
     attach_methods()
@@ -429,9 +403,6 @@ def attach_methods() -> None:
     names |= {"long": "int64", "int": "int32", "short": "int16", "char": "int8", "bool": "bool"}
     for name, dtype in names.items():
         setattr(Tensor, name, in_dtype(name, dtype))
-    for name, hint in ABSENT.items():
-        if not hasattr(Tensor, name):
-            setattr(Tensor, name, Absent(name, hint))
     for name, attribute in {
         "size": property(method_forms.element_count, doc=method_forms.element_count.__doc__),
         "nbytes": property(lambda self: self.size * self.dtype.itemsize, doc="How many bytes the elements take."),
@@ -439,7 +410,17 @@ def attach_methods() -> None:
         "real": property(ops.real, doc="The Tensor itself: there are no complex numbers."),
         "is_cpu": property(lambda self: self.device == "cpu", doc="Whether this Tensor is on the CPU."),
         **dict.fromkeys(
-            ("is_meta", "is_sparse", "is_quantized", "is_nested", "is_mps", "is_xla", "is_xpu", "is_mkldnn"),
+            (
+                "is_meta",
+                "is_sparse",
+                "is_quantized",
+                "is_nested",
+                "is_mps",
+                "is_xla",
+                "is_xpu",
+                "is_mkldnn",
+                "is_sparse_csr",
+            ),
             property(lambda self: False, doc="False: there is no such kind of Tensor."),
         ),
         "retains_grad": property(
@@ -456,3 +437,13 @@ def attach_methods() -> None:
         "is_cuda": property(lambda self: self.device != "cpu", doc="Whether this Tensor is on a GPU."),
     }.items():
         setattr(Tensor, name, attribute)
+
+
+def attach_hints() -> None:
+    """Let names that PyTorch's Tensors have and these have not say what to do instead."""
+    for name, hint in TENSOR.items():
+        if not hasattr(Tensor, name):
+            ABSENT.setdefault(name, hint)
+    for name, hint in ABSENT.items():
+        if not hasattr(Tensor, name):
+            setattr(Tensor, name, Absent(name, hint))

@@ -52,6 +52,11 @@ class ValuesAlone(Tensor):
             self.warn(f"v, i = {self.call}")
         return (Tensor.__getitem__(self, i) for i in range(len(self)))
 
+    def _like(self, array: Any) -> Tensor:
+        out = super()._like(array)
+        out.__class__ = Tensor
+        return out
+
     def advice(self) -> str:
         """How to write what is meant."""
         head, _, rest = self.call.partition("(")

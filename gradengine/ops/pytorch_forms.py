@@ -140,7 +140,10 @@ def add(sign: int) -> Callable[..., Any]:
 
     def form(k: Any, x: Any, other: Any, /, alpha: Any = 1, out: Any = None) -> Any:
         call = k.add if sign > 0 else k.subtract
-        return call(x, other if type(alpha) is int and alpha == 1 else k.multiply(other, alpha), out)
+        if type(alpha) is not int or alpha != 1:
+            plain = type(other) in (int, float) and type(alpha) in (int, float)
+            other = other * alpha if plain else k.multiply(other, alpha)
+        return call(x, other, *(() if out is None else (out,)))
 
     return form
 
@@ -183,10 +186,13 @@ def in_place(name: str, *settings: str) -> Callable[..., Any]:
         if len(given) > len(settings):
             *given, inplace = given  # type: ignore[assignment]
         function = getattr(k, name)
+        if not isinstance(inplace, (bool, int)):
+            raise SignatureError(f"{name}: inplace must be True or False, got {describe(inplace)}")
+        words = dict(zip(settings, given, strict=False)) | words  # by name, a Tensor is a setting and no other array
         if not inplace:
-            return function(x, *given, **words)
+            return function(x, **words)
         if not isinstance(x, Tensor):
             raise SignatureError(f"{name}: inplace=True needs a Tensor to change, got {describe(x)}")
-        return x.become(lambda old: function(old, *given, **words), f"{name}_")
+        return x.become(lambda old: function(old, **words), f"{name}_")
 
     return form

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import backend as backends
+from ..device_names import device as device_name
 from ..dtypes import check_dtype, get_default_dtype, is_floating
 from ..errors import ArgumentError, CheckpointError, DTypeError, ShapeError, describe
 from ..hostwork import current, each_time
@@ -42,7 +43,8 @@ class Generator:
     The numbers are Philox4x64-10 of a counter. `offset` counts blocks of four 64-bit words that were drawn. A draw
     starts at a block of its own and takes a word per element, or half a word for rand and randn below float64,
     bernoulli and dropout masks. Without a seed, one is taken from the operating system. Threads may share a Generator.
-    Raises ArgumentError for a seed outside 0 to 2^64 - 1.
+    `device` is accepted as PyTorch's: one stream serves all devices. Raises ArgumentError for a seed outside 0 to
+    2^64 - 1.
 
     >>> import gradengine as ge
     >>> generator = ge.Generator(1)
@@ -53,7 +55,11 @@ class Generator:
     True
     """
 
-    def __init__(self, seed: int | None = None) -> None:
+    def __init__(self, seed: Any = None, *, device: Any = None) -> None:
+        if isinstance(seed, str):  # PyTorch's Generator("cpu"): its state is in host memory on every device
+            seed, device = None, seed
+        if device is not None:
+            device_name(device)
         self._lock = threading.Lock()
         self._seed, self._offset = 0, 0
         if seed is None:
@@ -125,6 +131,24 @@ class Generator:
                 f"Generator: a state has the integers seed and offset, this is {describe(state)}"
             ) from None
         self._set(lambda: (seed, offset))
+
+    @property
+    def device(self) -> device_name:
+        """Where the state is: in host memory, "cpu"."""
+        return device_name("cpu")
+
+    def get_state(self) -> Tensor:
+        """Seed and offset as a Tensor of two uint64, for `set_state`."""
+        seed, offset = self._stand()
+        return constant(np.array([seed, offset], np.uint64), backends.for_device("cpu"))
+
+    def set_state(self, state: Any) -> Generator:
+        """Continue where `get_state` was called. Raises CheckpointError for what is no such state."""
+        values = np.asarray(state.numpy() if isinstance(state, Tensor) else state)
+        if values.shape != (2,) or values.dtype != np.uint64:
+            raise CheckpointError(f"Generator: needs what get_state gave, got {describe(state)}")
+        self.load_state_dict({"seed": int(values[0]), "offset": int(values[1])})
+        return self
 
     def clone(self) -> Generator:
         """Another Generator in the same state."""

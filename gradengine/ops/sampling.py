@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..dtypes import is_floating
-from ..errors import ArgumentError, CheckpointError, ShapeError, describe
+from ..errors import ArgumentError, ShapeError
 from ..hostwork import current
 from ..tensor import Tensor, wrap
 from .arguments import checked, whole
@@ -159,8 +159,7 @@ def get_rng_state() -> Tensor:
     >>> bool((ge.rand(2) == a).all())
     True
     """
-    state = default_generator.state_dict()
-    return asarray(np.array([state["seed"], state["offset"]], np.uint64), device="cpu")
+    return default_generator.get_state()
 
 
 @checked(words={"new_state": "state"})
@@ -170,10 +169,7 @@ def set_rng_state(state: Any) -> None:
     >>> import gradengine as ge
     >>> ge.set_rng_state(ge.get_rng_state())
     """
-    values = np.asarray(state.numpy() if isinstance(state, Tensor) else state)
-    if values.shape != (2,) or values.dtype != np.uint64:
-        raise CheckpointError(f"set_rng_state: needs what get_rng_state gave, got {describe(state)}")
-    default_generator.load_state_dict({"seed": int(values[0]), "offset": int(values[1])})
+    default_generator.set_state(state)
 
 
 def initial_seed() -> int:

@@ -6,8 +6,10 @@ May import declare, tensor and errors.
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
+from fractions import Fraction
 from typing import Any
 
 from ..errors import ArgumentError, describe
@@ -111,8 +113,7 @@ def digamma_body(k: Any, x: Any) -> Any:
     for i in range(7, 0, -1):
         series = (BERNOULLI[i - 1] / (2 * i) + series) / (w * w)
     total = total + k.log(w) - 0.5 / w - series
-    fraction = x - k.round(x)  # the tangent's period is 1 here
-    mirrored = k.where(k.equal(fraction, 0), math.nan, math.pi / k.tan(math.pi * fraction))
+    mirrored = k.where(k.equal(x, k.round(x)), math.nan, math.pi * cotangent_of_half_turns(k, x))
     return k.where(below, total - mirrored, total)
 
 
@@ -130,29 +131,51 @@ digamma = elementwise(
 
 
 def polygamma_body(k: Any, x: Any, n: int) -> Any:
-    """As digamma_body, for the derivatives (Abramowitz and Stegun 6.4); the more of them, the more steps."""
+    """As digamma_body, for the derivatives (Abramowitz and Stegun 6.4); the more of them, the more steps.
+
+    n! / z^(n+1), which all terms have in common, is one power: neither of its two parts need be in the dtype's range.
+    """
     x = 1.0 * x
     below = k.less(x, 0)
     z = k.where(below, 1 - x, x)
-    total = 0.0
     steps = 10 + n
-    for i in range(steps):
-        total = total + k.pow(z + i, -(n + 1))
+    root = math.exp(math.lgamma(n + 1) / (n + 1))  # of n!, of order n + 1
+    total = 1.0
+    for i in range(1, steps):
+        total = total + k.pow(1 + i / z, -(n + 1))
     w = z + steps
     series = 0.0
     for i in range(8, 0, -1):
-        coefficient = BERNOULLI[i - 1] * math.factorial(2 * i + n - 1) / (math.factorial(2 * i) * math.factorial(n))
+        coefficient = BERNOULLI[i - 1] * (math.factorial(2 * i + n - 1) / (math.factorial(2 * i) * math.factorial(n)))
         series = (coefficient + series) / (w * w)
-    total = total + (1 / n + 0.5 / w + series) / k.pow(w, n)
-    value = (-1) ** (n + 1) * math.factorial(n) * total
+    shrunk = 1 + steps / z
+    total = root / z * (total + 0.5 * k.pow(shrunk, -(n + 1))) + root * (1 / n + series) * k.pow(shrunk, -n)
+    value = (-1) ** (n + 1) * (k.pow(root / z, n) * total)
     # psi_n(x) = (-1)^n psi_n(1 - x) - π (d/dx)^n cot πx, the last as a polynomial in the cotangent.
-    c = 1 / k.tan(math.pi * (x - k.round(x)))
-    mirrored = math.pi ** (n + 1) * polynomial(cotangent_derivative(n), c)
-    return k.where(below, (-1) ** n * value - mirrored, value)
+    c = cotangent_of_half_turns(k, x)
+    # Every other coefficient is 0 and the rest are of one sign: what overflows is infinite, never NaN.
+    squares = polynomial(cotangent_derivative(n)[::2], c * c)
+    mirrored = k.where(k.equal(c, 0), cotangent_derivative(n)[-1], squares if n % 2 else c * squares)
+    value = k.where(below, (-1) ** n * value, value)
+    return k.where(below, k.where(k.isinf(mirrored), -mirrored, value - mirrored), value)
 
 
+def cotangent_of_half_turns(k: Any, x: Any) -> Any:
+    """cot πx, which is exact where it is 0: from 1/4 on by the tangent of what is left to 1/2."""
+    turn = x - k.round(x)
+    size = k.abs(turn)
+    near = k.less(size, 0.25)
+    tangent = k.tan(math.pi * k.where(near, size, 0.5 - size))
+    cotangent = k.where(near, 1 / tangent, tangent)
+    return k.where(k.less(turn, 0), -cotangent, cotangent)
+
+
+@functools.cache
 def cotangent_derivative(n: int) -> tuple[float, ...]:
-    """The n-th derivative of the cotangent as a polynomial in it, highest power first: c' = -(1 + c²)."""
+    """π (d/dx)^n cot πx as a polynomial in the cotangent, highest power first: c' = -(1 + c²).
+
+    What is too large for a float is infinite, as the derivatives then are nearly everywhere.
+    """
     coefficients = [0, 1]
     for _ in range(n):
         slopes = [i * c for i, c in enumerate(coefficients)][1:]
@@ -160,7 +183,16 @@ def cotangent_derivative(n: int) -> tuple[float, ...]:
         for i, slope in enumerate(slopes):
             coefficients[i] -= slope
             coefficients[i + 2] -= slope
-    return tuple(float(c) for c in reversed(coefficients))
+    scale = Fraction(math.pi) ** (n + 1)
+    return tuple(rounded(scale * c) for c in reversed(coefficients))
+
+
+def rounded(number: Fraction) -> float:
+    """The nearest float; infinite for what is too large."""
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf
 
 
 derivative_of_digamma = elementwise("polygamma", lambda k, g, y, x, n: g * k.polygamma(x, n=n + 1), body=polygamma_body)

@@ -78,8 +78,16 @@ def checked_group(optimizer: Optimizer, param_group: Group) -> Group:
                     check_implementation(owner, {option: group[option]}, optimizer.defaults)
                 elif close := likely(option, optimizer.defaults):
                     raise DTypeError(f"{owner}: a group has no option {option!r}; did you mean {close}?")
-    optimizer.check(group)
+    check_group(optimizer, group)
     return group
+
+
+def check_group(optimizer: Optimizer, group: Group) -> None:
+    """Raise ArgumentError for options that make no sense."""
+    for option in optimizer.flags:
+        if option in group and not (isinstance(group[option], int) and group[option] in (0, 1)):
+            check_flag(type(optimizer).__name__, option, group[option])
+    optimizer.check(group)
 
 
 # What schedules note in groups.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import CheckpointError, GradengineError, describe
 from ..tensor import Tensor, constant, to_array
+from .groups import check_group
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,7 +70,7 @@ def options_of(optimizer: Optimizer, own: Group, group: Group) -> Group:
         options["param_names"] = own["param_names"]
     loaded = {**options, "params": own["params"]}
     try:
-        optimizer.check(loaded)
+        check_group(optimizer, loaded)
     except GradengineError as error:
         raise CheckpointError(f"load_state_dict: {error.message}") from None
     return loaded

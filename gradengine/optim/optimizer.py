@@ -49,6 +49,7 @@ class Optimizer:
     rule: Callable[..., None]  # the pointwise update, as a staticmethod made of ops.declare.update
     counts_steps = True  # whether the state of a parameter holds its number of steps
     has_rule = True  # whether the base's step updates with `rule`
+    flags: tuple[str, ...] = ()  # the options that are True or False
     numbers: tuple[str, ...] = ()  # what the state of a parameter holds beside its slots and its count
 
     def __init__(self, params: Iterable[Any], defaults: Group, **implementation: Any) -> None:
@@ -75,6 +76,7 @@ class Optimizer:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "__init__" in cls.__dict__ and cls.__module__.startswith("gradengine."):
+            cls.flags = tuple(name for name, kind in cls.__init__.__annotations__.items() if kind == "bool")
             cls.__init__ = known_arguments(cls.__init__)  # type: ignore[method-assign]
         if "step" in cls.__dict__:
             cls.has_rule, cls.step = False, with_hooks(cls.step)  # type: ignore[method-assign]

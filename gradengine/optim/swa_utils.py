@@ -21,7 +21,7 @@ from ..dtypes import is_floating
 from ..errors import ArgumentError, DTypeError, ShapeError, describe
 from ..nn.module import Module
 from ..tensor import Tensor
-from ..validation import check_callable, check_choice, check_integer, check_number
+from ..validation import check_callable, check_choice, check_flag, check_integer, check_number
 from .lr_scheduler import LRScheduler
 from .lr_scheduler.base import check_optimizer, rates
 
@@ -136,7 +136,8 @@ class AveragedModel(Module):
         if device is not None:
             self.module.to(device)
         self.register_buffer("n_averaged", ops.zeros((), dtype="int64"))
-        self.avg_fn, self.multi_avg_fn, self.use_buffers = avg_fn, multi_avg_fn, bool(use_buffers)
+        self.avg_fn, self.multi_avg_fn = avg_fn, multi_avg_fn
+        self.use_buffers = check_flag("AveragedModel", "use_buffers", use_buffers)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         return self.module(*args, **kwargs)

@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import importlib.util
 import math
+import os
 import shlex
 import shutil
 import sys
@@ -232,7 +233,7 @@ def draw(trainer: Trainer, folder: Path) -> list[str]:
 
 def _lock(folder: Path, locks: contextlib.ExitStack, display: displays.Display, option: str) -> None:
     """Hold the lock of a run's folder, if there is the folder. Raises ArgumentError when another run holds it."""
-    if folder.is_dir():
+    if os.path.isdir(folder):
         with _writing(folder):
             locks.enter_context(locked(folder, f"{option} {folder}", display.warn))
 

@@ -116,11 +116,15 @@ class Announcement(Listener):
     """A line for each compilation of the training step; kernels of a single op take no time worth a line."""
 
     def __init__(self, display: Display) -> None:
-        self.display = display
+        self.display, self.said = display, False
+
+    def begin(self, what: str) -> None:
+        self.said = False
 
     def report(self, done: int, total: int) -> None:
-        if not done and total:
-            self.display.say(f"  compiling the training step: {total} kernels ...")
+        if not self.said:
+            self.said = True
+            self.display.say("  compiling the training step ...")
 
 
 class Bar(Display):
@@ -196,16 +200,17 @@ class CompilationBar(Listener):
         self.display = display
         self.finished = threading.Event()
         self.drawn = threading.Thread()
-        self.kernels = (0, 0)
+        self.kernels = (0, 0, 0)
 
     def begin(self, what: str) -> None:
         self.finished.clear()
-        self.kernels = (0, 0)
+        self.kernels = (0, 0, 0)  # in programs that are finished, and of the one that is under way: done, total
         self.drawn = threading.Thread(target=self.draw, args=(time.perf_counter(),), daemon=True)
         self.drawn.start()
 
     def report(self, done: int, total: int) -> None:
-        self.kernels = done, total
+        before, _, former = self.kernels
+        self.kernels = before if done else before + former, done, total
 
     def end(self, what: str, seconds: float) -> None:
         self.finished.set()
@@ -225,9 +230,12 @@ class CompilationBar(Listener):
             bar.start()
         task = bar.add_task("compiling", total=None, figures="")
         while True:
-            done, total = self.kernels
-            which = f"kernel {min(done + 1, total)} of {total}  " if total else ""
-            bar.update(task, total=total or None, completed=done, figures=which + duration(time.perf_counter() - began))
+            before, done, total = self.kernels
+            which = f"kernel {before + min(done + 1, total)}" if total else ""
+            if not before and total:  # of a step in several programs, nobody knows how many there will be
+                which += f" of {total}"
+            shown = f"{which}  {duration(time.perf_counter() - began)}"
+            bar.update(task, total=None if before else total or None, completed=done, figures=shown)
             bar.refresh()
             if self.finished.wait(self.every):
                 break

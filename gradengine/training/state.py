@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -166,7 +167,7 @@ def find(resume: str, out: str | None) -> Path:
             )
         return found[-1]
     path = Path(resume or out or "")
-    if path.is_dir():
+    if os.path.isdir(path):  # which a name that is too long is not; Path.is_dir raises an error
         if not (path / CHECKPOINT).exists():
             raise CheckpointError(f"--resume: there is no {CHECKPOINT} in {path}; name the folder of a run")
         return path / CHECKPOINT

@@ -224,6 +224,9 @@ def test_the_second_call_knows_what_the_first_has_found(tmp_path, place, monkeyp
     monkeypatch.setattr(gpu_check, "CACHES", second)
     gpu_check.main(["fast", "--earlier", str(tmp_path / "first"), "--out", str(tmp_path / "both")])
     assert dict(seen)["again"] == tuple(failed)
+    seen.clear()
+    gpu_check.main(["--out", str(tmp_path / "whole"), "--earlier", str(tmp_path / "first")])  # both in one
+    assert dict(seen)["again"] == tuple(failed)
     assert parts.Settings.read(parts.Settings(failed=tuple(failed)).text()).failed == tuple(failed)
     assert (second / "cupy" / "a.cubin").read_bytes() == bytes(range(256)) * 100
     stored = json.loads((tmp_path / "both" / "gpu.json").read_text())

@@ -10,23 +10,37 @@ The tables load with the first call of a NumPy function on a Tensor.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...tensor import Tensor, seen_on_the_type
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+run_ufunc: Callable[..., Any] | None = None  # set by the first call of a NumPy function on a Tensor
+run_function: Callable[..., Any] | None = None
 
 
 def array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
     """NumPy's universal functions: `np_array * t`, `np.exp(t)`, `np.add.reduce(t)`."""
-    from . import ufuncs
-
-    return ufuncs.run(ufunc, method, inputs, kwargs)
+    if run_ufunc is None:
+        load()
+    return run_ufunc(ufunc, method, inputs, kwargs)  # type: ignore[misc]
 
 
 def array_function(self: Tensor, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
     """NumPy's other functions: `np.sum(t)`, `np.concatenate([t, t])`."""
-    from . import tables
+    if run_function is None:
+        load()
+    return run_function(function, args, kwargs)  # type: ignore[misc]
 
-    return tables.run(function, args, kwargs)
+
+def load() -> None:
+    """Load the tables."""
+    global run_function, run_ufunc
+    from . import tables, ufuncs
+
+    run_function, run_ufunc = tables.run, ufuncs.run
 
 
 def attach() -> None:

@@ -7,7 +7,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ArgumentError
-from ...validation import check_callable, check_choice, check_flag
+from ...validation import check_callable, check_choice, check_flag, check_integer
 from .base import LRScheduler, check_optimizer, in_range, positive, rates
 
 if TYPE_CHECKING:
@@ -98,6 +98,7 @@ class OneCycleLR(LRScheduler):
         last_epoch: int = -1,
     ) -> None:
         check_optimizer(self, optimizer)
+        check_integer("OneCycleLR", "last_epoch", last_epoch, -1)
         if total_steps is None:
             if epochs is None or steps_per_epoch is None:
                 raise ArgumentError("OneCycleLR: give total_steps, or both epochs and steps_per_epoch")
@@ -181,6 +182,7 @@ class CyclicLR(LRScheduler):
         last_epoch: int = -1,
     ) -> None:
         check_optimizer(self, optimizer)
+        check_integer("CyclicLR", "last_epoch", last_epoch, -1)
         bases = rates(self, optimizer, "base_lr", base_lr)
         self.max_lrs = rates(self, optimizer, "max_lr", max_lr)
         up = float(in_range(self, "step_size_up", step_size_up, 0, above=True))

@@ -12,6 +12,7 @@ import gc
 import hashlib
 import os
 import threading
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from .lib import cp
@@ -57,13 +58,27 @@ def function(name: str, code: str, options: tuple[str, ...] = OPTIONS) -> Any:
     return loaded(name, code, options, here())
 
 
+IN_MEMORY = "CUPY_CACHE_IN_MEMORY"  # CuPy reads this variable whenever it compiles
+
+
 @functools.cache
 def loaded(name: str, code: str, options: tuple[str, ...], device: int) -> Any:
-    """A kernel, compiled. CuPy keeps the machine code on disk."""
+    """A kernel, compiled. CuPy keeps the machine code on disk, and verifies what it reads from there."""
     source = f"{PRELUDE}\n{code}"
-    kernel = cp.RawKernel(source, name, options=options)
     try:
-        kernel.compile()
+        try:
+            kernel = compiled(source, name, options)
+        except OSError as error:  # a full disk, say
+            if os.environ.get(IN_MEMORY) == "1":
+                raise
+            os.environ[IN_MEMORY] = "1"
+            warnings.warn(
+                f"CuPy cannot keep compiled kernels ({error}), so every process compiles them again; free some space "
+                "in ~/.cupy, or set CUPY_CACHE_DIR to a folder that you may write to",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            kernel = compiled(source, name, options)
     except Exception as error:
         log = compiler_log(error)
         if log is None:
@@ -71,6 +86,13 @@ def loaded(name: str, code: str, options: tuple[str, ...], device: int) -> Any:
         message = f"CUDA kernel {name} does not compile:\n{log}\n-- source --\n{code}"
         raise CompileError(message, source, log) from None
     _ = kernel.attributes  # CUDA loads a kernel when it is first looked at, which must not be in a capture
+    return kernel
+
+
+def compiled(source: str, name: str, options: tuple[str, ...]) -> Any:
+    """CuPy's kernel, compiled."""
+    kernel = cp.RawKernel(source, name, options=options)
+    kernel.compile()
     return kernel
 
 
