@@ -15,6 +15,7 @@ from ..errors import ArgumentError, DTypeError, ShapeError, TrainingError, descr
 from ..tensor import Tensor
 from ..validation import check_flag, is_number
 
+__path__: list[str] = []  # PyTorch's paths go further down: see module_paths
 __all__ = [
     "clip_grad_norm_",
     "clip_grad_value_",
