@@ -248,7 +248,7 @@ def nary(op: Op, count: int | None) -> Callable[..., Tensor]:
         backend = None
         for x in args:
             if type(x) is not Tensor and not isinstance(x, Tensor):
-                like = next((t for t in args if isinstance(t, Tensor)), None)
+                like = first_array(args)
                 args = tuple([t if isinstance(t, Tensor) else wrap(t, like, op.shown) for t in args])
                 break
         if casting:
@@ -323,6 +323,15 @@ def prune(family: list[Any]) -> None:
     if n & (n - 1) == 0:
         with pruning:  # another thread may append meanwhile
             family[:n] = [member for member in family[:n] if member() is not None]
+
+
+def first_array(args: tuple[Any, ...]) -> Any:
+    """What numbers among operands take their dtype of: the first Tensor, or the first array where there is none."""
+    for kind in (Tensor, np.ndarray):
+        for x in args:
+            if isinstance(x, kind):
+                return x
+    return None
 
 
 def freeze(value: Any, op: Op) -> Any:

@@ -147,23 +147,19 @@ BY_HINT = {
     SPARSE: (
         "ccol_indices col_indices crow_indices row_indices dense_dim sparse_dim sparse_resize_ "
         "sparse_resize_and_clear_ is_sparse_csr smm sspaddmm to_sparse_bsc to_sparse_bsr to_sparse_coo "
-        "to_sparse_csc to_sparse_csr resize_as_sparse_ to_padded_tensor is_nested"
+        "to_sparse_csc to_sparse_csr resize_as_sparse_ to_padded_tensor"
     ),
     QUANTIZED: "q_per_channel_axis q_per_channel_scales q_per_channel_zero_points qscheme",
-    DEVICES: "ipu is_cpu is_ipu is_maia is_meta is_mkldnn is_mtia is_vulkan is_xla is_xpu mtia to_mkldnn",
+    DEVICES: "ipu is_ipu is_maia is_mtia is_vulkan mtia to_mkldnn",
     SPECIAL: "i0_ igamma_ igammac igammac_ mvlgamma_",
     INTEGERS: "gcd gcd_ lcm lcm_",
     INTERNAL: (
-        "as_subclass grad_dtype hash_tensor index is_distributed is_same_size module_load name output_nr "
-        "record_stream reinforce slice_inverse unsafe_chunk unsafe_split unsafe_split_with_sizes volatile "
-        "nonzero_static frexp retains_grad"
+        "as_subclass grad_dtype hash_tensor index is_distributed module_load name output_nr record_stream reinforce "
+        "slice_inverse volatile nonzero_static frexp"
     ),
-    "write t[index] = value, or use t.index_add": "diagonal_scatter index_reduce index_reduce_ put",
+    "write t[index] = value, or use t.index_add": "index_reduce index_reduce_",
     "use t.register_hook": "register_post_accumulate_grad_hook",
-    "use ge.real": "real",
     "use ge.imag": "imag",
-    "use bool(t)": "is_nonzero",
-    "use t.split(sizes, dim=...)": "split_with_sizes",
     "use ge.dot or ge.vecdot": "vdot",
     "use ge.tensor(data, dtype=t.dtype, device=t.device)": "new",
     "it is in ge.nn.functional": "prelu hardshrink",

@@ -127,7 +127,8 @@ class GradScaler:
                     "GradScaler.unscale_: a gradient is float16, which small ones cannot be unscaled in; keep "
                     "parameters in float32 and let ge.autocast cast them"
                 )
-            p.grad = new = ops.astype(g.detach() * inverse, g.dtype)
+            new = ops.astype(g.detach() * inverse, g.dtype)
+            set_value(g, new.array)
             finite.append(ops.all(ops.isfinite(new)))
         if not finite:
             raise GraphError(

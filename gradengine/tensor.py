@@ -631,5 +631,7 @@ def wrap(value: Any, like: Any = None, what: str = "tensor") -> Tensor:
         home = backends.home_of(value)
         backend = like.backend if home is None or home == like.device else backends.for_device(home)
         return constant(to_array(value, None, backend, True, what), backend)
+    if isinstance(like, np.ndarray) and (kind is float or kind is int or kind is bool):
+        return constant(value, backends.for_device(None))  # the array becomes a Tensor, whose dtype it takes
     backend = backends.for_device(backends.home_of(value))
     return constant(to_array(value, None, backend, True, what), backend)

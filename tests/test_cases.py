@@ -53,7 +53,7 @@ def test_every_declared_op_is_reached_by_a_row():
     assert sorted(declared - reached) == []
 
 
-@pytest.mark.grid("ends")
+@pytest.mark.grid("first")
 @pytest.mark.parametrize("name", BY_NAME)
 def test_row(name, backend):
     result = check.check_case(BY_NAME[name], backend)

@@ -161,6 +161,17 @@ def test_modules_follow_their_state_dicts_and_gradients(backend: str) -> None:
     np.testing.assert_array_equal(held[0].numpy(), kept["weight"].numpy())
 
 
+def test_clipping_changes_the_gradient_that_is_held(backend: str) -> None:
+    w = ge.tensor([3.0, 4.0], requires_grad=True)
+    (w * w / 2).sum().backward()
+    held = w.grad
+    nn.utils.clip_grad_norm_([w], 1.0)
+    np.testing.assert_allclose(held.numpy(), [0.6, 0.8], rtol=1e-5)
+    nn.utils.clip_grad_value_([w], 0.7)
+    np.testing.assert_allclose(held.numpy(), [0.6, 0.7], rtol=1e-5)
+    assert w.grad is held
+
+
 def test_assigning_data_leaves_former_views_alone() -> None:
     x = ge.tensor([1.0, 2.0, 3.0])
     row, alias, other = x[:2], x.detach(), ge.tensor([7.0, 8.0, 9.0])

@@ -135,6 +135,32 @@ def test_numpy_functions_in_a_jitted_step():
         ge.jit(lambda x: np.linalg.inv(x))(ge.ones(2, 2))
 
 
+def test_integers_beside_doubles_lose_no_digits():
+    """A float function of the integers alone would round them to float32 first."""
+    x, i = np.array([0.1, 2.5, 3.0]), np.array([3, 7, 11])
+    for ours, theirs in ((ge.logaddexp2, np.logaddexp2), (ge.xlogy, lambda a, b: a * np.log(b))):
+        np.testing.assert_allclose(ours(ge.tensor(x), ge.tensor(i)).numpy(), theirs(x, i), rtol=1e-14)
+
+
+def test_numbers_beside_numpy_arrays_alone_lose_no_digits():
+    a = np.array([1.0])
+    for y in (ge.multiply(a, 0.1), ge.multiply(0.1, a), ge.where(np.array([False]), a, 0.1), ge.maximum(a * 0, 0.1)):
+        assert y.dtype == np.float64
+        assert y.item() == 0.1
+    assert ge.add(np.array([1.0], np.float32), 0.1).dtype == np.float32
+
+
+def test_the_default_dtype_is_what_integers_give():
+    ints = ge.tensor([[2, 1], [1, 3]])
+    assert np.linalg.inv(ints).dtype == np.float32
+    ge.set_default_dtype(ge.float64)
+    try:
+        for function in (np.linalg.inv, np.mean, np.rint, np.degrees, np.cov):
+            assert function(ints).dtype == np.float64
+    finally:
+        ge.set_default_dtype(ge.float32)
+
+
 def test_arrays_of_tensors():
     a, b = ge.tensor([1.0, 2.0]), ge.tensor([3.0, 4.0])
     np.testing.assert_array_equal(np.array([a, b]), [[1, 2], [3, 4]])

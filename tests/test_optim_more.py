@@ -374,3 +374,38 @@ def test_averaged_models_follow_pytorch(kind: str, torch: ModuleType, rng: np.ra
     for p, q in zip(a.module.parameters(), b.module.parameters(), strict=True):
         np.testing.assert_allclose(p.detach().numpy(), q.detach().numpy(), rtol=1e-5, atol=1e-6)
     assert list(a.state_dict()) == list(b.state_dict()) or set(a.state_dict()) == set(b.state_dict())
+
+
+@pytest.mark.torch
+def test_chained_and_averaging_schedules_are_pytorchs(torch: ModuleType) -> None:
+    def build(utils: Any, schedules: Any, optimizer: Any) -> list[Any]:
+        constant = schedules.ConstantLR(optimizer, factor=0.1, total_iters=7)
+        chained = schedules.ChainedScheduler([constant, schedules.ExponentialLR(optimizer, gamma=0.9)])
+        return [chained, utils.SWALR(optimizer, swa_lr=[0.05, 0.3], anneal_epochs=6, anneal_strategy="linear")]
+
+    found = []
+    for module, tensor in ((optim, lambda: ge.nn.Parameter(ge.ones(1))), (torch.optim, lambda: torch.ones(1))):
+        groups = [{"params": [tensor()]}, {"params": [tensor()], "lr": 0.2}]
+        optimizer = module.SGD(groups, lr=0.1)
+        schedules = build(module.swa_utils, module.lr_scheduler, optimizer)
+        rates = []
+        for _ in range(12):
+            optimizer.step()
+            for schedule in schedules:
+                schedule.step()
+            rates += [group["lr"] for group in optimizer.param_groups] + schedules[0].get_last_lr()
+        found.append(rates)
+    assert found[0] == pytest.approx(found[1], rel=1e-9)
+    a, b = (optim.SGD([matrix()], lr=0.1) for _ in range(2))
+    first, second = (build(optim.swa_utils, optim.lr_scheduler, o)[0] for o in (add_group(a), add_group(b)))
+    a.step()
+    first.step()
+    second.load_state_dict(first.state_dict())
+    assert second.state_dict() == first.state_dict()
+    with pytest.raises(CheckpointError, match="not that of a sequence of 2 schedules"):
+        second.load_state_dict({"schedulers": []})
+
+
+def add_group(optimizer: Any) -> Any:
+    optimizer.add_param_group({"params": [matrix()], "lr": 0.2})
+    return optimizer

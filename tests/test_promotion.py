@@ -1,8 +1,10 @@
 """Which dtype an op gives for operands of mixed dtypes: PyTorch's, for all pairs, numbers and backends, also jitted."""
 
+import doctest
 import itertools
 import operator
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -194,3 +196,57 @@ def test_integers_to_float_powers_are_floats(dtype, backend):
         with pytest.raises(ge.DTypeError, match="pow"):
             x**exponent
     assert (ge.tensor([100000], dtype=ge.int32) ** 2.0).tolist() == [1e10]
+
+
+# -- the page of the documentation ------------------------------------------------------------------------------------
+
+PAGE = Path(__file__).parents[1] / "docs" / "dtypes.md"
+
+
+def of(dtype, *data):
+    """The same array in gradengine, PyTorch and NumPy; a 0-d one is an array there, not a scalar."""
+
+    def make(library):
+        if library is np:
+            return np.array(data[0] if len(data) == 1 else data, dtype)
+        return library.tensor(data[0] if len(data) == 1 else data, dtype=getattr(library, dtype))
+
+    return make
+
+
+# What each line of the table computes, from the library.
+LINES = [
+    lambda xp: of("float32", 1, 2)(xp) * of("int64", 1, 2)(xp),
+    lambda xp: of("int64", 1, 2)(xp) * 1.5,
+    lambda xp: of("int64", 1, 2)(xp) / of("int64", 1, 2)(xp),
+    lambda xp: xp.sqrt(of("int8", 1, 2)(xp)),
+    lambda xp: of("float32", 1, 2)(xp) * np.float64(2),
+    lambda xp: of("float16", 1, 2)(xp) * of("int32", 1, 2)(xp),
+    lambda xp: of("float32", 1, 2)(xp) * of("float64", 2)(xp),
+    lambda xp: of("int32", 1, 2)(xp) * of("int64", 2)(xp),
+    lambda xp: xp.maximum(of("uint16", 1, 2)(xp), of("int16", 1, 2)(xp)),
+    lambda xp: of("int64", 1, 2)(xp) * of("uint64", 1, 2)(xp),
+    lambda xp: of("bool", True, False)(xp) ** of("bool", True, True)(xp),
+    lambda xp: of("int64", 1, 2)(xp) ** -1,
+    lambda xp: of("int8", 1, 2)(xp) + 1000,
+    lambda xp: xp.mean(of("int64", 1, 2)(xp)),
+]
+
+
+@pytest.mark.torch
+def test_every_line_of_the_page(torch):
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in PAGE.read_text().splitlines() if line[:1] == "|"
+    ]
+    assert rows[0][1:4] == ["gradengine", "PyTorch", "NumPy 2"]
+    for row, call in zip(rows[2:], LINES, strict=True):
+        for cell, library in zip(row[1:4], (ge, torch, np)):
+            try:
+                found = str(call(library).dtype).rpartition(".")[2]
+            except (RuntimeError, NotImplementedError, OverflowError, ValueError, ge.GradengineError):
+                found = "error"
+            assert found == {"wraps": "int8"}.get(cell, cell), (row, library.__name__)
+
+
+def test_the_page_s_examples():
+    assert doctest.testfile(str(PAGE), module_relative=False).failed == 0

@@ -38,6 +38,7 @@ WITHOUT = {
     "bernoulli": "a draw of whole numbers", "poisson": "a draw of whole numbers", "jit": "takes a function",
     "multinomial": "a draw of whole numbers", "set_printoptions": "prints", "manual_seed": "takes a seed",
     "is_tensor": "its answer is a bool", "typename": "its answer is a name", "to.other": "a Tensor to be like",
+    "gumbel_softmax.eps": "not used, as in PyTorch", "poisson_nll_loss.eps": "not used for logarithms",
     "scalar_tensor": "makes a leaf of its own, as tensor does",
     "arange.start": "alone it is the end",
     "arange.stop": "the end says how many there are", "arange.end": "the end says how many there are",

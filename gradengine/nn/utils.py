@@ -14,6 +14,7 @@ from ..dispatch import no_grad
 from ..errors import ArgumentError, DTypeError, ShapeError, TrainingError, describe
 from ..tensor import Tensor
 from ..validation import check_flag, is_number
+from ..views import set_value
 
 __path__: list[str] = []  # PyTorch's paths go further down: see module_paths
 __all__ = [
@@ -111,7 +112,8 @@ def clip_grads_with_norm_(
         return
     scale = ops.minimum(max_norm / (total_norm + 1e-6), 1.0)
     for p in owners:
-        p.grad = ops.astype(p.grad.detach() * scale.to(device=p.grad.device), dtype=p.grad.dtype)
+        scaled = ops.astype(p.grad.detach() * scale.to(device=p.grad.device), dtype=p.grad.dtype)
+        set_value(p.grad, scaled.array)
 
 
 @no_grad()
@@ -130,7 +132,7 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float, f
     check_limit("clip_grad_value_", "clip_value", clip_value)
     limit = float(clip_value)
     for p in with_grad("clip_grad_value_", parameters):
-        p.grad = ops.clip(p.grad.detach(), -limit, limit)
+        set_value(p.grad, ops.clip(p.grad.detach(), -limit, limit).array)
 
 
 def skip_init(module_cls: Any, *args: Any, **kwargs: Any) -> Any:

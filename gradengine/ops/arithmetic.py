@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..dtypes import finfo, float32, is_floating
+from ..dtypes import finfo, float32, is_floating, result_type
 from ..errors import ArgumentError
 from ..tensor import Tensor, wrap
 from .arguments import checked, operands
@@ -182,9 +182,18 @@ def xlogy(x1: Any, x2: Any, /) -> Tensor:
     >>> ge.xlogy(ge.tensor([0.0, 2.0]), ge.tensor([0.0, 1.0]))
     tensor([0., 0.])
     """
-    a, b = operands("xlogy", x1, x2)
+    a, b = in_floats(*operands("xlogy", x1, x2))
     nothing = logical_and(equal(a, 0), logical_or(less_equal(b, 0), isinf(b)))
     return where(nothing, 0.0, multiply(a, log(where(nothing, 1.0, b))))
+
+
+def in_floats(*values: Any) -> list[Any]:
+    """Integer arrays in the dtype of the floating-point ones beside them, before a float function is taken of one."""
+    known = [x.dtype for x in values if isinstance(x, Tensor) and is_floating(x.dtype)]
+    if not known:
+        return list(values)
+    wanted = result_type(*known)
+    return [x.to(wanted) if isinstance(x, Tensor) and not is_floating(x.dtype) else x for x in values]
 
 
 @checked
@@ -306,6 +315,7 @@ def logaddexp2(x1: Any, x2: Any, /) -> Tensor:
     tensor([2.])
     """
     two = math.log(2)
+    x1, x2 = in_floats(*operands("logaddexp2", x1, x2))
     return divide(logaddexp(multiply(x1, two), multiply(x2, two)), two)
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from .. import ops as k
-from ..dtypes import is_floating
+from ..dtypes import is_floating, is_half
 from ..errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
 from ..hostwork import outside
 from ..tensor import Tensor
@@ -63,6 +65,14 @@ def cross_entropy(
     except IndexRangeError:
         raise label_error("cross_entropy", target, logits.shape[1], ignore_index) from None
     return losses if reduction != "none" or shape == losses.shape else k.reshape(losses, shape=shape)
+
+
+def ratio(losses: Any, weights: Any) -> Any:
+    """sum(losses) / sum(weights); of half precision in float32, for float16 has no count above 65504."""
+    dtype = losses.dtype
+    if not is_half(dtype):
+        return k.sum(losses) / k.sum(weights)
+    return (k.sum(losses, dtype=np.float32) / k.sum(weights, dtype=np.float32)).to(dtype)
 
 
 def rows(name: str, input: Tensor, target: Tensor) -> tuple[Tensor, Tensor, tuple[int, ...]]:
@@ -123,7 +133,7 @@ def weighted(losses: Tensor, logits: Tensor, labels: Tensor, weight: Any, ignore
     total = losses * of_row
     if reduction == "none":
         return total
-    return k.sum(total) / k.sum(of_row) if reduction == "mean" else k.sum(total)
+    return ratio(total, of_row) if reduction == "mean" else k.sum(total)
 
 
 @quiet
@@ -147,7 +157,7 @@ def smoothed(
     losses = own * (smoothing - 1) - every * (smoothing / classes)
     if reduction == "none":
         return losses
-    return k.sum(losses) / k.sum(of_row) if reduction == "mean" else k.sum(losses)
+    return ratio(losses, of_row) if reduction == "mean" else k.sum(losses)
 
 
 def check_smoothing(smoothing: float) -> None:
@@ -199,11 +209,10 @@ def nll_loss(input: Any, target: Any, weight: Any = None, ignore_index: int = -1
         losses = -nn.pick_class(log_p, labels, ignore_index=ignore_index)
         if weight is not None:
             losses = weighted(losses, log_p, labels, weight, ignore_index, reduction)
-        elif reduction != "none":
+        elif reduction == "mean":
+            losses = ratio(losses, nn.label_weights(labels, log_p, ignore_index=ignore_index, reduction="sum"))
+        elif reduction == "sum":
             losses = k.sum(losses)
-            if reduction == "mean":
-                counts = nn.label_weights(labels, log_p, ignore_index=ignore_index, reduction="sum")
-                losses = losses / k.sum(counts)
     except IndexRangeError:
         raise label_error("nll_loss", target, log_p.shape[1], ignore_index) from None
     return losses if reduction != "none" or shape == losses.shape else k.reshape(losses, shape=shape)

@@ -19,7 +19,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from .. import backend as backends
-from ..dispatch import afresh, binary, nary, spelled, unary, viewing
+from ..dispatch import afresh, binary, first_array, nary, spelled, unary, viewing
 from ..dtypes import is_half
 from ..errors import ArgumentError, GradengineError
 from ..spelling import Signed, Spelling
@@ -232,7 +232,7 @@ def composite(
     op = declare(Op(body.__name__, kind="composite", body=body, names=names, defaults=defaults, spelling=spelling))
 
     def call(*args: Any, **params: Any) -> Tensor:
-        like = next((t for t in args[:arrays] if isinstance(t, Tensor)), None)
+        like = first_array(args[:arrays])
         tensors = [t if isinstance(t, Tensor) or t is None else wrap(t, like, op.shown) for t in args[:arrays]]
         try:
             return body(k, *tensors, *args[arrays:], **params)

@@ -463,7 +463,7 @@ def dropout_mask(
     (tensor([1., 1., 1.]), tensor([0., 0., 0.]))
     """
     sizes, kind = shape_of("dropout_mask", (shape,)), float_dtype("dropout_mask", dtype)
-    if not 0 <= real("dropout", "p", p) <= 1:
-        raise ArgumentError(f"dropout: p is the probability to drop, from 0 to 1; got {p}")
+    if not 0 <= real("dropout_mask", "p", p) <= 1:
+        raise ArgumentError(f"dropout_mask: p is the probability to drop, from 0 to 1; got {p}")
     state = state_of("dropout_mask", generator, (math.prod(sizes) + 1) // 2, device)
     return random_dropout(state, shape=sizes, p=float(p), dtype=kind)

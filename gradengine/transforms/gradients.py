@@ -19,7 +19,7 @@ import numpy as np
 
 from .. import autodiff, ops, pytrees
 from ..dispatch import mode, set_grad_enabled
-from ..dtypes import float32, is_floating
+from ..dtypes import get_default_dtype, is_floating
 from ..errors import ArgumentError, DTypeError, ShapeError, describe
 from ..tensor import LEAF, Tensor
 
@@ -214,7 +214,7 @@ def variable(name: str, leaf: Any, place: int, recording: bool) -> Tensor | None
     if getattr(fresh.array, "weak", False) and is_floating(
         fresh.dtype
     ):  # a number among the arguments of a jitted step
-        fresh = ops.astype(fresh, float32)
+        fresh = ops.astype(fresh, get_default_dtype())
     if not is_floating(fresh.dtype):
         raise DTypeError(
             f"{name}: argument {place} holds {fresh.dtype} {describe(leaf)}, which has no gradient; give floats, or "

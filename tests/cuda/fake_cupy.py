@@ -152,7 +152,10 @@ def array(
     refuse("memcpy to the device")
     if isinstance(obj, (list, tuple)):
         obj = operand(obj)
-    return moved(np.array(obj, dtype, order=order or "K", ndmin=ndmin))
+    found = np.array(obj, dtype, order=order or "K", ndmin=ndmin)
+    if found.dtype.hasobject:  # such as an int that 64 bits do not hold
+        raise ValueError(f"Unsupported dtype {found.dtype}")
+    return moved(found)
 
 
 def asarray(a: Any, dtype: Any = None, order: Any = None, *, copy: Any = None, blocking: bool = False) -> ndarray:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ... import backend as backends
-from ...dtypes import float32, is_floating, is_half
+from ...dtypes import get_default_dtype, is_floating, is_half
 from ...errors import (
     ArgumentError,
     DeviceError,
@@ -166,7 +166,7 @@ def narrowed(dtype: Any, arrays: list[Any]) -> Any:
     if not any([a.dtype.kind in "iub" for a in arrays]):
         return dtype
     known = [a.dtype for a in arrays if is_floating(a.dtype)]
-    return np.result_type(*known) if known else float32
+    return np.result_type(*known) if known else get_default_dtype()
 
 
 def typed(name: str, error: Exception, found: list[Tensor]) -> Exception:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ... import ops
-from ...dtypes import check_dtype, float32, is_floating
+from ...dtypes import check_dtype, get_default_dtype, is_floating
 from ...errors import GradengineError, TraceError
 from ...tensor import Tensor
 from .on_values import on_values
@@ -32,7 +32,7 @@ def as_floats(op: Callable[..., Any]) -> Callable[..., Any]:
 
     def call(x: Any) -> Any:
         x = tensor(x)
-        return op(x if is_floating(x.dtype) else x.to(float32))
+        return op(x if is_floating(x.dtype) else x.to(get_default_dtype()))
 
     return call
 
@@ -54,10 +54,9 @@ def nan_passed_over(op: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def logaddexp2(a: Any, b: Any) -> Any:
-    """log2(2**a + 2**b), by the same function of base e."""
+    """log2(2**a + 2**b), where one of the two is a floating-point Tensor."""
     only(any([isinstance(x, Tensor) and is_floating(x.dtype) for x in (a, b)]))
-    ln2 = float(np.log(2))
-    return ops.logaddexp(a * ln2, b * ln2) / ln2
+    return ops.logaddexp2(a, b)
 
 
 def power(a: Any, b: Any) -> Any:
