@@ -69,4 +69,4 @@ class PyTorchPaths:
 def install() -> None:
     """Let Python ask for PyTorch's paths, after all others."""
     if not any(isinstance(finder, PyTorchPaths) for finder in sys.meta_path):
-        sys.meta_path.append(PyTorchPaths())  # type: ignore[arg-type]
+        sys.meta_path.append(PyTorchPaths())
