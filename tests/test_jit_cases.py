@@ -22,6 +22,9 @@ SHAPED_BY_DATA = {
     "getitem/mask of an axis",
     "getitem/mask of the second axis",
     "getitem/true",
+    "unique_counts",
+    "unique_inverse",
+    "unique_values",
 }
 DOUBLE = 1e-12 / np.finfo(np.float64).eps
 # Of float32, units in the last place of the largest element. Where the eager run itself is further from the float64
