@@ -28,6 +28,7 @@ from .dtypes import *
 from .dtypes import bfloat16_dtype as _bfloat16_dtype
 from .environment import *
 from .errors import *
+from .module_paths import install as _install_paths
 from .ops import (
     Generator,
     abs,
@@ -387,3 +388,6 @@ def __dir__() -> list[str]:
             *(name for name in globals() if name.startswith("__")),
         }
     )
+
+
+_install_paths()

@@ -30,6 +30,7 @@ from .tensor import LEAF, Op, Tensor, mode
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
+__path__: list[str] = []  # PyTorch's paths go further down: see module_paths
 __all__ = ["GradScaler", "autocast", "get_autocast_dtype", "is_autocast_enabled"]
 
 FLOAT32 = np.dtype(np.float32)

@@ -12,10 +12,13 @@ from .dispatch import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .errors import ArgumentError, GraphError
 from .function import Context, Function, once_differentiable
 from .inspect.gradcheck import GradcheckError, gradcheck, gradgradcheck
+from .tensor import Tensor
 from .transforms.gradients import grad
 
+__path__: list[str] = []  # PyTorch's paths go further down: see module_paths
 __all__ = [
     "Context",
+    "Variable",
     "Function",
     "GradcheckError",
     "backward",
@@ -28,6 +31,19 @@ __all__ = [
     "once_differentiable",
     "set_grad_enabled",
 ]
+
+
+def Variable(data: Tensor, requires_grad: bool = False) -> Tensor:
+    """The Tensor itself, asked for its gradient if `requires_grad`: PyTorch's name from before Tensors had gradients.
+
+    Raises DTypeError when gradients are asked of integers.
+
+    >>> import gradengine as ge
+    >>> ge.autograd.Variable(ge.ones(2), requires_grad=True)
+    tensor([1., 1.], requires_grad=True)
+    """
+    found = data if isinstance(data, Tensor) else Tensor(data)
+    return found.detach().requires_grad_() if requires_grad else found
 
 
 def backward(

@@ -408,6 +408,24 @@ def hint_by_pattern(module: str, name: str) -> str:
     return ""
 
 
+# By PyTorch's module path: what to do instead of a module that gradengine has not.
+ABSENT_MODULES = {
+    "autograd.functional": "ge.grad and ge.value_and_grad differentiate functions, to any order",
+    "distributed": PROCESSES,
+    "fft": FFT,
+    "func": "ge.grad and ge.value_and_grad differentiate functions; there is no vmap yet",
+    "linalg": LINALG,
+    "multiprocessing": "use Python's multiprocessing; DataLoader(num_workers=) has workers of its own",
+    "nn.parallel": PROCESSES,
+    "nn.utils.parametrizations": PARAMETRIZED,
+    "nn.utils.rnn": LAYERS,
+    "profiler": "use Python's cProfile",
+    "sparse": SPARSE,
+    "utils.checkpoint": "recomputation in backward is not there yet",
+    "utils.tensorboard": "use the package tensorboardX",
+}
+
+
 def missing(module: str, name: str) -> Exception:
     """The error for a name that a module does not have, with what to use instead where that is known.
 

@@ -16,6 +16,7 @@ from ..tensor import Tensor
 from ..validation import check_flag, is_number
 from ..views import set_value
 
+__path__: list[str] = []  # PyTorch's paths go further down: see module_paths
 __all__ = [
     "clip_grad_norm_",
     "clip_grad_value_",

@@ -13,7 +13,7 @@ import contextlib
 import functools
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 
@@ -36,7 +36,8 @@ def grad(
 @overload
 def grad(
     outputs: Tensor | Sequence[Tensor], inputs: Tensor | Sequence[Tensor], grad_outputs: Any = None,
-    retain_graph: bool | None = None, create_graph: bool = False, allow_unused: bool = False,
+    retain_graph: bool | None = None, create_graph: bool = False, allow_unused: bool = False, *,
+    only_inputs: Literal[True] = True, materialize_grads: bool = False,
 ) -> tuple[Tensor | None, ...]: ...  # fmt: skip
 def grad(
     outputs: Any,
@@ -48,13 +49,17 @@ def grad(
     *,
     argnums: Any = None,
     has_aux: bool = False,
+    only_inputs: bool = True,
+    materialize_grads: bool = False,
+    is_grads_batched: bool = False,
 ) -> Any:
     """The gradients of Tensors, as in PyTorch; or of a function, `ge.grad(f)`, as in JAX and autograd.
 
     `grad(outputs, inputs)` is d(sum of outputs)/d(inputs) as a tuple, one gradient per input; it touches no `.grad`.
     `grad_outputs` are the cotangents to start from, one per output (a scalar output needs none). With `create_graph`
     the gradients are recorded, so they can be differentiated again. Raises GraphError for an input that does not
-    require grad or that the outputs do not depend on (unless `allow_unused`, which gives None).
+    require grad or that the outputs do not depend on (unless `allow_unused`, which gives None, or
+    `materialize_grads`, which gives zeros). `only_inputs` must be true: `backward` adds to the `.grad` of leaves.
 
     `grad(f, argnums=0, has_aux=False)` is a function that takes the arguments of `f`, which returns a scalar, and
     returns the gradient by the argument at `argnums` (by several, for a tuple), in containers like the argument's. With
@@ -86,7 +91,17 @@ def grad(
         raise ArgumentError(f"grad: argnums and has_aux are for functions, got {describe(outputs)}")
     if inputs is None:
         raise ArgumentError("grad: of Tensors, needs inputs: grad(outputs, inputs)")
-    return autodiff.grad(outputs, inputs, grad_outputs, retain_graph, create_graph, allow_unused)
+    if not only_inputs:
+        raise ArgumentError("grad: only_inputs=False is not supported; use backward, which adds to every leaf's .grad")
+    if is_grads_batched:
+        raise ArgumentError("grad: is_grads_batched is not supported; call grad for each of the grad_outputs")
+    unused = bool(allow_unused) or materialize_grads
+    found = autodiff.grad(outputs, inputs, grad_outputs, retain_graph, create_graph, unused)
+    if not materialize_grads:
+        return found
+    return tuple(
+        [ops.zeros_like(x) if g is None else g for g, x in zip(found, autodiff.as_sequence(inputs), strict=True)]
+    )
 
 
 def any_tensor(values: Any) -> bool:

@@ -23,6 +23,7 @@ from ..data import (
     random_split,
 )
 
+__path__: list[str] = []  # PyTorch's paths go further down: see module_paths
 __all__ = [
     "BatchSampler",
     "ChainDataset",

@@ -25,6 +25,8 @@ from .decay import (
 from .plateau import ReduceLROnPlateau
 from .sequential import ChainedScheduler, SequentialLR
 
+_LRScheduler = LRScheduler  # PyTorch's former name, from which schedules of one's own inherit
+
 __all__ = [
     "ChainedScheduler",
     "ConstantLR",

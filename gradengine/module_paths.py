@@ -1,0 +1,72 @@
+"""PyTorch's module paths: `from gradengine.distributions.normal import Normal` finds the name where it is here.
+
+A path that is only another way to a package here becomes a module that passes on that package's names. A module that
+PyTorch has and gradengine has not is a ModuleNotFoundError with a hint. Python asks this finder last.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from importlib.machinery import ModuleSpec
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import ModuleType
+
+# By package here: the modules of PyTorch's whose public names it has.
+PATHS = {
+    "distributions": (
+        "distributions.bernoulli distributions.beta distributions.categorical distributions.cauchy distributions.chi2 "
+        "distributions.dirichlet distributions.exponential distributions.gamma distributions.geometric "
+        "distributions.gumbel distributions.half_normal distributions.independent distributions.laplace "
+        "distributions.log_normal distributions.mixture_same_family distributions.multinomial "
+        "distributions.multivariate_normal distributions.normal distributions.one_hot_categorical "
+        "distributions.poisson distributions.studentT distributions.transformed_distribution distributions.uniform"
+    ),
+    "utils.data": "utils.data.dataset utils.data.dataloader utils.data.sampler",
+    "nn": (
+        "nn.modules nn.modules.activation nn.modules.container nn.modules.distance nn.modules.dropout "
+        "nn.modules.flatten nn.modules.linear nn.modules.loss nn.modules.module nn.modules.normalization "
+        "nn.modules.sparse"
+    ),
+    "nn.utils": "nn.utils.clip_grad nn.utils.convert_parameters",
+    "optim": "optim.adamw optim.adagrad optim.adadelta optim.rmsprop",
+    "autograd": "autograd.variable autograd.function autograd.gradcheck",
+    "amp": "cuda.amp amp.autocast_mode amp.grad_scaler",
+}
+WHERE = {f"gradengine.{path}": f"gradengine.{home}" for home, paths in PATHS.items() for path in paths.split()}
+
+
+class PyTorchPaths:
+    """Finds and makes the modules of the tables above (both halves of Python's import protocol)."""
+
+    def find_spec(self, path: str, _parents: Sequence[str] | None, _target: Any = None) -> ModuleSpec | None:
+        """The spec of a module of PyTorch's; None for every other. Raises ModuleNotFoundError for an absent one."""
+        if not path.startswith("gradengine."):
+            return None
+        if path in WHERE:
+            return ModuleSpec(path, self, is_package=True)  # type: ignore[arg-type]
+        from .migration_hints import ABSENT_MODULES
+
+        hint = ABSENT_MODULES.get(path.removeprefix("gradengine."))
+        if hint is not None:
+            raise ModuleNotFoundError(f"No module named {path!r}; {hint}", name=path)
+        return None
+
+    def create_module(self, _spec: ModuleSpec) -> None:
+        """Python's usual module is right."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Let the module pass on the names of the package here, whose hints are right too."""
+        home = importlib.import_module(WHERE[module.__name__])
+        module.__doc__ = f"PyTorch's path to names of `{home.__name__}`."
+        module.__dict__["__all__"] = list(getattr(home, "__all__", ()))
+        module.__dict__["__getattr__"] = lambda name: getattr(home, name)
+
+
+def install() -> None:
+    """Let Python ask for PyTorch's paths, after all others."""
+    if not any(isinstance(finder, PyTorchPaths) for finder in sys.meta_path):
+        sys.meta_path.append(PyTorchPaths())
