@@ -212,6 +212,16 @@ def make_sum(plain: Kernel, by_count: bool) -> Kernel:
     return reduce
 
 
+def mean_rule(g: Any, y: Any, x: Any, axis: Any, keepdims: bool) -> Any:
+    """The gradient of `mean` for half precision: float16 has no count above 65504. None for other dtypes."""
+    axes = axes_of(axis, x.ndim) if name_of(x.dtype) in ("float16", "bfloat16") else None
+    if axes is None:
+        return None
+    count = max(math.prod([x.shape[a] for a in axes]), 1)
+    share = (g.astype(np.float32) / np.float32(count)).astype(x.dtype)
+    return cp.broadcast_to(share.reshape(reduced(x.shape, axes, True)), x.shape)
+
+
 def make_extreme(plain: Kernel, write: Callable[[Draft], None]) -> Kernel:
     """`max` or `min` along the last axes."""
 
@@ -395,6 +405,7 @@ def kernels(plain: dict[str, Kernel]) -> dict[str, Kernel]:
     return {
         "sum": make_sum(plain["sum"], False),
         "mean": make_sum(plain["mean"], True),
+        "mean.grad0": mean_rule,
         "max": make_extreme(plain["max"], drafts.max_rows),
         "min": make_extreme(plain["min"], drafts.min_rows),
         "sum_to": make_sum_to(plain["sum_to"]),
