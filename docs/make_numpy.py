@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import gradengine as ge
 from docs import numpy_calls, numpy_walk
 from docs.numpy_walk import Outcome
 
@@ -44,5 +45,6 @@ def compose(page: str, made: str) -> str:
 
 
 if __name__ == "__main__":
+    ge.set_cpu_backend("numpy")
     PAGE.write_text(compose(PAGE.read_text(encoding="utf-8"), table()), encoding="utf-8")
     sys.stdout.write(f"{PAGE}\n")

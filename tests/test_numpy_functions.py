@@ -142,6 +142,14 @@ def test_integers_beside_doubles_lose_no_digits():
         np.testing.assert_allclose(ours(ge.tensor(x), ge.tensor(i)).numpy(), theirs(x, i), rtol=1e-14)
 
 
+@pytest.mark.parametrize("cpu", ["numpy", "numba"])
+def test_numpy_scalars_are_close(cpu):
+    ge.set_cpu_backend(cpu)
+    x = ge.tensor(4.5, dtype=ge.float64, requires_grad=True)
+    assert np.allclose(x, np.float64(4.5))
+    assert bool(ge.isclose(np.float64(4.5), x))
+
+
 def test_numbers_beside_numpy_arrays_alone_lose_no_digits():
     a = np.array([1.0])
     for y in (ge.multiply(a, 0.1), ge.multiply(0.1, a), ge.where(np.array([False]), a, 0.1), ge.maximum(a * 0, 0.1)):

@@ -294,7 +294,9 @@ def isclose(x1: Any, x2: Any, /, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: 
     >>> ge.isclose(ge.tensor([1.0, 1.0]), ge.tensor([1.000001, 1.1]))
     tensor([ True, False])
     """
-    x1, x2 = [np.asarray(x) if type(x) in PYTHON_SCALARS else x for x in (x1, x2)]  # exact, in any company
+    x1, x2 = [
+        np.asarray(x) if type(x) in PYTHON_SCALARS or isinstance(x, np.generic) else x for x in (x1, x2)
+    ]  # exact, in any company
     x1 = wrap(x1, x2).detach()
     x2 = wrap(x2, x1).detach()
     if not is_floating(x2.dtype):
