@@ -47,6 +47,7 @@ WRONG_DTYPE = ("not supported for the input types", "did not contain a loop", "n
 NO_SUCH_INTEGER = "Integers to negative integer powers"  # what NumPy says of 2 ** -1, as a ValueError
 # What Python and NumPy say of metadata of a wrong type, which an op's own words would name.
 WRONG_SETTING = ("not supported", "cannot be interpreted", "operand type", "integer is", "loop", "must be real")
+MISSING: Any = object()  # the default of an array that has to be given
 SETTLED = frozenset({int, float, bool, str, type(None)})  # kinds of metadata that nobody can change afterwards
 
 
@@ -119,30 +120,23 @@ def explain(op: Op, error: Exception, tensors: tuple[Tensor, ...], params: dict[
 
 
 def unary(op: Op) -> Callable[..., Tensor]:
-    """The function that runs a one-array op without metadata.
-
-    Its array can be given as `input`, PyTorch's word. The default of `out` is what the body needs anyway: a Tensor in
-    its place fails where it is used, so `out=` costs the usual call nothing. `option` is as in `binary`.
-    """
+    """The function that runs a one-array op without metadata. `words` are those that PyTorch has: `out`."""
     new, tracked = Tensor.__new__, any(op.rules)
 
-    def call(input: Any, out: Any = Tensor, option: Any = op) -> Tensor:
+    def call(input: Any = MISSING, *extra: Any, **words: Any) -> Tensor:
+        if extra or words:
+            return in_other_words(op, call, (input,), extra, words)
         x = input
         if type(x) is not Tensor and not isinstance(x, Tensor):
-            x = wrap(x, None, op.shown)
+            x = wrap(x, None, op.shown) if x is not MISSING else incomplete(op, 0)
         if casting:
             (x,) = prepare(op, (x,), EMPTY)
         backend = x.backend
         array = x.array
+        result = new(Tensor)
         try:
-            result = new(out)
-            result.array = value = backend.table[option](array)
+            result.array = value = backend.table[op](array)
         except Exception as error:
-            if option is not op:
-                given = {option_name: option} if out is Tensor else {option_name: option, "out": out}
-                return afresh(spelled, op, call, (input,), given)
-            if out is not Tensor:
-                return afresh(written, out, op.shown, lambda: call(x))
             raise explain(op, error, (x,), EMPTY) from None
         result.backend = backend
         result.grad = result.hooks = result.family = None
@@ -159,32 +153,21 @@ def unary(op: Op) -> Callable[..., Tensor]:
                 return settled(call, op, (x,), EMPTY, result)
         return result
 
-    option_name = next(iter(op.spelling.choosing), "option")
-    return named_option(call, op)
-
-
-def named_option(call: Callable[..., Tensor], op: Op) -> Callable[..., Tensor]:
-    """A dispatch closure whose parameter `option` has the name that PyTorch gives it."""
-    name = next(iter(op.spelling.choosing), "option")
-    names = tuple([name if known == "option" else known for known in call.__code__.co_varnames])
-    call.__code__ = call.__code__.replace(co_varnames=names)
     return call
 
 
 def binary(op: Op) -> Callable[..., Tensor]:
-    """The function that runs a two-array op without metadata.
-
-    `out` and `option` have defaults that the body needs anyway, as in `unary`. `option` has the name of the one setting
-    that PyTorch's function has, such as `alpha`; the op's form knows what to do with it.
-    """
+    """The function that runs a two-array op without metadata. `words` are those that PyTorch has: `alpha`, `out`."""
     new, tracked = Tensor.__new__, any(op.rules)
 
-    def call(input: Any, other: Any, out: Any = Tensor, option: Any = op) -> Tensor:
+    def call(input: Any = MISSING, other: Any = MISSING, *extra: Any, **words: Any) -> Tensor:
+        if extra or words:
+            return in_other_words(op, call, (input, other), extra, words)
         a, b = input, other
         if type(b) is not Tensor and not isinstance(b, Tensor):
-            b = wrap(b, a, op.shown)
+            b = wrap(b, a, op.shown) if b is not MISSING else incomplete(op, 1)
         if type(a) is not Tensor and not isinstance(a, Tensor):
-            a = wrap(a, b, op.shown)
+            a = wrap(a, b, op.shown) if a is not MISSING else incomplete(op, 0)
         if casting:
             a, b = prepare(op, (a, b), EMPTY)
         backend = a.backend
@@ -192,15 +175,10 @@ def binary(op: Op) -> Callable[..., Tensor]:
             backend = common_backend(op, (a, b))
         left = a.array
         right = b.array
+        result = new(Tensor)
         try:
-            result = new(out)
-            result.array = value = backend.table[option](left, right)
+            result.array = value = backend.table[op](left, right)
         except Exception as error:
-            if option is not op:
-                given = {option_name: option} if out is Tensor else {option_name: option, "out": out}
-                return afresh(spelled, op, call, (input, other), given)
-            if out is not Tensor:
-                return afresh(written, out, op.shown, lambda: call(input, other))
             raise explain(op, error, (a, b), EMPTY) from None
         result.backend = backend
         result.grad = result.hooks = result.family = None
@@ -219,8 +197,26 @@ def binary(op: Op) -> Callable[..., Tensor]:
             return settled(call, op, (a, b), EMPTY, result)
         return result
 
-    option_name = next(iter(op.spelling.choosing), "option")
-    return named_option(call, op)
+    return call
+
+
+def in_other_words(
+    op: Op, call: Callable[..., Tensor], arrays: tuple[Any, ...], extra: tuple[Any, ...], words: dict[str, Any]
+) -> Any:
+    """A call of an op without metadata that has more than its arrays: `out`, a setting of PyTorch's, or a mistake."""
+    if len(extra) == 1 and "out" not in words and (extra[0] is None or isinstance(extra[0], Tensor)):  # as in NumPy
+        words = {**words, "out": extra[0]}
+    elif extra:
+        several = "1 array" if len(arrays) == 1 else f"{len(arrays)} arrays"
+        given = len(arrays) + len(extra)
+        raise SignatureError(f"{op.shown}: takes {several}; got {given} positional arguments; {op.spelling.accepted()}")
+    return spelled(op, call, tuple([x for x in arrays if x is not MISSING]), words)
+
+
+def incomplete(op: Op, given: int) -> Tensor:
+    """Raise SignatureError for a call of an op without metadata that lacks arrays."""
+    needed = len(op.spelling.parameters)
+    raise SignatureError(f"{op.shown}: needs {needed} array{'s' if needed > 1 else ''}, got {given}")
 
 
 def nary(op: Op, count: int | None) -> Callable[..., Tensor]:
@@ -295,11 +291,12 @@ def viewing(op: Op) -> Callable[..., Tensor]:
     """The function that runs an op without metadata whose result is a view of its one array."""
     plain = unary(op)
 
-    def call(input: Any, out: Any = Tensor) -> Tensor:
-        x = input if isinstance(input, Tensor) else wrap(input, None, op.shown)
-        result = plain(x, out)
-        if out is Tensor:
-            enlist(x, result, op, EMPTY)
+    def call(input: Any = MISSING, *extra: Any, **words: Any) -> Tensor:
+        if extra or words:
+            return in_other_words(op, call, (input,), extra, words)
+        x = input if isinstance(input, Tensor) or input is MISSING else wrap(input, None, op.shown)
+        result = plain(x)
+        enlist(x, result, op, EMPTY)
         return result
 
     return call

@@ -433,3 +433,31 @@ def test_where_numpy_warns_errstate_stops_at_the_line_of_the_user(backend, size)
     assert "ge.log(x)" in str(caught.traceback[0].statement)
     with pytest.warns(RuntimeWarning, match="divide by zero encountered in log"):
         ge.log(x)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (lambda x: ge.abs(x, foo=1), "abs: unexpected keyword 'foo'"),
+        (lambda x: ge.abs(), "abs: needs 1 array, got 0"),
+        (lambda x: ge.add(x), "add: needs 2 arrays, got 1"),
+        (lambda x: ge.add(x, x, foo=1), "add: unexpected keyword 'foo'; accepted: alpha"),
+        (lambda x: ge.add(x, x, 1), "add: takes 2 arrays; got 3 positional arguments"),
+        (lambda x: x.exp(1, 2, 3), "exp: takes 1 array; got 4 positional arguments"),
+        (lambda x: ge.matrix_transpose(), "matrix_transpose: needs 1 array, got 0"),
+        (lambda x: ge.round(x, decimals="a"), "round: decimals must be an int"),
+    ],
+)
+def test_calls_of_pointwise_ops_that_do_not_fit_are_typed(wrong, words):
+    with pytest.raises(GradengineError, match=words):
+        wrong(ge.ones(2, 2))
+
+
+def test_pointwise_ops_take_their_arrays_by_name_and_out_by_position():
+    x, out = ge.tensor([1.0, 2.0]), ge.zeros(2)
+    assert ge.add(input=x, other=x, alpha=3).tolist() == [4.0, 8.0]
+    assert ge.add(x, x, out) is out
+    assert out.tolist() == [2.0, 4.0]
+    assert ge.div(x, 2, rounding_mode="floor", out=out) is out
+    assert ge.round(ge.tensor([1.26, -0.04]), decimals=1).tolist() == pytest.approx([1.3, 0.0])
+    assert ge.round(ge.tensor([149.0]), decimals=-2).tolist() == [100.0]

@@ -202,7 +202,8 @@ trunc = elementwise(
 round = elementwise(
     "round",
     flat,
-    doc="""The nearest whole number, of two the even one; its gradient is 0.
+    form=pytorch_forms.rounded,
+    doc="""The nearest whole number, of two the even one; its gradient is 0. `decimals` keeps digits behind the point.
 
     >>> import gradengine as ge
     >>> ge.round(ge.tensor([0.5, 1.5, -1.7]))

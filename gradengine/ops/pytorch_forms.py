@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .. import shapes
 from ..errors import ArgumentError, ShapeError, SignatureError, describe
 from ..tensor import Tensor, wrap
-from .arguments import operands
+from .arguments import operands, whole
 from .pairs import ValuesIndices
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def add(sign: int) -> Callable[..., Any]:
         if type(alpha) is not int or alpha != 1:
             plain = type(other) in (int, float) and type(alpha) in (int, float)
             other = other * alpha if plain else k.multiply(other, alpha)
-        return call(x, other, *(() if out is None else (out,)))
+        return call(x, other, out)
 
     return form
 
@@ -160,8 +160,19 @@ def divide(k: Any, x: Any, other: Any, /, rounding_mode: str | None = None, out:
     if all([t.dtype.kind in "iub" for t in (x, other)]):
         down = k.floor_divide(x, other)  # which is exact
         inexact = k.logical_and(k.not_equal(down * other, x), k.less(x, 0) != k.less(other, 0))
-        return k.add(down, inexact, *(() if out is None else (out,)))
-    return k.trunc(k.divide(x, other), *(() if out is None else (out,)))
+        return k.add(down, inexact, out)
+    return k.trunc(k.divide(x, other), out)
+
+
+def rounded(k: Any, x: Any, /, decimals: int = 0, out: Any = None) -> Any:
+    """PyTorch's and NumPy's round: to `decimals` digits behind the point, or before it where that is negative."""
+    digits = whole("round", "decimals", decimals)
+    if digits == 0 or (digits > 0 and x.dtype.kind in "iu"):
+        return k.round(x, out)
+    scale = 10.0 ** abs(digits)
+    if digits > 0:
+        return k.divide(k.round(k.multiply(x, scale)), scale, out)
+    return k.multiply(k.round(k.divide(x, scale)), scale, out)
 
 
 def where(k: Any, condition: Any, /) -> Any:
