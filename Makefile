@@ -22,8 +22,7 @@ EMULATED      := EMULATED_SOURCES=$(CUDA_SOURCES)
 TABLES        := tests/test_cases.py tests/test_jit_cases.py
 WITH_CUPY     := tests/test_jit_training.py tests/test_jit_over.py tests/cuda/test_arrays.py \
                  tests/cuda/test_interop.py tests/cuda/test_memory.py tests/cuda/test_real_cupy.py
-LIKE_A_DEVICE := tests/test_jit_training.py tests/test_jit_over.py tests/test_train.py tests/test_resume.py \
-                 tests/test_low_precision.py
+LIKE_A_DEVICE := tests/test_jit_training.py tests/test_jit_over.py
 
 .PHONY: help train test cuda-test grid-test slow-test check bench gpu-check docs lint format clean
 .NOTPARALLEL:
