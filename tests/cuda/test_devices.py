@@ -225,10 +225,15 @@ def test_in_place_writes_only_where_nobody_looks():
     before = address(x)
     x[1] = 5.0
     assert address(x) == before
-    kept = x.detach()
+    w = ge.ones(4, device="cuda", requires_grad=True)
+    y = (x * w).sum()  # which has saved x's array
     x[2] = 7.0
     assert address(x) != before
-    assert (x.tolist(), kept.tolist()) == ([0.0, 5.0, 7.0, 0.0], [0.0, 5.0, 0.0, 0.0])
+    y.backward()
+    assert (x.tolist(), w.grad.tolist()) == ([0.0, 5.0, 7.0, 0.0], [0.0, 5.0, 0.0, 0.0])
+    same = x.detach()
+    x[3] = 1.0
+    assert same.tolist() == [0.0, 5.0, 7.0, 1.0]
 
 
 def test_gradients_flow_through_moves():
