@@ -139,7 +139,7 @@ def unary(op: Op) -> Callable[..., Tensor]:
         except Exception as error:
             raise explain(op, error, (x,), EMPTY) from None
         result.backend = backend
-        result.grad = result.hooks = result.family = None
+        result._grad = result.hooks = result.family = None
         if x.op is not None and tracked and (not silent or mode.recording):
             result.op = op
             result.inputs = (x,)
@@ -184,7 +184,7 @@ def binary(op: Op) -> Callable[..., Tensor]:
         except Exception as error:
             raise explain(op, error, (a, b), EMPTY) from None
         result.backend = backend
-        result.grad = result.hooks = result.family = None
+        result._grad = result.hooks = result.family = None
         if (a.op is not None or b.op is not None) and tracked and (not silent or mode.recording):
             result.op = op
             result.inputs = (a, b)
@@ -268,7 +268,7 @@ def nary(op: Op, count: int | None) -> Callable[..., Tensor]:
                 return afresh(spelled, op, call, args, params, count)
             raise explain(op, error, args, merged) from None
         out.backend = backend
-        out.op = out.grad = out.hooks = out.family = None
+        out.op = out._grad = out.hooks = out.family = None
         if has_rules and (not silent or mode.recording):
             for x in args:
                 if x.op is not None:

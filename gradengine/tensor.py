@@ -23,7 +23,16 @@ import numpy as np
 from . import backend as backends
 from .device_names import device
 from .dtypes import check_dtype, get_default_dtype, is_floating, is_half
-from .errors import DeviceError, DTypeError, GradengineError, GraphError, ShapeError, SignatureError, describe
+from .errors import (
+    ArgumentError,
+    DeviceError,
+    DTypeError,
+    GradengineError,
+    GraphError,
+    ShapeError,
+    SignatureError,
+    describe,
+)
 from .spelling import Spelling
 
 if TYPE_CHECKING:
@@ -125,7 +134,7 @@ class Tensor:
     """
 
     __slots__ = (
-        "__weakref__", "array", "backend", "family", "grad", "hooks", "inputs", "op", "order", "params", "past",
+        "__weakref__", "_grad", "array", "backend", "family", "hooks", "inputs", "op", "order", "params", "past",
         "saved", "view_of",
     )  # fmt: skip
     __hash__ = object.__hash__
@@ -140,7 +149,7 @@ class Tensor:
     saved: tuple[Any, ...] | None
     params: dict[str, Any]
     order: int  # falls with every recorded op, so that a heap gives the latest first
-    grad: Tensor | None
+    _grad: Tensor | None  # what `grad` gives: ops set it, and need no check
     hooks: dict[int, Callable[[Tensor], Tensor | None]] | None
     # What shares elements with this Tensor: see gradengine.views. None or not set where nothing does.
     family: Any
@@ -205,7 +214,7 @@ class Tensor:
         else:
             self.backend = data.backend
         self.array = to_array(data, dtype, self.backend, copy=True)
-        self.op = self.grad = self.hooks = self.family = self.view_of = None
+        self.op = self._grad = self.hooks = self.family = self.view_of = None
         if requires_grad:
             self.become_leaf()
 
@@ -283,6 +292,36 @@ class Tensor:
 
     # -- gradients ----------------------------------------------------------------------------------------------
 
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient that `backward` has added up, or None.
+
+        Settable to None or a Tensor of the same shape, dtype and device; raises ShapeError, DTypeError or DeviceError
+        for any other.
+        """
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if value is not None:
+            self._check_grad(value)
+        self._grad = value
+
+    def _check_grad(self, value: Any) -> None:
+        """Raise for what cannot be this Tensor's gradient."""
+        if not isinstance(value, Tensor):
+            raise DTypeError(f"grad: must be a Tensor or None, got {describe(value)}; use ge.tensor(...)")
+        if value.shape != self.shape:
+            raise ShapeError(
+                f"grad: the Tensor has shape {self.shape}, its gradient must have it too, got {value.shape}"
+            )
+        if value.dtype != self.dtype:
+            raise DTypeError(
+                f"grad: the Tensor is {self.dtype}, its gradient must be too, got {value.dtype}; use .to(...)"
+            )
+        if value.device != self.device:
+            raise DeviceError(f"grad: the Tensor is on {self.device!r}, its gradient on {value.device!r}; use .to(...)")
+
     def backward(
         self,
         gradient: Tensor | None = None,
@@ -331,6 +370,8 @@ class Tensor:
         >>> x.grad
         tensor(30.)
         """
+        if not callable(hook):
+            raise ArgumentError(f"register_hook: takes a function of the gradient, got {describe(hook)}")
         if self.op is None:
             raise GraphError("register_hook: this Tensor needs no grad, so its gradient is never computed")
         if self.hooks is None:
@@ -466,7 +507,7 @@ class Tensor:
         """A leaf of this Tensor's own class around `array`."""
         out = type(self).__new__(type(self))
         out.array, out.backend = array, self.backend
-        out.op = out.grad = out.hooks = out.family = out.view_of = None
+        out.op = out._grad = out.hooks = out.family = out.view_of = None
         if self.op is LEAF:
             out.become_leaf()
         return out
@@ -505,7 +546,7 @@ def constant(array: Any, backend: Any) -> Tensor:
     """A Tensor around a raw array, outside any graph. The array is not copied."""
     out = Tensor.__new__(Tensor)
     out.array, out.backend = array, backend
-    out.op = out.grad = out.hooks = out.family = out.view_of = None
+    out.op = out._grad = out.hooks = out.family = out.view_of = None
     return out
 
 

@@ -131,7 +131,7 @@ def snapshot(t: Tensor) -> Tensor:
     """What `t` is now, under another identity: the node of the graph that a change leaves behind."""
     old = Tensor.__new__(Tensor)
     old.array, old.backend, old.op = t.array, t.backend, t.op
-    old.grad = old.hooks = old.family = old.view_of = None
+    old._grad = old.hooks = old.family = old.view_of = None
     if t.op is not None:
         old.inputs, old.saved, old.params = t.inputs, t.saved, t.params
         if t.op is not LEAF:

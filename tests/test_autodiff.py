@@ -201,10 +201,12 @@ def test_a_rule_of_the_wrong_shape_is_named():
 
 def test_a_grad_of_the_wrong_shape_is_refused():
     x = ge.tensor([1.0, 2.0], requires_grad=True)
-    for wrong in (ge.zeros((3, 2)), np.zeros(2)):
-        x.grad = wrong
-        with pytest.raises(ShapeError, match="set grad to None"):
-            (x * 2).sum().backward()
+    with pytest.raises(ShapeError, match=r"grad: the Tensor has shape \(2,\)"):
+        x.grad = ge.zeros((3, 2))
+    x.grad = ge.zeros(2)
+    x.data = ge.zeros((3, 2))
+    with pytest.raises(ShapeError, match="set grad to None"):
+        (x * 2).sum().backward()
 
 
 def test_grad_mode_as_a_statement_and_on_generators():

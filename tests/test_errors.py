@@ -453,6 +453,23 @@ def test_calls_of_pointwise_ops_that_do_not_fit_are_typed(wrong, words):
         wrong(ge.ones(2, 2))
 
 
+def test_what_cannot_be_a_gradient_is_refused_where_it_is_assigned():
+    p = ge.nn.Parameter(ge.ones(2))
+    for value, error in (
+        (np.ones(2), ge.DTypeError),
+        (ge.ones(3), ge.ShapeError),
+        (ge.ones(2).double(), ge.DTypeError),
+    ):
+        with pytest.raises(error, match=r"^grad: "):
+            p.grad = value
+    p.grad = ge.ones(2)
+    p.grad = None
+    with pytest.raises(ge.ArgumentError, match="register_hook: takes a function"):
+        p.register_hook(5)
+    with pytest.raises(ge.ArgumentError, match="must be a function, got int 5"):
+        ge.elementwise("five", 5)
+
+
 def test_pointwise_ops_take_their_arrays_by_name_and_out_by_position():
     x, out = ge.tensor([1.0, 2.0]), ge.zeros(2)
     assert ge.add(input=x, other=x, alpha=3).tolist() == [4.0, 8.0]

@@ -263,13 +263,17 @@ def test_updates_leave_saved_arrays_and_graphs_alone(size: int, backend: str) ->
 
 
 def test_gradients_of_another_dtype_are_cast_and_of_another_shape_refused() -> None:
-    p = ge.nn.Parameter(ge.ones(3))
+    """Such a gradient is left where a parameter's value was exchanged after `backward`."""
+    p = ge.nn.Parameter(ge.ones(3, dtype=ge.float64))
     optimizer = optim.SGD([p], lr=0.5)
     p.grad = ge.ones(3, dtype=ge.float64)
+    p.data = ge.ones(3)
     optimizer.step()
     assert p.dtype == np.float32
     assert p.tolist() == [0.5, 0.5, 0.5]
+    p.data = ge.ones((3, 1))
     p.grad = ge.ones((3, 1))
+    p.data = ge.ones(3)
     with pytest.raises(ShapeError, match=r"shape \(3,\), but its grad \(3, 1\)"):
         optimizer.step()
 

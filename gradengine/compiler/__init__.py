@@ -51,7 +51,7 @@ from .interrupts import ServedBetweenKernels, uninterrupted
 from .options import FollowError
 from .over import over
 from .program import Program, StaleError
-from .reads import Calls, guards_of
+from .reads import Calls, guards_of, uncollected
 from .simplify import frozen
 from .tracing import OtherDeviceError, Trace
 from .watch import Watch
@@ -365,7 +365,7 @@ class Step:
             ]
             args, kwargs = tree.unflatten(structure, iter(values))
             calls = Calls()
-            with Watch(self.function, args, kwargs, calls) as watch:
+            with uncollected(), Watch(self.function, args, kwargs, calls) as watch:
                 for optimizer in watch.optimizers:
                     trace.options.meet(optimizer)
                 result = self.function(*args, **kwargs)

@@ -10,6 +10,7 @@ May import values, watch, hostwork, tensor and, when it is first asked, nn and o
 
 from __future__ import annotations
 
+import contextlib
 import dis
 import functools
 import gc
@@ -31,7 +32,7 @@ from .values import NOTHING, PLAIN, is_a, same
 from .watch import CLOSED, CONTAINERS, METHODS, OPEN, WRAPPED, WRAPPERS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 MOST = 50_000  # objects that are looked at
 HIDDEN = frozenset(("__dict__", "__weakref__", "__doc__", "__module__"))  # entries of a class that mean nothing here
@@ -420,13 +421,24 @@ def guards_of(
     return walk.run([("", function), *(("argument", x) for x in arguments), *(("module", m) for m in modules)])
 
 
+@contextlib.contextmanager
+def uncollected() -> Iterator[None]:
+    """A trace in which no garbage is collected: what `gc.callbacks` run by chance is not the step's code."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
 class Calls:
     """The code that runs in a trace, and its global variables."""
 
     def __init__(self) -> None:
         self.found: dict[CodeType, dict[str, Any]] = {}
         self.other: Any = None
-        self.collecting = False
 
     def note(self, frame: Any) -> None:
         """Note a call, unless it is the engine's, or work of the host that is done at each call."""
@@ -435,12 +447,7 @@ class Calls:
             self.found[code] = frame.f_globals
 
     def install(self) -> None:
-        """Have Python tell of calls, beside a profiler that it tells already.
-
-        Garbage is collected later: what `gc.callbacks` and finalizers run by chance is not the step's code.
-        """
-        self.collecting = gc.isenabled()
-        gc.disable()
+        """Have Python tell of calls, beside a profiler that it tells already."""
         self.other = sys.getprofile()
         if self.other is None or callable(self.other):
             sys.setprofile(self.profile)
@@ -449,8 +456,6 @@ class Calls:
         """Undo `install`."""
         if sys.getprofile() == self.profile:
             sys.setprofile(self.other)
-        if self.collecting:
-            gc.enable()
 
     def profile(self, frame: Any, event: str, argument: Any) -> None:
         """What Python calls at each call and return."""

@@ -32,7 +32,7 @@ class Parameter(Tensor):
     def __init__(self, data: Any = (), requires_grad: bool = True) -> None:
         if isinstance(data, Tensor):
             self.array, self.backend = data.array, data.backend
-            self.op = self.grad = self.hooks = self.family = self.view_of = None
+            self.op = self._grad = self.hooks = self.family = self.view_of = None
             share(self, data)
         else:
             super().__init__(data)
@@ -60,7 +60,7 @@ class Buffer(Tensor):
     def __init__(self, data: Any = (), *, persistent: bool = True) -> None:
         if isinstance(data, Tensor):
             self.array, self.backend = data.array, data.backend
-            self.op = self.grad = self.hooks = self.family = self.view_of = None
+            self.op = self._grad = self.hooks = self.family = self.view_of = None
             share(self, data)
         else:
             super().__init__(data)
@@ -143,7 +143,7 @@ class UninitializedBuffer(Tensor):
 def begin(t: Tensor, device: Any, dtype: Any) -> None:
     """Make a Tensor without values, which are to be on a device and of a dtype."""
     t.backend = for_device(device)
-    t.op = t.grad = t.hooks = t.family = t.view_of = None
+    t.op = t._grad = t.hooks = t.family = t.view_of = None
     t.array = NotThere(None if dtype is None else check_dtype(dtype))
 
 

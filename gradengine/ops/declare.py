@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from .. import backend as backends
 from ..dispatch import afresh, binary, first_array, nary, spelled, unary, viewing
 from ..dtypes import is_half
-from ..errors import ArgumentError, GradengineError
+from ..errors import ArgumentError, GradengineError, describe
 from ..spelling import Signed, Spelling
 from ..tensor import EMPTY, Op, Tensor, wrap
 from ..views import set_value
@@ -323,6 +323,8 @@ def check_arity(name: str, rules: tuple[Any, ...], body: Any) -> None:
     """Raise ArgumentError unless rules have room for (k, g, y) and the arrays, and the body for k and the arrays."""
     arrays = len(rules)
     for what, function, first in [("the body", body, "k"), *[("a rule", rule, "k, g, y") for rule in rules]]:
+        if function is not None and not callable(function):
+            raise ArgumentError(f"elementwise {name!r}: {what} must be a function, got {describe(function)}")
         code = getattr(function, "__code__", None)
         if code is None or code.co_flags & inspect.CO_VARARGS or code.co_argcount >= len(first.split(", ")) + arrays:
             continue

@@ -148,7 +148,7 @@ def item(x: Tensor, index: Any) -> Tensor:
     except Exception as error:
         raise explain(READ, error, (x,), {"index": index}) from None
     out.backend = backend
-    out.op = out.grad = out.hooks = out.family = None
+    out.op = out._grad = out.hooks = out.family = None
     if x.op is not None and mode.recording:
         out.op, out.inputs, out.saved, out.order = READ, (x,), (array,), next(order)
         out.params = {"index": index if kind is tuple else (index,)}
