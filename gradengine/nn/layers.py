@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from .. import ops
+from .. import ops, shapes
 from ..errors import ArgumentError, AxisError, IndexRangeError, ShapeError, describe
 from ..tensor import Tensor, constant
 from . import functional as F
@@ -198,7 +198,7 @@ class Unflatten(Module):
 
     def __init__(self, dim: int, unflattened_size: tuple[int, ...]) -> None:
         super().__init__()
-        self.dim, self.unflattened_size = dim, tuple(unflattened_size)
+        self.dim, self.unflattened_size = dim, shapes.sizes_of("Unflatten", tuple(unflattened_size))
 
     def forward(self, input: Tensor) -> Tensor:
         shape, ndim = input.shape, input.ndim
