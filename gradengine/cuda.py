@@ -26,7 +26,6 @@ from .dtypes import check_dtype
 from .errors import ArgumentError, DeviceError, DTypeError, describe
 from .resolve import primitive_call
 
-__path__: list[str] = []  # PyTorch's paths go further down: see module_paths
 __all__ = [
     "manual_seed", "manual_seed_all", "set_device", "is_bf16_supported", "is_initialized",
     "current_device", "device_count", "empty_cache", "get_device_name", "is_available", "is_synchronous", "is_tf32",

@@ -151,7 +151,10 @@ def unary(op: Op) -> Callable[..., Tensor]:
             result.order = next(order)
         else:
             result.op = None
-            found = value.dtype  # only here can x be an integer
+            try:
+                found = value.dtype  # only here can x be an integer
+            except AttributeError:  # a bool, of a Python number
+                return result
             if found is DOUBLE or found is HALF or found is dtypes.doubtful:
                 return settled(call, op, (x,), EMPTY, result)
         return result
@@ -195,7 +198,10 @@ def binary(op: Op) -> Callable[..., Tensor]:
                 return result  # of two floats
         else:
             result.op = None
-        found = value.dtype
+        try:
+            found = value.dtype
+        except AttributeError:  # a bool, of two Python numbers
+            return result
         if found is DOUBLE or found is HALF or found is dtypes.doubtful:
             return settled(call, op, (a, b), EMPTY, result)
         return result

@@ -155,6 +155,7 @@ INSTEAD = {
         "prelu": FUNCTIONAL,
         "vmap": "it is not there yet; ops take batches in the axes in front",
         "range": "use ge.arange, which leaves out the end",
+        "onnx": "models are not exported; save weights with ge.save",
         "hub": "models are not downloaded; save and load weights with ge.save and ge.load",
         "xpu": "devices are 'cpu' and 'cuda'",
         "mps": "devices are 'cpu' and 'cuda'",
@@ -410,6 +411,7 @@ def hint_by_pattern(module: str, name: str) -> str:
 
 # By PyTorch's module path: what to do instead of a module that gradengine has not.
 ABSENT_MODULES = {
+    "cuda.amp": "use ge.amp.autocast('cuda') and ge.amp.GradScaler",
     "autograd.functional": "ge.grad and ge.value_and_grad differentiate functions, to any order",
     "distributed": PROCESSES,
     "fft": FFT,

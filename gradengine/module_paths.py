@@ -34,7 +34,7 @@ PATHS = {
     "nn.utils": "nn.utils.clip_grad nn.utils.convert_parameters",
     "optim": "optim.adamw optim.adagrad optim.adadelta optim.rmsprop",
     "autograd": "autograd.variable autograd.function autograd.gradcheck",
-    "amp": "cuda.amp amp.autocast_mode amp.grad_scaler",
+    "amp": "amp.autocast_mode amp.grad_scaler",
 }
 WHERE = {f"gradengine.{path}": f"gradengine.{home}" for home, paths in PATHS.items() for path in paths.split()}
 

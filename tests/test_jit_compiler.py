@@ -36,9 +36,9 @@ def traced(function, *arguments):
 
 
 def test_a_graph_prints_as_typed_equations():
-    x, w, b = ge.ones((4, 3)), ge.ones((3, 2)), ge.tensor(np.ones(2, I64))
+    x, w, b = ge.ones((4, 3)), ge.ones((3, 2)), ge.tensor(np.ones(2))
     assert str(traced(lambda x, w, b, n: (ge.tanh(x @ w) * b, x.sum(axis=1, keepdims=True) > n), x, w, b, 2.5)) == (
-        "{ lambda a:f64 b:f32[4,3] c:f32[3,2] d:i64[2] .\n"
+        "{ lambda a:f64 b:f32[4,3] c:f32[3,2] d:f64[2] .\n"
         "  let e:f32[4,2] = matmul b c\n"
         "      f:f32[4,2] = tanh e\n"
         "      g:f64[4,2] = multiply f d\n"

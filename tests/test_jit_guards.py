@@ -554,3 +554,30 @@ def test_a_schedule_of_a_users_own_may_read_what_changes(backend, x):
         step(x)
         assert optimizer.param_groups[0]["lr"] == factors[-1]
     assert step.cache_info().misses == 1
+
+
+def test_code_that_garbage_collection_runs_is_not_the_steps():
+    """A callback that changes a variable at each collection does not make the step compile again."""
+    noted = {"collections": 0}
+
+    def callback(phase, info):
+        noted["collections"] = noted["collections"] + 1
+
+    def step(x):
+        for _ in range(5):
+            x = x * 2.0
+            [[] for _ in range(2000)]
+        return x
+
+    before = gc.get_threshold()
+    gc.callbacks.append(callback)
+    gc.set_threshold(10)
+    try:
+        jitted = ge.jit(step)
+        for _ in range(4):
+            assert jitted(ge.ones(2)).tolist() == [32.0, 32.0]
+    finally:
+        gc.callbacks.remove(callback)
+        gc.set_threshold(*before)
+    assert noted["collections"] > 0
+    assert jitted.cache_info().misses == 1

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dis
 import functools
+import gc
 import os
 import sys
 import sysconfig
@@ -425,6 +426,7 @@ class Calls:
     def __init__(self) -> None:
         self.found: dict[CodeType, dict[str, Any]] = {}
         self.other: Any = None
+        self.collecting = False
 
     def note(self, frame: Any) -> None:
         """Note a call, unless it is the engine's, or work of the host that is done at each call."""
@@ -433,7 +435,12 @@ class Calls:
             self.found[code] = frame.f_globals
 
     def install(self) -> None:
-        """Have Python tell of calls, beside a profiler that it tells already."""
+        """Have Python tell of calls, beside a profiler that it tells already.
+
+        Garbage is collected later: what `gc.callbacks` and finalizers run by chance is not the step's code.
+        """
+        self.collecting = gc.isenabled()
+        gc.disable()
         self.other = sys.getprofile()
         if self.other is None or callable(self.other):
             sys.setprofile(self.profile)
@@ -442,6 +449,8 @@ class Calls:
         """Undo `install`."""
         if sys.getprofile() == self.profile:
             sys.setprofile(self.other)
+        if self.collecting:
+            gc.enable()
 
     def profile(self, frame: Any, event: str, argument: Any) -> None:
         """What Python calls at each call and return."""

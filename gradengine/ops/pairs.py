@@ -98,7 +98,7 @@ values_alone.unless = "axis"  # type: ignore[attr-defined]
 
 def last_two_axes(result: Tensor, name: str, given: dict[str, Any]) -> Tensor:
     """The diagonal of an array of more than two axes, where nothing says of which: a SpellingWarning."""
-    if len(result.shape) > 1:
+    if len(result.shape) > 1 and "axis1" not in given:
         warnings.warn(
             f"{name}: of more than two axes this takes the last two, as the array API, where NumPy and PyTorch take "
             "the first two; write axis1=-2, axis2=-1 for this, or dim1=0, dim2=1",

@@ -24,6 +24,7 @@ PICTURES = ("curves.png", "confusion.png", "mistakes.png")
 RUNS = Path("runs")  # where runs go that are not told where
 KIND = {"kind": "gradengine train", "version": 1}
 LARGEST = 2**63 - 1  # of a count
+LARGEST_SEED = 2**64 - 1
 
 
 class Saved(NamedTuple):
@@ -135,7 +136,7 @@ def require_like(found: Any, made: Any, name: str) -> None:
 
 def require_finite(value: Any, name: str) -> None:
     """Raise CheckpointError for a number that is none, or too large to count."""
-    if isinstance(value, (int, float)) and not (math.isfinite(value) and abs(value) <= LARGEST):
+    if isinstance(value, (int, float)) and not (math.isfinite(value) and abs(value) <= LARGEST_SEED):
         raise CheckpointError(f"{name} must be a finite number, not {value!r}")
 
 
