@@ -26,6 +26,7 @@ from .errors import ArgumentError, DTypeError, describe
 from .ops.elementwise import cast_array
 from .scaler import GradScaler
 from .tensor import LEAF, Op, Tensor, mode
+from .validation import known_words
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -160,9 +161,14 @@ def count(change: int) -> None:
 
 def device_type_of(device_type: str | None) -> str:
     """A kind of device, that of the default device for None."""
-    return (get_default_device() if device_type is None else device_type).partition(":")[0]
+    name = get_default_device() if device_type is None else device_type
+    kind = name.partition(":")[0] if isinstance(name, str) else ""
+    if kind not in DEFAULTS:
+        raise ArgumentError(f"device_type must be {' or '.join(map(repr, DEFAULTS))}, got {describe(device_type)}")
+    return kind
 
 
+@known_words
 def is_autocast_enabled(device_type: str | None = None) -> bool:
     """Whether ops on this kind of device (None: the default device's) are cast in this thread.
 
@@ -174,6 +180,7 @@ def is_autocast_enabled(device_type: str | None = None) -> bool:
     return mode.casting.get(device_type_of(device_type)) is not None
 
 
+@known_words
 def get_autocast_dtype(device_type: str | None = None) -> np.dtype[Any]:
     """The dtype that `autocast` casts to on this kind of device: that of the region, or the default.
 

@@ -33,6 +33,7 @@ from .errors import (
 )
 from .promotion import DOUBLE, HALF, settled
 from .tensor import EMPTY, Op, Tensor, mode, order, wrap
+from .validation import flag_or_raise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -49,6 +50,8 @@ NO_SUCH_INTEGER = "Integers to negative integer powers"  # what NumPy says of 2 
 WRONG_SETTING = ("not supported", "cannot be interpreted", "operand type", "integer is", "loop", "must be real")
 MISSING: Any = object()  # the default of an array that has to be given
 SETTLED = frozenset({int, float, bool, str, type(None)})  # kinds of metadata that nobody can change afterwards
+UNORDERED = frozenset({dict, set, frozenset, bytes, bytearray})  # kinds that no setting of an op of ours is of
+OF_FLAGS = SETTLED - {float, str}  # those among which no flag is wrong
 
 
 def common_backend(op: Op, tensors: tuple[Tensor, ...]) -> backends.Backend:
@@ -231,6 +234,8 @@ def nary(op: Op, count: int | None) -> Callable[..., Tensor]:
     names, defaults, has_rules = op.names, op.defaults, any(op.rules)
     incomplete = len(defaults) != len(names)
     view, may_copy = bool(op.view), op.view == "maybe"
+    flags = frozenset([name for name, value in defaults.items() if type(value) is bool])
+    settled_kinds = OF_FLAGS if flags else SETTLED
 
     def call(*args: Any, **params: Any) -> Tensor:
         if count is not None and len(args) != count:
@@ -243,8 +248,8 @@ def nary(op: Op, count: int | None) -> Callable[..., Tensor]:
             if len(merged) != len(names):
                 return spelled(op, call, args, params, count)
             for key, value in params.items():
-                if type(value) not in SETTLED:
-                    merged[key] = freeze(value, op)
+                if type(value) not in settled_kinds:
+                    merged[key] = flag_or_raise(op.shown, key, value) if key in flags else freeze(value, op)
         elif incomplete:
             raise lacking(op, merged)
         backend = None
@@ -352,6 +357,10 @@ def freeze(value: Any, op: Op) -> Any:
             )
         value = value.tolist()
         return freeze(value, op)
+    if type(value) in UNORDERED and op.name in backends.BUILT_IN:
+        raise DTypeError(f"{op.shown}: a setting cannot be {describe(value)}; give a number, a tuple or a list")
+    if type(value) is complex:
+        raise DTypeError(f"{op.shown}: there are no complex numbers here, got {value!r}; give a real one")
     return freeze(value.tolist(), op) if type(value) is np.ndarray else value
 
 

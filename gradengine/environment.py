@@ -17,7 +17,8 @@ from .device_names import device
 from .dispatch import no_grad
 from .dtypes import check_dtype, dtype_of, is_floating, result_type
 from .errors import ArgumentError, DTypeError, describe
-from .tensor import Tensor
+from .tensor import Tensor, wrap
+from .validation import known_words
 
 __all__ = [
     "Size", "device", "inference_mode", "is_tensor", "is_floating_point", "is_complex", "is_nonzero", "numel",
@@ -63,6 +64,7 @@ class inference_mode(no_grad):
             raise ArgumentError(f"inference_mode: mode must be True or False, got {describe(mode)}")
 
 
+@known_words
 def is_inference_mode_enabled() -> bool:
     """Whether nothing is recorded: here inference mode is `no_grad`.
 
@@ -75,6 +77,7 @@ def is_inference_mode_enabled() -> bool:
     return not is_grad_enabled()
 
 
+@known_words
 def is_tensor(value: Any, /) -> bool:
     """Whether something is a Tensor.
 
@@ -85,6 +88,7 @@ def is_tensor(value: Any, /) -> bool:
     return isinstance(value, Tensor)
 
 
+@known_words
 def is_floating_point(x: Any, /) -> bool:
     """Whether a Tensor (or a dtype) is of floating-point numbers.
 
@@ -95,6 +99,7 @@ def is_floating_point(x: Any, /) -> bool:
     return is_floating(dtype_of("is_floating_point", x))
 
 
+@known_words
 def is_complex(x: Any, /) -> bool:
     """Whether a Tensor is of complex numbers: False, for there are none here.
 
@@ -106,6 +111,7 @@ def is_complex(x: Any, /) -> bool:
     return False
 
 
+@known_words
 def is_nonzero(x: Any, /) -> bool:
     """Whether the one element of a Tensor is not 0. Raises ShapeError for more or fewer.
 
@@ -116,6 +122,7 @@ def is_nonzero(x: Any, /) -> bool:
     return bool(x)
 
 
+@known_words
 def numel(x: Any, /) -> int:
     """The number of elements.
 
@@ -123,9 +130,10 @@ def numel(x: Any, /) -> int:
     >>> ge.numel(ge.ones(2, 3))
     6
     """
-    return math.prod(x.shape)
+    return math.prod(wrap(x, None, "numel").shape)
 
 
+@known_words
 def typename(value: Any, /) -> str:
     """The name of a value's type, as PyTorch's `typename`.
 
@@ -141,6 +149,7 @@ def typename(value: Any, /) -> str:
     return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
+@known_words
 def promote_types(a: Any, b: Any, /) -> np.dtype[Any]:
     """The dtype of an op on two dtypes, as `result_type`.
 
@@ -151,6 +160,7 @@ def promote_types(a: Any, b: Any, /) -> np.dtype[Any]:
     return result_type(check_dtype(a, "promote_types"), check_dtype(b, "promote_types"))
 
 
+@known_words
 def is_same_size(a: Any, b: Any, /) -> bool:
     """Whether two Tensors have the same shape.
 
@@ -158,9 +168,11 @@ def is_same_size(a: Any, b: Any, /) -> bool:
     >>> ge.is_same_size(ge.ones(2), ge.zeros(2))
     True
     """
-    return tuple(a.shape) == tuple(b.shape)
+    a, b = [wrap(x, None, "is_same_size") for x in (a, b)]
+    return a.shape == b.shape
 
 
+@known_words
 def is_signed(x: Any, /) -> bool:
     """Whether the dtype of a Tensor has negative numbers.
 
@@ -171,6 +183,7 @@ def is_signed(x: Any, /) -> bool:
     return dtype_of("is_signed", x).kind in "ifV"
 
 
+@known_words
 def get_device(x: Any, /) -> int:
     """The number of the GPU where a Tensor is; -1 on the CPU.
 
@@ -178,9 +191,10 @@ def get_device(x: Any, /) -> int:
     >>> ge.get_device(ge.ones(2, device="cpu"))
     -1
     """
-    return x.get_device()
+    return wrap(x, None, "get_device").get_device()
 
 
+@known_words
 def detach(x: Any, /) -> Tensor:
     """The same value outside the graph, as `x.detach()`.
 
@@ -188,9 +202,10 @@ def detach(x: Any, /) -> Tensor:
     >>> ge.detach(ge.ones(2, requires_grad=True)).requires_grad
     False
     """
-    return x.detach()
+    return wrap(x, None, "detach").detach()
 
 
+@known_words
 def get_device_module(device: Any = None) -> Any:
     """`ge.cuda`, whatever the device: what can be asked of a GPU is there.
 
@@ -203,6 +218,7 @@ def get_device_module(device: Any = None) -> Any:
     return cuda
 
 
+@known_words
 def set_warn_always(always: bool) -> None:
     """Accepted and without effect: `warnings.simplefilter("always")` shows warnings each time.
 
@@ -211,6 +227,7 @@ def set_warn_always(always: bool) -> None:
     """
 
 
+@known_words
 def set_flush_denormal(mode: bool) -> bool:
     """False: how the processor treats denormal numbers is left as it is.
 
@@ -230,6 +247,7 @@ PROFILES: dict[str, dict[str, Any]] = {
 }
 
 
+@known_words
 def set_printoptions(
     precision: int | None = None,
     threshold: float | None = None,
@@ -250,7 +268,7 @@ def set_printoptions(
     >>> ge.set_printoptions(profile="default")
     """
     if profile is not None:
-        if profile not in PROFILES:
+        if not isinstance(profile, str) or profile not in PROFILES:
             raise ArgumentError(f"set_printoptions: profile must be one of {', '.join(PROFILES)}, got {profile!r}")
         Tensor.printing = dict(PROFILES[profile])
         Tensor.printing["sci_mode"] = None
@@ -263,6 +281,7 @@ def set_printoptions(
             Tensor.printing[name] = value
 
 
+@known_words
 def get_printoptions() -> dict[str, Any]:
     """How Tensors are printed, as `set_printoptions` takes it.
 
@@ -276,6 +295,7 @@ def get_printoptions() -> dict[str, Any]:
 # -- threads and precision ----------------------------------------------------------------------------------------
 
 
+@known_words
 def get_num_threads() -> int:
     """How many threads compute on the CPU.
 
@@ -290,6 +310,7 @@ def get_num_threads() -> int:
     return numba.get_num_threads()
 
 
+@known_words
 def set_num_threads(count: int) -> None:
     """Compute with at most `count` threads on the CPU. Raises ArgumentError unless there are so many.
 
@@ -305,6 +326,7 @@ def set_num_threads(count: int) -> None:
     numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
 
 
+@known_words
 def get_num_interop_threads() -> int:
     """How many ops run at once on the CPU: one.
 
@@ -315,6 +337,7 @@ def get_num_interop_threads() -> int:
     return 1
 
 
+@known_words
 def set_num_interop_threads(count: int) -> None:
     """Accepted and without effect: ops run one after another.
 
@@ -325,6 +348,7 @@ def set_num_interop_threads(count: int) -> None:
         raise ArgumentError(f"set_num_interop_threads: needs a number from 1 on, got {describe(count)}")
 
 
+@known_words
 def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
     """Accepted and without effect: one seed gives the same numbers on every run anyway.
 
@@ -333,6 +357,7 @@ def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None
     """
 
 
+@known_words
 def are_deterministic_algorithms_enabled() -> bool:
     """True: one seed gives the same numbers on every run.
 
@@ -343,6 +368,7 @@ def are_deterministic_algorithms_enabled() -> bool:
     return True
 
 
+@known_words
 def set_float32_matmul_precision(precision: str) -> None:
     """How exact products of float32 are on a GPU: "highest", or "high" and "medium" for TF32.
 
@@ -362,6 +388,7 @@ def set_float32_matmul_precision(precision: str) -> None:
     matmul_precision = precision
 
 
+@known_words
 def get_float32_matmul_precision() -> str:
     """What `set_float32_matmul_precision` has set.
 

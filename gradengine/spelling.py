@@ -5,7 +5,7 @@ nothing. A word that means the same in both libraries is translated. Where PyTor
 gives values and indices), the declaration carries PyTorch's form, which runs when a keyword is given that only PyTorch
 has.
 
-May import errors.
+May import errors and validation.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from .errors import SignatureError
+from .validation import check_flags, flags_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -124,6 +125,7 @@ class Spelling:
         words = dict(given)
         if "input" in words and not args:
             args = (words.pop("input"),)
+        check_flags(self.name, flags_of(self.form)[0], (None, *args), words)  # type: ignore[arg-type]
         try:
             return self.form(interpreter, *args, **words)  # type: ignore[misc]
         except TypeError as error:
@@ -154,7 +156,15 @@ class Spelling:
         """The error for keywords that stand for nothing here."""
         strange = [word for word in given if word not in self.words and word not in self.parameters[self.first :]]
         shown = ", ".join([repr(word) for word in strange])
-        return SignatureError(f"{self.name}: unexpected keyword {shown}; {self.accepted()}")
+        return SignatureError(f"{self.name}: unexpected keyword {shown}{self.advice(strange)}; {self.accepted()}")
+
+    def advice(self, strange: Sequence[str]) -> str:
+        """The keyword that was probably meant."""
+        import difflib
+
+        known = [*self.parameters[self.first :], *self.words, *self.choosing]
+        close = difflib.get_close_matches(strange[0], known, 1, 0.75) if len(strange) == 1 else []
+        return f" (did you mean {close[0]}?)" if close else ""
 
     def accepted(self) -> str:
         """The keywords that there are, for error messages."""

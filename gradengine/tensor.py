@@ -34,6 +34,7 @@ from .errors import (
     describe,
 )
 from .spelling import Spelling
+from .validation import flag_or_raise, known_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -202,6 +203,7 @@ class Tensor:
         def __gt__(self, other: Any) -> Tensor: ...
         def __ge__(self, other: Any) -> Tensor: ...
 
+    @known_arguments
     def __init__(self, *given: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> None:
         if len(given) == 1 and type(given[0]) is not int:
             data = given[0]
@@ -215,8 +217,8 @@ class Tensor:
             self.backend = data.backend
         self.array = to_array(data, dtype, self.backend, copy=True)
         self.op = self._grad = self.hooks = self.family = self.view_of = None
-        if requires_grad:
-            self.become_leaf()
+        if requires_grad is not False:
+            self.become_leaf(requires_grad)
 
     # -- what it is ---------------------------------------------------------------------------------------------
 
@@ -281,6 +283,8 @@ class Tensor:
 
     def become_leaf(self, requires_grad: bool = True) -> Tensor:
         """`requires_grad_` for a Tensor that is new, so that no op can have read it."""
+        if type(requires_grad) is not bool:
+            requires_grad = flag_or_raise("requires_grad", "the flag", requires_grad)
         if requires_grad and not is_floating(self.dtype):
             raise DTypeError(
                 f"requires_grad: only floating-point Tensors have gradients, this one is {self.dtype}; "
@@ -630,7 +634,11 @@ def uninitialised(sizes: tuple[Any, ...], dtype: Any) -> np.ndarray[Any, Any]:
     if not all([type(n) is int and n >= 0 for n in sizes]):
         shown = ", ".join([describe(n) for n in sizes])
         raise SignatureError(f"Tensor: takes data or sizes, got {shown}; use ge.tensor(data, dtype, device)")
-    return np.empty(sizes or (0,), get_default_dtype() if dtype is None else check_dtype(dtype, "Tensor"))
+    wanted = get_default_dtype() if dtype is None else check_dtype(dtype, "Tensor")
+    try:
+        return np.empty(sizes or (0,), wanted)
+    except ValueError as error:
+        raise ShapeError(f"Tensor: cannot make an array of shape {sizes}: {error}") from None
 
 
 def holds_ints(data: Any) -> bool:

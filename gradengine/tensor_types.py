@@ -11,8 +11,9 @@ import numpy as np
 
 from .backend import for_device
 from .dtypes import check_dtype
-from .errors import DTypeError
+from .errors import DTypeError, ShapeError
 from .tensor import Tensor, constant, to_array
+from .validation import unexpected
 
 __all__ = [
     "FloatTensor", "DoubleTensor", "HalfTensor", "LongTensor", "IntTensor", "ShortTensor", "CharTensor", "ByteTensor",
@@ -40,7 +41,10 @@ class TensorType(type):
         return isinstance(value, Tensor) and value.dtype == cls.dtype
 
     def __call__(cls, *given: Any, **more: Any) -> Tensor:
-        return sized_or_given(cls.__name__, given, cls.dtype, more.get("device"))
+        device = more.pop("device", None)
+        for word in more:
+            raise unexpected(cls.__name__, word, ["device"])
+        return sized_or_given(cls.__name__, given, cls.dtype, device)
 
 
 def sized_or_given(name: str, given: tuple[Any, ...], dtype: Any, device: Any) -> Tensor:
@@ -48,7 +52,10 @@ def sized_or_given(name: str, given: tuple[Any, ...], dtype: Any, device: Any) -
     backend = for_device(device)
     if all([isinstance(n, (int, np.integer)) and not isinstance(n, bool) for n in given]):
         sizes = tuple([int(n) for n in given]) if given else (0,)
-        return constant(backend.arrays.empty(sizes, dtype), backend)
+        try:
+            return constant(backend.arrays.empty(sizes, dtype), backend)
+        except ValueError as error:
+            raise ShapeError(f"{name}: cannot make an array of shape {sizes}: {error}") from None
     if len(given) != 1:
         raise DTypeError(f"{name}: takes sizes, or data such as a list, got {len(given)} arguments")
     (data,) = given

@@ -1,13 +1,12 @@
 """Checks of settings, shared by layers, optimizers, schedules, loaders and distributions; imports only errors.
 
 Each check returns the value and raises ArgumentError in the name of its owner: what came, what was needed.
-`known_arguments` decorates a constructor: arguments that it has no place for are a DTypeError that names the likely
+`known_arguments` decorates a constructor: arguments that it has no place for are a SignatureError that names the likely
 one, "did you mean lr?".
 """
 
 from __future__ import annotations
 
-import difflib
 import functools
 import inspect
 import math
@@ -16,13 +15,14 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from .errors import ArgumentError, DTypeError, GradengineError, describe
+from .errors import ArgumentError, DTypeError, GradengineError, SignatureError, describe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 P = ParamSpec("P")
 R = TypeVar("R")
+NOWHERE = 1 << 30  # the place of an argument that has none
 
 # Names that people type for an argument and that are spelled too differently to be recognised.
 SYNONYMS = {
@@ -106,6 +106,37 @@ def check_flag(owner: str, name: str, value: Any) -> bool:
     return bool(value)
 
 
+def flag_or_raise(owner: str, name: str, value: Any) -> Any:
+    """A function's flag, which may be None or a whole number as in NumPy. Raises SignatureError for others."""
+    if value is None or isinstance(value, (bool, int, np.bool_, np.integer)):
+        return value
+    if getattr(getattr(value, "dtype", None), "kind", "") in ("b", "i", "u") and getattr(value, "shape", None) == ():
+        return bool(value)
+    raise SignatureError(f"{owner}: {name} must be True or False, got {described(value)}")
+
+
+def flags_of(function: Callable[..., Any]) -> tuple[dict[str, int], int]:
+    """The arguments of a function that are True or False by their default, with their places, and the first place."""
+    function = inspect.unwrap(function)
+    code = function.__code__
+    names, given = code.co_varnames[: code.co_argcount], function.__defaults__ or ()
+    start = len(names) - len(given)
+    flags = {names[start + i]: start + i for i, value in enumerate(given) if type(value) is bool}
+    first = min(flags.values(), default=NOWHERE)
+    flags |= {name: NOWHERE for name, value in (function.__kwdefaults__ or {}).items() if type(value) is bool}
+    return flags, first
+
+
+def check_flags(name: str, flags: Mapping[str, int], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    """Raise SignatureError for a flag that is given and is none."""
+    for flag, place in flags.items():
+        value = kwargs.get(flag, False)
+        if value is not True and value is not False:
+            flag_or_raise(name, flag, value)
+        if place < len(args) and args[place] is not True and args[place] is not False:
+            flag_or_raise(name, flag, args[place])
+
+
 def check_choice(owner: str, name: str, value: Any, choices: Iterable[Any]) -> Any:
     """One of several values."""
     allowed = list(choices)
@@ -132,16 +163,18 @@ def described(value: Any) -> str:
 # -- constructors -------------------------------------------------------------------------------------------------
 
 
-def unexpected(owner: str, name: str, accepted: Iterable[str]) -> DTypeError:
+def unexpected(owner: str, name: str, accepted: Iterable[str]) -> SignatureError:
     """The error for a keyword that is not accepted."""
+    import difflib
+
     names = list(accepted)
     close = [n for n in SYNONYMS.get(name, ()) if n in names] or difflib.get_close_matches(name, names, 1, 0.6)
     advice = f" (did you mean {close[0]}?)" if close else ""
-    return DTypeError(f"{owner}: unexpected keyword {name!r}{advice}; accepted: {', '.join(names) or 'none'}")
+    return SignatureError(f"{owner}: unexpected keyword {name!r}{advice}; accepted: {', '.join(names) or 'none'}")
 
 
 def known_arguments(init: Callable[P, R]) -> Callable[P, R]:
-    """Decorate an `__init__`: arguments that do not fit its signature are a DTypeError in the class's name."""
+    """Decorate an `__init__`: arguments that do not fit its signature are a SignatureError in the class's name."""
 
     @functools.wraps(init)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -156,19 +189,40 @@ def known_arguments(init: Callable[P, R]) -> Callable[P, R]:
     return call
 
 
-def misfit(init: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> DTypeError | None:
-    """The error for arguments that a constructor's signature has no place for, or None where they fit."""
+def known_words(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorate a function: arguments that do not fit its signature, and flags that are none, are a SignatureError."""
+    flags, first = flags_of(function)
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        if flags and (kwargs or len(args) > first):
+            check_flags(function.__name__, flags, args, kwargs)
+        try:
+            return function(*args, **kwargs)
+        except TypeError as error:
+            typed = None if isinstance(error, GradengineError) else misfit(function, args, kwargs, function.__name__)
+            if typed is None:
+                raise
+        raise typed from None
+
+    return call
+
+
+def misfit(
+    init: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], name: str = ""
+) -> SignatureError | None:
+    """The error for arguments that a constructor, or the function `name`, has no place for; None where they fit."""
     signature = inspect.signature(init)
     try:
         signature.bind(*args, **kwargs)
     except TypeError as error:
-        owner = type(args[0]).__name__ if args else init.__qualname__
+        owner = name or (type(args[0]).__name__ if args else init.__qualname__)
         kinds = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
-        accepted = [name for name, p in list(signature.parameters.items())[1:] if p.kind not in kinds]
+        accepted = [name for name, p in list(signature.parameters.items())[not name :] if p.kind not in kinds]
         for name in kwargs:
             if name not in accepted:
                 return unexpected(owner, name, accepted)
-        return DTypeError(f"{owner}: {error}; its arguments: {', '.join(accepted)}")
+        return SignatureError(f"{owner}: {error}; its arguments: {', '.join(accepted)}")
     return None
 
 

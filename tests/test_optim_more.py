@@ -11,7 +11,7 @@ import pytest
 
 import gradengine as ge
 from gradengine import optim
-from gradengine.errors import ArgumentError, CheckpointError, DTypeError, ShapeError, TraceError
+from gradengine.errors import ArgumentError, CheckpointError, DTypeError, ShapeError, SignatureError, TraceError
 
 STEPS = 50
 SHAPES = [(7,), (), (4, 5), (2, 3, 4)]
@@ -222,7 +222,7 @@ def matrix() -> ge.nn.Parameter:
 def test_unknown_keywords_and_senseless_rates(name: str) -> None:
     make = getattr(optim, name)
     with pytest.raises(
-        DTypeError, match=rf"^{name}: unexpected keyword 'learning_rate' \(did you mean lr\?\); accepted:"
+        SignatureError, match=rf"^{name}: unexpected keyword 'learning_rate' \(did you mean lr\?\); accepted:"
     ):
         make([matrix()], learning_rate=0.1)
     for wrong in (-1, math.nan, math.inf, "fast", None, True, [0.1]):

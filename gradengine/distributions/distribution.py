@@ -46,7 +46,11 @@ class Distribution:
             cls.__init__ = known_arguments(cls.__init__)  # type: ignore[method-assign]
 
     def __init__(self, batch_shape: Shape = (), event_shape: Shape = (), validate_args: bool | None = None) -> None:
-        self._batch_shape, self._event_shape = tuple(batch_shape), tuple(event_shape)
+        try:
+            self._batch_shape, self._event_shape = tuple(batch_shape), tuple(event_shape)
+        except TypeError:
+            given = f"{describe(batch_shape)} and {describe(event_shape)}"
+            raise DTypeError(f"{type(self).__name__}: the shapes must be tuples, got {given}") from None
         if validate_args is not None:
             check_flag(type(self).__name__, "validate_args", validate_args)
         self._validate_args = Distribution._validate_by_default if validate_args is None else validate_args

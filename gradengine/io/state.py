@@ -20,6 +20,7 @@ import numpy as np
 
 from ..errors import CheckpointError, GradengineError
 from ..tensor import Tensor, wrap
+from ..validation import known_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +32,7 @@ STORABLE = frozenset(
 )
 
 
+@known_words
 def flatten_state(state: object) -> tuple[dict[str, np.ndarray], Any]:
     """Take a nested state apart: its arrays by name, and a JSON-able tree that says where they belong.
 
@@ -59,6 +61,7 @@ def flatten_state(state: object) -> tuple[dict[str, np.ndarray], Any]:
     return arrays, encode(state, (), arrays)
 
 
+@known_words
 def unflatten_state(arrays: Mapping[str, np.ndarray], tree: object) -> Any:
     """Put together again what `flatten_state` took apart.
 

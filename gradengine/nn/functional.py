@@ -54,6 +54,7 @@ from ..ops.losses import (
 )
 from ..ops.transcendental import tanh
 from ..tensor import Tensor, wrap
+from ..validation import known_words
 from .functional_losses import (
     cosine_embedding_loss,
     gaussian_nll_loss,
@@ -105,6 +106,7 @@ def in_place(function: Any, name: str) -> Any:
         return input.become(lambda old: function(old, *args, **kwargs), name)
 
     call.__name__ = call.__qualname__ = name
+    call = known_words(call)
     call.__doc__ = f"""`{name[:-1]}`, in place: the input has the result's values, and is returned.
 
     Raises GraphError for a leaf that requires grad, DTypeError for what is no Tensor.

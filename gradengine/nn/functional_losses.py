@@ -15,7 +15,7 @@ from ..hostwork import current
 from ..ops.arguments import beside, checked, real
 from ..ops.losses import REDUCTIONS, check_reduction, operands, quiet, reduced
 from ..tensor import Tensor, wrap
-from ..validation import check_choice, check_flag
+from ..validation import check_choice, check_flag, known_words
 
 __all__ = [
     "cosine_embedding_loss",
@@ -143,6 +143,7 @@ def triplet_margin_loss(
     return triplets("triplet_margin_loss", anchor, positive, negative, distance, margin, swap, reduction)
 
 
+@known_words
 @quiet
 def triplet_margin_with_distance_loss(
     anchor: Any,
@@ -354,6 +355,7 @@ def poisson_nll_loss(
     tensor(1.)
     """
     check_reduction("poisson_nll_loss", reduction)
+    real("poisson_nll_loss", "eps", eps)
     x, t = beside("poisson_nll_loss", input, target)
     losses: Any = ops.exp(x) - t * x if log_input else x - t * ops.log(x + eps)
     if full:

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..errors import ArgumentError, DTypeError, ShapeError, describe
 from ..ops import random
+from ..ops.arguments import checked
 from ..tensor import Tensor, to_array
 from ..validation import check_choice, check_integer, check_number, is_number
 from ..views import set_value
@@ -54,6 +55,7 @@ GAINS = {
 }
 
 
+@checked
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Any = None) -> Tensor:
     """Fill with numbers that are uniform from `a` up to `b`.
 
@@ -69,6 +71,7 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Any = No
     return fill(tensor, a + (b - a) * draw(random.rand, tensor, generator))
 
 
+@checked
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Tensor:
     """Fill with normal numbers."""
     check_tensor("normal_", tensor)
@@ -77,6 +80,7 @@ def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any 
     return fill(tensor, mean + std * draw(random.randn, tensor, generator))
 
 
+@checked
 def trunc_normal_(
     tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0, generator: Any = None
 ) -> Tensor:
@@ -101,6 +105,7 @@ def trunc_normal_(
     return fill(tensor, x.clip(a, b))
 
 
+@checked
 def constant_(tensor: Tensor, val: float) -> Tensor:
     """Fill with one value."""
     check_tensor("constant_", tensor)
@@ -109,16 +114,19 @@ def constant_(tensor: Tensor, val: float) -> Tensor:
     return fill(tensor, np.full(tensor.shape, val, tensor.dtype))
 
 
+@checked
 def zeros_(tensor: Tensor) -> Tensor:
     """Fill with zeros."""
     return constant_(tensor, 0.0)
 
 
+@checked
 def ones_(tensor: Tensor) -> Tensor:
     """Fill with ones."""
     return constant_(tensor, 1.0)
 
 
+@checked
 def eye_(tensor: Tensor) -> Tensor:
     """Fill a matrix with the identity, or as much of it as there is room for."""
     check_tensor("eye_", tensor)
@@ -127,6 +135,7 @@ def eye_(tensor: Tensor) -> Tensor:
     return fill(tensor, np.eye(*tensor.shape, dtype=tensor.dtype))
 
 
+@checked
 def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     """Fill a convolution's weight (out, in, *kernel) so that as many channels as there are pass unchanged.
 
@@ -150,6 +159,7 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     return fill(tensor, made)
 
 
+@checked
 def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Any = None) -> Tensor:
     """Fill a matrix with normal numbers, of which a share of `sparsity` in each column is 0 (Martens 2010).
 
@@ -171,6 +181,7 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Any =
     return fill(tensor, values)
 
 
+@checked
 def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Tensor:
     """Fill uniformly between the bounds +-gain * sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio 2010)."""
     check_number("xavier_uniform_", "gain", gain)
@@ -179,6 +190,7 @@ def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Any = None) ->
     return uniform_(tensor, -bound, bound, generator)
 
 
+@checked
 def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Tensor:
     """Fill with normal numbers of deviation gain * sqrt(2 / (fan_in + fan_out)) (Glorot and Bengio 2010)."""
     check_number("xavier_normal_", "gain", gain, 0)
@@ -186,6 +198,7 @@ def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> 
     return normal_(tensor, 0.0, gain * math.sqrt(2.0 / (fan_in + fan_out)), generator)
 
 
+@checked
 def kaiming_uniform_(
     tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator: Any = None
 ) -> Tensor:
@@ -198,6 +211,7 @@ def kaiming_uniform_(
     return uniform_(tensor, -bound, bound, generator)
 
 
+@checked
 def kaiming_normal_(
     tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator: Any = None
 ) -> Tensor:
@@ -205,6 +219,7 @@ def kaiming_normal_(
     return normal_(tensor, 0.0, kaiming_std(tensor, a, mode, nonlinearity, "kaiming_normal_"), generator)
 
 
+@checked
 def orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None) -> Tensor:
     """Fill with `gain` times a random matrix whose rows or columns, whichever are fewer, are orthonormal.
 
@@ -229,6 +244,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None) -> Tenso
     return fill(tensor, gain * (q if rows >= columns else q.T).reshape(tensor.shape))
 
 
+@checked
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     """The factor by which a nonlinearity shrinks the deviation of normal numbers; `param` is a leaky ReLU's slope.
 

@@ -11,7 +11,7 @@ from ..backend import for_device
 from ..dtypes import check_dtype
 from ..errors import ArgumentError, DTypeError, describe
 from ..tensor import Tensor
-from ..validation import check_flag
+from ..validation import check_flag, known_arguments
 from ..views import share
 
 
@@ -29,6 +29,7 @@ class Parameter(Tensor):
 
     __slots__ = ()
 
+    @known_arguments
     def __init__(self, data: Any = (), requires_grad: bool = True) -> None:
         if isinstance(data, Tensor):
             self.array, self.backend = data.array, data.backend
@@ -57,6 +58,7 @@ class Buffer(Tensor):
     __slots__ = ("persistent",)
     persistent: bool
 
+    @known_arguments
     def __init__(self, data: Any = (), *, persistent: bool = True) -> None:
         if isinstance(data, Tensor):
             self.array, self.backend = data.array, data.backend
@@ -94,6 +96,7 @@ class UninitializedParameter(Parameter):
 
     __slots__ = ()
 
+    @known_arguments
     def __init__(self, requires_grad: bool = True, device: Any = None, dtype: Any = None) -> None:
         begin(self, device, dtype)
         if check_flag("UninitializedParameter", "requires_grad", requires_grad):

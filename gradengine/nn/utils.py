@@ -13,7 +13,7 @@ from .. import ops
 from ..dispatch import no_grad
 from ..errors import ArgumentError, DTypeError, ShapeError, TrainingError, describe
 from ..tensor import Tensor
-from ..validation import check_flag, is_number
+from ..validation import check_flag, is_number, known_words
 from ..views import set_value
 
 __path__: list[str] = []  # PyTorch's paths go further down: see module_paths
@@ -28,6 +28,7 @@ __all__ = [
 ]
 
 
+@known_words
 def clip_grad_norm_(
     parameters: Tensor | Iterable[Tensor],
     max_norm: float,
@@ -135,6 +136,7 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float, f
         set_value(p.grad, ops.clip(p.grad.detach(), -limit, limit).array)
 
 
+@known_words
 def skip_init(module_cls: Any, *args: Any, **kwargs: Any) -> Any:
     """A module as its class makes it; for PyTorch's sake: there the initial values are left out, here they are drawn.
 
@@ -151,6 +153,7 @@ def skip_init(module_cls: Any, *args: Any, **kwargs: Any) -> Any:
     return module_cls(*args, **kwargs)
 
 
+@known_words
 def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
     """All parameters' elements as one 1-d Tensor; gradients flow through.
 
@@ -164,6 +167,7 @@ def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
     return ops.concat([ops.reshape(p, (-1,)) for p in held])
 
 
+@known_words
 def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
     """Set all parameters to slices of a 1-d Tensor: the inverse of `parameters_to_vector`.
 

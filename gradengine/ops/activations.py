@@ -128,7 +128,9 @@ threshold = elementwise(
     "threshold",
     lambda k, g, y, x, threshold, value: k.where(k.less_equal(x, threshold), 0, g),
     form=in_place("threshold", "threshold", "value"),
-    body=lambda k, x, threshold, value: k.where(k.less_equal(x, threshold), value, x),
+    body=lambda k, x, threshold, value: k.where(
+        k.less_equal(x, threshold), value - 0, x
+    ),  # only a number has a difference
     doc="""`x` where it is above `threshold`, else `value`.
 
     >>> import gradengine as ge

@@ -16,6 +16,7 @@ from ..dtypes import promoted
 from ..errors import ArgumentError, DTypeError, GradengineError, GraphError, OutOfMemoryError, SignatureError, describe
 from ..spelling import NONE, Signed, Spelling
 from ..tensor import Tensor, fresh, mode, wrap
+from ..validation import check_flags, flags_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,6 +25,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 IN_A_LIST = "the arrays go into a list: {name}([a, b], axis=0)"
+# What comes of bad arguments: Python's and NumPy's errors, and ours, which get the function's name.
+UNTYPED = (GradengineError, TypeError, ValueError, AttributeError, LookupError, OverflowError, MemoryError)
 FUNCTIONS = {"tensor"}  # the names of plain functions, by which their errors begin
 
 
@@ -45,12 +48,15 @@ def checked(
     name = function.__name__
     FUNCTIONS.add(name)
     spelling = spelling_of(function, words, form, ignored)
+    flags, first = flags_of(function)
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        if flags and (kwargs or len(args) > first):
+            check_flags(name, flags, args, kwargs)
         try:
             return function(*args, **kwargs)
-        except (GradengineError, TypeError, ValueError, AttributeError, MemoryError) as error:
+        except UNTYPED as error:
             if kwargs and (
                 not kwargs.keys() <= set(spelling.parameters[spelling.first :]) or spelling.variadic in kwargs
             ):
@@ -111,7 +117,7 @@ def in_the_name_of(
         nothing = [key for key, value in bound.items() if value is None]
         return DTypeError(f"{name}: takes arrays, got None for {', '.join(nothing)}")
     given = ", ".join([f"{key}={brief(value)}" for key, value in bound.items()])
-    kind = ArgumentError if isinstance(error, ValueError) else DTypeError
+    kind = ArgumentError if isinstance(error, (ValueError, LookupError, OverflowError)) else DTypeError
     return kind(f"{name}: {error} (given {given})")
 
 

@@ -16,7 +16,7 @@ from ..errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
 from ..hostwork import outside
 from ..tensor import Tensor
 from . import nn
-from .arguments import checked, real
+from .arguments import checked, real, whole
 from .losses import check_reduction, quiet, tensor_like, tensors, unequal
 
 __all__ = ["cross_entropy", "nll_loss"]
@@ -51,6 +51,7 @@ def cross_entropy(
     """
     input, target = tensors("cross_entropy", input, target)
     check_reduction("cross_entropy", reduction)
+    ignore_index = whole("cross_entropy", "ignore_index", ignore_index)
     if is_floating(target.dtype):
         return probable_cross_entropy(input, target, weight, reduction, label_smoothing)
     logits, labels, shape = rows("cross_entropy", input, target)

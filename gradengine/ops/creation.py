@@ -26,6 +26,7 @@ from ..errors import (
 )
 from ..hostwork import as_array
 from ..tensor import Tensor, constant, fresh, mode, to_array, wrap
+from ..validation import known_words
 from .arguments import checked, whole
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ def asarray(
     return out.become_leaf() if requires_grad else out
 
 
+@known_words
 def from_dlpack(x: Any, /, device: Any = None, copy: bool | None = None) -> Tensor:
     """A Tensor around the memory of any object with `__dlpack__`, such as a PyTorch tensor, without a copy.
 

@@ -24,6 +24,7 @@ from ..dtypes import is_half
 from ..errors import ArgumentError, GradengineError, describe
 from ..spelling import Signed, Spelling
 from ..tensor import EMPTY, Op, Tensor, wrap
+from ..validation import check_flags
 from ..views import set_value
 from .arguments import in_the_name_of
 
@@ -230,8 +231,12 @@ def composite(
     names, defaults = metadata(body, arrays + 1)
     spelling = Spelling(body.__name__, (*code.co_varnames[1 : arrays + 1], *names), arrays, words, form)
     op = declare(Op(body.__name__, kind="composite", body=body, names=names, defaults=defaults, spelling=spelling))
+    flags = {name: arrays + i for i, name in enumerate(names) if type(defaults.get(name)) is bool}
+    first = min(flags.values(), default=0)
 
     def call(*args: Any, **params: Any) -> Tensor:
+        if flags and (params or len(args) > first):
+            check_flags(op.shown, flags, args, params)
         like = first_array(args[:arrays])
         tensors = [t if isinstance(t, Tensor) or t is None else wrap(t, like, op.shown) for t in args[:arrays]]
         try:

@@ -15,7 +15,7 @@ from .. import ops
 from ..dtypes import is_floating
 from ..environment import Size
 from ..errors import DTypeError, ShapeError, SignatureError, SpellingWarning, describe
-from ..tensor import Tensor
+from ..tensor import Tensor, wrap
 from ..tensor_types import dtype_of_type, type_name
 from . import pytorch_forms
 from .arguments import checked
@@ -152,17 +152,17 @@ def flip(self: Tensor, *axis: Any) -> Tensor:
 
 def view_as(self: Tensor, other: Tensor) -> Tensor:
     """The same elements in the shape of another Tensor."""
-    return ops.reshape(self, shape=other.shape)
+    return ops.reshape(self, shape=wrap(other, self, "view_as").shape)
 
 
 def reshape_as(self: Tensor, other: Tensor) -> Tensor:
     """The same elements in the shape of another Tensor."""
-    return ops.reshape(self, shape=other.shape)
+    return ops.reshape(self, shape=wrap(other, self, "reshape_as").shape)
 
 
 def expand_as(self: Tensor, other: Tensor) -> Tensor:
     """Broadcast to the shape of another Tensor."""
-    return ops.broadcast_to(self, shape=other.shape)
+    return ops.broadcast_to(self, shape=wrap(other, self, "expand_as").shape)
 
 
 @checked
@@ -198,7 +198,7 @@ def type(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
 
 def type_as(self: Tensor, other: Tensor) -> Tensor:
     """This Tensor in the dtype of another."""
-    return self.to(dtype=other.dtype)
+    return self.to(dtype=wrap(other, None, "type_as").dtype)
 
 
 def made_like(name: str, x: Tensor, shape: tuple[Any, ...], fill: Any, options: dict[str, Any]) -> Tensor:
@@ -241,7 +241,7 @@ def equal(self: Tensor, other: Any) -> bool:
     """Whether two Tensors have the same shape and elements, as PyTorch's `equal`. (`ge.equal` is `==`.)"""
     if not isinstance(other, Tensor):
         raise DTypeError(f"equal: takes a Tensor, got {describe(other)}; use (x == value).all()")
-    return self.shape == other.shape and bool(ops.all(ops.equal(self, other)))
+    return self.shape == wrap(other, self, "is_same_size").shape and bool(ops.all(ops.equal(self, other)))
 
 
 @checked(words={"y": "other"})
@@ -322,7 +322,7 @@ def is_inference(self: Tensor) -> bool:
 
 def is_same_size(self: Tensor, other: Tensor) -> bool:
     """Whether another Tensor has the same shape."""
-    return self.shape == other.shape
+    return self.shape == wrap(other, self, "is_same_size").shape
 
 
 def is_nonzero(self: Tensor) -> bool:

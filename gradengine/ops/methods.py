@@ -15,6 +15,7 @@ from ..errors import DeviceError
 from ..migration_hints import METHODS as ABSENT
 from ..pytorch_names import TENSOR
 from ..tensor import RETAIN, Op, Tensor, constant, mode, order, to_array, wrap
+from ..validation import known_words
 from . import method_forms
 from .arguments import checked
 
@@ -251,11 +252,13 @@ def attach() -> None:
     backends.BUILT_IN.update(backends.ALL_OPS)
 
 
+@known_words
 def clone(self: Tensor) -> Tensor:
     """A copy that gradients flow through."""
     return ops.clone(self)
 
 
+@known_words
 def to(
     self: Tensor, *args: Any, dtype: Any = None, device: Any = None, non_blocking: bool = False, copy: bool = False,
     memory_format: Any = None, other: Tensor | None = None,
@@ -307,6 +310,7 @@ def move_back(k: Any, g: Any, y: Any, x: Any, origin: str) -> Any:
 MOVE = Op("to", rules=(move_back,), names=("origin",), shown="to")
 
 
+@known_words
 def cuda(self: Tensor, device: Any = None, non_blocking: bool = False) -> Tensor:
     """This Tensor on a GPU, given by number or name; "cuda" by default. Nobody waits, `non_blocking` or not.
 
@@ -362,11 +366,13 @@ def fill_(self: Tensor, value: Any) -> Tensor:
     return assign(self, value, "fill_")
 
 
+@known_words
 def zero_(self: Tensor) -> Tensor:
     """Set every element to 0."""
     return assign(self, 0, "zero_")
 
 
+@known_words
 def cpu(self: Tensor) -> Tensor:
     """This Tensor on the CPU; itself when it is there."""
     return to(self, "cpu")
@@ -385,7 +391,7 @@ def in_dtype(name: str, dtype: str) -> Any:
 
     call.__name__ = name
     call.__doc__ = f"This Tensor in {dtype}; itself when it is that."
-    return call
+    return known_words(call)
 
 
 def names_there(self: Tensor) -> list[str]:
@@ -398,7 +404,8 @@ def attach_methods() -> None:
     for function in (clone, to, cpu, cuda, copy_, fill_, zero_):
         setattr(Tensor, function.__name__, function)
     for name in method_forms.__all__:
-        setattr(Tensor, name, getattr(method_forms, name))
+        function = getattr(method_forms, name)
+        setattr(Tensor, name, function if hasattr(function, "__wrapped__") else known_words(function))
     names = {"float": "float32", "double": "float64", "half": "float16", "bfloat16": "bfloat16", "byte": "uint8"}
     names |= {"long": "int64", "int": "int32", "short": "int16", "char": "int8", "bool": "bool"}
     for name, dtype in names.items():

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .. import shapes
 from ..errors import ArgumentError, ShapeError, SignatureError, describe
 from ..tensor import Tensor, wrap
+from ..validation import flag_or_raise
 from .arguments import operands, whole
 from .pairs import ValuesIndices
 
@@ -62,7 +63,7 @@ def spread(name: str) -> Callable[..., Any]:
         if unbiased is not None:
             if correction is not None:
                 raise SignatureError(f"{name}: give unbiased or correction, not both")
-            correction = int(unbiased)
+            correction = int(flag_or_raise(name, "unbiased", unbiased))
         wanted = 1 if correction is None else correction
         return getattr(k, name)(x, axis=None if dim == () else dim, correction=wanted, keepdims=keepdim)
 
@@ -97,6 +98,8 @@ def median(k: Any, x: Any, /, dim: Any = MISSING, keepdim: bool = False) -> Any:
 def split(k: Any, x: Any, /, split_size_or_sections: Any = MISSING, dim: int = 0, split_size: Any = MISSING) -> Any:
     """PyTorch's split: into pieces of a size, the last one maybe smaller, or of the sizes that a list gives."""
     wanted = split_size if split_size_or_sections is MISSING else split_size_or_sections
+    if split_size_or_sections is not MISSING and split_size is not MISSING:
+        raise SignatureError("split: got the size of the pieces twice")
     if wanted is MISSING:
         raise SignatureError("split: needs the size of the pieces, or a list of sizes")
     x = wrap(x, None, "split")
@@ -169,6 +172,8 @@ def rounded(k: Any, x: Any, /, decimals: int = 0, out: Any = None) -> Any:
     digits = whole("round", "decimals", decimals)
     if digits == 0 or (digits > 0 and x.dtype.kind in "iu"):
         return k.round(x, out)
+    if abs(digits) > 300:
+        raise ArgumentError(f"round: decimals must be from -300 to 300, got {describe(decimals)}")
     scale = 10.0 ** abs(digits)
     if digits > 0:
         return k.divide(k.round(k.multiply(x, scale)), scale, out)

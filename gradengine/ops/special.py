@@ -213,4 +213,6 @@ def polygamma(x: Any, /, n: int) -> Any:
         order = -1
     if order < 0:
         raise ArgumentError(f"polygamma: n must be 0, 1, 2, ..., got {describe(n)}; x comes first here")
+    if order > 1000:
+        raise ArgumentError(f"polygamma: n must be at most 1000, got {describe(n)}")
     return digamma(x) if order == 0 else derivative_of_digamma(x, n=order)

@@ -23,6 +23,8 @@ __all__ = [
     "array_split", "split_with_sizes", "unsafe_split", "unsafe_chunk", "unsafe_split_with_sizes", "broadcast_shapes",
 ]  # fmt: skip
 
+MANY = 1 << 24  # pieces
+
 
 def at_least(ndim: int, x: Any, name: str) -> Tensor:
     """`x` with new axes, where NumPy and PyTorch put them, until it has `ndim`."""
@@ -143,6 +145,8 @@ def tensor_split(x: Any, /, indices_or_sections: Any, axis: int = 0) -> tuple[Te
     if not isinstance(indices_or_sections, (list, tuple)) and getattr(indices_or_sections, "ndim", 0) == 0:
         if cuts[0] < 1:
             raise ArgumentError(f"tensor_split: needs at least one piece, got {cuts[0]}")
+        if cuts[0] > MANY:
+            raise ArgumentError(f"tensor_split: {cuts[0]} pieces are more than there can be; x has shape {x.shape}")
         size, larger = divmod(x.shape[place], cuts[0])
         cuts = tuple([i * size + min(i, larger) for i in range(1, cuts[0])])
     return pieces("tensor_split", x, place, list(cuts))

@@ -57,6 +57,8 @@ def sizes_of(name: str, shape: Any, what: str = "a shape is") -> Shape:
     except TypeError:
         pass
     try:
+        if isinstance(shape, (bytes, dict, set, frozenset)):  # which have no order, or mean something else
+            raise TypeError
         return tuple([operator.index(n) for n in shape])
     except TypeError:
         raise DTypeError(f"{name}: {what} an int or a tuple of ints, got {shape!r}") from None
