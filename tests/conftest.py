@@ -50,11 +50,9 @@ if WHERE == "cupy":
     if not real_cupy.why_not():
         real_cupy.install()
 if not ON_DEVICE:
-    from gradengine.compiler import reads
+    from tests.cuda import untraced
 
-    # The emulator is no part of a step that is traced, as little as a driver would be.
-    emulator = Path(__file__).parent / "cuda"
-    reads.OWN += tuple(str(path) for path in emulator.glob("*.py") if not path.name.startswith("test_"))
+    untraced.install()
 
 collect_ignore_glob = ["cuda/[!t]*.py", "cuda/toolchain.py", "programs/*"]  # what is there besides tests
 RUNS_KEPT = 5  # runs whose CUDA sources stay, for `python -m tests.cuda.nvrtc`

@@ -74,6 +74,8 @@ def test_numbers_are_weak_as_pytorchs(name, backend, torch):
             ours, theirs = ge.ones(shape, dtype=left), torch.ones(shape, dtype=getattr(torch, left))
             for pair, other in (((ours, number), (theirs, plain)), ((number, ours), (plain, theirs))):
                 want = dtype_of(call, *other)
+                if backend == "cupy" and name == "pow" and pair[0] is np.True_:
+                    continue  # NumPy computes this one itself, which a DeviceError says it cannot on a GPU
                 if want is not None and not (name == "pow" and left == "bool" and plain is True):
                     assert dtype_of(call, *pair) == want, (left, number, shape)
 
