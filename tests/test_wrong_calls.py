@@ -47,7 +47,7 @@ EXCEPTIONS = [
     r"^Tensor\.(become_leaf|is_exclusive|numpy|tolist|detach_?|requires_grad_)\(",  # a check costs each call
     r"\((memory_format|non_blocking|device|copy)=\w+\): taken",  # words that change nothing here
     r"=nan\): taken|(correction|min_val)=float\): taken|base=cplx",  # NaN gives NaN; limits in the wrong order
-    r"=(neg|big)\): taken",  # numbers as flags, and diagonals outside the matrix: NumPy takes them
+    r"=(neg|big)\): taken",  # NumPy takes any number for a flag, diagonals outside a matrix, ...
     r"TypeError: [\w.]*call\(\)|TypeError: [\w.<>]+\(\) (got|takes|missing)",  # Python's own binding of arguments
 ]
 

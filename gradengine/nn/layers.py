@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import ops, shapes
-from ..errors import ArgumentError, AxisError, IndexRangeError, ShapeError, describe
+from ..errors import ArgumentError, AxisError, DTypeError, IndexRangeError, ShapeError, describe
 from ..tensor import Tensor, constant
 from . import functional as F
 from . import init
@@ -198,7 +198,9 @@ class Unflatten(Module):
 
     def __init__(self, dim: int, unflattened_size: tuple[int, ...]) -> None:
         super().__init__()
-        self.dim, self.unflattened_size = dim, shapes.sizes_of("Unflatten", tuple(unflattened_size))
+        if not isinstance(unflattened_size, (tuple, list)):
+            raise DTypeError(f"Unflatten: unflattened_size must be a tuple of ints, got {describe(unflattened_size)}")
+        self.dim, self.unflattened_size = dim, shapes.sizes_of("Unflatten", unflattened_size)
 
     def forward(self, input: Tensor) -> Tensor:
         shape, ndim = input.shape, input.ndim
