@@ -130,7 +130,7 @@ def listed(parts: list[list[tuple[list[Any], list[str]]]]) -> str:
         if first.source is None and first.plan is None:
             row = "note_failure", "stops what follows if a label is out of range", "1 of 1"
         elif first.plan is not None:
-            row = "cuBLASLt", f"`{shown(first.plan)}`", "its own affair"
+            row = "cuBLASLt", f"`{shown(first.plan)}`", "chosen by cuBLASLt"
         else:
             blocks = sum(x.source.grid(x.rows, MULTIPROCESSORS) for x in group)
             several = f", for {len(group)} arrays" if len(group) > 1 else ""
@@ -177,7 +177,7 @@ def blocks(page: str) -> dict[str, str]:
 
 
 def compose(page: str) -> str:
-    """The page with all blocks made anew."""
+    """The page with all blocks regenerated."""
     before = ge.get_cpu_backend(), ge.get_default_device()
     ge.set_cpu_backend("numpy")
     ge.set_default_device("cpu")

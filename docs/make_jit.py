@@ -24,7 +24,7 @@ STEPS = (1, 2, 3, 10, 100)
 
 
 def example(page: str) -> dict[str, Any]:
-    """What the example at the top of the page defines, made anew."""
+    """What the example at the top of the page defines, as new objects."""
     begin, end = page.index("## The step"), page.index("## The trace")
     found: dict[str, Any] = {}
     for piece in doctest.DocTestParser().get_examples(page[begin:end]):
@@ -112,7 +112,7 @@ def sources(text: str) -> str:
 
 
 def saved(trace: str, lowered: Any) -> str:
-    """What the step costs line by line of the trace and compiled, in numbers that are no times."""
+    """What the step costs line by line of the trace and compiled, in numbers that are not times."""
     calls = trace.count(" = ") - trace.count(" = constant ")
     units = re.findall(r"^unit .*", lowered.groups, re.MULTILINE)
     alone = ["by its own kernel" in unit for unit in units]
@@ -147,7 +147,7 @@ def equality(page: str) -> str:
 
 
 def compose(page: str) -> str:
-    """The page with all blocks made anew."""
+    """The page with all blocks regenerated."""
     before = ge.get_cpu_backend()
     ge.set_cpu_backend("numba")
     try:

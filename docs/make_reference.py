@@ -44,7 +44,7 @@ OF_FILE = re.compile(r"(?P<module>ge[\w.]*) from (?P<file>[\w.]+)")
 def found(path: str) -> Any:
     """What a path such as `ge.nn.Linear` stands for. Raises AttributeError where there is nothing."""
     start, names = ("ge", ge), path.split(".")[1:]
-    if names[:1] == ["compiler"]:  # `ge.jit` loads it, but it is no attribute that one may rely on
+    if names[:1] == ["compiler"]:  # `ge.jit` loads it, but it is not an attribute that one may rely on
         start, names = ("compiler", compiler), names[1:]
     return functools.reduce(getattr, names, start[1])
 

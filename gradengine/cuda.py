@@ -189,7 +189,7 @@ def source(op: Any, dtype: Any = "float32", gradient: int | None = None, **metad
 
     What the op takes beside its operands goes by name. It is text, so neither a GPU nor CuPy is needed; what all
     kernels start with (types, loads, mathematics) is left out. The kernels of a whole step: `step.lower(...)`. Raises
-    ArgumentError for what is no pointwise op or has no kernel of its own, DTypeError for a dtype that none is made for.
+    ArgumentError for an op that is not pointwise or has no kernel of its own, DTypeError for an unsupported dtype.
 
     >>> import gradengine as ge
     >>> halved = ge.elementwise("doc_halved", lambda k, g, y, x: g * 0.5, body=lambda k, x: x * 0.5)

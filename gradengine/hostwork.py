@@ -2,7 +2,7 @@
 
 While a step is traced for `jit`, such work is noted as well: the compiled step does it again at each call, and what it
 returns is an input of the compiled program. So a learning rate, a step count or a random state may change at every
-call without anything being compiled anew. Imports nothing of the engine.
+call without a retrace. Imports nothing of the engine.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def as_array(t: Any) -> Any:
 
 @contextlib.contextmanager
 def outside() -> Iterator[None]:
-    """A block whose Tensors are no part of a trace: they stay when it is over."""
+    """A block whose Tensors are not part of a trace: they stay when it is over."""
     before, current.trace = current.trace, None
     try:
         yield

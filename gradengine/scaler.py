@@ -138,7 +138,7 @@ class GradScaler:
         self.found[id(optimizer)] = ops.logical_not(every)
 
     def check_use(self, what: str, optimizer: Any) -> None:
-        """Raise for what is no optimizer, and where no loss was scaled, whose gradients would be made too small."""
+        """Raise for anything but an optimizer, and if no loss was scaled: unscaling would shrink its gradients."""
         if not hasattr(optimizer, "param_groups"):
             raise ArgumentError(f"GradScaler.{what}: takes an optimizer, got {describe(optimizer)}")
         if self.enabled and not self.used:

@@ -630,7 +630,7 @@ def fresh(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool 
 
 
 def uninitialised(sizes: tuple[Any, ...], dtype: Any) -> np.ndarray[Any, Any]:
-    """What `Tensor(2, 3)` holds. Raises SignatureError for what are no sizes."""
+    """What `Tensor(2, 3)` holds. Raises SignatureError for anything but sizes."""
     if not all([type(n) is int and n >= 0 for n in sizes]):
         shown = ", ".join([describe(n) for n in sizes])
         raise SignatureError(f"Tensor: takes data or sizes, got {shown}; use ge.tensor(data, dtype, device)")

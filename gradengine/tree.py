@@ -102,7 +102,7 @@ def structure(tree: Any) -> Structure:
 def map(function: Callable[..., Any], tree: Any, *rest: Any) -> Any:
     """`function` of each leaf, and of the leaves in the same places of other trees, in containers like those of `tree`.
 
-    Raises ArgumentError where the others are nested in another way, DTypeError for what is no function.
+    Raises ArgumentError where the others are nested in another way, DTypeError for anything that is not a function.
 
     >>> import gradengine as ge
     >>> ge.tree.map(lambda p, g: p - g, {"w": 3.0, "b": [1.0]}, {"w": 1.0, "b": [0.5]})

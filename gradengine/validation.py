@@ -59,7 +59,7 @@ SYNONYMS = {
 
 
 def is_number(value: Any) -> bool:
-    """True for a real number of Python or NumPy that is no bool."""
+    """True for a real number of Python or NumPy that is not a bool."""
     return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 

@@ -38,7 +38,7 @@ EXCHANGED = Op("exchanged", rules=(lambda k, g, y, x: g,), shown="a change of .d
 
 
 def link_of(t: Tensor) -> Link | None:
-    """What a Tensor is a view of, None for one that is no view."""
+    """What a Tensor is a view of, None for one that is not a view."""
     link = getattr(t, "view_of", None)
     if link is None or len(link) != 2:
         return link
@@ -101,9 +101,9 @@ def share(out: Tensor, source: Tensor) -> None:
 
 
 def leave(t: Tensor) -> None:
-    """Take `t` out of its family, because it is about to get an array of its own: what shared its elements keeps them.
+    """Take `t` out of its family before it gets an array of its own; the others keep the old elements.
 
-    A Tensor takes its place that nobody sees but those which were views of it.
+    A hidden Tensor takes its place as the base of its views.
     """
     if link_of(t) is None and t.family is None:
         return
@@ -216,7 +216,7 @@ def become_node(t: Tensor, op: Op, inputs: Any, saved: Any, params: dict[str, An
 def spread(t: Tensor, new: Tensor, old: Tensor) -> None:
     """Give `t` the value `new`, its bases the values that follow, and then all that are views of them."""
     if new.op is None and (t.op is None or t.op is LEAF):
-        old.array = None  # nothing needs it, and the memory is to be seen by its owners alone
+        old.array = None  # unused, and a reference less lets write_through see sole ownership
         if write_through(t, new.array):
             return
     before = {id(t): old}
@@ -353,7 +353,7 @@ def clear_grad(parameter: Tensor, set_to_none: bool) -> None:
 
 
 def write_through(t: Tensor, array: Any) -> bool:
-    """Write to the memory of a whole family at once, where nobody else sees it. False, with nothing done, otherwise.
+    """Write to the memory of a whole family at once, if nothing outside holds it. Otherwise do nothing, return False.
 
     Else a loop that fills a Tensor row by row would copy all of it for every row.
     """

@@ -61,7 +61,7 @@ if TYPE_CHECKING:
 
 CacheInfo = collections.namedtuple("CacheInfo", "hits misses maxsize currsize")
 MOST_PROGRAMS = 64
-WORD = 1 << 63  # integers beyond are no numbers that a kernel can be given
+WORD = 1 << 63  # integers beyond are not numbers that a kernel can be given
 MANY = 8  # programs for arguments of one kind that are too many to be meant
 
 

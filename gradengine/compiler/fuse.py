@@ -168,7 +168,7 @@ class Fusion:
     def can_follow(self, e: Equation) -> bool:
         """Put a number that is computed of sums of everything, and of what is there before, right after the last sum.
 
-        The thread that has the sum computes it: that is no work, and a kernel of its own would take as long as a large
+        The thread that has the sum computes it: it is no work, and a kernel of its own would take as long as a large
         one.
         """
         if e.op.kind != "pointwise" or e.out.size != 1 or e.out.dtype.name not in ("float32", "float64", "bool"):

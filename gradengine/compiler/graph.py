@@ -5,7 +5,7 @@
           d:f32[4,2] = tanh c
       in (d) }
 
-An equation applies one op to variables and numbers. What the op means is the op's own affair: this file knows none.
+An equation applies one op to variables and numbers. This file does not interpret ops.
 May import errors.
 """
 

@@ -42,7 +42,7 @@ ENGINE = Path(__file__).parents[1]
 STANDARD = [sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib")] + [os.path.dirname(os.__file__)]
 FOLDERS = (ENGINE, ENGINE.parent / "kernels" / "gradengine_kernels", Path(str(np.__file__)).parent)
 OWN: tuple[str, ...] = ("<frozen", "<__array", *(str(folder) + os.sep for folder in FOLDERS))
-# What backends run on: a kernel that compiles during a trace runs their code, whose state is no concern of the step.
+# What backends run on: a kernel that compiles during a trace runs their code, which is not state of the step.
 RUNTIMES = tuple(f"-packages{os.sep}{name}" for name in ("numba", "llvmlite", "cupy", "scipy", "threadpoolctl", "cuda"))
 
 
@@ -179,7 +179,7 @@ class Items:
                 here = dict.__len__(container) == len(keys)
                 return here and are_same(dict.keys(container), keys) and are_same(dict.values(container), values)
             return bool(kind.__eq__(container, before))
-        except Exception:  # of the comparison of items that are no plain values
+        except Exception:  # of the comparison of items that are not plain values
             return False
 
     def values(self) -> list[tuple[str, Any]]:
@@ -415,7 +415,7 @@ def guards_of(
 ) -> list[Any]:
     """The guards for what a step has read. `modules` are those that have run, `calls` the code.
 
-    `arguments` are the leaves of the step's arguments: what these are in is made anew for each trace.
+    `arguments` are the leaves of the step's arguments: their containers are rebuilt for each trace.
     """
     walk = Walk(calls, modules)
     return walk.run([("", function), *(("argument", x) for x in arguments), *(("module", m) for m in modules)])

@@ -208,7 +208,7 @@ class Trace:
         raise self.failure
 
     def check_runs(self) -> None:
-        """Raise GraphError when this trace is over, TraceError when the host asks for a value in the midst of it."""
+        """Raise GraphError when this trace is over, TraceError if host code reads a value while tracing."""
         if current.trace is not self:
             if self.thread != threading.get_ident():
                 raise GraphError(LEFT_OVER)
@@ -558,7 +558,7 @@ def set_grad(t: Tensor, grad: Any) -> None:
 
 
 def become(t: Tensor, compute: Callable[[Tensor], Tensor], what: str) -> Tensor:
-    """A change in place, which to a Python number gives another number: `rate *= 2` is no change of what had it too."""
+    """A change in place; a Python number is immutable, so `rate *= 2` rebinds the name and changes nothing else."""
     array = None if current.trace is None else traced_array(t)
     return BECOME(t, compute, what) if array is None or not array.var.weak else compute(t)
 

@@ -52,7 +52,7 @@ NUMBERS = (int, float, complex, np.number)
 CONTAINERS: tuple[Any, ...] = (list, dict, set, deque, bytearray)
 VARIABLE, ATTRIBUTE, ITEM = "variable", "attribute", "item"
 BOOKKEEPING = {"_registered", "_transient"}  # what a Module notes of its own attributes
-# The state of these packages' objects is their own affair, but for those that are made to hold a user's attributes.
+# The state of these packages' objects is not watched, except for those that are made to hold a user's attributes.
 CLOSED = sys.stdlib_module_names | {"gradengine", "gradengine_kernels", "numpy", "numba"}
 OPEN = {"SimpleNamespace", "Namespace", "UserDict", "UserList"}
 METHODS = (FunctionType, property, staticmethod, classmethod)
@@ -284,13 +284,13 @@ class Reach:
         ]
 
     def leave_out(self, path: str, value: Any, top: bool = False) -> list[tuple[str, Any]]:
-        """Note the containers in an optimizer or a schedule: whoever else holds them, the trace follows them.
+        """Note the containers in an optimizer or a schedule: the trace follows them already.
 
         They may change, then, but must not keep symbols.
         """
         self.elsewhere.add(id(value))
         items = value.items() if is_a(value, dict) else enumerate(value)
-        if not is_a(value, tuple) and not (is_a(value, dict) and "params" in value):  # a group is the trace's affair
+        if not is_a(value, tuple) and not (is_a(value, dict) and "params" in value):  # the trace follows groups
             read, kind = reader_of(value), ATTRIBUTE if top else ITEM
             self.state.append(State(path, kind, value, read, same, read(), 10 + len(value)))
         for key, inner in items:

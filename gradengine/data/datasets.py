@@ -286,7 +286,7 @@ def listed(owner: str, name: str, values: Any) -> list[Any]:
 
 
 def shared(array: Any) -> Tensor:
-    """A Tensor on the very memory of an array; only what is no array yet, or is on another device, is copied."""
+    """A Tensor on the very memory of an array; only what is not an array yet, or is on another device, is copied."""
     if isinstance(array, Tensor):
         return array
     backend = for_device(home_of(array))

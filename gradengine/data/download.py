@@ -56,7 +56,7 @@ def download(
     most
         The largest size that the file may have, in bytes. A download that grows beyond it is stopped.
     progress
-        Show a bar on stderr, or a line where stderr is no terminal. Nothing of a bar remains.
+        Show a bar on stderr, or a line where stderr is not a terminal. Nothing of a bar remains.
 
     Raises
     ------

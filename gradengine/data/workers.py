@@ -75,7 +75,7 @@ class Channel:
 def work(channel: Channel, info: WorkerInfo, init: Callable[[int], Any] | None, make: Callable[[Any], Any]) -> None:
     """What a worker does: `make(dataset)` gives its function from a task to a batch."""
     local.info = info
-    fetch, begun = None, -1  # for this epoch: a stream begins anew with each
+    fetch, begun = None, -1  # for this epoch: a stream restarts with each
     started = init is None
     while (given := channel.tasks[info.id].get()) is not STOP and not channel.stopped:
         number, task = given

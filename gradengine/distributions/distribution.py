@@ -208,7 +208,7 @@ def brief(value: Tensor) -> str:
 def broadcast_all(owner: str, *values: Any) -> list[Any]:
     """Parameters as floating-point Tensors of one shape; numbers take the dtype of those that are Tensors.
 
-    Raises DTypeError for what is no number, ShapeError for shapes that do not broadcast.
+    Raises DTypeError for anything that is not a number, ShapeError for shapes that do not broadcast.
     """
     like = next((value for value in values if isinstance(value, Tensor) and is_floating(value.dtype)), None)
     found = []

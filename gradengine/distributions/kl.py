@@ -23,7 +23,7 @@ FORMULAS: dict[tuple[type, type], Formula] = {}
 def register_kl(type_p: type, type_q: type) -> Callable[[Formula], Formula]:
     """Decorate the function that computes `kl_divergence(p, q)` for two classes of distributions.
 
-    Raises DTypeError for what are no such classes.
+    Raises DTypeError for anything but such classes.
 
     >>> import gradengine as ge
     >>> d = ge.distributions
@@ -48,7 +48,7 @@ def register_kl(type_p: type, type_q: type) -> Callable[[Formula], Formula]:
 def kl_divergence(p: Any, q: Any) -> Any:
     """The Kullback-Leibler divergence of q from p: the mean of log p(x) - log q(x) under p.
 
-    Raises NotImplementedError for a pair without a formula, DTypeError for what are no distributions.
+    Raises NotImplementedError for a pair without a formula, DTypeError for anything but distributions.
 
     >>> import gradengine as ge
     >>> d = ge.distributions

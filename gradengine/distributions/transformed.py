@@ -17,7 +17,7 @@ from .transforms import ExpTransform, checked_transforms
 
 
 def checked_base(owner: str, name: str, value: Any) -> Any:
-    """Raise DTypeError for what is no distribution."""
+    """Raise DTypeError for anything that is not a distribution."""
     if not isinstance(value, Distribution):
         raise DTypeError(f"{owner}: {name} must be a Distribution, got {describe(value)}")
     return value

@@ -16,7 +16,7 @@ Shape = tuple[int, ...]
 
 
 def square(name: str, shape: Shape) -> Shape:
-    """Raise ShapeError for what is no square matrix, or a batch of them."""
+    """Raise ShapeError for anything that is not a square matrix, or a batch of them."""
     if len(shape) < 2 or shape[-1] != shape[-2]:
         raise ShapeError(f"{name}: needs square matrices (..., n, n), got shape {shape}")
     return shape

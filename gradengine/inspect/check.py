@@ -79,7 +79,7 @@ def in_dtype(arrays: Sequence[Any], dtype: Any) -> list[Any]:
 
 
 def tensors(arrays: Sequence[Any], requires_grad: bool = False) -> list[Any]:
-    """Arrays as Tensors; what is no array stays as it is."""
+    """Arrays as Tensors; what is not an array stays as it is."""
     return [Tensor(a, requires_grad=requires_grad and is_float(a)) if isinstance(a, np.ndarray) else a for a in arrays]
 
 

@@ -190,7 +190,7 @@ def _read(path: StrPath) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
     try:
         with safetensors.safe_open(text, framework="numpy") as file:
             metadata = file.metadata() or {}
-            if any(file.get_slice(name).get_dtype() == "BF16" for name in file.keys()):  # noqa: SIM118 - it is no dict
+            if any(file.get_slice(name).get_dtype() == "BF16" for name in file.keys()):  # noqa: SIM118 - not a dict
                 bfloat16_dtype()  # now NumPy knows it by its name
             arrays = {name: _readable(file, name) for name in file.keys()}  # noqa: SIM118
         _refuse_duplicates(path)

@@ -30,7 +30,7 @@ class Numbered(Module):
             ) from None
 
     def _replace(self, modules: Iterable[Module]) -> None:
-        """Hold these modules, numbered anew, and no others."""
+        """Replace the modules by these, numbered from 0."""
         kept = list(modules)
         for name in self._names():
             delattr(self, name)

@@ -180,7 +180,7 @@ def embedding(input: Any, weight: Tensor, padding_idx: int | None = None) -> Ten
     """The rows of `weight` (N, D) at the indices `input` (any shape): shape (*input.shape, D).
 
     The row `padding_idx` gets no gradient. Raises IndexRangeError for an index outside 0..N-1, DTypeError for
-    indices that are no integers, ShapeError when `weight` is no table.
+    indices that are not integers, ShapeError when `weight` is not a table.
 
     >>> import gradengine as ge
     >>> table = ge.tensor([[0.0, 0.0], [1.0, 2.0], [3.0, 4.0]])
@@ -223,7 +223,7 @@ def pad(input: Any, pad: Any, mode: str = "constant", value: float | None = None
     """A border around the input: `pad` is (before, after) of the last axis, then of the one before it, and so on.
 
     `mode` is "constant" (with `value`, 0 when None), "reflect", "replicate" or "circular". `gradengine.pad` takes
-    NumPy's widths. Raises ArgumentError for another mode or widths that are no pairs, ShapeError for too many.
+    NumPy's widths. Raises ArgumentError for another mode or widths that are not pairs, ShapeError for too many.
 
     >>> import gradengine as ge
     >>> ge.nn.functional.pad(ge.tensor([[1.0, 2.0]]), (1, 2))

@@ -65,7 +65,7 @@ def pairwise_distance(x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepd
 def pdist(input: Any, p: float = 2.0) -> Tensor:
     """The p-norm distances between all pairs of rows of a matrix (n, d), as a vector of n (n - 1) / 2 numbers.
 
-    Raises ShapeError for what is no matrix, ArgumentError for a negative p.
+    Raises ShapeError for anything that is not a matrix, ArgumentError for a negative p.
 
     >>> import gradengine as ge
     >>> ge.nn.functional.pdist(ge.tensor([[0.0, 0.0], [3.0, 4.0], [0.0, 1.0]]))
@@ -157,7 +157,7 @@ def triplet_margin_with_distance_loss(
 ) -> Tensor:
     """`triplet_margin_loss` with a distance of one's own; `pairwise_distance` unless told.
 
-    Raises DTypeError for a distance that is no function, ArgumentError for an unknown reduction.
+    Raises DTypeError for a distance that is not a function, ArgumentError for an unknown reduction.
 
     >>> import gradengine as ge
     >>> a, p, n = ge.tensor([[0.0]]), ge.tensor([[1.0]]), ge.tensor([[1.5]])
@@ -203,7 +203,7 @@ def multi_margin_loss(
     """The mean over other classes i of max(0, margin - x[target] + x[i]) ** p, times the target's weight.
 
     Input (N, C) and labels (N,), or (C,) and (). Raises ShapeError for other shapes, ArgumentError unless p is 1 or 2,
-    IndexRangeError for a label that is no class.
+    IndexRangeError for a label that is not a class.
 
     >>> import gradengine as ge
     >>> x = ge.tensor([[0.1, 0.2, 0.4, 0.8]])
@@ -243,7 +243,7 @@ def labelled(name: str, x: Any, t: Any) -> tuple[Any, Any]:
 
 
 def check_labels(name: str, t: Any, least: int, classes: int) -> None:
-    """Raise IndexRangeError for labels that are no class, where their values are known."""
+    """Raise IndexRangeError for labels that are not classes, where their values are known."""
     if current.trace is None and t.size and not least <= int(ops.min(t).item()) <= int(ops.max(t).item()) < classes:
         raise IndexRangeError(f"{name}: labels must be from {least} to {classes - 1}, the number of classes - 1")
 
@@ -254,7 +254,7 @@ def multilabel_margin_loss(input: Any, target: Any, reduction: str = "mean") -> 
     """The mean over classes of max(0, 1 - (x[label] - x[i])), for all labels and all classes i that are none.
 
     The target has the input's shape, (N, C) or (C,): labels, and -1 after the last one. Raises ShapeError for other
-    shapes, IndexRangeError for a label that is no class.
+    shapes, IndexRangeError for a label that is not a class.
 
     >>> import gradengine as ge
     >>> x, y = ge.tensor([[0.1, 0.2, 0.4, 0.8]]), ge.tensor([[3, 0, -1, 1]])

@@ -38,7 +38,7 @@ def given(x: Tensor, made: Tensor, inplace: bool, name: str) -> Tensor:
 
 
 def probability(name: str, p: Any) -> Any:
-    """Raise ArgumentError for what is no probability."""
+    """Raise ArgumentError for anything that is not a probability."""
     if not 0 <= real(name, "p", p) <= 1:
         raise ArgumentError(f"{name}: p must be a probability from 0 to 1, got {p!r}")
     return p

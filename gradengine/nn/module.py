@@ -59,7 +59,7 @@ class Module(ModuleHooks, ModuleState, ModuleChanges):
 
     training: bool
     _registered: dict[str, str]  # attribute name -> PARAMETER, BUFFER or MODULE, in order of registration
-    _transient: set[str]  # buffers that are no part of the state_dict
+    _transient: set[str]  # buffers that are not part of the state_dict
 
     if TYPE_CHECKING:
         forward: Callable[..., Any]

@@ -58,7 +58,7 @@ def clip_grad_norm_(
 
 
 @no_grad()
-@np.errstate(all="ignore")  # gradients may be infinite, which whoever scales losses expects now and then
+@np.errstate(all="ignore")  # scaled losses may give infinite gradients
 def get_total_norm(
     tensors: Tensor | Iterable[Tensor],
     norm_type: float = 2.0,
@@ -140,7 +140,7 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float, f
 def skip_init(module_cls: Any, *args: Any, **kwargs: Any) -> Any:
     """A module as its class makes it; for PyTorch's sake: there the initial values are left out, here they are drawn.
 
-    Raises DTypeError for what is no class of modules.
+    Raises DTypeError for anything that is not a class of modules.
 
     >>> import gradengine as ge
     >>> ge.nn.utils.skip_init(ge.nn.Linear, 3, 2).weight.shape

@@ -105,7 +105,7 @@ def unique_consecutive(x: Any, /, return_inverse: bool = False, return_counts: b
 def bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Tensor:
     """How often each integer from 0 on is in a vector, or the sum of its weights.
 
-    Raises DTypeError for what are no integers, ShapeError for no vector, ArgumentError for negative ones.
+    Raises DTypeError for anything but integers, ShapeError for anything but a vector, ArgumentError for negative ones.
 
     >>> import gradengine as ge
     >>> ge.bincount(ge.tensor([0, 2, 2]))

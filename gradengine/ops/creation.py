@@ -133,7 +133,7 @@ def finish(array: Any, dtype: np.dtype[Any], device: Any, requires_grad: bool) -
 
 
 def sizes(name: str, shape: tuple[Any, ...]) -> tuple[int, ...]:
-    """`zeros(2, 3)` and `zeros((2, 3))` alike. Raises for what is no shape."""
+    """`zeros(2, 3)` and `zeros((2, 3))` alike. Raises for anything that is not a shape."""
     given = shape[0] if len(shape) == 1 else shape
     found = shapes.sizes_of(name, given)
     if min(found, default=0) < 0:
@@ -187,7 +187,7 @@ def ones(*shape: Any, dtype: Any = None, device: Any = None, requires_grad: bool
 
 @checked(ignored=IGNORED)
 def empty(*shape: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """A Tensor whose values are whatever was in memory. Raises ShapeError or DTypeError for what is no shape.
+    """A Tensor whose values are whatever was in memory. Raises ShapeError or DTypeError for anything but a shape.
 
     >>> import gradengine as ge
     >>> ge.empty(2, 3).shape
@@ -200,7 +200,7 @@ def empty(*shape: Any, dtype: Any = None, device: Any = None, requires_grad: boo
 def full(shape: Any, fill_value: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A Tensor with every element `fill_value`, whose type gives the dtype.
 
-    Raises ShapeError for what is no shape, DTypeError for a value that is no number.
+    Raises ShapeError for anything that is not a shape, DTypeError for a value that is not a number.
 
     >>> import gradengine as ge
     >>> ge.full((2, 2), 7)
@@ -276,7 +276,7 @@ def empty_like(x: Any, /, dtype: Any = None, device: Any = None, requires_grad: 
 
 @checked(ignored=IGNORED)
 def full_like(x: Any, /, fill_value: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """`fill_value` everywhere, with the shape, dtype and device of x. Raises DTypeError for a value that is no number.
+    """`fill_value` everywhere, with the shape, dtype and device of x. Raises DTypeError for anything but a number.
 
     >>> import gradengine as ge
     >>> ge.full_like(ge.tensor([1.5, 2.5]), 3)
@@ -344,7 +344,7 @@ def arange(
 ) -> Tensor:  # fmt: skip
     """The numbers from `start` (or 0) up to but without `stop`; integers give int64, floats the default dtype.
 
-    Raises ArgumentError for a step of 0, DTypeError for what is no number.
+    Raises ArgumentError for a step of 0, DTypeError for anything that is not a number.
 
     >>> import gradengine as ge
     >>> ge.arange(2, 10, 3)
@@ -368,7 +368,7 @@ def linspace(
 ) -> Tensor:  # fmt: skip
     """`num` evenly spaced numbers from `start` to `stop`, which is left out when `endpoint` is false.
 
-    Raises ArgumentError for a negative `num`, DTypeError for what is no number.
+    Raises ArgumentError for a negative `num`, DTypeError for anything that is not a number.
 
     >>> import gradengine as ge
     >>> ge.linspace(0, 1, 5)
@@ -389,7 +389,7 @@ def eye(
     n_rows: int, n_cols: int | None = None, /, k: int = 0, dtype: Any = None, device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
-    """Ones on diagonal `k`, zeros elsewhere. Raises ShapeError or DTypeError for what is no shape.
+    """Ones on diagonal `k`, zeros elsewhere. Raises ShapeError or DTypeError for anything that is not a shape.
 
     >>> import gradengine as ge
     >>> ge.eye(2, 3, k=1)
@@ -406,7 +406,7 @@ def tri(
     n_rows: int, n_cols: int | None = None, /, k: int = 0, dtype: Any = None, device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
-    """Ones on and below diagonal `k`, zeros above. Raises ShapeError or DTypeError for what is no shape.
+    """Ones on and below diagonal `k`, zeros above. Raises ShapeError or DTypeError for anything that is not a shape.
 
     >>> import gradengine as ge
     >>> ge.tri(2, 3)

@@ -42,7 +42,7 @@ def next_number(x1, x2, /):
 def nextafter(x1: Any, x2: Any, /) -> Tensor:
     """The next number after `x1` that its dtype has, on the way to `x2`. It has no gradient.
 
-    Raises DTypeError for what is no float.
+    Raises DTypeError for anything that is not a float.
 
     >>> import gradengine as ge
     >>> ge.nextafter(ge.tensor(1.0), ge.tensor(2.0)) > 1

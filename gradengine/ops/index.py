@@ -177,7 +177,7 @@ def getitem(x: Any, /, *at: Any, index: Any = NOT_GIVEN) -> Tensor:
 
     Negative indices count from the end. What ints, slices, `...` and None select is a view: changing it in place
     changes `x`. Raises IndexRangeError for an index outside its axis or for more indices than axes, ShapeError for a
-    mask that does not fit or index arrays that do not broadcast, DTypeError for what is no index. (Gradient rules call
+    mask that does not fit or index arrays that do not broadcast, DTypeError for an invalid index. (Gradient rules call
     `getitem(x, *arrays, index=structure)`, the index already taken apart.)
 
     >>> import gradengine as ge
@@ -281,7 +281,7 @@ def take(x, indices, /, axis=None):
     """The elements of `x` at integer `indices` along `axis`, or of the flattened `x` when `axis` is None.
 
     The indices may have any shape, which takes the place of that axis. Raises IndexRangeError for an index outside
-    the axis, DTypeError for indices that are no integers.
+    the axis, DTypeError for indices that are not integers.
 
     >>> import gradengine as ge
     >>> ge.take(ge.tensor([[1.0, 2.0], [3.0, 4.0]]), ge.tensor([1, 1, -2]), axis=0)
@@ -310,7 +310,7 @@ def take_along_axis(x, indices, /, axis=-1):
     """The elements of `x` at integer `indices` along `axis`, an index for each element of the result.
 
     `x` and `indices` have as many axes and broadcast along all but `axis`. Raises IndexRangeError for an index
-    outside the axis, ShapeError when the shapes do not fit, DTypeError for indices that are no integers.
+    outside the axis, ShapeError when the shapes do not fit, DTypeError for indices that are not integers.
 
     >>> import gradengine as ge
     >>> x = ge.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
@@ -428,7 +428,7 @@ def one_hot(labels: Any, num_classes: int = -1, dtype: Any = np.int64) -> Tensor
     """Integer labels of any shape (...) as rows of 0 and one 1: shape (..., num_classes).
 
     Without `num_classes` there are as many as the largest label asks for. Raises IndexRangeError for a label outside
-    0 to num_classes - 1, DTypeError for labels that are no integers.
+    0 to num_classes - 1, DTypeError for labels that are not integers.
 
     >>> import gradengine as ge
     >>> ge.one_hot(ge.tensor([0, 2]), 3)

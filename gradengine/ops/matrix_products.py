@@ -33,7 +33,7 @@ def with_axes(name: str, *operands: tuple[Any, int]) -> list[Tensor]:
 
 @checked(words={"mat2": "x2"})
 def mm(x1: Any, x2: Any, /) -> Tensor:
-    """The product of two matrices, (m, n) and (n, p). Raises ShapeError for what is no matrix or does not fit.
+    """The product of two matrices, (m, n) and (n, p). Raises ShapeError for anything but a matrix or does not fit.
 
     >>> import gradengine as ge
     >>> ge.mm(ge.tensor([[1.0, 2.0]]), ge.tensor([[3.0], [4.0]]))
@@ -187,7 +187,7 @@ def kron(x1: Any, x2: Any, /) -> Tensor:
 
 @checked
 def chain_matmul(*matrices: Any) -> Tensor:
-    """The product of several matrices, from left to right. Raises ShapeError for what is no matrix.
+    """The product of several matrices, from left to right. Raises ShapeError for anything that is not a matrix.
 
     >>> import gradengine as ge
     >>> ge.chain_matmul(ge.ones(1, 2), ge.ones(2, 3), ge.ones(3, 1))

@@ -43,7 +43,7 @@ COMPARISONS = {
     "ge": "greater_equal",
 }
 UNARY = {"neg": "negative", "pos": "positive", "abs": "abs", "invert": "bitwise_invert"}
-FOREIGN = (str, bytes, dict, set, type(None))  # operands that are no arrays: Python's own TypeError fits them
+FOREIGN = (str, bytes, dict, set, type(None))  # operands that are not arrays: Python's own TypeError fits them
 
 METHODS = [
     "abs",
@@ -211,7 +211,7 @@ def reflected(op: Any) -> Any:
 
 
 def direct(op: Any) -> Any:
-    """A comparison that answers NotImplemented for what is no array, so that `t == None` is False."""
+    """A comparison that answers NotImplemented for anything that is not an array, so that `t == None` is False."""
 
     def call(self: Tensor, other: Any) -> Any:
         return NotImplemented if isinstance(other, FOREIGN) else op(self, other)
@@ -328,7 +328,7 @@ def cuda_name(device: Any) -> str:
 
 
 def is_device(value: Any) -> bool:
-    """Whether `to` is given a device, not a dtype: a name that is no dtype's, a number, or another library's device."""
+    """Whether `to` is given a device, not a dtype: a name other than a dtype's, a number, or a foreign device."""
     if isinstance(value, str):
         return value.startswith(("cpu", "cuda")) or not is_dtype_name(value)
     return backends.is_ordinal(value) or isinstance(getattr(value, "type", None), str)

@@ -123,7 +123,7 @@ class Generator:
         return {"seed": seed, "offset": offset}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Continue where `state` was taken. Raises CheckpointError for what is no such state."""
+        """Continue where `state` was taken. Raises CheckpointError for anything that is not such a state."""
         try:
             seed, offset = word("seed", state["seed"]), word("offset", state["offset"])
         except (TypeError, KeyError, ArgumentError, DTypeError):
@@ -143,7 +143,7 @@ class Generator:
         return constant(np.array([seed, offset], np.uint64), backends.for_device("cpu"))
 
     def set_state(self, state: Any) -> Generator:
-        """Continue where `get_state` was called. Raises CheckpointError for what is no such state."""
+        """Continue where `get_state` was called. Raises CheckpointError for anything that is not such a state."""
         values = np.asarray(state.numpy() if isinstance(state, Tensor) else state)
         if values.shape != (2,) or values.dtype != np.uint64:
             raise CheckpointError(f"Generator: needs what get_state gave, got {describe(state)}")

@@ -74,7 +74,7 @@ def select(x: Any, /, axis: int, index: int) -> Tensor:
 def index_select(x: Any, /, axis: int, index: Any) -> Tensor:
     """The slices at a vector of indices along an axis: `take(x, index, axis=axis)`.
 
-    Raises ShapeError for an index that is no vector, IndexRangeError for one outside the axis.
+    Raises ShapeError for an index that is not a vector, IndexRangeError for one outside the axis.
 
     >>> import gradengine as ge
     >>> ge.index_select(ge.tensor([[1.0, 2.0], [3.0, 4.0]]), 0, ge.tensor([1]))

@@ -115,7 +115,7 @@ def inverse(axes: Any) -> tuple[int, ...] | None:
 def permute_dims(x, /, axes):
     """The axes in another order: axis i of the result is axis `axes[i]` of x.
 
-    Raises ShapeError when `axes` is no permutation of the axes of x.
+    Raises ShapeError when `axes` is not a permutation of the axes of x.
 
     >>> import gradengine as ge
     >>> ge.permute_dims(ge.zeros((2, 3, 4)), (2, 0, 1)).shape
@@ -127,7 +127,7 @@ def permute_dims(x, /, axes):
 def transpose(k, x, /, axes=None, other_axis=None):
     """The axes in another order, by default reversed, as `np.transpose`; of two ints these two swapped, as in PyTorch.
 
-    Raises ShapeError when `axes` is no permutation of the axes of x.
+    Raises ShapeError when `axes` is not a permutation of the axes of x.
 
     >>> import gradengine as ge
     >>> ge.transpose(ge.zeros((2, 3, 4))).shape

@@ -104,7 +104,7 @@ def searchsorted_form(
 def searchsorted(x, values, /, side="left"):
     """Where each value would go in a sorted vector: before equal elements ("left") or after them ("right").
 
-    `sorter` holds the indices that sort x, if it is not sorted itself. Raises ShapeError when x is no vector.
+    `sorter` holds the indices that sort x, if it is not sorted itself. Raises ShapeError when x is not a vector.
 
     >>> import gradengine as ge
     >>> ge.searchsorted(ge.tensor([1.0, 2.0, 3.0]), ge.tensor([2.0, 2.5]))

@@ -35,7 +35,7 @@ class Optimizer:
 
     Subclasses of one's own, as in PyTorch, call `super().__init__(params, defaults)` and define `step`, working on
     `self.param_groups` and `self.state[parameter]`. Raises ArgumentError for no parameters at all or for one that
-    is given twice, GraphError for one that is no leaf.
+    is given twice, GraphError for one that is not a leaf.
 
     >>> import gradengine as ge
     >>> weight = ge.tensor([1.0, 2.0], requires_grad=True)

@@ -173,7 +173,7 @@ class AveragedModel(Module):
 
 
 def update_bn(loader: Iterable[Any], model: Module, device: Any = None) -> None:
-    """Compute the running statistics of batch normalisation anew; there are no such layers yet, so nothing is done.
+    """Recompute the running statistics of batch normalisation. There are no such layers yet, so this does nothing.
 
     Raises DTypeError for what is no Module.
 

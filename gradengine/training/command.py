@@ -67,7 +67,7 @@ def train(
     resume
         The folder or checkpoint of a run to go on with, "" for the newest one under runs/.
     overwrite
-        Start anew in a folder that holds a run.
+        Replace the run that is in the folder.
     checkpoint_every
         Save every so many steps too, not only after each epoch; None goes on as before.
     quiet, pictures

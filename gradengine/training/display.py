@@ -185,7 +185,7 @@ class Bar(Display):
 
     def close(self) -> None:
         if self.task is not None:
-            # A terminal that has gone away is no reason to lose what comes after.
+            # A terminal that has gone away is not a reason to lose what comes after.
             with contextlib.suppress(OSError):
                 self.bar.stop()
             self.task = None

@@ -193,7 +193,7 @@ class Trainer:
     def _train_step(self, images: Tensor, labels: Tensor) -> tuple[float, int]:
         """One update. Returns the loss before it, and the number of pictures that were classified correctly.
 
-        Raises TrainingError for a loss that is no number: before the update, or, when the step is compiled, after it,
+        Raises TrainingError for a loss of NaN or infinity: before the update, or, when the step is compiled, after it,
         for then the update is part of the program. Nothing is saved in either case, so what a run goes on from is good.
         """
         loss, outputs = (self.compiled or self._forward)(images, labels)
@@ -313,7 +313,7 @@ class Trainer:
     # -- checkpoints --------------------------------------------------------------------------------------------
 
     def save(self) -> None:
-        """Write the checkpoint. Raises TrainingError, and leaves the old one, when a parameter is no number."""
+        """Write the checkpoint. Raises TrainingError, and leaves the old one, when a parameter is not a number."""
         for name, parameter in self.model.named_parameters():
             if not np.isfinite(parameter.numpy(force=True)).all():
                 raise self._diverged(f"{name} has values that are no finite numbers", self.step)

@@ -116,7 +116,7 @@ def value_and_grad(function: Callable[..., Any], argnums: Argnums = 0, has_aux: 
     like the argument's: tuples, lists, dicts, named tuples and dataclasses of Tensors, arrays and floats. With
     `has_aux` it returns a pair (scalar, anything), and the result is ((scalar, anything), gradient).
 
-    Raises ShapeError for a result that is no scalar, DTypeError for integers to differentiate by, ArgumentError for
+    Raises ShapeError for a result that is not a scalar, DTypeError for integers to differentiate by, ArgumentError for
     `argnums` that the call does not have.
 
     >>> import gradengine as ge

@@ -73,7 +73,7 @@ class DiskCache:
         return content[HEAD:]
 
     def write(self, key: str, content: bytes) -> None:
-        """Add an entry, or replace it, whole or not at all. What goes wrong is no error: the entry is absent then."""
+        """Add an entry, or replace it, whole or not at all. A failed write is not an error: the entry is absent."""
         path = self.path(key)
         temporary = path.with_name(f"{path.stem}.{os.urandom(6).hex()}.tmp")
         try:
@@ -95,7 +95,7 @@ class DiskCache:
             self.warn(error)
 
     def clean(self) -> None:
-        """Remove, once in a process, what writers have left that were killed."""
+        """Remove, once in a process, temporary files of writers that were killed."""
         if self.folder in _cleaned:
             return
         _cleaned.add(self.folder)
@@ -105,7 +105,7 @@ class DiskCache:
                     left.unlink()
 
     def warn(self, error: OSError) -> None:
-        """Say, once in a process, that nothing is kept."""
+        """Warn, once in a process, that the cache cannot be written."""
         if _warned.is_set():
             return
         _warned.set()

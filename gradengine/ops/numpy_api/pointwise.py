@@ -1,4 +1,4 @@
-"""Adapters of NumPy's functions of each element that are no ufuncs: clip, round, where, isclose, nan_to_num."""
+"""Adapters of NumPy's functions of each element that are not ufuncs: clip, round, where, isclose, nan_to_num."""
 
 from __future__ import annotations
 

@@ -171,7 +171,7 @@ def is_alike(value: Any, own: Any) -> bool:
 
 
 def check_optimizer(scheduler: LRScheduler, optimizer: Any) -> Optimizer:
-    """Raise DTypeError for what is no optimizer."""
+    """Raise DTypeError for anything that is not an optimizer."""
     if not isinstance(optimizer, Optimizer):
         raise DTypeError(f"{type(scheduler).__name__}: needs an optimizer, got {describe(optimizer)}")
     return optimizer

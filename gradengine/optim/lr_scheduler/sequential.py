@@ -97,7 +97,7 @@ class SequentialLR(LRScheduler):
 class ChainedScheduler(LRScheduler):
     """Several schedules at once: each `step()` is a step of all of them, and their factors multiply.
 
-    Raises ArgumentError unless all schedules are of one optimizer, DTypeError for what is no schedule.
+    Raises ArgumentError unless all schedules are of one optimizer, DTypeError for anything that is not a schedule.
 
     >>> import gradengine as ge
     >>> from gradengine.optim.lr_scheduler import ChainedScheduler, ConstantLR, ExponentialLR

@@ -167,7 +167,7 @@ class Library:
     """cuBLASLt through ctypes, with the names and arguments of nvmath.bindings.cublasLt.
 
     Only `matmul`, which every product goes through, returns its status instead of raising it, and takes addresses that
-    never change as `fixed(address)` too: ctypes converts a number anew at every call, at half the cost of the call.
+    never change as `fixed(address)` too: ctypes converts a number at every call, at half the cost of the call.
     """
 
     fixed = c_void_p

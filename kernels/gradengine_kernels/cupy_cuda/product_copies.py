@@ -42,7 +42,7 @@ class Copies:
         beta: float = 0.0,
         workspace: int = 0,
     ) -> None:
-        """What a plan's `run` does. There is no epilogue, and so neither bias nor aux."""
+        """The same as a plan's `run`, without an epilogue: bias and aux are ignored."""
         stream = cp.cuda.get_current_stream()
         room = self.room(stream.ptr)
         operands = {name: self.view(name, at) for name, at in (("a", a), ("b", b), ("d", d))}

@@ -33,7 +33,7 @@ FEW_ROWS, LONG = 32, 1 << 15  # rows that do not fill a GPU, if they are so long
 
 @functools.cache
 def name_of(dtype: Any) -> str:
-    """A dtype's name, which NumPy makes anew each time: two microseconds."""
+    """A dtype's name, which NumPy builds each time: two microseconds."""
     return str(dtype.name)
 
 
@@ -106,7 +106,7 @@ def ready(write: Callable[[Draft], None], real: str, rows: int, columns: int, al
 
 
 def forget() -> None:
-    """Make kernels anew, for whoever changes what they consist of."""
+    """Drop compiled kernels after a change of what they are built from."""
     compiled.cache_clear()
     ready.cache_clear()
 

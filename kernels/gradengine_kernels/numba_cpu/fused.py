@@ -184,7 +184,7 @@ class Plan:
 
     __slots__ = ("cost", "kernel", "least", "masks", "name", "new", "real", "source")
     masks: list[bool]  # for each output, whether it is one
-    new: list[int]  # the outputs that are no inputs
+    new: list[int]  # the outputs that are not inputs
     cost: float  # nanoseconds for an element
     least: int  # elements below which NumPy is as fast
 

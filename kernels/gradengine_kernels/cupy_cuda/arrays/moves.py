@@ -116,7 +116,7 @@ def launch(kind: str, word: str, args: tuple[Any, ...], at: Any, sizes: tuple[in
 
 
 def prepared(indices: Any) -> Any:
-    """Indices as a contiguous vector of int32 or int64. Raises TypeError for what are no integers."""
+    """Indices as a contiguous vector of int32 or int64. Raises TypeError for anything but integers."""
     if indices.dtype.kind not in "iu":
         raise TypeError(f"indices must be integers, got {indices.dtype}")
     if indices.dtype != np.int32:
@@ -136,7 +136,7 @@ def complain(indices: Any, size: int, axis: int) -> None:
 
 
 def check(indices: Any, size: int, axis: int) -> None:
-    """Raise IndexError for an index outside the axis, TypeError for indices that are no integers."""
+    """Raise IndexError for an index outside the axis, TypeError for indices that are not integers."""
     at = prepared(indices)
     if at.size:
         bad = flags.here()
