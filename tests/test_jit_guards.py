@@ -153,11 +153,16 @@ def tensor_hooked(found):
 
 
 def set_attribute(name, value):
-    return lambda owner: setattr(owner, name, value)
+    return lambda owner: setattr(owner, name, here(value))
 
 
 def set_item(key, value):
-    return lambda owner: owner.__setitem__(key, value)
+    return lambda owner: owner.__setitem__(key, here(value))
+
+
+def here(value):
+    """A Tensor or module of a row, which was made when the table was, on the device of the test."""
+    return value.to(ge.get_default_device()) if isinstance(value, (ge.Tensor, nn.Module)) else value
 
 
 def in_list(change):

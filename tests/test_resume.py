@@ -190,6 +190,8 @@ from tests.cuda import fake_cupy
 fake_cupy.install()
 from tests.cuda import reference_products
 reference_products.install()
+from tests.cuda import untraced
+untraced.install()
 """
 PROCESS = f"""
 {EMULATED if "tests.cuda.fake_cupy" in sys.modules else ""}

@@ -182,3 +182,20 @@ def test_a_line_means_the_same_in_both(torch, line):
         for name, g in want_grads.items():
             ours = grads[name].numpy() if name in grads else 0.0
             np.testing.assert_allclose(ours, g.numpy(force=True), rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+def test_spelling_warnings_name_the_users_line():
+    x, m = ge.tensor([1.0, 2.0]), ge.ones(2, 3)
+    for use in (lambda: x.repeat(2), lambda: m.repeat(2, 1), lambda: m.max(1)[1], lambda: m.split([1, 1]) and None):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            use()
+        assert [w.filename for w in caught] == [__file__] * len(caught)
+        assert len(caught) <= 1
+
+
+def test_vecdot_of_operands_of_different_ranks_is_numpys(rng):
+    for a, b, axis in (((2100,), (2100, 3), 0), ((2100, 3), (2100,), 0), ((3, 2100), (2, 3, 2100), -1)):
+        left, right = rng.normal(size=a).astype("f"), rng.normal(size=b).astype("f")
+        ours = ge.vecdot(ge.tensor(left), ge.tensor(right), axis=axis)
+        np.testing.assert_allclose(ours.numpy(), np.vecdot(left, right, axis=axis), rtol=1e-4, atol=1e-4)

@@ -78,9 +78,9 @@ def expand(self: Tensor, *shape: Any) -> Tensor:
     return ops.broadcast_to(self, shape=tuple(wanted))
 
 
-def ambiguous(call: str, taken: str, instead: str) -> None:
-    """A SpellingWarning at the line that calls a method."""
-    warnings.warn(f"{call}: {taken}; {instead}", SpellingWarning, stacklevel=4)
+def ambiguous(call: str, taken: str, instead: str, level: int = 4) -> None:
+    """A SpellingWarning at the line that calls a method: `level` frames up."""
+    warnings.warn(f"{call}: {taken}; {instead}", SpellingWarning, stacklevel=level)
 
 
 @checked
@@ -126,6 +126,7 @@ def repeat_once(x: Tensor, count: Any) -> Tensor:
             f"x.repeat({count})",
             "this is NumPy's, element by element",
             f"write x.tile({count}) for PyTorch's, or x.repeat_interleave({count}) for this in both",
+            level=5,
         )
     return ops.repeat(x, repeats=count)
 

@@ -40,8 +40,8 @@ def vecdot(x1: Any, x2: Any, axis: int) -> Any:
     if x1.size > FEW and x1.ndim and x1.dtype == np.float32 == x2.dtype and -x1.ndim <= axis < x1.ndim:
         if x1.ndim == x2.ndim == 1:
             return dot(x1, x2)
-        if x1.shape[axis] > FEW or axis % x1.ndim < x1.ndim - 1:
-            return total(x1 * x2, axis if axis < 0 or x2.ndim <= x1.ndim else axis - x1.ndim)
+        if x1.ndim == x2.ndim and (x1.shape[axis] > FEW or axis % x1.ndim < x1.ndim - 1):
+            return total(x1 * x2, axis)  # `axis` is one of each operand, so that of other ranks they do not broadcast
     product: Any = np.vecdot  # NumPy's stubs leave out `axis`
     return product(x1, x2, axis=axis)
 
