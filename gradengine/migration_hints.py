@@ -26,7 +26,7 @@ QUANTIZED = "there are no quantised Tensors; use ge.float16 or ge.bfloat16"
 LAYERS = "convolutions, pooling and recurrent layers are not there yet"
 NORMS = "layer norm and RMS norm are the normalisations that there are"
 ATTENTION = "attention is not there yet; write ge.softmax(q @ k.mT / d**0.5, axis=-1) @ v"
-SPECIAL = "of the special functions there are erf, erfc, erfinv, lgamma, digamma and polygamma"
+SPECIAL = "of the special functions there are ge.erf, erfc, erfinv, lgamma, digamma, polygamma, logit, sinc and xlogy"
 MEMORY = "how memory is laid out is no concern here: arrays are values, and nobody sees their strides"
 NAMED = "axes have no names here; use their numbers"
 GRAPHS = "use ge.jit, which traces and compiles a function"
@@ -155,6 +155,9 @@ INSTEAD = {
         "prelu": FUNCTIONAL,
         "vmap": "it is not there yet; ops take batches in the axes in front",
         "range": "use ge.arange, which leaves out the end",
+        "functional_call": "set the parameters with load_state_dict(..., assign=True)",
+        "cross_entropy": "use ge.nn.functional.cross_entropy",
+        "relu6": "use ge.nn.functional.relu6",
         "onnx": "models are not exported; save weights with ge.save",
         "hub": "models are not downloaded; save and load weights with ge.save and ge.load",
         "xpu": "devices are 'cpu' and 'cuda'",
@@ -362,9 +365,8 @@ METHODS = {
 # By function: what to do instead of an argument.
 ARGUMENTS = {
     "load": {
-        "map_location": "Tensors come back on the default device; move them with .to(...)",
         "pickle_module": PICKLES,
-        "weights_only": PICKLES,
+        "mmap": "leave it out: the file is read at once",
     },
 }
 

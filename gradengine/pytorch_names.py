@@ -105,7 +105,7 @@ BY_PATTERN: dict[str, dict[str, str]] = {
     "gradengine.nn.init": {
         "layers of convolution are not there yet": "dirac*",
         "use trunc_normal_, or a mask": "sparse*",
-        OLD: "*",
+        OLD: "constant dirac eye kaiming_normal kaiming_uniform normal orthogonal sparse uniform xavier_*",
     },
     "gradengine.optim": {
         "set the parameters by load_state_dict": "swap_in*",

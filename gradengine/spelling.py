@@ -104,6 +104,8 @@ class Spelling:
                     raise self.unknown(given)
                 place = self.parameters.index(word)
             name = self.parameters[place]
+            if word == "dim" and value == () and "keepdims" in self.parameters:
+                value = None  # to PyTorch's reductions, no axis means all of them
             if name == self.variadic:
                 args = (*args, value)
                 continue

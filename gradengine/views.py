@@ -198,6 +198,10 @@ def fitting(new: Tensor, t: Tensor, what: str) -> Tensor:
 
 def adopt(t: Tensor, node: Tensor, old: Tensor) -> None:
     """Give `t` the value of `node`, and its place in the graph if it has one."""
+    if mode.recording and node.op is None and t.op is not None and t.op is not LEAF:
+        from . import ops
+
+        node = ops.overwrite(old, node)  # of an op without gradients, such as a comparison: none flows to the old value
     t.array = node.array
     if mode.recording and node.op is not None:
         become_node(t, node.op, node.inputs, node.saved, node.params, old)

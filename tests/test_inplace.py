@@ -486,3 +486,17 @@ def test_a_compiled_step_refuses_to_change_what_shares_elements() -> None:
         with pytest.raises(ge.TraceError, match=words):
             ge.jit(step)()
     assert x.shape == alias.shape
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("name", ["lt_", "ge_", "eq_", "less_"])
+def test_no_gradient_flows_through_a_comparison_in_place(name, torch):
+    """The Tensor is no longer the result of what made it before."""
+    found = []
+    for library in (torch, ge):
+        x = library.tensor([0.5, 3.7], requires_grad=True)
+        y = x.clone()
+        getattr(y, name)(library.ones(2))
+        (y * y).sum().backward()
+        found.append((y.tolist(), x.grad.tolist()))
+    assert found[0] == found[1]

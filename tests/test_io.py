@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+import gradengine as ge
 from gradengine.errors import CheckpointError
 from gradengine.io import (
     atomic_writer,
@@ -468,3 +469,15 @@ def test_links_are_followed_and_files_are_readable_by_others(tmp_path):
     assert link.is_symlink()
     assert load(real) == [1]
     assert real.stat().st_mode & 0o777 == 0o644
+
+
+def test_load_takes_pytorchs_words(tmp_path):
+    path = tmp_path / "state.safetensors"
+    ge.save({"w": ge.tensor([1.0, 2.0]), "none": None, "list": [1, "a"]}, path)
+    for device in ("cpu", ge.device("cpu")):
+        found = ge.load(path, map_location=device, weights_only=True)
+        assert (found["w"].tolist(), found["none"], found["list"]) == ([1.0, 2.0], None, [1, "a"])
+    with pytest.raises(ge.DeviceError):
+        ge.load(path, map_location="nowhere")
+    with pytest.raises(ge.GradengineError, match="pickle"):
+        ge.load(path, pickle_module=None)

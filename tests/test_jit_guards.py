@@ -586,3 +586,34 @@ def test_code_that_garbage_collection_runs_is_not_the_steps():
         gc.set_threshold(*before)
     assert noted["collections"] > 0
     assert jitted.cache_info().misses == 1
+
+
+@pytest.mark.parametrize("change", ["attribute", "default", "keyword default", "code"])
+def test_parts_of_a_function_that_change(change):
+    def scale(x, a=2.0, *, b=3.0):
+        return x * (a + b + scale.c)
+
+    scale.c = 1.0
+    step = lambda x: scale(x)
+    if change == "code":
+        one, two = (lambda x: x * 2.0), (lambda x: x * 3.0)
+        step = lambda x: one(x)
+    jitted = ge.jit(step)
+    assert jitted(ge.ones(2)).tolist() == step(ge.ones(2)).tolist()
+    if change == "attribute":
+        scale.c = 5.0
+    elif change == "default":
+        scale.__defaults__ = (7.0,)
+    elif change == "keyword default":
+        scale.__kwdefaults__["b"] = 11.0
+    else:
+        one.__code__ = two.__code__
+    for _ in range(2):
+        assert jitted(ge.ones(2)).tolist() == step(ge.ones(2)).tolist()
+    assert jitted.cache_info().misses == 2
+
+
+def test_a_step_cannot_read_a_generators_state():
+    for read in (ge.get_rng_state, ge.default_generator.get_state, ge.default_generator.state_dict):
+        with pytest.raises(ge.TraceError, match="read it outside"):
+            ge.jit(lambda x, read=read: (read(), x)[1])(ge.ones(2))

@@ -199,3 +199,11 @@ def test_vecdot_of_operands_of_different_ranks_is_numpys(rng):
         left, right = rng.normal(size=a).astype("f"), rng.normal(size=b).astype("f")
         ours = ge.vecdot(ge.tensor(left), ge.tensor(right), axis=axis)
         np.testing.assert_allclose(ours.numpy(), np.vecdot(left, right, axis=axis), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.torch
+def test_no_axis_and_the_order_of_polygamma_are_pytorchs(torch):
+    for library in (torch, ge):
+        x = library.tensor([1.0, 2.0])
+        assert x.sum(dim=()).tolist() == 3.0
+        assert library.polygamma(1, library.tensor([2])).tolist() == pytest.approx([0.6449340668])

@@ -154,6 +154,32 @@ class Attributes:
         return [(f"{self.path}.{name}", value) for name, value in pairs if value is not NOTHING]
 
 
+class FunctionParts:
+    """The code of a function, and the defaults of its parameters."""
+
+    __slots__ = ("before", "function", "path")
+
+    def __init__(self, path: str, function: FunctionType) -> None:
+        self.path, self.function = path, reference(function)
+        self.before = self.parts(function)
+
+    def parts(self, function: FunctionType) -> tuple[Any, ...]:
+        """What must stay."""
+        keywords = function.__kwdefaults__ or {}
+        return function.__code__, *(function.__defaults__ or ()), NOTHING, *keywords, *keywords.values()
+
+    def holds(self) -> bool:
+        function = self.function()
+        if function is None:
+            return False
+        found = self.parts(function)
+        return len(found) == len(self.before) and all(map(same, found, self.before))
+
+    def values(self) -> list[tuple[str, Any]]:
+        """The defaults."""
+        return [(self.path, value) for value in self.before[1:] if value is not NOTHING and type(value) is not str]
+
+
 class Items:
     """All items of a container: the same ones, or equal plain values, in the same order."""
 
@@ -326,9 +352,12 @@ class Walk:
             if code in self.calls and named:
                 self.found.append(Cells(named))
             self.queue += [(name, contents_of(cell)) for name, cell in named]
-            self.queue += [
-                (path, x) for x in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
-            ]
+            self.found.append(FunctionParts(path, function))
+            self.queue += self.found[-1].values()
+            space = vars(function)
+            attributes = sorted(self.names & space.keys())
+            self.found.append(Attributes(path, function, attributes, self.names - space.keys(), ()))
+            self.queue += self.found[-1].values()
         self.queue.append((path, vars(function).get("__wrapped__")))
 
     def visit_class(self, kind: type) -> None:

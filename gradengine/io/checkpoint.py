@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import tree
+from ..backend import for_device
 from ..dtypes import bfloat16_dtype
 from ..errors import CheckpointError, DTypeError, installing
 from ..migration_hints import advising
@@ -64,14 +66,17 @@ def save(state: Any, path: StrPath) -> None:
 
 
 @advising("load")
-def load(path: StrPath) -> Any:
+def load(path: StrPath, map_location: Any = None, *, weights_only: bool = True) -> Any:
     """Read what `save` has written, exactly as it was.
 
-    Tensors come back as Tensors on the default device that need no gradient, arrays as arrays. A safetensors file of
-    another program gives a dict of Tensors by name; there is no checksum in it, so its content is not checked.
+    Tensors come back as Tensors on the default device, or on `map_location`, and need no gradient; arrays come back as
+    arrays. A safetensors file of another program gives a dict of Tensors by name; there is no checksum in it, so its
+    content is not checked. `weights_only` changes nothing: no pickle is ever read.
 
     Raises
     ------
+    DeviceError
+        If `map_location` is not a device that can be used here.
     CheckpointError
         If the file is missing, truncated, damaged or of another kind. Pickle files (`torch.save`) are never read.
 
@@ -86,7 +91,11 @@ def load(path: StrPath) -> Any:
     arrays, content = _read(path)
     if content is None:
         content = {name: {"$tensor": name} for name in arrays}
-    return _restore(path, arrays, content["state"] if list(content) == ["state"] else content)
+    found = _restore(path, arrays, content["state"] if list(content) == ["state"] else content)
+    if map_location is None:
+        return found
+    device = for_device(map_location).device
+    return tree.map(lambda x: x.to(device) if isinstance(x, Tensor) else x, found)
 
 
 def save_checkpoint(

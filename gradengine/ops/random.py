@@ -18,7 +18,7 @@ import numpy as np
 from .. import backend as backends
 from ..device_names import device as device_name
 from ..dtypes import check_dtype, get_default_dtype, is_floating
-from ..errors import ArgumentError, CheckpointError, DTypeError, ShapeError, describe
+from ..errors import ArgumentError, CheckpointError, DTypeError, ShapeError, TraceError, describe
 from ..hostwork import current, each_time
 from ..shapes import broadcast
 from ..tensor import Tensor, constant
@@ -117,9 +117,18 @@ class Generator:
             self._offset = (self._offset + (words + 3) // 4) % LIMIT
         return state
 
+    def _read(self) -> tuple[int, int]:
+        """The state for a user. Raises TraceError in a traced step, which would have it as a constant."""
+        if current.trace is not None:
+            raise TraceError(
+                "Generator: a compiled step cannot read the state, which is another one at each call; read it outside "
+                "the step, or seed the generator in the step"
+            )
+        return self._stand()
+
     def state_dict(self) -> dict[str, int]:
         """Seed and offset, from which `load_state_dict` continues."""
-        seed, offset = self._stand()
+        seed, offset = self._read()
         return {"seed": seed, "offset": offset}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
@@ -139,7 +148,7 @@ class Generator:
 
     def get_state(self) -> Tensor:
         """Seed and offset as a Tensor of two uint64, for `set_state`."""
-        seed, offset = self._stand()
+        seed, offset = self._read()
         return constant(np.array([seed, offset], np.uint64), backends.for_device("cpu"))
 
     def set_state(self, state: Any) -> Generator:

@@ -13,6 +13,7 @@ from fractions import Fraction
 from typing import Any
 
 from ..errors import ArgumentError, describe
+from ..tensor import Tensor
 from .declare import elementwise
 
 __all__ = ["erf", "erfc", "erfinv", "lgamma", "digamma", "polygamma"]
@@ -199,7 +200,9 @@ derivative_of_digamma = elementwise("polygamma", lambda k, g, y, x, n: g * k.pol
 
 
 def polygamma(x: Any, /, n: int) -> Any:
-    """The n-th derivative of `digamma`, n = 0, 1, 2, ...; infinite at 0. (SciPy and PyTorch take `n` first.)
+    """The n-th derivative of `digamma`, n = 0, 1, 2, ...; infinite at 0.
+
+    SciPy and PyTorch take `n` first; that order is accepted too.
 
     Raises ArgumentError for a negative `n`.
 
@@ -207,8 +210,10 @@ def polygamma(x: Any, /, n: int) -> Any:
     >>> ge.polygamma(ge.tensor([1.0, 2.0]), 1)
     tensor([1.6449, 0.6449])
     """
+    if isinstance(n, Tensor) and type(x) is int:
+        x, n = n, x  # PyTorch's order, which can mean nothing else
     try:
-        order = operator.index(n)
+        order = -1 if isinstance(n, Tensor) else operator.index(n)
     except TypeError:
         order = -1
     if order < 0:

@@ -38,7 +38,8 @@ def check_implementation(owner: str, given: dict[str, Any], options: Iterable[st
     """
     for name, value in given.items():
         if name not in Implementation.__annotations__:
-            raise unexpected(owner, name, ["params", *options, *Implementation.__annotations__])
+            own = [option for option in options if option not in given]
+            raise unexpected(owner, name, ["params", *own, *Implementation.__annotations__])
         if name in ("foreach", "fused"):
             check_choice(owner, name, value, (None, True, False))
         elif check_flag(owner, name, value) and name == "differentiable":
