@@ -67,7 +67,8 @@ def test_unary(name: str, rng: Generator) -> None:
             agree(name, numbers(rng, shape, dtype))
         for x in layouts(numbers(rng, (3, 5), dtype)):
             agree(name, x)
-    for dtype in INTEGERS if name not in ("reciprocal", "rsqrt", "lgamma") else ():
+    # Of small integers SciPy makes float32 and CuPy float64 here: dispatch decides the dtype.
+    for dtype in INTEGERS if name not in ("reciprocal", "rsqrt", "lgamma", "erf", "erfc") else ():
         agree(name, numbers(rng, (3, 4), dtype))
     if name not in ("erf", "erfc", "lgamma"):
         agree(name, numbers(rng, (6,), bool))
