@@ -24,7 +24,7 @@ WITH_CUPY     := tests/test_jit_training.py tests/test_jit_over.py tests/cuda/te
                  tests/cuda/test_interop.py tests/cuda/test_memory.py tests/cuda/test_real_cupy.py
 LIKE_A_DEVICE := tests/test_jit_training.py tests/test_jit_over.py
 
-.PHONY: help train test cuda-test grid-test slow-test check bench gpu-check docs lint format clean
+.PHONY: help train test cuda-test nvrtc-test grid-test slow-test check bench gpu-check docs lint format clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -62,6 +62,9 @@ cuda-test: $(VENV)/.torch $(VENV)/.test $(VENV)/.cupy
 	    $(BIN)/python -m pytest -m "cuda and not slow" $(PYTEST) $(ARGS) $(LIKE_A_DEVICE) || [ $$? -eq 5 ]
 	$(EMULATED) GRADENGINE_TEST_CUDA=cupy GRADENGINE_CPU_BACKEND=numpy GRADENGINE_REQUIRE_TORCH= \
 	    $(CUPY) -m pytest -m "cuda and not nightly" $(PYTEST) $(ARGS) $(TABLES) $(WITH_CUPY) || [ $$? -eq 5 ]
+
+# After cuda-test, whose sources it compiles.
+nvrtc-test: $(VENV)/.test
 	$(BIN)/python -m tests.cuda.nvrtc $(CUDA_SOURCES)
 
 grid-test: $(VENV)/.torch $(VENV)/.test
