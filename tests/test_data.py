@@ -39,7 +39,7 @@ IDX_ARRAYS = st.sampled_from(sorted(CODES)).flatmap(
 @given(array=IDX_ARRAYS, compress=st.booleans())
 def test_any_idx_array_is_read_exactly(tmp_path_factory, array, compress):
     path = tmp_path_factory.getbasetemp() / "any.idx"
-    path.write_bytes(gzip.compress(idx_bytes(array)) if compress else idx_bytes(array))
+    path.write_bytes(gzip.compress(idx_bytes(array), mtime=0) if compress else idx_bytes(array))
     read = read_idx(path)
     assert read.dtype == array.dtype
     assert read.dtype.isnative
@@ -50,7 +50,7 @@ def test_any_idx_array_is_read_exactly(tmp_path_factory, array, compress):
 SMALL = idx_bytes(np.arange(24, dtype=np.uint8).reshape(2, 3, 4))
 
 
-@pytest.mark.parametrize("content", [SMALL, gzip.compress(SMALL)], ids=["plain", "gzip"])
+@pytest.mark.parametrize("content", [SMALL, gzip.compress(SMALL, mtime=0)], ids=["plain", "gzip"])
 def test_every_truncation_is_found(tmp_path, content):
     path = tmp_path / "cut.idx"
     for size in range(len(content)):
@@ -108,12 +108,15 @@ def header(count):
             header(2**30) + bytes(1000),
             r"truncated: shape \(1073741824,\) takes 1073741824 bytes, no more than 1000 are there",
         ),
-        (gzip.compress(header(2**31) + bytes(1000)), "truncated: shape"),
-        (gzip.compress(header(100_000) + bytes(1000)), "is truncated"),
+        (gzip.compress(header(2**31) + bytes(1000), mtime=0), "truncated: shape"),
+        (gzip.compress(header(100_000) + bytes(1000), mtime=0), "is truncated"),
         (header(10) + bytes(11), "goes on after the 10 bytes"),
-        (gzip.compress(header(10) + bytes(11)), "goes on after the 10 bytes"),
-        (gzip.compress(header(10) + bytes(10)) + b"junk", "damaged"),
-        (gzip.compress(header(10) + bytes(10)) + gzip.compress(b"more"), "goes on after the 10 bytes"),
+        (gzip.compress(header(10) + bytes(11), mtime=0), "goes on after the 10 bytes"),
+        (gzip.compress(header(10) + bytes(10), mtime=0) + b"junk", "damaged"),
+        (
+            gzip.compress(header(10) + bytes(10), mtime=0) + gzip.compress(b"more", mtime=0),
+            "goes on after the 10 bytes",
+        ),
         (b"\0\0\x08\xff" + b"\xff" * 1020, "truncated"),
     ],
 )
@@ -171,7 +174,9 @@ def tiny(monkeypatch, tmp_path):
 def put(folder, files, compress=True):
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
-        (folder / (f"{name}.gz" if compress else name)).write_bytes(gzip.compress(content) if compress else content)
+        (folder / (f"{name}.gz" if compress else name)).write_bytes(
+            gzip.compress(content, mtime=0) if compress else content
+        )
 
 
 def check_tiny(images, files):
@@ -285,7 +290,7 @@ def mirror(monkeypatch):
 
 
 def zipped(files):
-    return {f"{name}.gz": gzip.compress(content) for name, content in files.items()}
+    return {f"{name}.gz": gzip.compress(content, mtime=0) for name, content in files.items()}
 
 
 def cached(tmp_path):
@@ -356,9 +361,13 @@ def test_auto_says_why_nothing_could_be_downloaded(tiny, monkeypatch, mirror):
 WRONG = {
     "404": ("404", None, "the server answers 404 Not Found"),
     "breaks off": ("breaks off", None, "the transfer failed"),
-    "cut": ("", lambda content: gzip.compress(content)[:-20], "is truncated"),
+    "cut": ("", lambda content: gzip.compress(content, mtime=0)[:-20], "is truncated"),
     "portal": ("", lambda content: b"<html>please log in</html>", "is no IDX file"),
-    "other": ("", lambda content: gzip.compress(content[:-1] + bytes([content[-1] ^ 1])), "of another dataset"),
+    "other": (
+        "",
+        lambda content: gzip.compress(content[:-1] + bytes([content[-1] ^ 1]), mtime=0),
+        "of another dataset",
+    ),
 }
 
 
