@@ -32,6 +32,7 @@ from .errors import (
     describe,
 )
 from .promotion import DOUBLE, HALF, settled
+from .spelling import on_vectors
 from .tensor import EMPTY, Op, Tensor, mode, order, wrap
 from .validation import flag_or_raise
 
@@ -404,8 +405,8 @@ def spelled(
     if count is None:  # of any number of arrays: nobody outside the engine calls these
         raise spelling.unknown(params) if any([word not in op.names for word in params]) else lacking(op, params)
     if any([word not in op.names for word in params]):
-        args, params = spelling.translate(args, params)
-        return call(*args, **params)
+        own = spelling.translate(args, params)
+        return on_vectors(call, *own) if spelling.takes_vectors(args, params) else call(*own[0], **own[1])
     if len(args) > count and spelling.form is not None and any([isinstance(x, Tensor) for x in args[count:]]):
         return spelling.in_pytorch_form(args, params)  # as in `max(x, y)`
     if spelling.form is not None and len(args) < count and len(args) == spelling.form.__code__.co_posonlyargcount - 1:
