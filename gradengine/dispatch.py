@@ -216,6 +216,8 @@ def in_other_words(
     """A call of an op without metadata that has more than its arrays: `out`, a setting of PyTorch's, or a mistake."""
     if len(extra) == 1 and "out" not in words and (extra[0] is None or isinstance(extra[0], Tensor)):  # as in NumPy
         words = {**words, "out": extra[0]}
+    elif len(extra) == 1 and type(extra[0]) is bool and "inplace" in op.spelling.choosing:
+        return op.spelling.in_pytorch_form((*arrays, *extra), words)  # as in `relu(x, True)`
     elif extra:
         several = "1 array" if len(arrays) == 1 else f"{len(arrays)} arrays"
         given = len(arrays) + len(extra)
@@ -414,6 +416,8 @@ def spelled(
     first = args[count] if len(args) > count else None
     if (type(first) is bool and "unbiased" in spelling.choosing) or (type(first) is str and "p" in spelling.choosing):
         return spelling.in_pytorch_form(args, params)  # as in `std(False)` and `norm("fro")`
+    if "inplace" in spelling.choosing and len(args) == count + len(op.names) + 1:
+        return spelling.in_pytorch_form(args, params)  # as in `elu(x, 1.0, True)`
     if len(args) == count:
         raise lacking(op, {**op.defaults, **params})
     by_word = spelling.mark is None or spelling.mark.unless in params
