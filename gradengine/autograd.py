@@ -14,6 +14,7 @@ from .function import Context, Function, once_differentiable
 from .inspect.gradcheck import GradcheckError, gradcheck, gradgradcheck
 from .tensor import Tensor
 from .transforms.gradients import grad
+from .validation import known_words
 
 __path__: list[str] = []  # PyTorch's paths go further down: see module_paths
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
 ]
 
 
+@known_words
 def Variable(data: Tensor, requires_grad: bool = False) -> Tensor:
     """The Tensor itself, asked for its gradient if `requires_grad`: PyTorch's name from before Tensors had gradients.
 
@@ -46,6 +48,7 @@ def Variable(data: Tensor, requires_grad: bool = False) -> Tensor:
     return found.detach().requires_grad_() if requires_grad else found
 
 
+@known_words
 def backward(
     tensors: Any,
     grad_tensors: Any = None,
