@@ -18,7 +18,7 @@ from .dispatch import no_grad, set_grad_enabled
 from .dtypes import is_floating
 from .errors import ArgumentError, DTypeError, GradengineError, GraphError, ShapeError, SignatureError, describe
 from .shapes import broadcast
-from .tensor import EMPTY, Op, Tensor, constant, mode, order
+from .tensor_class import EMPTY, Op, Tensor, constant, mode, order
 from .validation import known_class, known_words
 
 if TYPE_CHECKING:
@@ -121,9 +121,7 @@ class Function:
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         if args or kwargs:
-            raise SignatureError(
-                f"{type(self).__name__}: no Function is called; use its class's apply(...)"
-            )
+            raise SignatureError(f"{type(self).__name__}: no Function is called; use its class's apply(...)")
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

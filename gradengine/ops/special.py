@@ -13,7 +13,7 @@ from fractions import Fraction
 from typing import Any
 
 from ..errors import ArgumentError, describe
-from ..tensor import Tensor
+from ..tensor_class import Tensor
 from ..validation import known_words
 from .declare import elementwise
 

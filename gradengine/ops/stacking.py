@@ -11,7 +11,7 @@ from typing import Any
 
 from .. import shapes
 from ..errors import ArgumentError, ShapeError
-from ..tensor import Tensor, wrap
+from ..tensor_class import Tensor, wrap
 from ..validation import known_words
 from .arguments import checked
 from .creation import tensor, zeros
