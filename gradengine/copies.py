@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from .errors import GraphError
-from .tensor import Tensor, constant
+from .tensor_class import Tensor, constant
 from .views import enroll, link_of, root_of, share
 
 

@@ -25,6 +25,7 @@ from . import ops
 from .dtypes import check_dtype
 from .errors import ArgumentError, DeviceError, DTypeError, describe
 from .resolve import primitive_call
+from .validation import known_calls
 
 __all__ = [
     "manual_seed", "manual_seed_all", "set_device", "is_bf16_supported", "is_initialized",
@@ -201,7 +202,7 @@ def source(op: Any, dtype: Any = "float32", gradient: int | None = None, **metad
     """
     from gradengine_kernels import expr, loops
     from gradengine_kernels.cupy_cuda import dialect, loop_source
-    from gradengine_kernels.cupy_cuda.pointwise import LINE, as_inputs, kind_of
+    from gradengine_kernels.cupy_cuda.pointwise_kernels import LINE, as_inputs, kind_of
 
     found, real = op_of(op), check_dtype(dtype, "cuda.source").name
     if found is None or found.kind != "pointwise":
@@ -268,3 +269,6 @@ def is_tf32() -> bool:
     from gradengine_kernels.cupy_cuda import products
 
     return products.is_tf32()
+
+
+known_calls(__name__)

@@ -33,8 +33,8 @@ from .errors import (
 )
 from .promotion import DOUBLE, HALF, settled
 from .spelling import on_vectors
-from .tensor import EMPTY, Op, Tensor, mode, order, wrap
-from .validation import flag_or_raise
+from .tensor_class import EMPTY, Op, Tensor, mode, order, wrap
+from .validation import flag_or_raise, known_class, known_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -499,6 +499,7 @@ class Recording:
         return wrapped
 
 
+@known_class
 class set_grad_enabled(Recording):
     """Record ops (True) or not (False) in this thread: a statement, a context manager or a decorator.
 
@@ -522,6 +523,7 @@ class set_grad_enabled(Recording):
         return super().__call__(function)
 
 
+@known_class
 class no_grad(Recording):
     """Record nothing inside: `with ge.no_grad():` or `@ge.no_grad()`.
 
@@ -545,6 +547,7 @@ class enable_grad(no_grad):
     enabled = True
 
 
+@known_words
 def is_grad_enabled() -> bool:
     """True when ops are recorded in this thread.
 

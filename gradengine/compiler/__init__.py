@@ -15,7 +15,7 @@
     memory    a fixed place in one arena for every intermediate result
     buffers   arrays on the host and on a GPU
     execute   compiled kernels, bound to memory and run
-    over      many steps in one native call
+    batch_loop  many steps in one native call
     replay    the graph run kernel by kernel, where nothing is compiled
 
 This file has what users meet: `jit`, and the step that it returns.
@@ -44,12 +44,13 @@ from ..dispatch import mode
 from ..dtypes import get_default_dtype
 from ..errors import ArgumentError, CompileError, DeviceError, DTypeError, TraceError
 from ..hostwork import current
-from ..tensor import Tensor, constant, describe
+from ..tensor_class import Tensor, constant, describe
+from ..validation import known_words
+from .batch_loop import over
 from .complaints import NumberError
 from .graph import Names, show
 from .interrupts import ServedBetweenKernels, uninterrupted
 from .options import FollowError
-from .over import over
 from .program import Program, StaleError
 from .reads import Calls, guards_of, uncollected
 from .simplify import frozen
@@ -469,6 +470,7 @@ def two_devices(one: backends.Backend, other: backends.Backend) -> DeviceError:
     )
 
 
+@known_words
 def jit(
     function: Callable[..., Any] | None = None,
     *,

@@ -19,7 +19,7 @@ import gradengine_kernels
 from ..errors import TraceError
 
 if TYPE_CHECKING:
-    from ..tensor import Op
+    from ..tensor_class import Op
 
 PACKAGE = str(Path(__file__).parents[1]) + os.sep
 INNER = (PACKAGE, *[str(Path(str(package.__file__)).parent) + os.sep for package in (gradengine_kernels, np)])

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..hostwork import current
-from ..tensor import Tensor
+from ..tensor_class import Tensor
 from .values import NOTHING, PLAIN, is_a, same
 from .watch import CLOSED, CONTAINERS, METHODS, OPEN, WRAPPED, WRAPPERS
 

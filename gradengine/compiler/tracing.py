@@ -20,7 +20,7 @@ import numpy as np
 from .. import backend as backends
 from ..errors import GraphError, TraceError
 from ..hostwork import current, outside
-from ..tensor import LEAF, Op, Tensor, constant, to_array
+from ..tensor_class import LEAF, Op, Tensor, constant, to_array
 from ..views import link_of
 from .buffers import buffers_of
 from .complaints import NumberError, shape_error, user_frame, value_error

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import TraceError
-from ..tensor import Tensor
+from ..tensor_class import Tensor
 from .leftovers import has_rest, new_in, put_back, remove_rests
 from .values import PLAIN, is_a, same
 

@@ -57,7 +57,7 @@ from .channels import (
     ZeroPad3d,
 )
 from .containers import ModuleDict, ModuleList, Sequential
-from .embedding import Embedding
+from .embeddings import Embedding
 from .layers import Flatten, Identity, LayerNorm, Linear, Unflatten
 from .lazy import LazyLinear, LazyModuleMixin
 from .losses import (

@@ -54,7 +54,7 @@ from ..ops.losses import (
     soft_margin_loss,
 )
 from ..ops.transcendental import tanh
-from ..tensor import Tensor, wrap
+from ..tensor_class import Tensor, wrap
 from ..validation import known_words
 from .functional_embedding import embedding
 from .functional_losses import (

@@ -12,7 +12,7 @@ from ..dispatch import no_grad
 from ..errors import DTypeError, IndexRangeError, ShapeError
 from ..ops import nn
 from ..ops.arguments import beside, checked, real, whole
-from ..tensor import Tensor
+from ..tensor_class import Tensor
 
 __all__ = ["embedding"]
 

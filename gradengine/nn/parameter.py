@@ -11,8 +11,8 @@ from ..backend import for_device
 from ..copies import copied_alone
 from ..dtypes import check_dtype
 from ..errors import ArgumentError, DTypeError, describe
-from ..tensor import Tensor
-from ..validation import check_flag, known_arguments
+from ..tensor_class import Tensor
+from ..validation import check_flag, known_arguments, known_class
 from ..views import share
 
 
@@ -107,7 +107,7 @@ class UninitializedParameter(Parameter):
 
     def requires_grad_later(self) -> None:
         """Ask for the gradient, whatever the values will be."""
-        from ..tensor import EMPTY, LEAF
+        from ..tensor_class import EMPTY, LEAF
 
         self.op, self.inputs, self.saved, self.params, self.order = LEAF, (), (), EMPTY, 1
 
@@ -122,6 +122,7 @@ class UninitializedParameter(Parameter):
         return "<UninitializedParameter>"
 
 
+@known_class
 class UninitializedBuffer(Tensor):
     """A buffer whose shape is not known yet: `materialize(shape)` makes it an ordinary Tensor.
 

@@ -15,10 +15,11 @@ from ..dtypes import check_dtype
 from ..errors import DeviceError
 from ..migration_hints import METHODS as ABSENT
 from ..pytorch_names import TENSOR
-from ..tensor import RETAIN, Op, Tensor, constant, mode, order, to_array, wrap
+from ..tensor_class import RETAIN, Op, Tensor, constant, mode, order, to_array, wrap
 from ..validation import known_words
 from . import method_forms
 from .arguments import checked
+from .powers import power_of
 
 OPERATORS = {
     "add": "add",
@@ -234,9 +235,7 @@ def in_place(op: Any, symbol: str) -> Any:
 def attach() -> None:
     """Give Tensor its operators and methods."""
     for dunder, name in OPERATORS.items():
-        op = getattr(ops, name)
-        if op is None:
-            continue
+        op = power_of if name == "pow" else getattr(ops, name)
         setattr(Tensor, f"__{dunder}__", op)
         setattr(Tensor, f"__r{dunder}__", reflected(op))
         setattr(Tensor, f"__i{dunder}__", in_place(op, f"{name} in place"))

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import ArgumentError, CheckpointError, DTypeError, describe
 from ...hostwork import each_time
-from ...validation import check_integer, check_number, is_number, known_arguments
+from ...validation import check_integer, check_number, is_number, known_class, known_words
 from ..optimizer import Optimizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 
+@known_class
 class LRScheduler:
     """The base of all schedules. A subclass defines `next_lr`, or `get_lr` as in PyTorch.
 
@@ -51,14 +52,15 @@ class LRScheduler:
                 )
         self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
         self.last_epoch = last_epoch
+        self.check_settings()
         self.start()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if "__init__" in cls.__dict__ and cls.__module__.startswith("gradengine."):
-            cls.__init__ = known_arguments(cls.__init__)  # type: ignore[method-assign]
         if "step" in cls.__dict__:
             cls.step = on_the_host(cls.step)  # type: ignore[method-assign]
+        if cls.__module__.startswith("gradengine."):
+            known_class(cls)
 
     def standing(self) -> Callable[[], None]:
         """What goes back to where the schedule and the rates stand now."""
@@ -72,6 +74,12 @@ class LRScheduler:
                 group.update(old)
 
         return undo
+
+    def check_settings(self) -> None:
+        """Raise ArgumentError for a setting out of its range, both when a schedule is made and when a state is loaded.
+
+        NumPy's integers become Python's.
+        """
 
     def start(self) -> None:
         """Set the rates of the first epoch."""
@@ -90,7 +98,7 @@ class LRScheduler:
             warnings.warn(
                 f"{type(self).__name__}.step() came before the optimizer's first step(), so the first learning rate "
                 "is never used: call optimizer.step() first",
-                stacklevel=5,  # past the layers that make this work of the host
+                stacklevel=6,  # past the layers that make this work of the host
             )
         self._step_count += 1
         self.move_to(self.last_epoch + 1 if epoch is None else epoch, jump=epoch is not None)
@@ -130,7 +138,10 @@ class LRScheduler:
         return {key: value for key, value in self.__dict__.items() if key != "optimizer"}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Continue from a `state_dict()`; load the optimizer's too. Raises CheckpointError for another schedule's."""
+        """Continue from a `state_dict()`; load the optimizer's too.
+
+        Raises CheckpointError for another schedule's, or one with a setting out of its range.
+        """
         own = self.state_dict()
         if not hasattr(state_dict, "keys"):
             raise CheckpointError(f"load_state_dict: needs the dict of a state, got {describe(state_dict)}")
@@ -145,7 +156,17 @@ class LRScheduler:
                     f"load_state_dict: {key} of a {type(self).__name__} is {describe(value)} in the state, where the "
                     f"schedule has {describe(own[key])}"
                 )
-        self.__dict__.update(state_dict)
+        loaded = copy.copy(self)
+        loaded.__dict__.update(state_dict)
+        try:
+            if "last_epoch" in own:
+                check_number(type(self).__name__, "last_epoch", loaded.last_epoch, -1)
+            loaded.check_settings()
+        except ArgumentError as error:
+            raise CheckpointError(
+                f"load_state_dict: the state has a setting that makes no schedule: {error}"
+            ) from error
+        self.__dict__.update(loaded.__dict__)
 
 
 def on_the_host(step: Callable[..., None]) -> Callable[..., None]:
@@ -155,7 +176,7 @@ def on_the_host(step: Callable[..., None]) -> Callable[..., None]:
     def call(self: LRScheduler, *args: Any, **kwargs: Any) -> None:
         each_time(lambda: step(self, *args, **kwargs), self.standing)
 
-    return call
+    return known_words(call, "LRScheduler")
 
 
 LRScheduler.step = on_the_host(LRScheduler.step)  # type: ignore[method-assign]
@@ -165,8 +186,9 @@ def is_alike(value: Any, own: Any) -> bool:
     """Whether a value of a saved state can stand where `own` does: numbers for numbers, lists of equal length."""
     if is_number(own):
         return is_number(value) and (math.isfinite(value) or not math.isfinite(own) or math.isinf(value))
-    if isinstance(own, (list, tuple)) and own and all(map(is_number, own)):
-        return isinstance(value, (list, tuple)) and len(value) == len(own) and all(map(is_number, value))
+    if isinstance(own, (list, tuple)) and own:
+        lists = isinstance(value, (list, tuple)) and len(value) == len(own)
+        return lists and all(is_alike(new, old) for new, old in zip(value, own))
     return isinstance(value, str) if isinstance(own, str) else isinstance(value, bool) == isinstance(own, bool)
 
 

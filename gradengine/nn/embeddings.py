@@ -6,7 +6,7 @@ from typing import Any
 
 from .. import ops
 from ..errors import IndexRangeError, ShapeError
-from ..tensor import Tensor, constant
+from ..tensor_class import Tensor, constant
 from . import functional as F
 from . import init
 from .layers import size
