@@ -98,7 +98,30 @@ e = nn.Embedding.from_pretrained(W, freeze=False, padding_idx=1); e.weight.requi
 e = nn.Embedding(4, 2, _weight=W); e(I).detach()
 repr(nn.Embedding(4, 2, padding_idx=1, max_norm=1.0, norm_type=1.0))
 """
-GROUPS = {"softmax": SOFTMAX, "copies": COPIES, "in place": IN_PLACE, "padding": PADDING, "embedding": EMBEDDING}
+BATCHES = """
+next(iter(data.DataLoader(data.TensorDataset(X, n[:2]), batch_size=2)))
+b = next(iter(data.DataLoader(data.TensorDataset(X, n[:2]), batch_size=2))); b[0] = b[0] * 2; b
+next(iter(data.DataLoader(X, batch_size=2)))
+list(data.DataLoader(x, batch_size=2))
+next(iter(data.DataLoader(X.numpy(), batch_size=2)))
+next(iter(data.DataLoader(data.TensorDataset(X), batch_size=2)))
+type(next(iter(data.DataLoader(data.TensorDataset(X), batch_size=2)))) is list
+type(next(iter(data.DataLoader([(1, 2.0), (3, 4.0)], batch_size=2)))) is list
+type(next(iter(data.DataLoader(data.TensorDataset(X), batch_size=None)))) is list
+next(iter(data.DataLoader(X, batch_size=None)))
+next(iter(data.DataLoader(x, batch_size=2, collate_fn=list)))
+type(data.TensorDataset(X)[0]) is tuple
+next(iter(data.DataLoader(data.Subset(data.TensorDataset(X), [1]), batch_size=2)))
+next(iter(data.DataLoader(x, batch_size=2, multiprocessing_context=None)))
+"""
+GROUPS = {
+    "softmax": SOFTMAX,
+    "copies": COPIES,
+    "in place": IN_PLACE,
+    "padding": PADDING,
+    "embedding": EMBEDDING,
+    "batches": BATCHES,
+}
 
 
 def values(m: ModuleType) -> dict[str, Any]:
@@ -108,6 +131,7 @@ def values(m: ModuleType) -> dict[str, Any]:
         "nn": m.nn,
         "F": m.nn.functional,
         "np": np,
+        "data": m.utils.data,
         "copy": copy,
         "pickle": pickle,
         "x": m.tensor([-1.0, 0.5, 2.0]),
