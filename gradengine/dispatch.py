@@ -33,7 +33,7 @@ from .errors import (
 )
 from .promotion import DOUBLE, HALF, settled
 from .tensor_class import EMPTY, Op, Tensor, mode, order, wrap
-from .validation import flag_or_raise
+from .validation import flag_or_raise, placed_flag
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -369,10 +369,16 @@ def split_metadata(op: Op, count: int, args: tuple[Any, ...], params: dict[str, 
     extra = args[count:]
     if len(args) < count or len(extra) > len(op.names):
         wanted = f"{count} array{'s' if count != 1 else ''}" + (f", then {', '.join(op.names)}" if op.names else "")
-        raise SignatureError(f"{op.shown}: takes {wanted}; got {len(args)} positional arguments")
+        axes = len(extra) > 1 and op.names == ("axis",) and all([type(value) is int for value in extra])
+        advice = f"; several axes go into a tuple, {extra}" if axes else ""
+        raise SignatureError(f"{op.shown}: takes {wanted}; got {len(args)} positional arguments{advice}")
+    before = None
     for name, value in zip(op.names, extra, strict=False):
         if name in params:
             raise SignatureError(f"{op.shown}: got {name!r} twice")
+        if type(op.defaults.get(name)) is bool and type(value) is not bool:
+            value = placed_flag(op.shown, name, value, before)
+        before = value
         params = {**params, name: value}
     return args[:count], params
 

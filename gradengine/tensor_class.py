@@ -579,6 +579,11 @@ def to_array(data: Any, dtype: Any, backend: backends.Backend, copy: bool = Fals
     given = dtype is not None or any([hasattr(data, name) for name in DTYPE_OF_ITS_OWN])
     try:
         array = backend.asarray(data, dtype, copy)
+    except GraphError:
+        raise GraphError(
+            f"{what}: the list holds a Tensor that requires grad, which a copy has no gradient to; use ge.stack([...]) "
+            "to keep the graph, or give numbers (t.item()) or t.detach()"
+        ) from None
     except GradengineError:
         raise
     except BufferError as error:  # such as that of a Tensor of another library that requires grad there

@@ -13,7 +13,6 @@ from .. import ops
 from ..dtypes import check_dtype
 from ..errors import DeviceError
 from ..migration_hints import METHODS as ABSENT
-from ..pytorch_names import TENSOR
 from ..tensor_class import RETAIN, Op, Tensor, constant, mode, order, to_array, wrap
 from ..validation import known_words
 from . import method_forms
@@ -448,9 +447,6 @@ def attach_methods() -> None:
 
 def attach_hints() -> None:
     """Let names that PyTorch's Tensors have and these have not say what to do instead."""
-    for name, hint in TENSOR.items():
-        if not hasattr(Tensor, name):
-            ABSENT.setdefault(name, hint)
     for name, hint in ABSENT.items():
         if not hasattr(Tensor, name):
             setattr(Tensor, name, Absent(name, hint))
