@@ -33,7 +33,7 @@ from .errors import (
 )
 from .promotion import DOUBLE, HALF, settled
 from .tensor_class import EMPTY, Op, Tensor, mode, order, wrap
-from .validation import flag_or_raise, placed_flag
+from .validation import flag_or_raise, known_class, known_words, placed_flag
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -500,6 +500,7 @@ class Recording:
         return wrapped
 
 
+@known_class
 class set_grad_enabled(Recording):
     """Record ops (True) or not (False) in this thread: a statement, a context manager or a decorator.
 
@@ -523,6 +524,7 @@ class set_grad_enabled(Recording):
         return super().__call__(function)
 
 
+@known_class
 class no_grad(Recording):
     """Record nothing inside: `with ge.no_grad():` or `@ge.no_grad()`.
 
@@ -546,6 +548,7 @@ class enable_grad(no_grad):
     enabled = True
 
 
+@known_words
 def is_grad_enabled() -> bool:
     """True when ops are recorded in this thread.
 

@@ -34,7 +34,7 @@ from .errors import (
     describe,
 )
 from .spelling import Spelling
-from .validation import flag_or_raise, known_arguments
+from .validation import flag_or_raise, known_arguments, known_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -261,6 +261,7 @@ class Tensor:
     def requires_grad(self, value: bool) -> None:
         self.requires_grad_(value)
 
+    @known_words
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Ask (or stop asking) for this leaf's gradient; returns the Tensor itself.
 
@@ -326,6 +327,7 @@ class Tensor:
         if value.device != self.device:
             raise DeviceError(f"grad: the Tensor is on {self.device!r}, its gradient on {value.device!r}; use .to(...)")
 
+    @known_words
     def backward(
         self,
         gradient: Tensor | None = None,
@@ -350,6 +352,7 @@ class Tensor:
 
         backward(self, gradient, retain_graph, create_graph, inputs)
 
+    @known_words
     def retain_grad(self) -> None:
         """Keep this intermediate result's gradient in `grad` too."""
         if self.op is None:
@@ -364,6 +367,7 @@ class Tensor:
                 self.hooks = {}
             self.hooks.setdefault(RETAIN, keep)
 
+    @known_words
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> HookHandle:
         """Call `hook(gradient)` when this Tensor's gradient is known; a returned Tensor takes its place.
 
@@ -384,6 +388,7 @@ class Tensor:
 
     # -- out of the engine --------------------------------------------------------------------------------------
 
+    @known_words
     def numpy(self, *, force: bool = False) -> np.ndarray[Any, Any]:
         """A read-only NumPy view of the value, copied from the device when it lives on one.
 
@@ -395,12 +400,14 @@ class Tensor:
         view.flags.writeable = False
         return view
 
+    @known_words
     def item(self) -> Any:
         """The value of a one-element Tensor as a Python number. Raises ShapeError for any other size."""
         if self.size != 1:
             raise ShapeError(f"item: needs a Tensor with one element, got shape {self.shape}; use .tolist() for more")
         return self.backend.to_numpy(self.array).item()
 
+    @known_words
     def tolist(self) -> Any:
         """The value as nested Python lists."""
         return self.backend.to_numpy(self.array).tolist()

@@ -23,6 +23,7 @@ from .dtypes import fits, is_floating
 from .errors import DTypeError, GraphError, ShapeError
 from .hostwork import current
 from .tensor_class import EMPTY, EXCLUSIVE, LEAF, RETAIN, Op, Tensor, constant, mode, order, to_array
+from .validation import known_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -408,6 +409,7 @@ def relatives(t: Tensor) -> Iterator[Tensor]:
 # -- methods of Tensor ------------------------------------------------------------------------------------------
 
 
+@known_words
 def detach(self: Tensor) -> Tensor:
     """The same elements outside the graph: a change in place of either is seen in both.
 

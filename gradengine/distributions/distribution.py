@@ -15,12 +15,13 @@ from ..dtypes import is_floating
 from ..errors import ArgumentError, DTypeError, GraphError, ShapeError, describe
 from ..hostwork import current
 from ..tensor_class import Tensor, wrap
-from ..validation import check_flag, is_number, known_arguments
+from ..validation import check_flag, is_number, known_class
 from .constraints import Constraint
 
 Shape = tuple[int, ...]
 
 
+@known_class
 class Distribution:
     """The base of all distributions: independent ones in `batch_shape`, each with samples of `event_shape`.
 
@@ -42,8 +43,8 @@ class Distribution:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if "__init__" in cls.__dict__ and cls.__module__.startswith("gradengine."):
-            cls.__init__ = known_arguments(cls.__init__)  # type: ignore[method-assign]
+        if cls.__module__.startswith("gradengine."):
+            known_class(cls)
 
     def __init__(self, batch_shape: Shape = (), event_shape: Shape = (), validate_args: bool | None = None) -> None:
         try:

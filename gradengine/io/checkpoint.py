@@ -22,6 +22,7 @@ from ..dtypes import bfloat16_dtype
 from ..errors import CheckpointError, DTypeError, MissingCheckpointError, installing
 from ..missing_names import advising
 from ..tensor_class import Tensor
+from ..validation import known_words
 from .files import atomic_writer
 from .state import encode, unflatten_state
 
@@ -36,6 +37,7 @@ LONGEST_HEADER = 100_000_000  # bytes; safetensors takes no longer one
 REMEDY = "Restore it from a copy, or go on from another checkpoint."
 
 
+@known_words
 def save(state: Any, path: StrPath) -> None:
     """Save a state dict, or any nested state, to a safetensors file, whole or not at all.
 
@@ -65,6 +67,7 @@ def save(state: Any, path: StrPath) -> None:
     _write(path, arrays, {"state": encode(state, (), arrays)})
 
 
+@known_words
 @advising("load")
 def load(path: StrPath, map_location: Any = None, *, weights_only: bool = True) -> Any:
     """Read what `save` has written, exactly as it was.
@@ -99,6 +102,7 @@ def load(path: StrPath, map_location: Any = None, *, weights_only: bool = True) 
     return tree.map(lambda x: x.to(device) if isinstance(x, Tensor) else x, found)
 
 
+@known_words
 def save_checkpoint(
     path: StrPath, tensors: Mapping[str, Tensor | np.ndarray], metadata: Mapping[str, Any] | None = None
 ) -> None:
@@ -142,6 +146,7 @@ def save_checkpoint(
     _write(path, arrays, tree)
 
 
+@known_words
 def load_checkpoint(path: StrPath) -> tuple[dict[str, Any], dict[str, Any]]:
     """Read the tensors and the metadata that `save_checkpoint` has written, exactly as they were.
 

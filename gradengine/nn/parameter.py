@@ -11,7 +11,7 @@ from ..backend import for_device
 from ..dtypes import check_dtype
 from ..errors import ArgumentError, DTypeError, describe
 from ..tensor_class import Tensor
-from ..validation import check_flag, known_arguments
+from ..validation import check_flag, known_arguments, known_class
 from ..views import share
 
 
@@ -119,6 +119,7 @@ class UninitializedParameter(Parameter):
         return "<UninitializedParameter>"
 
 
+@known_class
 class UninitializedBuffer(Tensor):
     """A buffer whose shape is not known yet: `materialize(shape)` makes it an ordinary Tensor.
 

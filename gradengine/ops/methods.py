@@ -17,6 +17,7 @@ from ..tensor_class import RETAIN, Op, Tensor, constant, mode, order, to_array, 
 from ..validation import known_words
 from . import method_forms
 from .arguments import checked
+from .powers import power_of
 
 OPERATORS = {
     "add": "add",
@@ -232,9 +233,7 @@ def in_place(op: Any, symbol: str) -> Any:
 def attach() -> None:
     """Give Tensor its operators and methods."""
     for dunder, name in OPERATORS.items():
-        op = getattr(ops, name)
-        if op is None:
-            continue
+        op = power_of if name == "pow" else getattr(ops, name)
         setattr(Tensor, f"__{dunder}__", op)
         setattr(Tensor, f"__r{dunder}__", reflected(op))
         setattr(Tensor, f"__i{dunder}__", in_place(op, f"{name} in place"))
