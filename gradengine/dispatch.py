@@ -32,6 +32,7 @@ from .errors import (
     describe,
 )
 from .promotion import DOUBLE, HALF, settled
+from .spelling import on_vectors
 from .tensor_class import EMPTY, Op, Tensor, mode, order, wrap
 from .validation import flag_or_raise, known_class, known_words, placed_flag
 
@@ -215,6 +216,8 @@ def in_other_words(
     """A call of an op without metadata that has more than its arrays: `out`, a setting of PyTorch's, or a mistake."""
     if len(extra) == 1 and "out" not in words and (extra[0] is None or isinstance(extra[0], Tensor)):  # as in NumPy
         words = {**words, "out": extra[0]}
+    elif len(extra) == 1 and type(extra[0]) is bool and "inplace" in op.spelling.choosing:
+        return op.spelling.in_pytorch_form((*arrays, *extra), words)  # as in `relu(x, True)`
     elif extra:
         several = "1 array" if len(arrays) == 1 else f"{len(arrays)} arrays"
         given = len(arrays) + len(extra)
@@ -410,8 +413,8 @@ def spelled(
     if count is None:  # of any number of arrays: nobody outside the engine calls these
         raise spelling.unknown(params) if any([word not in op.names for word in params]) else lacking(op, params)
     if any([word not in op.names for word in params]):
-        args, params = spelling.translate(args, params)
-        return call(*args, **params)
+        own = spelling.translate(args, params)
+        return on_vectors(call, *own) if spelling.takes_vectors(args, params) else call(*own[0], **own[1])
     if len(args) > count and spelling.form is not None and any([isinstance(x, Tensor) for x in args[count:]]):
         return spelling.in_pytorch_form(args, params)  # as in `max(x, y)`
     if spelling.form is not None and len(args) < count and len(args) == spelling.form.__code__.co_posonlyargcount - 1:
@@ -419,6 +422,8 @@ def spelled(
     first = args[count] if len(args) > count else None
     if (type(first) is bool and "unbiased" in spelling.choosing) or (type(first) is str and "p" in spelling.choosing):
         return spelling.in_pytorch_form(args, params)  # as in `std(False)` and `norm("fro")`
+    if "inplace" in spelling.choosing and len(args) == count + len(op.names) + 1:
+        return spelling.in_pytorch_form(args, params)  # as in `elu(x, 1.0, True)`
     if len(args) == count:
         raise lacking(op, {**op.defaults, **params})
     by_word = spelling.mark is None or spelling.mark.unless in params

@@ -164,6 +164,7 @@ class Tensor:
         def become(self, compute: Callable[[Tensor], Tensor], what: str) -> Tensor: ...
         def detach(self) -> Tensor: ...
         def __copy__(self) -> Tensor: ...
+        def __deepcopy__(self, memo: dict[int, Any]) -> Tensor: ...
 
         # The operators and methods that gradengine.ops attaches.
         def __getattr__(self, name: str) -> Any: ...
@@ -497,14 +498,6 @@ class Tensor:
         elif self.op is not None:
             notes.append(f"op={self.op.name}")
         return f"tensor({', '.join(notes)})"
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
-        if not self.is_leaf:
-            raise GraphError(f"deepcopy: only leaves can be copied, this is the result of {self.op.shown}; detach it")  # type: ignore[union-attr]
-        out = self._like(self.backend.duplicate(self.array))
-        out.grad = None if self.grad is None else self.grad.detach().clone()
-        memo[id(self)] = out
-        return out
 
     def __reduce__(self) -> Any:
         if not self.is_leaf:

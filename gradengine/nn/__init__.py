@@ -57,7 +57,8 @@ from .channels import (
     ZeroPad3d,
 )
 from .containers import ModuleDict, ModuleList, Sequential
-from .layers import Embedding, Flatten, Identity, LayerNorm, Linear, Unflatten
+from .embeddings import Embedding
+from .layers import Flatten, Identity, LayerNorm, Linear, Unflatten
 from .lazy import LazyLinear, LazyModuleMixin
 from .losses import (
     BCELoss,

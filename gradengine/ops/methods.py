@@ -10,6 +10,7 @@ from typing import Any
 
 from .. import backend as backends
 from .. import ops
+from ..copies import copied, copied_with_views
 from ..dtypes import check_dtype
 from ..errors import DeviceError
 from ..migration_hints import METHODS as ABSENT
@@ -437,6 +438,8 @@ def attach_methods() -> None:
         "T": property(reversed_axes),
         "mT": property(ops.matrix_transpose),
         "__dir__": names_there,
+        "__copy__": copied,
+        "__deepcopy__": copied_with_views,
         "__getitem__": ops.index.item,
         "__setitem__": ops.setitem,
         "is_cuda": property(lambda self: self.device != "cpu", doc="Whether this Tensor is on a GPU."),
