@@ -6,7 +6,7 @@
     program   inputs found and outputs put back at each call
     options   learning rates and their like, which a step sets by itself
     guards    what must be as it was for a program to be used again
-    reads     what the step reads in Python, for guards
+    reads     what the step reads in Python, for guards (read_guards: one for each kind of it)
     watch     finds what the step changes in Python, which a compiled step cannot repeat
     core      the few terms of loops and matrix products that kernels are made of
     lower     the graph in those terms, and passes over it (core_passes)
