@@ -374,7 +374,7 @@ class Step:
             watch.check()
             trace.options.finish()
             trace.release()
-            read = guards_of(self.function, values, trace.ran, calls.found)
+            read = guards_of(self.function, values, trace.ran, calls)
             return Program(trace, result, read, trace.real)
 
     def over(self, *data: Any, batch_size: int, order: Any = None, drop_last: bool = False, **kwargs: Any) -> Any:

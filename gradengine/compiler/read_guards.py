@@ -7,14 +7,16 @@ attributes. May import values.
 
 from __future__ import annotations
 
+import contextlib
 import weakref
-from collections import deque
+from collections import OrderedDict
 from operator import is_
+from threading import local
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .values import NOTHING, PLAIN, same
+from .values import NOTHING, PLAIN, is_a, same
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -66,24 +68,37 @@ class Cells:
 
 
 class Attributes:
-    """Attributes of an object, in its `__dict__` or in slots. Once the object is gone, they are others."""
+    """Attributes of an object, in its `__dict__` or in slots, and its class. Once the object is gone, they are others.
 
-    __slots__ = ("absent", "members", "owner", "pairs", "path")
+    With `every`, there are no more attributes than these.
+    """
+
+    __slots__ = ("absent", "every", "kind", "members", "owner", "pairs", "path", "read")
 
     def __init__(
-        self, path: str, owner: Any, names: Iterable[str], absent: Iterable[str], members: Iterable[Any]
+        self,
+        path: str,
+        owner: Any,
+        names: Iterable[str],
+        absent: Iterable[str],
+        members: Iterable[Any],
+        every: bool = False,
     ) -> None:
         self.path, self.owner, self.absent = path, reference(owner), frozenset(absent)
-        space = dict_of(owner)
+        self.kind, self.read = type(owner), own_dict if type(owner).__dictoffset__ else dict_of
+        if is_a(owner, local):
+            self.read = dict_of
+        space = self.read(owner)
+        self.every = every and len(space)
         self.pairs = [(name, space.get(name, NOTHING)) for name in names]
         self.members = [(member, member_of(owner, member)) for member in members]
 
     def holds(self) -> bool:
         owner = self.owner()
-        if owner is None:
+        if type(owner) is not self.kind:  # it is gone, or has been given another class
             return False
-        space = dict_of(owner)
-        if space and not self.absent.isdisjoint(space):
+        space = self.read(owner)
+        if (space and not self.absent.isdisjoint(space)) or (self.every is not False and len(space) != self.every):
             return False
         for name, value in self.pairs:
             found = space.get(name, NOTHING)
@@ -128,74 +143,118 @@ class FunctionParts:
 
 
 class Items:
-    """All items of a container: the same ones, or equal plain values, in the same order."""
+    """All items of a container: the same ones, or equal plain values, in the same order.
+
+    `kind` is the built-in type whose methods read them, whatever a subclass says.
+    """
 
     __slots__ = ("before", "container", "kind", "path")
 
     def __init__(self, path: str, container: Any, kind: Any) -> None:
         self.path, self.container, self.kind = path, container, kind
-        self.before = self.items()
-
-    def items(self) -> Any:
-        kind, container = self.kind, self.container
-        if kind is dict:
-            return [*dict.keys(container)], [*dict.values(container)]
-        return list(kind.__iter__(container)) if kind in (list, deque) else kind.copy(container)
+        pairs = kind in (dict, OrderedDict)
+        self.before = ([*kind.keys(container)], [*kind.values(container)]) if pairs else [*kind.__iter__(container)]
 
     def holds(self) -> bool:
         kind, container, before = self.kind, self.container, self.before
         try:
-            if kind is list or kind is deque:
-                return len(before) == kind.__len__(container) and are_same(kind.__iter__(container), before)
-            if kind is dict:
+            if kind is dict or kind is OrderedDict:
                 keys, values = before
-                here = dict.__len__(container) == len(keys)
-                return here and are_same(dict.keys(container), keys) and are_same(dict.values(container), values)
-            return bool(kind.__eq__(container, before))
-        except Exception:  # of the comparison of items that are not plain values
+                here = kind.__len__(container) == len(keys)
+                return here and are_same(kind.keys(container), keys) and are_same(kind.values(container), values)
+            return len(before) == kind.__len__(container) and are_same(kind.__iter__(container), before)
+        except RuntimeError:  # another thread changes it
             return False
 
     def values(self) -> list[tuple[str, Any]]:
         """Paths and values."""
-        pairs = zip(*self.before, strict=True) if self.kind is dict else enumerate(self.before)
+        pairs = zip(*self.before, strict=True) if self.kind in (dict, OrderedDict) else enumerate(self.before)
         return [(f"{self.path}[{key!r}]" if type(key) in PLAIN else self.path, value) for key, value in pairs]
 
 
 class Elements:
-    """The elements of a NumPy array, which are constants of the program."""
+    """The elements of an array, which are constants of the program. `array` is NumPy's, or has a buffer of bytes."""
 
-    __slots__ = ("array", "dtype", "path", "saved", "shape")
+    __slots__ = ("array", "dtype", "path", "read", "saved", "shape")
 
-    def __init__(self, path: str, array: np.ndarray[Any, Any]) -> None:
-        self.path, self.array, self.shape, self.dtype = path, array, array.shape, array.dtype
-        self.saved = array.tolist() if array.dtype.hasobject else array.tobytes()
+    def __init__(self, path: str, array: Any) -> None:
+        self.path, self.array = path, array
+        self.shape, self.dtype = self.form()
+        self.read: Callable[[], Any] = array.tobytes
+        if type(self.dtype) is np.dtype and self.dtype.hasobject:
+            self.read = array.tolist
+        self.saved = self.read()
+        if type(array) in (np.ndarray, np.memmap):
+            with contextlib.suppress(TypeError, ValueError, BufferError):  # it is not one piece of memory
+                self.saved.startswith(array)
+                self.read = lambda: array
+
+    def form(self) -> tuple[Any, Any]:
+        """What the bytes are."""
+        array = self.array
+        return (array.shape, array.dtype) if hasattr(array, "dtype") else (len(array), getattr(array, "typecode", ""))
 
     def holds(self) -> bool:
-        array = self.array
+        array, saved = self.array, self.saved
+        if type(self.dtype) is not np.dtype:
+            return self.form() == (self.shape, self.dtype) and array.tobytes() == saved
         if array.shape != self.shape or array.dtype != self.dtype:
             return False
-        if array.dtype.hasobject:
-            return are_same(array.flat, np.array(self.saved, object).flat)
-        return array.tobytes() == self.saved
+        if type(saved) is not bytes:
+            return are_same(array.flat, np.array(saved, object).flat)
+        return bool(saved.startswith(self.read()))  # which compares without a copy
 
     def values(self) -> list[tuple[str, Any]]:
         """The path, and the elements as they were."""
         return [(self.path, self.saved)]
 
 
+class Answer:
+    """What a question asked of Python gives, such as a context variable's value, or the target of a weak reference."""
+
+    __slots__ = ("before", "look", "path")
+
+    def __init__(self, path: str, look: Callable[[], Any]) -> None:
+        self.path, self.look, self.before = path, look, reference(look())
+
+    def holds(self) -> bool:
+        found, before = self.look(), self.before()
+        return found is before or same(found, before)
+
+    def values(self) -> list[tuple[str, Any]]:
+        """The path and the answer."""
+        return [(self.path, self.before())]
+
+
+class Classes:
+    """The bases of classes."""
+
+    __slots__ = ("before",)
+
+    def __init__(self) -> None:
+        self.before: list[tuple[type, tuple[type, ...]]] = []
+
+    def holds(self) -> bool:
+        return all([kind.__mro__ is bases for kind, bases in self.before])
+
+    def values(self) -> list[tuple[str, Any]]:
+        """Names and bases."""
+        return [(f"{kind.__name__}.__bases__", bases) for kind, bases in self.before]
+
+
 class Parts:
     """The parts of a module, and their order."""
 
-    __slots__ = ("before", "module")
+    __slots__ = ("before", "kind", "module")
 
     def __init__(self, module: Any) -> None:
-        self.module = weakref.ref(module)
+        self.module, self.kind = weakref.ref(module), type(module)
         space = module.__dict__
         self.before = [(name, space[name]) for name in space["_registered"]]
 
     def holds(self) -> bool:
         module = self.module()
-        if module is None:
+        if module is None or type(module) is not self.kind:
             return False
         space = module.__dict__
         registered = space["_registered"]
@@ -225,10 +284,17 @@ def contents_of(cell: Any) -> Any:
         return NOTHING
 
 
-def dict_of(owner: Any) -> dict[str, Any]:
-    """An object's own attributes, read without running code of its class."""
-    found: dict[str, Any] = object.__getattribute__(owner, "__dict__") if type(owner).__dictoffset__ else {}
+def own_dict(owner: Any) -> dict[str, Any]:
+    """The `__dict__` of an object that has one, read without running code of its class."""
+    found: dict[str, Any] = object.__getattribute__(owner, "__dict__")
     return found
+
+
+def dict_of(owner: Any) -> dict[str, Any]:
+    """The attributes of any object, in this thread."""
+    if is_a(owner, local):
+        return local.__getattribute__(owner, "__dict__")
+    return own_dict(owner) if type(owner).__dictoffset__ else {}
 
 
 def member_of(owner: Any, member: Any) -> Any:

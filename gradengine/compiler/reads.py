@@ -14,28 +14,54 @@ import contextlib
 import dis
 import functools
 import gc
+import operator
 import os
+import re
 import sys
 import sysconfig
-from collections import deque
+from array import array
+from collections import ChainMap, OrderedDict, UserDict, UserList, UserString, deque
+from contextvars import ContextVar
 from pathlib import Path
-from types import CodeType, FunctionType, MemberDescriptorType, ModuleType
+from threading import local
+from types import BuiltinFunctionType, CodeType, FunctionType, MappingProxyType, MemberDescriptorType, ModuleType
 from typing import TYPE_CHECKING, Any
+from weakref import ProxyTypes, ReferenceType, WeakKeyDictionary, WeakSet, WeakValueDictionary
 
 import numpy as np
 
 from ..hostwork import current
 from ..tensor import Tensor
-from .read_guards import Attributes, Cells, Elements, FunctionParts, Items, Parts, Variables, contents_of, dict_of
-from .values import PLAIN, is_a
-from .watch import CLOSED, CONTAINERS, METHODS, OPEN, WRAPPED, WRAPPERS
+from .read_guards import (
+    Answer,
+    Attributes,
+    Cells,
+    Classes,
+    Elements,
+    FunctionParts,
+    Items,
+    Parts,
+    Variables,
+    contents_of,
+    dict_of,
+)
+from .values import NOTHING, PLAIN, is_a
+from .watch import CLOSED, CONTAINERS, METHODS, OPEN, WRAPPED, WRAPPERS, is_users
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 MOST = 50_000  # objects that are looked at
 HIDDEN = frozenset(("__dict__", "__weakref__", "__doc__", "__module__"))  # entries of a class that mean nothing here
-COMPUTED = frozenset(("getattr", "vars", "__dict__", "attrgetter", "eval", "exec", "__getattribute__"))
+COMPUTED = frozenset(("getattr", "vars", "dir", "__dict__", "attrgetter", "eval", "exec", "__getattribute__"))
+COMPUTING = (getattr, vars, dir, eval, exec, hasattr)
+FIELD = re.compile(r"[.\[](\w+)")  # an attribute or item that a format string names
+# Containers of the standard library that hold their items in attributes, and what shows all attributes as text.
+HOLDING = (UserDict, UserList, UserString, ChainMap, WeakKeyDictionary, WeakValueDictionary, WeakSet)
+SHOWN = {"SimpleNamespace", "Namespace"}
+SHOWING = frozenset(("repr", "str", "format", "print", "ascii"))
+READ: tuple[Any, ...] = (OrderedDict, *CONTAINERS)  # containers, each before those that it is a kind of
+ENVIRONMENT = {f.__code__ for f in vars(type(os.environ)).values() if isinstance(f, FunctionType)}
 
 ENGINE = Path(__file__).parents[1]
 STANDARD = [sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib")] + [os.path.dirname(os.__file__)]
@@ -61,12 +87,15 @@ def names_in(code: CodeType) -> tuple[frozenset[str], frozenset[str]]:
     for step in dis.get_instructions(code):
         if step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
             variables.add(step.argval)
+        elif step.opname in ("FORMAT_VALUE", "FORMAT_SIMPLE"):
+            attributes.add("format")
     for value in code.co_consts:
         if isinstance(value, CodeType):  # which runs inside, or is given to somebody who runs it
             inner = names_in(value)
             variables |= inner[0]
             attributes |= inner[1]
-        attributes |= {x for x in (value if isinstance(value, tuple) else (value,)) if type(x) is str}
+        strings = [x for x in (value if isinstance(value, tuple) else (value,)) if type(x) is str]
+        attributes.update(strings, *[FIELD.findall(x) for x in strings if "{" in x])
     return frozenset(variables), frozenset(attributes)
 
 
@@ -79,19 +108,24 @@ class Walk:
     The trace has noted the parts, hooks and plain settings of those.
     """
 
-    def __init__(self, calls: dict[CodeType, dict[str, Any]], ran: Iterable[Any]) -> None:
+    def __init__(self, calls: Calls, ran: Iterable[Any]) -> None:
         from ..nn import Module
         from ..ops.random import Generator
         from ..optim import Optimizer
         from ..optim.lr_scheduler import LRScheduler
 
-        self.calls, self.module = calls, Module
+        self.calls, self.module = calls.found, Module
         self.ran = set(map(id, ran))
         # The trace follows these by itself.
         self.followed = (Tensor, Generator, Optimizer, LRScheduler, np.generic)
-        names = [names_in(code)[1] for code in calls]
-        self.names = frozenset().union(*names)
-        self.every = not COMPUTED.isdisjoint(self.names)
+        names = [names_in(code)[1] for code in self.calls]
+        self.names = calls.names.union(*names)
+        self.every = not COMPUTED.isdisjoint(self.names) or any([f in calls.functions for f in COMPUTING])
+        self.shown = self.every or not SHOWING.isdisjoint(self.names)
+        self.all_variables = globals in calls.functions or "globals" in self.names
+        self.more_names: set[str] = set()  # names and code that only the walk has met
+        self.more_code: dict[CodeType, dict[str, Any]] = {}
+        self.classes = Classes()
         self.found: list[Any] = []
         self.seen: dict[int, Any] = {}  # by id; as they stay alive, so do the ids
         self.queue: deque[tuple[str, Any]] = deque()
@@ -103,12 +137,16 @@ class Walk:
         for code, variables in self.calls.items():
             spaces.setdefault(id(variables), (variables, set()))[1].update(names_in(code)[0])
         for variables, names in spaces.values():
+            if self.all_variables:
+                names.update([name for name in variables if name[:2] != "__"])
             self.hold_variables("", variables, sorted(names))
         while self.queue and len(self.seen) < MOST:
             path, value = self.queue.popleft()
             if type(value) not in PLAIN and not is_a(value, self.followed) and id(value) not in self.seen:
                 self.seen[id(value)] = value
                 self.visit(path, value)
+        if self.classes.before:
+            self.found.append(self.classes)
         return self.found
 
     def hold_variables(self, path: str, space: Any, names: list[str], absent: Iterable[str] = ()) -> None:
@@ -119,28 +157,72 @@ class Walk:
 
     def visit(self, path: str, value: Any) -> None:
         """Guard what can be read of a value."""
-        if is_a(value, np.ndarray):
-            self.found.append(Elements(path, value))
+        if is_a(value, (np.ndarray, array, memoryview)):
+            self.visit_array(path, value)
         elif is_a(value, FunctionType):
             self.visit_function(path, value)
         elif is_a(value, WRAPPERS):
+            self.every |= value in COMPUTING if type(value) is BuiltinFunctionType else False
             self.queue += [(path, getattr(value, name, None)) for name in WRAPPED]
         elif is_a(value, (tuple, frozenset)):
             self.queue += [(f"{path}[{i}]", item) for i, item in enumerate(value)]
+            if type(value).__dictoffset__:
+                self.visit_object(path, value)
         elif is_a(value, ModuleType):
-            if is_outside(getattr(value, "__file__", None) or ""):
-                self.hold_variables(f"{path}.", vars(value), sorted(self.names & vars(value).keys()))
+            if is_outside(file := getattr(value, "__file__", None) or "") or not (file or hasattr(value, "__spec__")):
+                space = vars(value)
+                every = self.every and is_users(file)
+                names = [name for name in space if name[:2] != "__"] if every else self.names & space.keys()
+                self.hold_variables(f"{path}.", space, sorted(names), self.names - space.keys() if every else ())
         elif is_a(value, type):
             self.visit_class(value)
         elif type(value).__module__ == "gradengine.compiler":  # another jitted step, or method
             self.queue += [(path, dict_of(value).get(name)) for name in ("function", "step", "instance")]
-        else:
+        elif not self.visit_built_in(path, value):
             self.visit_object(path, value)
-            kind = next((kind for kind in CONTAINERS if is_a(value, kind)), None)
+            kind = next((kind for kind in READ if is_a(value, kind)), None)
             if kind is not None:
                 self.found.append(Items(path, value, kind))
-                if kind not in (set, bytearray):
+                if kind is not bytearray:
                     self.queue += self.found[-1].values()
+
+    def visit_built_in(self, path: str, value: Any) -> bool:
+        """Guard what stands behind an object of Python's own that is no container; False for others."""
+        kind = type(value)
+        if kind is MappingProxyType:
+            self.queue += [(path, behind) for behind in gc.get_referents(value)]
+        elif kind is ContextVar:
+            self.answer(path, functools.partial(value.get, NOTHING))
+        elif is_a(value, ReferenceType):
+            self.answer(path, value)
+        elif kind in ProxyTypes:
+            with contextlib.suppress(ReferenceError, AttributeError):
+                self.queue.append((path, value.__repr__.__self__))  # what it stands for
+        elif kind is operator.attrgetter or kind is operator.methodcaller:
+            for part in value.__reduce__()[1]:
+                self.more_names.update(str(part).split("."))
+        elif kind is functools._lru_cache_wrapper:  # which may have known the answer, so that its function has not run
+            function = value.__wrapped__
+            self.queue.append((path, function))
+            if is_a(function, FunctionType) and is_outside(function.__code__.co_filename):
+                self.more_code[function.__code__] = function.__globals__
+        else:
+            return False
+        return True
+
+    def answer(self, path: str, look: Callable[[], Any]) -> None:
+        """Guard what a question gives, and go on to that."""
+        self.found.append(Answer(path, look))
+        self.queue += self.found[-1].values()
+
+    def visit_array(self, path: str, value: Any) -> None:
+        """Guard the elements of an array, its attributes, and what elements refer to."""
+        self.found.append(Elements(path, value))
+        if is_a(value, np.ndarray):
+            if value.dtype.hasobject and value.dtype.names is None:
+                self.queue += [(path, item) for item in value.flat]
+            if type(value).__dictoffset__:
+                self.visit_object(path, value)
 
     def visit_function(self, path: str, function: FunctionType) -> None:
         """Guard the variables that a function finds around it, if it has run, or wraps another one."""
@@ -167,7 +249,13 @@ class Walk:
             space = vars(base)
             run = [name for name, x in space.items() if name in self.names or (is_a(x, METHODS) and self.has_run(x))]
             names = sorted(name for name in run if name not in HIDDEN)
+            if self.every:
+                names = [name for name in space if name not in HIDDEN]
             self.hold_variables(f"{base.__name__}.", space, names, self.names - space.keys())
+        if str(kind.__module__).partition(".")[0] not in CLOSED:
+            self.classes.before.append((kind, kind.__mro__))
+            if type(kind) is not type:
+                self.queue.append((kind.__name__, type(kind)))
 
     def has_run(self, method: Any) -> bool:
         """Whether a function, or what wraps one, is of code that has run."""
@@ -179,10 +267,12 @@ class Walk:
         kind = type(owner)
         is_module = is_a(owner, self.module)
         bases = [b for b in kind.__mro__ if str(b.__module__).partition(".")[0] not in CLOSED or b.__name__ in OPEN]
-        if not bases and not is_module:
+        is_holding = is_a(owner, HOLDING)
+        if not (bases or is_module or is_holding or is_a(owner, local)):
             return
         space = dict_of(owner)
-        if self.every or (is_module and not bases) or kind.__name__ in ("UserDict", "UserList"):
+        every = self.every or is_holding or (self.shown and kind.__name__ in SHOWN)
+        if every or (is_module and not bases):
             names = [name for name in space if type(name) is str]
         else:
             names = sorted(self.names & space.keys())
@@ -201,23 +291,32 @@ class Walk:
             if type(x) is MemberDescriptorType and (self.every or name in self.names)
         ]
         absent = self.names - space.keys() if bases and kind.__dictoffset__ else ()
-        if names or members or absent:
-            found = Attributes(path, owner, names, absent, members)
+        if names or members or absent or every:
+            found = Attributes(path, owner, names, absent, members, every and not is_module)
             self.found.append(found)
             self.queue += found.values()
         if id(kind) not in self.seen and bases:
             self.queue.append((path, kind))
 
 
-def guards_of(
-    function: Any, arguments: Iterable[Any], modules: Iterable[Any], calls: dict[CodeType, dict[str, Any]]
-) -> list[Any]:
+def guards_of(function: Any, arguments: Iterable[Any], modules: Iterable[Any], calls: Calls) -> list[Any]:
     """The guards for what a step has read. `modules` are those that have run, `calls` the code.
 
     `arguments` are the leaves of the step's arguments: their containers are rebuilt for each trace.
     """
-    walk = Walk(calls, modules)
-    return walk.run([("", function), *(("argument", x) for x in arguments), *(("module", m) for m in modules)])
+    roots = [("", function), *(("argument", x) for x in arguments), *(("module", m) for m in modules)]
+    if calls.environment:
+        roots.append(("os.environ", os.environ._data))  # type: ignore[attr-defined]
+    while True:
+        walk = Walk(calls, modules)
+        every = walk.every
+        found = walk.run(roots)
+        if every is walk.every and walk.more_names <= walk.names and walk.more_code.keys() <= calls.found.keys():
+            return found
+        calls.names |= walk.more_names  # the walk before did not look for these
+        calls.found |= walk.more_code
+        if walk.every:
+            calls.functions.add(getattr)
 
 
 @contextlib.contextmanager
@@ -232,11 +331,24 @@ def uncollected() -> Iterator[None]:
             gc.enable()
 
 
+NOTED = frozenset((*COMPUTING, globals))
+
+
+def caller_of(frame: Any) -> str:
+    """The file of the code that has called into Python's standard library."""
+    while frame is not None and frame.f_code.co_filename.startswith((*STANDARD, "<frozen")):
+        frame = frame.f_back
+    return "" if frame is None else str(frame.f_code.co_filename)
+
+
 class Calls:
     """The code that runs in a trace, and its global variables."""
 
     def __init__(self) -> None:
         self.found: dict[CodeType, dict[str, Any]] = {}
+        self.names: frozenset[str] = frozenset()  # that are read, beside those which the code names
+        self.functions: set[Any] = set()  # functions written in C that code outside has called
+        self.environment = False  # whether os.environ was read
         self.other: Any = None
 
     def note(self, frame: Any) -> None:
@@ -244,6 +356,13 @@ class Calls:
         code = frame.f_code
         if code not in self.found and is_outside(code.co_filename) and current.trace is not None:
             self.found[code] = frame.f_globals
+        elif code in ENVIRONMENT and current.trace is not None and is_outside(caller_of(frame)):
+            self.environment = True
+
+    def note_built_in(self, frame: Any, function: Any) -> None:
+        """Note the call of a function that is written in C."""
+        if function in NOTED and current.trace is not None and is_outside(frame.f_code.co_filename):
+            self.functions.add(function)
 
     def install(self) -> None:
         """Have Python tell of calls, beside a profiler that it tells already."""
@@ -260,5 +379,7 @@ class Calls:
         """What Python calls at each call and return."""
         if event == "call":
             self.note(frame)
+        elif event == "c_call":
+            self.note_built_in(frame, argument)
         if self.other is not None:
             self.other(frame, event, argument)

@@ -326,10 +326,10 @@ class Watch:
         self.message = ""
 
     def __enter__(self) -> Watch:
+        if self.calls is not None:
+            self.calls.install()
         if sys.gettrace() is None:
             sys.settrace(self.trace)
-        elif self.calls is not None:
-            self.calls.install()
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
