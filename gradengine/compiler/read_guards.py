@@ -175,38 +175,54 @@ class Items:
 class Elements:
     """The elements of an array, which are constants of the program. `array` is NumPy's, or has a buffer of bytes."""
 
-    __slots__ = ("array", "dtype", "path", "read", "saved", "shape")
+    __slots__ = ("array", "dtype", "kind", "path", "saved", "shape")
 
     def __init__(self, path: str, array: Any) -> None:
-        self.path, self.array = path, array
-        self.shape, self.dtype = self.form()
-        self.read: Callable[[], Any] = array.tobytes
-        if type(self.dtype) is np.dtype and self.dtype.hasobject:
-            self.read = array.tolist
-        self.saved = self.read()
-        if type(array) in (np.ndarray, np.memmap):
+        self.path, self.array, self.kind = path, array, "bytes"
+        self.shape, self.dtype = array.shape, array.dtype
+        if array.dtype.hasobject:
+            self.kind, self.saved = "objects", [*array.flat]
+            return
+        self.saved = array.tobytes()
+        base = array
+        while type(base) is np.ndarray and not base.flags.writeable:
+            base = base.base
+        if type(base) is bytes:
+            self.kind = "fixed"  # nobody can write there
+        elif type(array) in (np.ndarray, np.memmap):
             with contextlib.suppress(TypeError, ValueError, BufferError):  # it is not one piece of memory
                 self.saved.startswith(array)
-                self.read = lambda: array
-
-    def form(self) -> tuple[Any, Any]:
-        """What the bytes are."""
-        array = self.array
-        return (array.shape, array.dtype) if hasattr(array, "dtype") else (len(array), getattr(array, "typecode", ""))
+                self.kind = "memory"
 
     def holds(self) -> bool:
-        array, saved = self.array, self.saved
-        if type(self.dtype) is not np.dtype:
-            return self.form() == (self.shape, self.dtype) and array.tobytes() == saved
+        array, kind = self.array, self.kind
         if array.shape != self.shape or array.dtype != self.dtype:
             return False
-        if type(saved) is not bytes:
-            return are_same(array.flat, np.array(saved, object).flat)
-        return bool(saved.startswith(self.read()))  # which compares without a copy
+        if kind == "memory":
+            return bool(self.saved.startswith(array))  # which compares without a copy
+        if kind == "objects":
+            return are_same(array.flat, self.saved)
+        return kind == "fixed" or array.tobytes() == self.saved
 
     def values(self) -> list[tuple[str, Any]]:
         """The path, and the elements as they were."""
         return [(self.path, self.saved)]
+
+
+class Buffer:
+    """The items of an array of Python's, or of a memoryview."""
+
+    __slots__ = ("before", "buffer", "path")
+
+    def __init__(self, path: str, buffer: Any) -> None:
+        self.path, self.buffer, self.before = path, buffer, buffer.tobytes()
+
+    def holds(self) -> bool:
+        return bool(self.buffer.tobytes() == self.before)
+
+    def values(self) -> list[tuple[str, Any]]:
+        """The path, and the bytes as they were."""
+        return [(self.path, self.before)]
 
 
 class Answer:

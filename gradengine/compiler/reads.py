@@ -35,6 +35,7 @@ from ..tensor import Tensor
 from .read_guards import (
     Answer,
     Attributes,
+    Buffer,
     Cells,
     Classes,
     Elements,
@@ -217,12 +218,11 @@ class Walk:
 
     def visit_array(self, path: str, value: Any) -> None:
         """Guard the elements of an array, its attributes, and what elements refer to."""
-        self.found.append(Elements(path, value))
-        if is_a(value, np.ndarray):
-            if value.dtype.hasobject and value.dtype.names is None:
-                self.queue += [(path, item) for item in value.flat]
-            if type(value).__dictoffset__:
-                self.visit_object(path, value)
+        self.found.append((Elements if is_a(value, np.ndarray) else Buffer)(path, value))
+        if is_a(value, np.ndarray) and value.dtype.hasobject and value.dtype.names is None:
+            self.queue += [(path, item) for item in value.flat]
+        if type(value).__dictoffset__:
+            self.visit_object(path, value)
 
     def visit_function(self, path: str, function: FunctionType) -> None:
         """Guard the variables that a function finds around it, if it has run, or wraps another one."""
