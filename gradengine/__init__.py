@@ -267,8 +267,8 @@ from .ops.sampling import *
 from .ops.scattering import *
 from .ops.stacking import *
 from .ops.statistics import *
-from .tensor import Tensor
-from .tensor import Tensor as ndarray
+from .tensor_class import Tensor
+from .tensor_class import Tensor as ndarray
 from .tensor_types import *
 from .transforms.gradients import grad, value_and_grad
 

@@ -25,7 +25,7 @@ from .dtypes import check_dtype, is_half
 from .errors import ArgumentError, DTypeError, describe
 from .ops.elementwise import cast_array
 from .scaler import GradScaler
-from .tensor import LEAF, Op, Tensor, mode
+from .tensor_class import LEAF, Op, Tensor, mode
 from .validation import known_words
 
 if TYPE_CHECKING:

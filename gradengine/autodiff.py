@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from .dispatch import set_grad_enabled, uncast
 from .errors import ArgumentError, DeviceError, DTypeError, GraphError, ShapeError, describe
-from .tensor import LEAF, RETAIN, Tensor, accumulating, constant, wrap
+from .tensor_class import LEAF, RETAIN, Tensor, accumulating, constant, wrap
 from .views import set_value
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """Automatic differentiation under PyTorch's names: `ge.autograd.Function`, `grad`, `backward`, `gradcheck`.
 
-May import autodiff, function, inspect.gradcheck and tensor.
+May import autodiff, function, inspect.gradient_check, module_paths and tensor_class.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from .autodiff import add_to_grad, as_sequence, start, walk
 from .dispatch import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .errors import ArgumentError, GraphError
 from .function import Context, Function, once_differentiable
-from .inspect.gradcheck import GradcheckError, gradcheck, gradgradcheck
-from .tensor import Tensor
+from .inspect.gradient_check import GradcheckError, gradcheck, gradgradcheck
+from .module_paths import register
+from .tensor_class import Tensor
 from .transforms.gradients import grad
 
 __path__: list[str] = []  # PyTorch's paths go further down: see module_paths
@@ -78,3 +79,6 @@ def backward(
         for leaf, g in walk(roots, started, keep, create_graph, targets).items():
             if targets is None or any(leaf is x for x in targets):
                 add_to_grad(leaf, g, create_graph)
+
+
+register("gradengine.autograd.gradcheck")  # the name of a function, which an import would replace by the module

@@ -201,7 +201,7 @@ def source(op: Any, dtype: Any = "float32", gradient: int | None = None, **metad
     """
     from gradengine_kernels import expr, loops
     from gradengine_kernels.cupy_cuda import dialect, loop_source
-    from gradengine_kernels.cupy_cuda.pointwise import LINE, as_inputs, kind_of
+    from gradengine_kernels.cupy_cuda.pointwise_kernels import LINE, as_inputs, kind_of
 
     found, real = op_of(op), check_dtype(dtype, "cuda.source").name
     if found is None or found.kind != "pointwise":

@@ -32,7 +32,7 @@ from .errors import (
     describe,
 )
 from .promotion import DOUBLE, HALF, settled
-from .tensor import EMPTY, Op, Tensor, mode, order, wrap
+from .tensor_class import EMPTY, Op, Tensor, mode, order, wrap
 from .validation import flag_or_raise
 
 if TYPE_CHECKING:

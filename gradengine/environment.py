@@ -17,7 +17,7 @@ from .device_names import device
 from .dispatch import no_grad
 from .dtypes import check_dtype, dtype_of, is_floating, result_type
 from .errors import ArgumentError, DTypeError, describe
-from .tensor import Tensor, wrap
+from .tensor_class import Tensor, wrap
 from .validation import known_words
 
 __all__ = [

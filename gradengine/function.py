@@ -18,7 +18,7 @@ from .dispatch import no_grad, set_grad_enabled
 from .dtypes import is_floating
 from .errors import ArgumentError, DTypeError, GradengineError, GraphError, ShapeError, describe
 from .shapes import broadcast
-from .tensor import EMPTY, Op, Tensor, constant, mode, order
+from .tensor_class import EMPTY, Op, Tensor, constant, mode, order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

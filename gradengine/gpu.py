@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import contextlib
     from collections.abc import Callable
 
-    from .tensor import Tensor
+    from .tensor_class import Tensor
 
 ASYNCHRONOUS = (
     "Kernels run asynchronously: this was the first to notice, not the one that failed. To find that one, set "

@@ -66,6 +66,18 @@ class PyTorchPaths:
         module.__dict__["__getattr__"] = lambda name: getattr(home, name)
 
 
+def register(path: str) -> None:
+    """Make a module of the tables ahead of its import, for a path whose name the package has a function of.
+
+    Python's import would put the module in the function's place; a module that is there already is left alone.
+    """
+    finder = PyTorchPaths()
+    module = type(sys)(path)
+    module.__spec__ = finder.find_spec(path, None)
+    finder.exec_module(module)
+    sys.modules[path] = module
+
+
 def install() -> None:
     """Let Python ask for PyTorch's paths, after all others."""
     if not any(isinstance(finder, PyTorchPaths) for finder in sys.meta_path):

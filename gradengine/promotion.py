@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .dtypes import FLOATS, get_default_dtype, is_floating, promoted
-from .tensor import Op, Tensor, constant
+from .tensor_class import Op, Tensor, constant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -16,7 +16,7 @@ from . import ops
 from .dispatch import no_grad
 from .errors import ArgumentError, CheckpointError, DTypeError, GraphError, TraceError, describe
 from .hostwork import current, each_time, outside, settled
-from .tensor import Tensor, constant
+from .tensor_class import Tensor, constant
 from .views import set_value
 
 if TYPE_CHECKING:

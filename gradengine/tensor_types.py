@@ -12,7 +12,7 @@ import numpy as np
 from .backend import for_device
 from .dtypes import check_dtype
 from .errors import DTypeError, ShapeError
-from .tensor import Tensor, constant, to_array
+from .tensor_class import Tensor, constant, to_array
 from .validation import unexpected
 
 __all__ = [

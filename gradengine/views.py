@@ -22,7 +22,7 @@ from .dispatch import FEW, prune, switch
 from .dtypes import fits, is_floating
 from .errors import DTypeError, GraphError, ShapeError
 from .hostwork import current
-from .tensor import EMPTY, EXCLUSIVE, LEAF, RETAIN, Op, Tensor, constant, mode, order, to_array
+from .tensor_class import EMPTY, EXCLUSIVE, LEAF, RETAIN, Op, Tensor, constant, mode, order, to_array
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

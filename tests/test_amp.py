@@ -13,7 +13,7 @@ from gradengine import amp, dispatch
 from gradengine.errors import ArgumentError, CheckpointError, DTypeError, GraphError, TraceError
 from gradengine.inspect import check
 from gradengine.nn import functional as F
-from gradengine.tensor import mode
+from gradengine.tensor_class import mode
 
 pytest.importorskip("ml_dtypes")
 HALVES = ["bfloat16", "float16"]

@@ -28,7 +28,7 @@ from gradengine.io import (
     unflatten_state,
 )
 from gradengine.io.state import STORABLE
-from gradengine.tensor import Tensor
+from gradengine.tensor_class import Tensor
 
 safetensors = pytest.importorskip("safetensors")
 

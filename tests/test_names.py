@@ -1,8 +1,11 @@
 """The names of the public face: that all are listed, and what is said of those that are not there."""
 
+import ast
+import contextlib
 import functools
 import importlib
 import inspect
+import pkgutil
 import pydoc
 import re
 import shutil
@@ -15,7 +18,9 @@ import numpy as np
 import pytest
 
 import gradengine as ge
+import gradengine_kernels
 from gradengine import DTypeError, migration_hints
+from gradengine.module_paths import WHERE
 
 
 def test_every_public_name_is_listed_once():
@@ -54,6 +59,62 @@ def test_looking_for_names_raises_nothing_where_ml_dtypes_is_missing(monkeypatch
         with pytest.raises(kind, match=r"bfloat16: ml_dtypes is not installed; .* -m pip install"):
             ge.bfloat16  # noqa: B018
     exec("from gradengine import *", {})
+
+
+def packages():
+    """The names of all packages here, and of all modules that can be imported from each."""
+    children = {}
+    for root in (gradengine_kernels, ge):
+        children.setdefault(root.__name__, set())
+        for found in pkgutil.walk_packages(root.__path__, f"{root.__name__}."):
+            package, _, name = found.name.rpartition(".")
+            children.setdefault(package, set()).add(name)
+    for path in [*WHERE, *(f"gradengine.{path}" for path in migration_hints.ABSENT_MODULES)]:
+        package, _, name = path.rpartition(".")
+        children.setdefault(package, set()).add(name)
+    return children
+
+
+def test_no_module_has_the_name_of_something_in_its_package():
+    # Whichever is imported later would replace the other; an editor takes `ge.tensor` for the module.
+    hidden = {}
+    for package, names in packages().items():
+        if package in WHERE or package.endswith("__main__"):
+            continue
+        tree = ast.parse(Path(importlib.import_module(package).__file__).read_text(encoding="utf-8"))
+        taken = set(getattr(sys.modules[package], "__all__", ()))
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+                taken.add(node.name)
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                taken |= {alias.asname or alias.name for alias in node.names}
+        hidden[package] = {
+            name for name in names & taken if not isinstance(getattr(sys.modules[package], name, sys), types.ModuleType)
+        }
+    assert {package: names for package, names in hidden.items() if names} == {"gradengine.autograd": {"gradcheck"}}
+
+
+@pytest.mark.parametrize("line", ["import gradengine.autograd.gradcheck", "from gradengine.autograd import gradcheck"])
+def test_a_path_of_pytorch_s_leaves_the_function_of_its_name(line):
+    code = f"{line}\nimport gradengine as ge\nfrom gradengine.autograd.gradcheck import GradcheckError, gradcheck"
+    code += "\nimport gradengine.autograd.gradcheck\nprint(callable(ge.autograd.gradcheck), gradcheck.__name__)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out == "True gradcheck\n"
+
+
+def test_every_module_can_be_imported_and_replaces_nothing():
+    public = {
+        (package, name): getattr(sys.modules[package], name)
+        for package in packages()
+        if package not in WHERE and importlib.import_module(package)
+        for name in getattr(sys.modules[package], "__all__", ())
+        if hasattr(sys.modules[package], name)
+    }
+    for package, names in packages().items():
+        for name in names - {"__main__"}:
+            with contextlib.suppress(ImportError):  # of what is not installed, or not there yet
+                importlib.import_module(f"{package}.{name}")
+    assert not [at for at, value in public.items() if getattr(sys.modules[at[0]], at[1]) is not value]
 
 
 def test_star_import_gives_what_is_listed():

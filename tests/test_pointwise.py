@@ -511,12 +511,17 @@ def test_where_says_what_does_not_fit():
         ge.where(ge.tensor([True, False, True]), ge.ones(2), ge.ones(1))
 
 
+def test_polygamma_takes_the_order_of_pytorch():
+    x = ge.tensor([0.5, 2.0])
+    np.testing.assert_array_equal(ge.polygamma(2, x), ge.polygamma(x, 2))
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
         (lambda x: F.gelu(x, approximate="fast"), ge.ArgumentError, "gelu: approximate must be 'none' or 'tanh'"),
         (lambda x: ge.polygamma(x, -1), ge.ArgumentError, "polygamma: n must be 0, 1, 2"),
-        (lambda x: ge.polygamma(1, x), ge.ArgumentError, "x comes first here"),
+        (lambda x: ge.polygamma(x, x), ge.ArgumentError, "x comes first here"),
         (lambda x: F.prelu(x, ge.ones(2)), ge.ShapeError, "prelu: 2 weights for 3 channels"),
         (lambda x: F.prelu(x, ge.ones((3, 1))), ge.ShapeError, r"weight must be 0-d or 1-d.*\.flatten\(\)"),
         (

@@ -3,7 +3,9 @@
 What comes out is a typed error, or the value makes sense. No call ends in an error of Python's or NumPy's own.
 """
 
+import copy
 import inspect
+import itertools
 import math
 import warnings
 from collections.abc import Callable, Iterator
@@ -17,6 +19,7 @@ import gradengine.nn.functional as F
 from gradengine import data, nn, optim
 from gradengine import distributions as D
 from gradengine.errors import GradengineError
+from gradengine.optim import lr_scheduler
 
 WRONG = ["x", None, math.nan, math.inf, -1, 0, 2.5, True, [1], (), {}, object(), np.ones(2), 10**30]
 ABSTRACT = {"Module", "Optimizer", "LRScheduler", "Dataset", "IterableDataset", "ImageData", "Distribution", "Sampler"}
@@ -120,3 +123,66 @@ def test_flags_of_optimizers_are_flags() -> None:
             for wrong in ("x", None, 2.5, [1], np.ones(2)):
                 with pytest.raises(ge.ArgumentError, match=f"{name}: {flag} must be True or False"):
                     getattr(optim, name)(parameters(), **{flag: wrong})
+
+
+# -- states of schedules --------------------------------------------------------------------------------------------
+
+SCHEDULES = {
+    "StepLR": lambda o: lr_scheduler.StepLR(o, 2),
+    "MultiStepLR": lambda o: lr_scheduler.MultiStepLR(o, [1, 3]),
+    "ConstantLR": lambda o: lr_scheduler.ConstantLR(o, total_iters=2),
+    "LinearLR": lambda o: lr_scheduler.LinearLR(o, total_iters=3),
+    "ExponentialLR": lambda o: lr_scheduler.ExponentialLR(o, 0.5),
+    "PolynomialLR": lambda o: lr_scheduler.PolynomialLR(o, 3),
+    "CosineAnnealingLR": lambda o: lr_scheduler.CosineAnnealingLR(o, 3),
+    "CosineAnnealingWarmRestarts": lambda o: lr_scheduler.CosineAnnealingWarmRestarts(o, 2),
+    "OneCycleLR": lambda o: lr_scheduler.OneCycleLR(o, 1.0, 10),
+    "CyclicLR": lambda o: lr_scheduler.CyclicLR(o, 0.1, 1.0, 2),
+    "ReduceLROnPlateau": lambda o: lr_scheduler.ReduceLROnPlateau(o),
+}
+UNFIT = [None, -1, 0, 1, -4, 1.5, 2**70, math.nan, math.inf, "x", [], {}, True, [1.0], np.zeros(3)]
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_a_schedule_s_state_is_refused_or_it_steps(name):
+    o = optim.SGD([nn.Parameter(ge.ones(2))], lr=0.1, momentum=0.9)
+    schedule = SCHEDULES[name](o)
+    plateau = name == "ReduceLROnPlateau"
+    saved = copy.deepcopy(schedule.state_dict())
+    o.step()
+    refused = tried = 0
+    for key, junk in itertools.product(saved, UNFIT):
+        before = dict(schedule.__dict__)
+        tried += 1
+        try:
+            schedule.load_state_dict({**saved, key: junk})
+        except ge.errors.CheckpointError:
+            assert schedule.__dict__ == before
+            refused += 1
+            continue
+        for _ in range(5):
+            try:
+                schedule.step(1.0) if plateau else schedule.step()
+            except ge.errors.ArgumentError:  # a cycle that has ended
+                break
+        schedule.load_state_dict(saved)
+    assert refused > tried / 2
+
+
+def test_a_step_size_of_0_in_a_state_is_named():
+    schedule = lr_scheduler.StepLR(optim.SGD([nn.Parameter(ge.ones(2))], lr=0.1), np.int64(2))
+    assert type(schedule.step_size) is int
+    with pytest.raises(ge.errors.CheckpointError, match="StepLR: step_size must be an integer above 0, got int 0"):
+        schedule.load_state_dict({**schedule.state_dict(), "step_size": 0})
+    assert schedule.step_size == 2
+
+
+def test_a_rate_of_0_leads_back_to_the_full_rate():
+    o = optim.SGD([nn.Parameter(ge.ones(2))], lr=0.5)
+    schedule = lr_scheduler.ConstantLR(o, factor=0.0, total_iters=2)
+    o.step()
+    rates = [schedule.get_last_lr()[0]]
+    for _ in range(3):
+        schedule.step()
+        rates += schedule.get_last_lr()
+    assert rates == [0.0, 0.0, 0.5, 0.5]

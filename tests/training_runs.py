@@ -7,7 +7,7 @@ import numpy as np
 
 from gradengine import cli
 from gradengine.io import load_checkpoint
-from gradengine.tensor import Tensor
+from gradengine.tensor_class import Tensor
 from gradengine.training import loop, metrics, options
 
 STEPS = 46  # in an epoch of the digits, batch size 32

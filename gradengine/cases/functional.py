@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..nn import functional as F
-from ..tensor import Tensor
+from ..tensor_class import Tensor
 from . import Case
 
 if TYPE_CHECKING:

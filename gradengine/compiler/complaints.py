@@ -19,7 +19,7 @@ import gradengine_kernels
 from ..errors import TraceError
 
 if TYPE_CHECKING:
-    from ..tensor import Op
+    from ..tensor_class import Op
 
 PACKAGE = str(Path(__file__).parents[1]) + os.sep
 INNER = (PACKAGE, *[str(Path(str(package.__file__)).parent) + os.sep for package in (gradengine_kernels, np)])
@@ -91,4 +91,12 @@ def shape_error(op: Op) -> TraceError:
         f"jit: {op.shown} gives a result whose shape depends on the data, in {where}"
         "but a compiled program has fixed shapes; use ge.where(mask, x, 0) with a sum, x = ge.where(mask, x + v, x) "
         "for x[mask] += v, a fixed number of elements (ge.topk), or do it where you call the step"
+    )
+
+
+def own_change_error(path: str) -> TraceError:
+    """The error for a step that reads what it changes itself at each call."""
+    return TraceError(
+        f"jit: the step reads {path}, which it changes itself, but a compiled step has read it once, when it was "
+        "recorded; read it where you call the step, and give it as an argument"
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import backend as backends
-from ..tensor import Op
+from ..tensor_class import Op
 from .graph import Equation, Var
 from .recording import attach_operators
 from .simplify import infer

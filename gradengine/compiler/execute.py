@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import CompileError, IndexRangeError
-from ..tensor import EXCLUSIVE
+from ..tensor_class import EXCLUSIVE
 from . import memory
 from .access import full
 from .buffers import buffers_of

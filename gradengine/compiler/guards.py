@@ -14,7 +14,7 @@ import weakref
 from operator import is_
 from typing import TYPE_CHECKING, Any
 
-from ..tensor import Tensor
+from ..tensor_class import Tensor
 from ..views import link_of, root_of
 from .values import NOTHING, same
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..tensor import Tensor
+from ..tensor_class import Tensor
 from .recording import Traced
 from .tracing import traced_array
 

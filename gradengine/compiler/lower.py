@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..tensor import is_floating
+from ..tensor_class import is_floating
 from .core import (
     BROADCAST,
     CHECK,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .. import pytrees as tree
 from ..dispatch import explain
 from ..errors import GradengineError, IndexRangeError
-from ..tensor import EXCLUSIVE, Tensor, constant
+from ..tensor_class import EXCLUSIVE, Tensor, constant
 from ..views import set_value
 from .execute import Compiled
 from .graph import Graph, Var, typecheck

@@ -180,6 +180,7 @@ class Elements:
     def __init__(self, path: str, array: Any) -> None:
         self.path, self.array, self.kind = path, array, "bytes"
         self.shape, self.dtype = array.shape, array.dtype
+        self.saved: Any
         if array.dtype.hasobject:
             self.kind, self.saved = "objects", [*array.flat]
             return
@@ -228,14 +229,15 @@ class Buffer:
 class Answer:
     """What a question asked of Python gives, such as a context variable's value, or the target of a weak reference."""
 
-    __slots__ = ("before", "look", "path")
+    __slots__ = ("absent", "before", "look", "path")
 
-    def __init__(self, path: str, look: Callable[[], Any]) -> None:
-        self.path, self.look, self.before = path, look, reference(look())
+    def __init__(self, path: str, look: Callable[[], Any], before: Any = NOTHING) -> None:
+        found = look() if before is NOTHING else before
+        self.path, self.look, self.before, self.absent = path, look, reference(found), found is None
 
     def holds(self) -> bool:
         found, before = self.look(), self.before()
-        return found is before or same(found, before)
+        return (found is before or same(found, before)) and (found is None) is self.absent
 
     def values(self) -> list[tuple[str, Any]]:
         """The path and the answer."""

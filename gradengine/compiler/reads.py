@@ -18,11 +18,9 @@ import operator
 import os
 import re
 import sys
-import sysconfig
 from array import array
 from collections import ChainMap, OrderedDict, UserDict, UserList, UserString, deque
 from contextvars import ContextVar
-from pathlib import Path
 from threading import local
 from types import BuiltinFunctionType, CodeType, FunctionType, MappingProxyType, MemberDescriptorType, ModuleType
 from typing import TYPE_CHECKING, Any
@@ -31,7 +29,7 @@ from weakref import ProxyTypes, ReferenceType, WeakKeyDictionary, WeakSet, WeakV
 import numpy as np
 
 from ..hostwork import current
-from ..tensor import Tensor
+from ..tensor_class import Tensor
 from .read_guards import (
     Answer,
     Attributes,
@@ -46,8 +44,9 @@ from .read_guards import (
     contents_of,
     dict_of,
 )
+from .source_files import STANDARD, is_outside, is_users
 from .values import NOTHING, PLAIN, is_a
-from .watch import CLOSED, CONTAINERS, METHODS, OPEN, WRAPPED, WRAPPERS, is_users
+from .watch import CLOSED, CONTAINERS, METHODS, OPEN, WRAPPED, WRAPPERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -59,26 +58,11 @@ COMPUTING = (getattr, vars, dir, eval, exec, hasattr)
 FIELD = re.compile(r"[.\[](\w+)")  # an attribute or item that a format string names
 # Containers of the standard library that hold their items in attributes, and what shows all attributes as text.
 HOLDING = (UserDict, UserList, UserString, ChainMap, WeakKeyDictionary, WeakValueDictionary, WeakSet)
+TYPES = frozenset(("type", "isinstance", "__class__"))
 SHOWN = {"SimpleNamespace", "Namespace"}
 SHOWING = frozenset(("repr", "str", "format", "print", "ascii"))
 READ: tuple[Any, ...] = (OrderedDict, *CONTAINERS)  # containers, each before those that it is a kind of
 ENVIRONMENT = {f.__code__ for f in vars(type(os.environ)).values() if isinstance(f, FunctionType)}
-
-ENGINE = Path(__file__).parents[1]
-STANDARD = [sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib")] + [os.path.dirname(os.__file__)]
-FOLDERS = (ENGINE, ENGINE.parent / "kernels" / "gradengine_kernels", Path(str(np.__file__)).parent)
-OWN: tuple[str, ...] = ("<frozen", "<__array", *(str(folder) + os.sep for folder in FOLDERS))
-# What backends run on: a kernel that compiles during a trace runs their code, which is not state of the step.
-RUNTIMES = tuple(f"-packages{os.sep}{name}" for name in ("numba", "llvmlite", "cupy", "scipy", "threadpoolctl", "cuda"))
-
-
-@functools.cache
-def is_outside(file: str) -> bool:
-    """Whether a file belongs neither to the engine, to NumPy or another package that it runs on, nor to Python."""
-    installed = "site-packages" in file or "dist-packages" in file
-    if installed and any([part in file for part in RUNTIMES]):
-        return False
-    return not file.startswith(OWN) and (installed or not file.startswith(tuple(STANDARD)))
 
 
 @functools.cache
@@ -100,6 +84,34 @@ def names_in(code: CodeType) -> tuple[frozenset[str], frozenset[str]]:
     return frozenset(variables), frozenset(attributes)
 
 
+@functools.cache
+def keys_in(code: CodeType) -> frozenset[str]:
+    """The strings in code, but for those under which it only sets items."""
+    steps = [*dis.get_instructions(code)]
+    found = {a.argval for a, b in zip(steps, [*steps[1:], None]) if a.opname == "LOAD_CONST" and not sets_item(b)}
+    for value in [x for x in found if isinstance(x, tuple)]:
+        found.update(value)
+    return frozenset(x for x in found if type(x) is str).union(
+        *[keys_in(x) for x in code.co_consts if isinstance(x, CodeType)]
+    )
+
+
+def sets_item(step: Any) -> bool:
+    """Whether an instruction sets an item."""
+    return step is not None and step.opname == "STORE_SUBSCR"
+
+
+def keys_read(calls: Calls) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+    """Strings that the step's own code may read items under, those where it asks for types, and all that it names."""
+    typed = [keys_in(code) for code in calls.found if not TYPES.isdisjoint(code.co_names)]
+    return frozenset().union(*map(keys_in, calls.found)), frozenset().union(*typed), names_read(calls)
+
+
+def names_read(calls: Calls) -> frozenset[str]:
+    """The attributes that the step's own code names, and its strings."""
+    return calls.names.union(*[names_in(code)[1] for code in calls.found])
+
+
 # -- the walk -------------------------------------------------------------------------------------------------------
 
 
@@ -115,12 +127,11 @@ class Walk:
         from ..optim import Optimizer
         from ..optim.lr_scheduler import LRScheduler
 
-        self.calls, self.module = calls.found, Module
+        self.calls, self.module, self.containers = calls.found, Module, calls.containers
         self.ran = set(map(id, ran))
         # The trace follows these by itself.
         self.followed = (Tensor, Generator, Optimizer, LRScheduler, np.generic)
-        names = [names_in(code)[1] for code in self.calls]
-        self.names = calls.names.union(*names)
+        self.names = names_read(calls)
         self.every = not COMPUTED.isdisjoint(self.names) or any([f in calls.functions for f in COMPUTING])
         self.shown = self.every or not SHOWING.isdisjoint(self.names)
         self.all_variables = globals in calls.functions or "globals" in self.names
@@ -143,7 +154,9 @@ class Walk:
             self.hold_variables("", variables, sorted(names))
         while self.queue and len(self.seen) < MOST:
             path, value = self.queue.popleft()
-            if type(value) not in PLAIN and not is_a(value, self.followed) and id(value) not in self.seen:
+            if id(value) in self.containers:  # the options of an optimizer
+                self.containers[id(value)] = True
+            elif type(value) not in PLAIN and not is_a(value, self.followed) and id(value) not in self.seen:
                 self.seen[id(value)] = value
                 self.visit(path, value)
         if self.classes.before:
@@ -334,6 +347,11 @@ def uncollected() -> Iterator[None]:
 NOTED = frozenset((*COMPUTING, globals))
 
 
+def root_of_package(variables: dict[str, Any]) -> str:
+    """The package that global variables belong to."""
+    return str(variables.get("__name__")).partition(".")[0]
+
+
 def caller_of(frame: Any) -> str:
     """The file of the code that has called into Python's standard library."""
     while frame is not None and frame.f_code.co_filename.startswith((*STANDARD, "<frozen")):
@@ -348,6 +366,7 @@ class Calls:
         self.found: dict[CodeType, dict[str, Any]] = {}
         self.names: frozenset[str] = frozenset()  # that are read, beside those which the code names
         self.functions: set[Any] = set()  # functions written in C that code outside has called
+        self.containers: dict[int, bool] = {}  # groups of optimizers, by id: whether the step has found them by itself
         self.environment = False  # whether os.environ was read
         self.other: Any = None
 
@@ -355,7 +374,8 @@ class Calls:
         """Note a call, unless it is the engine's, or work of the host that is done at each call."""
         code = frame.f_code
         if code not in self.found and is_outside(code.co_filename) and current.trace is not None:
-            self.found[code] = frame.f_globals
+            if code.co_filename[0] != "<" or root_of_package(frame.f_globals) not in CLOSED:  # made for a dataclass
+                self.found[code] = frame.f_globals
         elif code in ENVIRONMENT and current.trace is not None and is_outside(caller_of(frame)):
             self.environment = True
 

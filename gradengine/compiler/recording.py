@@ -18,7 +18,7 @@ from .graph import Var
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..tensor import Op
+    from ..tensor_class import Op
     from .tracing import Trace
 
 

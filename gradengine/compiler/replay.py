@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from .. import backend as backends
-from ..tensor import is_half
+from ..tensor_class import is_half
 from . import memory
 from .graph import Equation, Graph, Names, Var
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ..tensor import Op
+    from ..tensor_class import Op
 
 LARGE = 1 << 12  # bytes from which a fixed place costs less than new memory
 

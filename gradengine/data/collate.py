@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import ops
 from ..errors import DataError, DTypeError, GradengineError, describe
-from ..tensor import Tensor, wrap
+from ..tensor_class import Tensor, wrap
 
 
 def default_collate(batch: Sequence[Any]) -> Any:

@@ -17,7 +17,7 @@ from ..backend import for_device, home_of
 from ..dispatch import no_grad
 from ..errors import ArgumentError, DTypeError, IndexRangeError, ShapeError, describe
 from ..ops import random
-from ..tensor import Tensor, constant, to_array
+from ..tensor_class import Tensor, constant, to_array
 from ..validation import check_number
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError
-from ..tensor import Tensor, wrap
+from ..tensor_class import Tensor, wrap
 from .collate import default_collate, default_convert
 from .datasets import Dataset, Subset, TensorDataset
 from .workers import noted

@@ -16,7 +16,7 @@ import numpy as np
 from ..backend import for_device
 from ..errors import ArgumentError, CheckpointError, DTypeError, ShapeError, SpellingWarning, describe
 from ..ops import random
-from ..tensor import Tensor
+from ..tensor_class import Tensor
 from ..validation import check_callable, check_flag, check_integer, check_number, known_arguments
 from .collate import mapped
 from .datasets import IterableDataset, TensorDataset, shared

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import ArgumentError, DTypeError, describe
 from ..ops import random
-from ..tensor import Tensor
+from ..tensor_class import Tensor
 from ..validation import check_flag, check_integer, known_arguments
 
 T = TypeVar("T", covariant=True)

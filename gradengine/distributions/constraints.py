@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import ops
-from ..tensor import wrap
+from ..tensor_class import wrap
 
 __all__ = [
     "Constraint",

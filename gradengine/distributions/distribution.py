@@ -14,7 +14,7 @@ from ..dispatch import no_grad
 from ..dtypes import is_floating
 from ..errors import ArgumentError, DTypeError, GraphError, ShapeError, describe
 from ..hostwork import current
-from ..tensor import Tensor, wrap
+from ..tensor_class import Tensor, wrap
 from ..validation import check_flag, is_number, known_arguments
 from .constraints import Constraint
 

@@ -13,7 +13,7 @@ import numpy as np
 from .. import ops
 from ..errors import ShapeError, TraceError
 from ..hostwork import current
-from ..tensor import wrap
+from ..tensor_class import wrap
 from . import constraints
 from .constraints import Constraint
 from .distribution import Distribution, broadcast_all, floats

@@ -19,7 +19,7 @@ from .. import backend as backends
 from ..autodiff import grad
 from ..cases import table
 from ..dtypes import is_floating
-from ..tensor import Tensor
+from ..tensor_class import Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

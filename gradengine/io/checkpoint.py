@@ -21,7 +21,7 @@ from ..backend import for_device
 from ..dtypes import bfloat16_dtype
 from ..errors import CheckpointError, DTypeError, installing
 from ..migration_hints import advising
-from ..tensor import Tensor
+from ..tensor_class import Tensor
 from .files import atomic_writer
 from .state import encode, unflatten_state
 

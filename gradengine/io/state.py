@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import CheckpointError, GradengineError
-from ..tensor import Tensor, wrap
+from ..tensor_class import Tensor, wrap
 from ..validation import known_words
 
 if TYPE_CHECKING:

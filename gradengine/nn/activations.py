@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from .. import ops
-from ..tensor import Tensor
+from ..tensor_class import Tensor
 from ..validation import check_choice
 from . import functional as F
 from . import init

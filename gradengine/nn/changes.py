@@ -13,7 +13,7 @@ from ..backend import is_ordinal
 from ..dtypes import check_dtype, is_floating
 from ..errors import ArgumentError, DTypeError, describe
 from ..ops.methods import cuda_name
-from ..tensor import Tensor
+from ..tensor_class import Tensor
 from ..validation import check_callable, check_flag
 from ..views import clear_grad, leave
 from .parameter import Parameter, is_uninitialized

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from .. import ops
 from ..errors import ArgumentError, DTypeError, ShapeError, describe
-from ..tensor import Tensor
+from ..tensor_class import Tensor
 from . import functional as F
 from . import init
 from .layers import size

@@ -53,7 +53,7 @@ from ..ops.losses import (
     soft_margin_loss,
 )
 from ..ops.transcendental import tanh
-from ..tensor import Tensor, wrap
+from ..tensor_class import Tensor, wrap
 from ..validation import known_words
 from .functional_losses import (
     cosine_embedding_loss,

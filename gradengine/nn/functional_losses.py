@@ -14,7 +14,7 @@ from ..errors import ArgumentError, DTypeError, IndexRangeError, ShapeError, des
 from ..hostwork import current
 from ..ops.arguments import beside, checked, real
 from ..ops.losses import REDUCTIONS, check_reduction, operands, quiet, reduced
-from ..tensor import Tensor, wrap
+from ..tensor_class import Tensor, wrap
 from ..validation import check_choice, check_flag, known_words
 
 __all__ = [

@@ -11,7 +11,7 @@ from typing import Any
 from .. import ops
 from ..errors import ArgumentError, ShapeError
 from ..ops.arguments import checked, real
-from ..tensor import Tensor, wrap
+from ..tensor_class import Tensor, wrap
 
 __all__ = [
     "alpha_dropout",

@@ -12,7 +12,7 @@ from .. import ops, shapes
 from ..dtypes import finfo, is_half
 from ..errors import ArgumentError, ShapeError
 from ..ops.arguments import beside, checked, whole
-from ..tensor import Tensor, wrap
+from ..tensor_class import Tensor, wrap
 
 __all__ = ["bilinear", "channel_shuffle", "glu", "pixel_shuffle", "pixel_unshuffle", "rms_norm"]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ArgumentError, DTypeError, describe
 from ..function import Context, Function
-from ..tensor import HookHandle, Tensor
+from ..tensor_class import HookHandle, Tensor
 from ..validation import check_callable
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ import numpy as np
 from ..errors import ArgumentError, DTypeError, ShapeError, describe
 from ..ops import random
 from ..ops.arguments import checked
-from ..tensor import Tensor, to_array
+from ..tensor_class import Tensor, to_array
 from ..validation import check_choice, check_integer, check_number, is_number
 from ..views import set_value
 

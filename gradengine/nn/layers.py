@@ -11,7 +11,7 @@ from typing import Any
 
 from .. import ops, shapes
 from ..errors import ArgumentError, AxisError, DTypeError, IndexRangeError, ShapeError, describe
-from ..tensor import Tensor, constant
+from ..tensor_class import Tensor, constant
 from . import functional as F
 from . import init
 from .module import Module

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from ..errors import ShapeError, TraceError
 from ..hostwork import current
-from ..tensor import Tensor
+from ..tensor_class import Tensor
 from .layers import Linear, size
 from .module import Module
 from .parameter import UninitializedParameter, is_uninitialized

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from ..errors import ArgumentError
-from ..tensor import Tensor, wrap
+from ..tensor_class import Tensor, wrap
 from . import functional as F
 from .module import Module
 

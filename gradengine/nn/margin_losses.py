@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import ArgumentError, DTypeError, describe
-from ..tensor import Tensor
+from ..tensor_class import Tensor
 from . import functional as F
 from .losses import Loss, WeightedLoss
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ArgumentError, DTypeError, GradengineError, describe
 from ..hostwork import current
-from ..tensor import Tensor
+from ..tensor_class import Tensor
 from ..validation import checked_constructor
 from .changes import ModuleChanges
 from .hooks import KINDS, ModuleHooks

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from ..backend import for_device
 from ..dtypes import check_dtype
 from ..errors import ArgumentError, DTypeError, describe
-from ..tensor import Tensor
+from ..tensor_class import Tensor
 from ..validation import check_flag, known_arguments
 from ..views import share
 
@@ -104,7 +104,7 @@ class UninitializedParameter(Parameter):
 
     def requires_grad_later(self) -> None:
         """Ask for the gradient, whatever the values will be."""
-        from ..tensor import EMPTY, LEAF
+        from ..tensor_class import EMPTY, LEAF
 
         self.op, self.inputs, self.saved, self.params, self.order = LEAF, (), (), EMPTY, 1
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ..errors import DTypeError, IndexRangeError, describe
-from ..tensor import Tensor
+from ..tensor_class import Tensor
 from .module import Module
 from .parameter import Parameter, is_uninitialized
 

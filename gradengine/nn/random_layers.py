@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from ..errors import ArgumentError, describe
-from ..tensor import Tensor
+from ..tensor_class import Tensor
 from . import functional as F
 from .module import Module
 

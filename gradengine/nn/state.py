@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..errors import CheckpointError, DTypeError, GradengineError, describe
-from ..tensor import Tensor, to_array, wrap
+from ..tensor_class import Tensor, to_array, wrap
 from ..views import set_value
 from .parameter import Parameter, is_uninitialized
 

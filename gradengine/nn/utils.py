@@ -12,7 +12,7 @@ import numpy as np
 from .. import ops
 from ..dispatch import no_grad
 from ..errors import ArgumentError, DTypeError, ShapeError, TrainingError, describe
-from ..tensor import Tensor
+from ..tensor_class import Tensor
 from ..validation import check_flag, is_number, known_words
 from ..views import set_value
 

@@ -1,8 +1,8 @@
 """Every op, declared once. The module itself is the interpreter `k` that rules speak to when they run on Tensors.
 
 Files by family, each importing only those above it: elementwise, powers, predicates, transcendental, special,
-activations, clone; reduce, sorting, shape, joining, totals, creation; index, linalg, einsum, random; nn, losses,
-classification. `declare` is how an op is made, `methods` gives Tensor its operators.
+activations, copying; reduce, sorting, shape, joining, totals, creation; index, linalg, contractions, random; nn,
+losses, classification. `declare` is how an op is made, `methods` gives Tensor its operators.
 """
 
 import sys as _sys
@@ -11,11 +11,11 @@ from .. import spelling as _spelling
 from .activations import *
 from .arithmetic import *
 from .classification import *
-from .clone import *
+from .contractions import *
+from .copying import *
 from .counting import *
 from .creation import *
 from .differences import *
-from .einsum import *
 from .elementwise import *
 from .floating import *
 from .index import *

@@ -11,7 +11,7 @@ import math
 from typing import Any
 
 from ..errors import ArgumentError, ShapeError, describe
-from ..tensor import Tensor, wrap
+from ..tensor_class import Tensor, wrap
 from .arguments import checked
 from .declare import elementwise
 from .pytorch_forms import in_place

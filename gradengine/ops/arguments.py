@@ -15,7 +15,7 @@ from ..dispatch import afresh, written
 from ..dtypes import promoted
 from ..errors import ArgumentError, DTypeError, GradengineError, GraphError, OutOfMemoryError, SignatureError, describe
 from ..spelling import NONE, Signed, Spelling
-from ..tensor import Tensor, fresh, mode, wrap
+from ..tensor_class import Tensor, fresh, mode, wrap
 from ..validation import check_flags, flags_of
 
 if TYPE_CHECKING:

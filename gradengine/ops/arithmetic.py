@@ -10,7 +10,7 @@ from typing import Any
 
 from ..dtypes import finfo, float32, is_floating, result_type
 from ..errors import ArgumentError
-from ..tensor import Tensor, wrap
+from ..tensor_class import Tensor, wrap
 from .arguments import checked, operands
 from .elementwise import (
     abs,

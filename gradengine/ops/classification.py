@@ -14,7 +14,7 @@ from .. import ops as k
 from ..dtypes import is_floating, is_half
 from ..errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
 from ..hostwork import outside
-from ..tensor import Tensor
+from ..tensor_class import Tensor
 from . import nn
 from .arguments import checked, real, whole
 from .losses import check_reduction, quiet, tensor_like, tensors, unequal

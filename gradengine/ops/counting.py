@@ -13,7 +13,7 @@ import numpy as np
 from .. import shapes
 from ..dtypes import is_floating
 from ..errors import ArgumentError, DTypeError, ShapeError
-from ..tensor import Tensor, wrap
+from ..tensor_class import Tensor, wrap
 from .arguments import checked, real, whole
 from .creation import arange, asarray, linspace, ones
 from .elementwise import clip, divide, floor, multiply, subtract, where

@@ -25,7 +25,7 @@ from ..errors import (
     describe,
 )
 from ..hostwork import as_array
-from ..tensor import Tensor, constant, fresh, mode, to_array, wrap
+from ..tensor_class import Tensor, constant, fresh, mode, to_array, wrap
 from ..validation import known_words
 from .arguments import checked, whole
 

@@ -23,7 +23,7 @@ from ..dispatch import afresh, binary, first_array, nary, spelled, unary, viewin
 from ..dtypes import is_half
 from ..errors import ArgumentError, GradengineError, describe
 from ..spelling import Signed, Spelling
-from ..tensor import EMPTY, Op, Tensor, wrap
+from ..tensor_class import EMPTY, Op, Tensor, wrap
 from ..validation import check_flags
 from ..views import set_value
 from .arguments import in_the_name_of

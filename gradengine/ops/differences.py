@@ -6,7 +6,7 @@ from typing import Any
 
 from .. import shapes
 from ..errors import ArgumentError, ShapeError
-from ..tensor import Tensor, wrap
+from ..tensor_class import Tensor, wrap
 from .arguments import checked, whole
 from .elementwise import subtract
 from .joining import concat, narrow

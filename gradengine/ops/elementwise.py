@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..dtypes import check_dtype, is_floating
-from ..tensor import Tensor, wrap
+from ..tensor_class import Tensor, wrap
 from . import pytorch_forms
 from .arguments import checked
 from .declare import elementwise, primitive

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..dtypes import is_floating
 from ..errors import DTypeError
-from ..tensor import Tensor, wrap
+from ..tensor_class import Tensor, wrap
 from .arguments import beside, checked
 from .creation import zeros_like
 from .declare import primitive

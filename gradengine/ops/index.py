@@ -18,7 +18,7 @@ from ..backend import home_of
 from ..dispatch import FEW, explain, prune
 from ..dtypes import check_dtype, check_range, fits
 from ..errors import DTypeError, ShapeError, describe
-from ..tensor import LEAF, Tensor, mode, order, wrap
+from ..tensor_class import LEAF, Tensor, mode, order, wrap
 from ..views import enroll, is_shared, settle
 from . import pytorch_forms
 from .arguments import beside, checked

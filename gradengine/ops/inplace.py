@@ -17,7 +17,7 @@ import numpy as np
 from .. import ops
 from ..dtypes import is_floating
 from ..errors import ArgumentError, DTypeError, GraphError, ShapeError
-from ..tensor import Tensor
+from ..tensor_class import Tensor
 from ..views import cut, link_of, turn
 from .arguments import beside, checked, real
 from .methods import assign

@@ -16,7 +16,7 @@ import numpy as np
 from .. import shapes
 from ..dtypes import check_range, promoted
 from ..errors import ArgumentError, DTypeError, ShapeError, SpellingWarning, describe
-from ..tensor import Tensor, fresh, wrap
+from ..tensor_class import Tensor, fresh, wrap
 from . import pytorch_forms
 from .arguments import IN_A_LIST, checked
 from .declare import primitive

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from .. import shapes
-from ..tensor import Tensor
+from ..tensor_class import Tensor
 from .declare import composite, primitive
 
 __all__ = ["matmul", "vecdot", "outer", "tensordot", "linear"]

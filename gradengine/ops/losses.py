@@ -16,7 +16,7 @@ from .. import ops as k
 from ..dtypes import is_floating
 from ..errors import ArgumentError, ShapeError, describe
 from ..hostwork import current
-from ..tensor import EMPTY, Tensor, wrap
+from ..tensor_class import EMPTY, Tensor, wrap
 from . import nn
 from .arguments import checked, real
 from .declare import elementwise

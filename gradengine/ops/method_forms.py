@@ -15,7 +15,7 @@ from .. import ops
 from ..dtypes import is_floating
 from ..environment import Size
 from ..errors import DTypeError, ShapeError, SignatureError, SpellingWarning, describe
-from ..tensor import Tensor, wrap
+from ..tensor_class import Tensor, wrap
 from ..tensor_types import dtype_of_type, type_name
 from . import pytorch_forms
 from .arguments import checked

@@ -14,7 +14,7 @@ from ..dtypes import check_dtype
 from ..errors import DeviceError
 from ..migration_hints import METHODS as ABSENT
 from ..pytorch_names import TENSOR
-from ..tensor import RETAIN, Op, Tensor, constant, mode, order, to_array, wrap
+from ..tensor_class import RETAIN, Op, Tensor, constant, mode, order, to_array, wrap
 from ..validation import known_words
 from . import method_forms
 from .arguments import checked

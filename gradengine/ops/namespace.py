@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from ..errors import ArgumentError
-from ..tensor import Tensor
+from ..tensor_class import Tensor
 
 
 def array_namespace(self: Tensor, /, *, api_version: str | None = None) -> Any:

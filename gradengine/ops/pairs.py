@@ -15,7 +15,7 @@ import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import SignatureError, SpellingWarning
-from ..tensor import Tensor
+from ..tensor_class import Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..dtypes import is_floating
 from ..errors import DTypeError
-from ..tensor import Tensor
+from ..tensor_class import Tensor
 from .declare import elementwise
 from .elementwise import flat
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..dtypes import PYTHON_SCALARS, is_floating
-from ..tensor import Tensor, wrap
+from ..tensor_class import Tensor, wrap
 from .arguments import checked
 from .declare import elementwise
 from .elementwise import abs, add, multiply, subtract

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import shapes
 from ..errors import ArgumentError, ShapeError, SignatureError, describe
-from ..tensor import Tensor, wrap
+from ..tensor_class import Tensor, wrap
 from ..validation import flag_or_raise
 from .arguments import operands, whole
 from .pairs import ValuesIndices

@@ -21,7 +21,7 @@ from ..dtypes import check_dtype, get_default_dtype, is_floating
 from ..errors import ArgumentError, CheckpointError, DTypeError, ShapeError, TraceError, describe
 from ..hostwork import current, each_time
 from ..shapes import broadcast
-from ..tensor import Tensor, constant
+from ..tensor_class import Tensor, constant
 from .arguments import checked, real, whole
 from .declare import primitive
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import shapes
 from ..errors import ShapeError
-from ..tensor import Tensor, wrap
+from ..tensor_class import Tensor, wrap
 from .arguments import checked, whole
 from .creation import asarray
 from .index import read, take

@@ -13,7 +13,7 @@ import numpy as np
 from ..dtypes import is_floating
 from ..errors import ArgumentError, ShapeError
 from ..hostwork import current
-from ..tensor import Tensor, wrap
+from ..tensor_class import Tensor, wrap
 from .arguments import checked, whole
 from .creation import arange, asarray
 from .elementwise import divide, where

@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import shapes
 from ..errors import ArgumentError, DTypeError, ShapeError
-from ..tensor import Tensor, wrap
+from ..tensor_class import Tensor, wrap
 from .arguments import beside, checked
 from .creation import arange, full, ones_like
 from .elementwise import add, divide, maximum, minimum, multiply, negative, subtract, where

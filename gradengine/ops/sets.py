@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..tensor import Tensor, wrap
+from ..tensor_class import Tensor, wrap
 from .arguments import beside, checked
 from .index import nonzero, take
 from .joining import concat, narrow

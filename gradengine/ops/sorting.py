@@ -13,7 +13,7 @@ import numpy as np
 from .. import shapes
 from ..dtypes import FLOATS
 from ..errors import ArgumentError, ShapeError
-from ..tensor import Tensor, mode, wrap
+from ..tensor_class import Tensor, mode, wrap
 from . import pytorch_forms
 from .arguments import checked, real
 from .declare import composite, primitive

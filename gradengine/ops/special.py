@@ -13,7 +13,7 @@ from fractions import Fraction
 from typing import Any
 
 from ..errors import ArgumentError, describe
-from ..tensor import Tensor
+from ..tensor_class import Tensor
 from .declare import elementwise
 
 __all__ = ["erf", "erfc", "erfinv", "lgamma", "digamma", "polygamma"]

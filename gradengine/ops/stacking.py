@@ -11,7 +11,7 @@ from typing import Any
 
 from .. import shapes
 from ..errors import ArgumentError, ShapeError
-from ..tensor import Tensor, wrap
+from ..tensor_class import Tensor, wrap
 from .arguments import checked
 from .creation import tensor, zeros
 from .joining import as_tensors, broadcast_arrays, chunk, concat, narrow, pieces, split, stack

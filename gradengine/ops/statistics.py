@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from .. import shapes
 from ..dtypes import float32, is_floating
 from ..errors import ArgumentError, ShapeError
-from ..tensor import Tensor, wrap
+from ..tensor_class import Tensor, wrap
 from .arguments import checked, real, whole
 from .creation import arange
 from .differences import diff

@@ -13,7 +13,7 @@ import numpy as np
 from .. import shapes
 from ..dtypes import is_floating
 from ..errors import ShapeError
-from ..tensor import Tensor, wrap
+from ..tensor_class import Tensor, wrap
 from .arguments import checked
 from .declare import composite, primitive
 from .reduce import product_of_those_before, shifted

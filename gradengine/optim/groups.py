@@ -11,7 +11,7 @@ import numpy as np
 
 from ..dtypes import is_floating
 from ..errors import ArgumentError, DTypeError, GraphError, describe
-from ..tensor import Tensor
+from ..tensor_class import Tensor
 from ..validation import check_choice, check_flag, unexpected
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ArgumentError, describe
-from ..tensor import HookHandle
+from ..tensor_class import HookHandle
 from ..validation import check_callable
 
 if TYPE_CHECKING:

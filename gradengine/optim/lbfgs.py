@@ -13,7 +13,7 @@ from .. import ops
 from ..dispatch import enable_grad, no_grad
 from ..errors import ArgumentError, CheckpointError, DTypeError, TraceError, describe
 from ..hostwork import current
-from ..tensor import Tensor, constant
+from ..tensor_class import Tensor, constant
 from ..validation import check_choice, check_integer
 from .groups import Group
 from .line_search import Point, strong_wolfe

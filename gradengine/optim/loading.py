@@ -10,7 +10,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CheckpointError, GradengineError, describe
-from ..tensor import Tensor, constant, to_array
+from ..tensor_class import Tensor, constant, to_array
 from .groups import check_group
 
 if TYPE_CHECKING:

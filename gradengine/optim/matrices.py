@@ -14,7 +14,7 @@ from ..dispatch import no_grad
 from ..dtypes import finfo
 from ..errors import ArgumentError, ShapeError, describe
 from ..hostwork import current
-from ..tensor import Tensor
+from ..tensor_class import Tensor
 from ..validation import check_choice, check_integer, check_number, is_number
 from .groups import Group, Implementation
 from .optimizer import Optimizer

@@ -17,7 +17,7 @@ import numpy as np
 from ..dispatch import enable_grad
 from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError, describe
 from ..hostwork import current, each_time, settled
-from ..tensor import HookHandle, Tensor, constant, to_array
+from ..tensor_class import HookHandle, Tensor, constant, to_array
 from ..validation import check_callable, check_number, is_number, known_arguments
 from ..views import clear_grad
 from .groups import Group, check_implementation, checked_group

@@ -20,7 +20,7 @@ from ..dispatch import no_grad
 from ..dtypes import is_floating
 from ..errors import ArgumentError, DTypeError, ShapeError, describe
 from ..nn.module import Module
-from ..tensor import Tensor
+from ..tensor_class import Tensor
 from ..validation import check_callable, check_choice, check_flag, check_integer, check_number
 from .lr_scheduler import LRScheduler
 from .lr_scheduler.base import check_optimizer, rates

@@ -19,7 +19,7 @@ from ..data import DataLoader
 from ..dispatch import no_grad
 from ..errors import CheckpointError, TrainingError
 from ..ops import random
-from ..tensor import Tensor
+from ..tensor_class import Tensor
 from . import models, state
 from .display import Standing
 from .metrics import Metrics

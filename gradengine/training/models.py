@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .. import nn, optim
 from ..nn import functional as F
 from ..optim import lr_scheduler
-from ..tensor import Tensor
+from ..tensor_class import Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Callable

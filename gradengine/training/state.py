@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import CheckpointError, GradengineError
 from ..io import load_checkpoint, save_checkpoint
-from ..tensor import Tensor
+from ..tensor_class import Tensor
 from . import options
 
 if TYPE_CHECKING:

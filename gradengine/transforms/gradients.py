@@ -21,7 +21,7 @@ from .. import autodiff, ops, pytrees
 from ..dispatch import mode, set_grad_enabled
 from ..dtypes import get_default_dtype, is_floating
 from ..errors import ArgumentError, DTypeError, ShapeError, describe
-from ..tensor import LEAF, Tensor
+from ..tensor_class import LEAF, Tensor
 
 __all__ = ["grad", "value_and_grad"]
 

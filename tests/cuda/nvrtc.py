@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 from . import toolchain
 
 ARCHITECTURES = ("sm_80", "sm_90", "sm_100")
+SHARE = 4  # one batch in so many is compiled for the architectures besides MEASURED: code depends little on them
 TOGETHER = 24  # kernels in one compilation: more are hardly faster, and spread badly over two processes
 # CuPy says the first. The second keeps quiet about variables that nobody reads: generated code may have some.
 ALWAYS = ("-ftz=true", "-diag-suppress=177")
@@ -31,6 +32,7 @@ MEASURED = "sm_90"  # for which ptxas says what each kernel needs
 USAGE = re.compile(
     r"Compiling entry function '(\w+)'.*\n.*\n\D*(\d+) bytes stack frame, (\d+) bytes spill stores.*\n.*Used (\d+) reg"
 )
+OTHERS = tuple(architecture for architecture in ARCHITECTURES if architecture != MEASURED)
 INFO = re.compile(r"^ptxas (?:info\s*:|\s+\.).*\n?", re.M)
 MOST_SPILLED = 64  # bytes: ptxas may find that a few registers less are worth it for one more block
 SMALL_FRAME = 8  # bytes, which calls need
@@ -38,6 +40,9 @@ TRIGONOMETRY = re.compile(r"\b(?:sin|cos|tan)f?\(")  # whose library keeps the w
 TRIGONOMETRIC_FRAME = 40
 POWER = re.compile(r"\bpow\(")  # in double precision: a function that is called, and keeps what the caller still needs
 POWER_FRAME = 64
+
+
+Batch = tuple[tuple[str, ...], str, list[str]]  # options, prelude, and the codes that follow it
 
 
 class Usage(NamedTuple):
@@ -93,9 +98,9 @@ def read(path: Path) -> tuple[tuple[str, ...], str, str]:
     return options, *toolchain.halves(source)
 
 
-def batches(sources: list[tuple[tuple[str, ...], str, str]]) -> list[tuple[tuple[str, ...], str, list[str]]]:
+def batches(sources: list[tuple[tuple[str, ...], str, str]]) -> list[Batch]:
     """Sources that can be compiled together: the same options and prelude, and no name twice."""
-    made: list[tuple[tuple[str, ...], str, list[str]]] = []
+    made: list[Batch] = []
     names: list[set[str]] = []
     for options, prelude, code in sources:
         defined = set(toolchain.pieces(code)) | {name for _, name in toolchain.KERNEL.findall(code)}
@@ -112,7 +117,15 @@ def batches(sources: list[tuple[tuple[str, ...], str, str]]) -> list[tuple[tuple
     return made
 
 
-def compile_batch(batch: tuple[tuple[str, ...], str, list[str]], architecture: str) -> tuple[list[str], list[Usage]]:
+def chosen(made: list[Batch], *, every: bool) -> list[tuple[Batch, str]]:
+    """What is compiled for which architecture: everything for MEASURED, and for the others a share each."""
+    work = [(batch, MEASURED) for batch in made]
+    for first, architecture in enumerate(OTHERS):
+        work += [(batch, architecture) for batch in (made if every else made[first::SHARE])]
+    return work
+
+
+def compile_batch(batch: Batch, architecture: str) -> tuple[list[str], list[Usage]]:
     """What was found wrong with a batch, a report for each source to blame; and what its kernels need, if measured."""
     options, prelude, codes = batch
     measured = ("--ptxas-options=-v",) if architecture == MEASURED else ()
@@ -152,6 +165,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("folder", nargs="?", type=Path, help="where a run of the tests has left its sources")
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--all", action="store_true", help="compile each source for every architecture")
     given = parser.parse_args(arguments)
     folder = given.folder or last_run()
     paths = sorted(folder.glob("*.cu")) if folder is not None else []
@@ -165,17 +179,21 @@ def main(arguments: list[str] | None = None) -> int:
     start = time.perf_counter()
     sources = [read(path) for path in paths]
     kernels = sum(len(toolchain.KERNEL.findall(code)) for _, _, code in sources)
-    work = [(batch, architecture) for batch in batches(sources) for architecture in ARCHITECTURES]
+    work = chosen(batches(sources), every=given.all)
     spawn = multiprocessing.get_context("spawn")  # whoever calls may have threads, which a fork does not like
     with concurrent.futures.ProcessPoolExecutor(given.processes, spawn) as pool:
-        results = list(pool.map(compile_batch, *zip(*work)))
+        results = []
+        for result in pool.map(compile_batch, *zip(*work)):
+            results.append(result)
+            if len(results) % 100 == 0:
+                print(f"nvrtc: {len(results)} of {len(work)} compilations", flush=True)
     reports = [report for found, _ in results for report in found]
     usages = [usage for _, found in results for usage in found]
     print("\n\n".join(reports), file=sys.stderr, end="\n" if reports else "")
     seconds = time.perf_counter() - start
     print(
-        f"nvrtc: {kernels} kernels in {len(sources)} sources for {len(ARCHITECTURES)} architectures "
-        f"({', '.join(ARCHITECTURES)}) in {seconds:.0f} s: {len(reports)} rejected"
+        f"nvrtc: {kernels} kernels in {len(sources)} sources for {MEASURED}, {'all' if given.all else 'some'} of them "
+        f"for {' and '.join(OTHERS)}, in {seconds:.0f} s: {len(reports)} rejected"
     )
     if usages:
         spilling = [usage.spilled for usage in usages if usage.spilled]

@@ -22,9 +22,19 @@ def test_right_kernels_are_compiled_together(tmp_path, capsys):
     folder = write(tmp_path, **{name: GOOD.format(name=name) for name in ("a", "b", "c")})
     assert nvrtc.main([folder]) == 0
     out = capsys.readouterr().out
-    assert "3 kernels in 3 sources for 3 architectures (sm_80, sm_90, sm_100)" in out
+    assert "3 kernels in 3 sources for sm_90, some of them for sm_80 and sm_100, in" in out
     assert "0 rejected" in out
     assert len(nvrtc.batches([nvrtc.read(path) for path in sorted(tmp_path.glob("*.cu"))])) == 1
+
+
+def test_every_source_is_compiled_for_the_measured_architecture():
+    made = [((), "", [str(number)]) for number in range(11)]
+    for every in (False, True):
+        work = nvrtc.chosen(made, every=every)
+        codes = {name: [batch[2][0] for batch, one in work if one == name] for name in nvrtc.ARCHITECTURES}
+        assert codes["sm_90"] == [str(number) for number in range(11)]
+        assert codes["sm_80"] == (codes["sm_90"] if every else ["0", "4", "8"])
+        assert codes["sm_100"] == (codes["sm_90"] if every else ["1", "5", "9"])
 
 
 @pytest.mark.parametrize(
@@ -39,7 +49,7 @@ def test_right_kernels_are_compiled_together(tmp_path, capsys):
 def test_the_one_to_blame_is_printed(tmp_path, capsys, wrong, words):
     bad = f'extern "C" __global__ void bad(float* x) {{ {wrong} }}\n'
     folder = write(tmp_path, a=GOOD.format(name="a"), bad=bad, c=GOOD.format(name="c"))
-    assert nvrtc.main([folder]) == 1
+    assert nvrtc.main([folder, "--all"]) == 1
     out, err = capsys.readouterr()
     assert "3 rejected" in out  # for each architecture
     assert words in err

@@ -22,7 +22,7 @@ def test_batches_of_one_sample_come_in_the_order_that_is_given(rng: np.random.Ge
 def test_far_apart_elements_of_a_large_array_are_found_by_wide_indices(monkeypatch: pytest.MonkeyPatch) -> None:
     import cupy
 
-    pointwise = importlib.import_module("gradengine_kernels.cupy_cuda.pointwise")
+    pointwise = importlib.import_module("gradengine_kernels.cupy_cuda.pointwise_kernels")
     monkeypatch.setattr(pointwise, "WIDE", 1000)  # as if the array had so many elements that an int cannot count them
     for size, step, wide in ((900, 100, False), (1300, -600, True), (1300, 600, True)):
         kernel = pointwise.pointwise("twice", lambda k, x: x * 2.0, 1, lambda x: None)

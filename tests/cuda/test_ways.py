@@ -8,7 +8,7 @@ import pytest
 
 from gradengine_kernels.cupy_cuda import driver
 from gradengine_kernels.cupy_cuda.lib import cp
-from gradengine_kernels.cupy_cuda.pointwise import Fused, pointwise
+from gradengine_kernels.cupy_cuda.pointwise_kernels import Fused, pointwise
 
 pytestmark = pytest.mark.cuda
 
@@ -100,7 +100,7 @@ def test_outputs_that_overlap_are_not_written_to(rng):
 
 
 def test_ways_are_forgotten_where_shapes_never_come_twice(monkeypatch):
-    monkeypatch.setattr(sys.modules["gradengine_kernels.cupy_cuda.pointwise"], "MOST_WAYS", 5)
+    monkeypatch.setattr(sys.modules["gradengine_kernels.cupy_cuda.pointwise_kernels"], "MOST_WAYS", 5)
     call, _ = kernel(lambda k, x: x * 2.0, 1)
     for n in range(1, 30):
         np.testing.assert_array_equal(call(cp.ones((n, 3), "f").T).get(), np.full((3, n), 2.0))

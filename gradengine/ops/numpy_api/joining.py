@@ -8,7 +8,7 @@ import numpy as np
 
 from ... import ops
 from ...dtypes import check_dtype
-from ...tensor import Tensor
+from ...tensor_class import Tensor
 from .registry import adapts, only, tensors
 from .shapes import at_least
 

@@ -22,7 +22,7 @@ from ...errors import (
     OutOfMemoryError,
     ShapeError,
 )
-from ...tensor import Tensor, constant, mode
+from ...tensor_class import Tensor, constant, mode
 
 # What NumPy's functions write into their arguments: nothing that requires grad may go there unseen.
 WRITING = {np.copyto, np.put, np.place, np.putmask, np.put_along_axis, np.fill_diagonal}

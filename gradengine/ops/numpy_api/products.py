@@ -9,7 +9,7 @@ import numpy as np
 
 from ... import ops
 from ...dtypes import is_floating
-from ...tensor import Tensor
+from ...tensor_class import Tensor
 from .registry import adapts, only, tensor, tensors
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from ... import ops
 from ...dtypes import check_dtype, is_floating
-from ...tensor import Tensor
+from ...tensor_class import Tensor
 from .registry import NoValue, adapts, flag, floats, given, only, tensor, tensors
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...dtypes import check_dtype, is_floating
 from ...errors import DTypeError, GradengineError, ShapeError, TraceError, describe
-from ...tensor import Tensor, wrap
+from ...tensor_class import Tensor, wrap
 from .on_values import name_of, on_values
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import numpy as np
 from ... import ops
 from ...dtypes import check_dtype, get_default_dtype, is_floating
 from ...errors import GradengineError, TraceError
-from ...tensor import Tensor
+from ...tensor_class import Tensor
 from .on_values import on_values
 from .registry import OutsideError, only, store, tensor, tensors
 

@@ -51,6 +51,7 @@ class LRScheduler:
                 )
         self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
         self.last_epoch = last_epoch
+        self.check_settings()
         self.start()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -72,6 +73,12 @@ class LRScheduler:
                 group.update(old)
 
         return undo
+
+    def check_settings(self) -> None:
+        """Raise ArgumentError for a setting out of its range, both when a schedule is made and when a state is loaded.
+
+        NumPy's integers become Python's.
+        """
 
     def start(self) -> None:
         """Set the rates of the first epoch."""
@@ -130,7 +137,10 @@ class LRScheduler:
         return {key: value for key, value in self.__dict__.items() if key != "optimizer"}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Continue from a `state_dict()`; load the optimizer's too. Raises CheckpointError for another schedule's."""
+        """Continue from a `state_dict()`; load the optimizer's too.
+
+        Raises CheckpointError for another schedule's, or one with a setting out of its range.
+        """
         own = self.state_dict()
         if not hasattr(state_dict, "keys"):
             raise CheckpointError(f"load_state_dict: needs the dict of a state, got {describe(state_dict)}")
@@ -145,7 +155,17 @@ class LRScheduler:
                     f"load_state_dict: {key} of a {type(self).__name__} is {describe(value)} in the state, where the "
                     f"schedule has {describe(own[key])}"
                 )
-        self.__dict__.update(state_dict)
+        loaded = copy.copy(self)
+        loaded.__dict__.update(state_dict)
+        try:
+            if "last_epoch" in own:
+                check_number(type(self).__name__, "last_epoch", loaded.last_epoch, -1)
+            loaded.check_settings()
+        except ArgumentError as error:
+            raise CheckpointError(
+                f"load_state_dict: the state has a setting that makes no schedule: {error}"
+            ) from error
+        self.__dict__.update(loaded.__dict__)
 
 
 def on_the_host(step: Callable[..., None]) -> Callable[..., None]:
@@ -165,8 +185,9 @@ def is_alike(value: Any, own: Any) -> bool:
     """Whether a value of a saved state can stand where `own` does: numbers for numbers, lists of equal length."""
     if is_number(own):
         return is_number(value) and (math.isfinite(value) or not math.isfinite(own) or math.isinf(value))
-    if isinstance(own, (list, tuple)) and own and all(map(is_number, own)):
-        return isinstance(value, (list, tuple)) and len(value) == len(own) and all(map(is_number, value))
+    if isinstance(own, (list, tuple)) and own:
+        lists = isinstance(value, (list, tuple)) and len(value) == len(own)
+        return lists and all(is_alike(new, old) for new, old in zip(value, own))
     return isinstance(value, str) if isinstance(own, str) else isinstance(value, bool) == isinstance(own, bool)
 
 

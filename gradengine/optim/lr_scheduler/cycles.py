@@ -33,11 +33,14 @@ class CosineAnnealingWarmRestarts(LRScheduler):
     def __init__(
         self, optimizer: Optimizer, T_0: int, T_mult: int = 1, eta_min: float = 0.0, last_epoch: int = -1
     ) -> None:
-        self.T_0 = self.T_i = positive(self, "T_0", T_0)
-        self.T_mult = positive(self, "T_mult", T_mult)
-        self.eta_min = in_range(self, "eta_min", eta_min)
+        self.T_0, self.T_i, self.T_mult, self.eta_min = T_0, T_0, T_mult, eta_min
         self.T_cur: float = last_epoch
         super().__init__(optimizer, last_epoch)
+
+    def check_settings(self) -> None:
+        for name in ("T_0", "T_i", "T_mult"):
+            setattr(self, name, positive(self, name, getattr(self, name)))
+        in_range(self, "eta_min", self.eta_min)
 
     def next_lr(self, lr: float, base: float) -> float:
         return self.eta_min + (base - self.eta_min) * (1 + math.cos(math.pi * self.T_cur / self.T_i)) / 2
@@ -104,7 +107,7 @@ class OneCycleLR(LRScheduler):
                 raise ArgumentError("OneCycleLR: give total_steps, or both epochs and steps_per_epoch")
             total_steps = positive(self, "epochs", epochs) * positive(self, "steps_per_epoch", steps_per_epoch)
         self.total_steps = positive(self, "total_steps", total_steps)
-        self.anneal_strategy = check_choice("OneCycleLR", "anneal_strategy", anneal_strategy, ANNEALING)
+        self.anneal_strategy = anneal_strategy
         in_range(self, "div_factor", div_factor, 0, above=True)
         in_range(self, "final_div_factor", final_div_factor, 0, above=True)
         warm = float(in_range(self, "pct_start", pct_start, 0, 1)) * self.total_steps - 1
@@ -127,6 +130,14 @@ class OneCycleLR(LRScheduler):
                 start_momenta(optimizer, lows, highs)
         super().__init__(optimizer, last_epoch)
 
+    def check_settings(self) -> None:
+        self.total_steps = positive(self, "total_steps", self.total_steps)
+        check_choice("OneCycleLR", "anneal_strategy", self.anneal_strategy, ANNEALING)
+        for end, *names in self.phases:
+            in_range(self, "the end of a phase", end, -1)
+            for name in names:
+                check_choice("OneCycleLR", "a phase's end", name, PHASE_ENDS)
+
     def get_lr(self) -> list[float]:
         step = self.last_epoch
         if step > self.total_steps:
@@ -140,7 +151,7 @@ class OneCycleLR(LRScheduler):
             if step <= end:
                 break
             start, (end, *names) = end, following
-        anneal, done = ANNEALING[self.anneal_strategy], (step - start) / (end - start)
+        anneal, done = ANNEALING[self.anneal_strategy], (step - start) / (end - start) if end != start else 1.0
         if self.cycle_momentum:
             for group in self.optimizer.param_groups:
                 set_momentum(group, anneal(group[names[2]], group[names[3]], done))
@@ -189,7 +200,7 @@ class CyclicLR(LRScheduler):
         down = up if step_size_down is None else float(in_range(self, "step_size_down", step_size_down, 0, above=True))
         self.total_size, self.step_ratio = up + down, up / (up + down)
         self.mode = mode if scale_fn is not None else check_choice("CyclicLR", "mode", mode, SCALES)
-        self.gamma = in_range(self, "gamma", gamma, 0)
+        self.gamma = gamma
         self.scale = scale_fn if scale_fn is None else check_callable("CyclicLR", "scale_fn", scale_fn, "of one number")
         check_choice("CyclicLR", "scale_mode", scale_mode, ("cycle", "iterations"))
         self.scale_mode = scale_mode if scale_fn is not None else SCALES[mode]
@@ -203,6 +214,14 @@ class CyclicLR(LRScheduler):
                 start_momenta(optimizer, self.base_momentums, self.max_momentums)
         super().__init__(optimizer, last_epoch)
         self.base_lrs = bases
+
+    def check_settings(self) -> None:
+        in_range(self, "total_size", self.total_size, 0, above=True)
+        in_range(self, "step_ratio", self.step_ratio, 0, 1, above=True, below=True)
+        in_range(self, "gamma", self.gamma, 0)
+        check_choice("CyclicLR", "scale_mode", self.scale_mode, ("cycle", "iterations"))
+        if self.scale is None:
+            check_choice("CyclicLR", "mode", self.mode, SCALES)
 
     def scale_fn(self, x: float) -> float:
         """The factor of the height in cycle `x`, or at batch `x`."""
@@ -238,6 +257,8 @@ class CyclicLR(LRScheduler):
             vars(scale).update(saved)
 
 
+# What a group holds for the ends of a OneCycleLR's phases.
+PHASE_ENDS = ("initial_lr", "max_lr", "min_lr", "base_momentum", "max_momentum")
 # By mode of a CyclicLR: what its factor is a function of.
 SCALES = {"triangular": "cycle", "triangular2": "cycle", "exp_range": "iterations"}
 

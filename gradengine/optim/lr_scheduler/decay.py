@@ -88,9 +88,12 @@ class StepLR(LRScheduler):
     """
 
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1) -> None:
-        self.step_size = positive(self, "step_size", step_size)
-        self.gamma = in_range(self, "gamma", gamma)
+        self.step_size, self.gamma = step_size, gamma
         super().__init__(optimizer, last_epoch)
+
+    def check_settings(self) -> None:
+        self.step_size = positive(self, "step_size", self.step_size)
+        in_range(self, "gamma", self.gamma)
 
     def next_lr(self, lr: float, base: float) -> float:
         return lr if self.last_epoch == 0 or self.last_epoch % self.step_size else lr * self.gamma
@@ -113,9 +116,13 @@ class MultiStepLR(LRScheduler):
     def __init__(
         self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1, last_epoch: int = -1
     ) -> None:
-        self.milestones = sorted(epochs_of(self, "milestones", milestones))
-        self.gamma = in_range(self, "gamma", gamma)
+        self.milestones: Any = milestones
+        self.gamma = gamma
         super().__init__(optimizer, last_epoch)
+
+    def check_settings(self) -> None:
+        self.milestones = sorted(epochs_of(self, "milestones", self.milestones))
+        in_range(self, "gamma", self.gamma)
 
     def next_lr(self, lr: float, base: float) -> float:
         return lr * self.gamma ** self.milestones.count(self.last_epoch)
@@ -136,14 +143,19 @@ class ConstantLR(LRScheduler):
     def __init__(
         self, optimizer: Optimizer, factor: float = 1.0 / 3, total_iters: int = 5, last_epoch: int = -1
     ) -> None:
-        self.factor = in_range(self, "factor", factor, 0, 1)
-        self.total_iters = positive(self, "total_iters", total_iters)
+        self.factor, self.total_iters = factor, total_iters
         super().__init__(optimizer, last_epoch)
+
+    def check_settings(self) -> None:
+        in_range(self, "factor", self.factor, 0, 1)
+        self.total_iters = positive(self, "total_iters", self.total_iters)
 
     def next_lr(self, lr: float, base: float) -> float:
         if self.last_epoch == 0:
             return lr * self.factor
-        return lr * (1.0 / self.factor) if self.last_epoch == self.total_iters else lr
+        if self.last_epoch != self.total_iters:
+            return lr
+        return lr * (1.0 / self.factor) if self.factor else base  # from 0, no factor leads back
 
     def lr_at(self, base: float) -> float:
         return base if self.last_epoch >= self.total_iters else base * self.factor
@@ -168,10 +180,13 @@ class LinearLR(LRScheduler):
         total_iters: int = 5,
         last_epoch: int = -1,
     ) -> None:
-        self.start_factor = in_range(self, "start_factor", start_factor, 0, 1, above=True)
-        self.end_factor = in_range(self, "end_factor", end_factor, 0, 1)
-        self.total_iters = positive(self, "total_iters", total_iters)
+        self.start_factor, self.end_factor, self.total_iters = start_factor, end_factor, total_iters
         super().__init__(optimizer, last_epoch)
+
+    def check_settings(self) -> None:
+        in_range(self, "start_factor", self.start_factor, 0, 1, above=True)
+        in_range(self, "end_factor", self.end_factor, 0, 1)
+        self.total_iters = positive(self, "total_iters", self.total_iters)
 
     def next_lr(self, lr: float, base: float) -> float:
         if self.last_epoch == 0:
@@ -198,8 +213,11 @@ class ExponentialLR(LRScheduler):
     """
 
     def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1) -> None:
-        self.gamma = in_range(self, "gamma", gamma)
+        self.gamma = gamma
         super().__init__(optimizer, last_epoch)
+
+    def check_settings(self) -> None:
+        in_range(self, "gamma", self.gamma)
 
     def next_lr(self, lr: float, base: float) -> float:
         return lr if self._starting else lr * self.gamma
@@ -220,9 +238,12 @@ class PolynomialLR(LRScheduler):
     """
 
     def __init__(self, optimizer: Optimizer, total_iters: int = 5, power: float = 1.0, last_epoch: int = -1) -> None:
-        self.total_iters = positive(self, "total_iters", total_iters)
-        self.power = in_range(self, "power", power, 0)
+        self.total_iters, self.power = total_iters, power
         super().__init__(optimizer, last_epoch)
+
+    def check_settings(self) -> None:
+        self.total_iters = positive(self, "total_iters", self.total_iters)
+        in_range(self, "power", self.power, 0)
 
     def next_lr(self, lr: float, base: float) -> float:
         if self._starting or self.last_epoch > self.total_iters:
@@ -248,9 +269,12 @@ class CosineAnnealingLR(LRScheduler):
     """
 
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1) -> None:
-        self.T_max = positive(self, "T_max", T_max)
-        self.eta_min = in_range(self, "eta_min", eta_min)
+        self.T_max, self.eta_min = T_max, eta_min
         super().__init__(optimizer, last_epoch)
+
+    def check_settings(self) -> None:
+        self.T_max = positive(self, "T_max", self.T_max)
+        in_range(self, "eta_min", self.eta_min)
 
     def next_lr(self, lr: float, base: float) -> float:
         if self._starting:
@@ -260,6 +284,8 @@ class CosineAnnealingLR(LRScheduler):
         if (self.last_epoch - 1 - self.T_max) % (2 * self.T_max) == 0:  # at the bottom a ratio would divide by zero
             return lr + (base - self.eta_min) * (1 - math.cos(math.pi / self.T_max)) / 2
         now, before = (1 + math.cos(math.pi * t / self.T_max) for t in (self.last_epoch, self.last_epoch - 1))
+        if before == 0.0:  # a cosine that is rounded to -1, near the bottom of a long schedule
+            return self.lr_at(base)
         return now / before * (lr - self.eta_min) + self.eta_min
 
     def lr_at(self, base: float) -> float:

@@ -44,21 +44,24 @@ class ReduceLROnPlateau(LRScheduler):
         eps: float = 1e-8,
     ) -> None:
         self.optimizer = check_optimizer(self, optimizer)
-        owner = "ReduceLROnPlateau"
-        in_range(self, "factor", factor, 0, 1, below=True)
-        check_choice(owner, "mode", mode, ("min", "max"))
-        check_choice(owner, "threshold_mode", threshold_mode, ("rel", "abs"))
-        for name, epochs in (("patience", patience), ("cooldown", cooldown)):
-            check_integer(owner, name, epochs, 0)
-        in_range(self, "threshold", threshold)
-        in_range(self, "eps", eps, 0)
         self.mode, self.factor, self.patience, self.cooldown, self.eps = mode, factor, patience, cooldown, eps
         self.threshold, self.threshold_mode = threshold, threshold_mode
-        rates(self, optimizer, "min_lr", min_lr)  # a group may still be added, so only checked here
         self.min_lr = min_lr
+        self.check_settings()
         self.best = math.inf if mode == "min" else -math.inf
         self.num_bad_epochs = self.cooldown_counter = self.last_epoch = 0
         self._last_lr = current_rates(optimizer)
+
+    def check_settings(self) -> None:
+        owner = type(self).__name__
+        in_range(self, "factor", self.factor, 0, 1, below=True)
+        check_choice(owner, "mode", self.mode, ("min", "max"))
+        check_choice(owner, "threshold_mode", self.threshold_mode, ("rel", "abs"))
+        for name in ("patience", "cooldown"):
+            setattr(self, name, check_integer(owner, name, getattr(self, name), 0))
+        in_range(self, "threshold", self.threshold)
+        in_range(self, "eps", self.eps, 0)
+        rates(self, self.optimizer, "min_lr", self.min_lr)  # a list stays short until a group is added, so not kept
 
     def step(self, metrics: Any, epoch: int | None = None) -> None:  # type: ignore[override]
         """Note this epoch's metric, and reduce the rates when it has not improved for too long."""

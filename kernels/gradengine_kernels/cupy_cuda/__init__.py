@@ -4,7 +4,7 @@
     driver        compiling, launching, capturing graphs; memory: arrays; diagnosis: what an error means
     prelude       the CUDA C that all kernels start with; dialect: scalar expressions in CUDA C
     loop_source   loops as kernels: flat_source without sums, row_source with sums
-    pointwise     eager kernels of pointwise functions; rows: reductions, softmax and what else goes by rows
+    pointwise_kernels  eager kernels of pointwise functions; rows: reductions, softmax and what else goes by rows
     products      matrix products through cuBLASLt
     arrays        the other kernels, and those for dtypes that nothing is generated for, over CuPy's functions
     programs      compiled programs as CUDA graphs
@@ -17,7 +17,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from .pointwise import pointwise  # here, for a later import would put the module in the function's place
+from .pointwise_kernels import pointwise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -14,7 +14,7 @@ from ..autodiff import grad
 from ..dispatch import enable_grad, no_grad
 from ..dtypes import is_floating
 from ..errors import ArgumentError, DTypeError, GradengineError, describe
-from ..tensor import Tensor, constant
+from ..tensor_class import Tensor, constant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -21,7 +21,7 @@ import numpy as np
 from .. import pytrees as tree
 from ..backend import for_device
 from ..errors import ArgumentError, DeviceError, DTypeError, IndexRangeError, ShapeError
-from ..tensor import Tensor, constant, describe, to_array
+from ..tensor_class import Tensor, constant, describe, to_array
 from .buffers import address_of, buffers_of
 from .execute import Compiled, failure
 from .graph import Var

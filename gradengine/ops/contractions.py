@@ -15,7 +15,7 @@ import numpy as np
 
 from ..dtypes import is_floating
 from ..errors import ArgumentError, ShapeError
-from ..tensor import Tensor, wrap
+from ..tensor_class import Tensor, wrap
 from .arguments import checked
 from .elementwise import multiply
 from .linalg import matmul, vecdot
