@@ -13,6 +13,7 @@ from typing import Any
 from . import cuda
 from .backend import set_default_device
 from .device_names import device
+from .validation import known_calls
 
 __all__ = [
     "current_accelerator", "current_device_index", "device_count", "is_available", "set_device_index", "synchronize",
@@ -53,3 +54,6 @@ def synchronize(device: Any = None) -> None:
     """Wait for what a GPU is computing."""
     if is_available():
         cuda.synchronize(device)
+
+
+known_calls(__name__)

@@ -26,7 +26,7 @@ from .errors import ArgumentError, DTypeError, describe
 from .ops.elementwise import cast_array
 from .scaler import GradScaler
 from .tensor_class import LEAF, Op, Tensor, mode
-from .validation import known_words
+from .validation import known_calls, known_words
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -191,3 +191,6 @@ def get_autocast_dtype(device_type: str | None = None) -> np.dtype[Any]:
     """
     kind = device_type_of(device_type)
     return mode.casting.get(kind) or check_dtype(DEFAULTS[kind])
+
+
+known_calls(__name__)

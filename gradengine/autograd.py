@@ -15,6 +15,7 @@ from .inspect.gradient_check import GradcheckError, gradcheck, gradgradcheck
 from .module_paths import register
 from .tensor_class import Tensor
 from .transforms.gradients import grad
+from .validation import known_words
 
 __path__: list[str] = []  # PyTorch's paths go further down: see module_paths
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
 ]
 
 
+@known_words
 def Variable(data: Tensor, requires_grad: bool = False) -> Tensor:
     """The Tensor itself, asked for its gradient if `requires_grad`: PyTorch's name from before Tensors had gradients.
 
@@ -47,6 +49,7 @@ def Variable(data: Tensor, requires_grad: bool = False) -> Tensor:
     return found.detach().requires_grad_() if requires_grad else found
 
 
+@known_words
 def backward(
     tensors: Any,
     grad_tensors: Any = None,

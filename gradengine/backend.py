@@ -19,6 +19,7 @@ import numpy as np
 from . import device_names
 from .errors import DeviceError, OutOfMemoryError, installing
 from .resolve import ALL_OPS, UPDATES, Kernels
+from .validation import known_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -333,6 +334,7 @@ def home_of(value: Any) -> str | None:
     return None if ordinal is None else f"cuda:{ordinal}"
 
 
+@known_words
 def set_default_device(device: Any) -> None:
     """Choose where Tensors are made when no `device` is given: "cpu", which is the default, "cuda" or "cuda:1".
 
@@ -347,6 +349,7 @@ def set_default_device(device: Any) -> None:
     _default = "cpu" if device is None else for_device(device).device
 
 
+@known_words
 def get_default_device() -> str:
     """Where Tensors are made when no `device` is given.
 
@@ -357,6 +360,7 @@ def get_default_device() -> str:
     return _default
 
 
+@known_words
 def get_cpu_backend() -> str:
     """The name of the backend that runs on device "cpu".
 
@@ -378,6 +382,7 @@ def get_cpu_backend() -> str:
     return _chosen_cpu  # type: ignore[return-value]
 
 
+@known_words
 def set_cpu_backend(name: str) -> None:
     """Choose the backend of device "cpu": "numba" or "numpy". Raises DeviceError when it cannot be used here.
 
@@ -402,6 +407,7 @@ def _choose_cpu(name: str, what: str) -> None:
     _chosen_cpu = name
 
 
+@known_words
 def backends() -> dict[str, str]:
     """Every backend that gradengine knows, with "available" or the reason why it is not.
 

@@ -25,6 +25,7 @@ from . import ops
 from .dtypes import check_dtype
 from .errors import ArgumentError, DeviceError, DTypeError, describe
 from .resolve import primitive_call
+from .validation import known_calls
 
 __all__ = [
     "manual_seed", "manual_seed_all", "set_device", "is_bf16_supported", "is_initialized",
@@ -37,7 +38,7 @@ __all__ = [
 if not TYPE_CHECKING:  # to a type checker, other names are simply missing
 
     def __getattr__(name: str) -> Any:
-        from .migration_hints import missing
+        from .missing_names import missing
 
         raise missing(__name__, name)
 
@@ -268,3 +269,6 @@ def is_tf32() -> bool:
     from gradengine_kernels.cupy_cuda import products
 
     return products.is_tf32()
+
+
+known_calls(__name__)

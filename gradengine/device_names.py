@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .errors import DeviceError, describe
+from .validation import known_class
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -13,6 +14,7 @@ KINDS = ("cpu", "cuda")
 default: list[Any] = []  # `backend` puts here how the default device is read and set
 
 
+@known_class
 class device(str):
     """The name of a device, "cpu", "cuda" or "cuda:1", with its `type` and `index`, as PyTorch's `device`.
 

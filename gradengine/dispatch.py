@@ -32,8 +32,9 @@ from .errors import (
     describe,
 )
 from .promotion import DOUBLE, HALF, settled
+from .spelling import on_vectors
 from .tensor_class import EMPTY, Op, Tensor, mode, order, wrap
-from .validation import flag_or_raise
+from .validation import flag_or_raise, known_class, known_words, placed_flag
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -215,6 +216,8 @@ def in_other_words(
     """A call of an op without metadata that has more than its arrays: `out`, a setting of PyTorch's, or a mistake."""
     if len(extra) == 1 and "out" not in words and (extra[0] is None or isinstance(extra[0], Tensor)):  # as in NumPy
         words = {**words, "out": extra[0]}
+    elif len(extra) == 1 and type(extra[0]) is bool and "inplace" in op.spelling.choosing:
+        return op.spelling.in_pytorch_form((*arrays, *extra), words)  # as in `relu(x, True)`
     elif extra:
         several = "1 array" if len(arrays) == 1 else f"{len(arrays)} arrays"
         given = len(arrays) + len(extra)
@@ -369,10 +372,16 @@ def split_metadata(op: Op, count: int, args: tuple[Any, ...], params: dict[str, 
     extra = args[count:]
     if len(args) < count or len(extra) > len(op.names):
         wanted = f"{count} array{'s' if count != 1 else ''}" + (f", then {', '.join(op.names)}" if op.names else "")
-        raise SignatureError(f"{op.shown}: takes {wanted}; got {len(args)} positional arguments")
+        axes = len(extra) > 1 and op.names == ("axis",) and all([type(value) is int for value in extra])
+        advice = f"; several axes go into a tuple, {extra}" if axes else ""
+        raise SignatureError(f"{op.shown}: takes {wanted}; got {len(args)} positional arguments{advice}")
+    before = None
     for name, value in zip(op.names, extra, strict=False):
         if name in params:
             raise SignatureError(f"{op.shown}: got {name!r} twice")
+        if type(op.defaults.get(name)) is bool and type(value) is not bool:
+            value = placed_flag(op.shown, name, value, before)
+        before = value
         params = {**params, name: value}
     return args[:count], params
 
@@ -404,8 +413,8 @@ def spelled(
     if count is None:  # of any number of arrays: nobody outside the engine calls these
         raise spelling.unknown(params) if any([word not in op.names for word in params]) else lacking(op, params)
     if any([word not in op.names for word in params]):
-        args, params = spelling.translate(args, params)
-        return call(*args, **params)
+        own = spelling.translate(args, params)
+        return on_vectors(call, *own) if spelling.takes_vectors(args, params) else call(*own[0], **own[1])
     if len(args) > count and spelling.form is not None and any([isinstance(x, Tensor) for x in args[count:]]):
         return spelling.in_pytorch_form(args, params)  # as in `max(x, y)`
     if spelling.form is not None and len(args) < count and len(args) == spelling.form.__code__.co_posonlyargcount - 1:
@@ -413,6 +422,8 @@ def spelled(
     first = args[count] if len(args) > count else None
     if (type(first) is bool and "unbiased" in spelling.choosing) or (type(first) is str and "p" in spelling.choosing):
         return spelling.in_pytorch_form(args, params)  # as in `std(False)` and `norm("fro")`
+    if "inplace" in spelling.choosing and len(args) == count + len(op.names) + 1:
+        return spelling.in_pytorch_form(args, params)  # as in `elu(x, 1.0, True)`
     if len(args) == count:
         raise lacking(op, {**op.defaults, **params})
     by_word = spelling.mark is None or spelling.mark.unless in params
@@ -494,6 +505,7 @@ class Recording:
         return wrapped
 
 
+@known_class
 class set_grad_enabled(Recording):
     """Record ops (True) or not (False) in this thread: a statement, a context manager or a decorator.
 
@@ -517,6 +529,7 @@ class set_grad_enabled(Recording):
         return super().__call__(function)
 
 
+@known_class
 class no_grad(Recording):
     """Record nothing inside: `with ge.no_grad():` or `@ge.no_grad()`.
 
@@ -540,6 +553,7 @@ class enable_grad(no_grad):
     enabled = True
 
 
+@known_words
 def is_grad_enabled() -> bool:
     """True when ops are recorded in this thread.
 

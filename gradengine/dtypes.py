@@ -17,6 +17,7 @@ import numpy as np
 
 from . import backend as backends
 from .errors import AbsentDtypeError, DTypeError, describe, installing
+from .validation import known_calls
 
 __all__ = [
     "float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool",
@@ -278,3 +279,6 @@ def isdtype(dtype: Any, kind: Any) -> Any:
 def dtype_for(values: tuple[Any, ...]) -> np.dtype[Any]:
     """The dtype of a new Tensor that holds these numbers and Tensors: int64 or bool for ints and bools."""
     return promoted(*[v.dtype if hasattr(v, "dtype") else v for v in values])
+
+
+known_calls(__name__)

@@ -16,9 +16,9 @@ from .backend import backends, for_device
 from .device_names import device
 from .dispatch import no_grad
 from .dtypes import check_dtype, dtype_of, is_floating, result_type
-from .errors import ArgumentError, DTypeError, describe
+from .errors import ArgumentError, DTypeError, SignatureError, describe
 from .tensor_class import Tensor, wrap
-from .validation import known_words
+from .validation import known_class, known_words
 
 __all__ = [
     "Size", "device", "inference_mode", "is_tensor", "is_floating_point", "is_complex", "is_nonzero", "numel",
@@ -30,6 +30,7 @@ __all__ = [
 ]  # fmt: skip
 
 
+@known_class
 class Size(tuple[int, ...]):
     """A shape with `numel()`, as `x.size()` gives it. It is a tuple, and equal to one.
 
@@ -38,11 +39,22 @@ class Size(tuple[int, ...]):
     6
     """
 
+    def __new__(cls, sizes: Any = ()) -> Size:
+        """A shape of ints. Raises ShapeError for a size that is none, SignatureError for what is no sequence."""
+        if isinstance(sizes, (str, bytes, dict)) or not hasattr(sizes, "__iter__"):
+            raise SignatureError(f"Size: needs a sequence of ints, such as (2, 3), got {describe(sizes)}")
+        found = tuple(sizes)
+        for size in found:
+            if not hasattr(size, "__index__"):
+                raise DTypeError(f"Size: a size must be an int, got {describe(size)}")
+        return super().__new__(cls, found)
+
     def numel(self) -> int:
         """The number of elements of an array of that shape."""
         return math.prod(self)
 
 
+@known_class
 class inference_mode(no_grad):
     """Record nothing inside, as `no_grad`: `with ge.inference_mode():`. `inference_mode(False)` records as before.
 

@@ -16,9 +16,10 @@ import numpy as np
 
 from .dispatch import no_grad, set_grad_enabled
 from .dtypes import is_floating
-from .errors import ArgumentError, DTypeError, GradengineError, GraphError, ShapeError, describe
+from .errors import ArgumentError, DTypeError, GradengineError, GraphError, ShapeError, SignatureError, describe
 from .shapes import broadcast
 from .tensor_class import EMPTY, Op, Tensor, constant, mode, order
+from .validation import known_class, known_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -40,6 +41,7 @@ class Bundle:
         return Bundle(b if a is None else a if b is None else a + b for a, b in pairs)
 
 
+@known_class
 class Context:
     """What a Function's `forward` keeps for its `backward`: Tensors, and any attribute that is set on it."""
 
@@ -116,6 +118,10 @@ class Function:
 
     call_op: Op  # made when the subclass is: the graph's names for its nodes
     output_op: Op
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if args or kwargs:
+            raise SignatureError(f"{type(self).__name__}: no Function is called; use its class's apply(...)")
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -350,6 +356,7 @@ def refuse(k: Any, g: Any, y: Any, *sources: Any, name: str) -> Any:
 ONCE = Op("once_differentiable", kind="function", rules=OnceRules(), names=("name",))  # type: ignore[arg-type]
 
 
+@known_words
 def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
     """Mark a `backward` that is not written in Tensor ops: differentiating its result is then a GraphError.
 

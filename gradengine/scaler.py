@@ -17,6 +17,7 @@ from .dispatch import no_grad
 from .errors import ArgumentError, CheckpointError, DTypeError, GraphError, TraceError, describe
 from .hostwork import current, each_time, outside, settled
 from .tensor_class import Tensor, constant
+from .validation import known_class
 from .views import set_value
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ quiet = np.errstate(all="ignore")  # as a decorator: to meet infinities is what 
 OPTIONS = ("growth_factor", "backoff_factor", "growth_interval")
 
 
+@known_class
 class GradScaler:
     """Scales losses by a number that grows until gradients overflow, and skips the steps in which they do.
 

@@ -34,7 +34,7 @@ from .errors import (
     describe,
 )
 from .spelling import Spelling
-from .validation import flag_or_raise, known_arguments
+from .validation import flag_or_raise, known_arguments, known_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -164,6 +164,7 @@ class Tensor:
         def become(self, compute: Callable[[Tensor], Tensor], what: str) -> Tensor: ...
         def detach(self) -> Tensor: ...
         def __copy__(self) -> Tensor: ...
+        def __deepcopy__(self, memo: dict[int, Any]) -> Tensor: ...
 
         # The operators and methods that gradengine.ops attaches.
         def __getattr__(self, name: str) -> Any: ...
@@ -261,6 +262,7 @@ class Tensor:
     def requires_grad(self, value: bool) -> None:
         self.requires_grad_(value)
 
+    @known_words
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Ask (or stop asking) for this leaf's gradient; returns the Tensor itself.
 
@@ -326,6 +328,7 @@ class Tensor:
         if value.device != self.device:
             raise DeviceError(f"grad: the Tensor is on {self.device!r}, its gradient on {value.device!r}; use .to(...)")
 
+    @known_words
     def backward(
         self,
         gradient: Tensor | None = None,
@@ -350,6 +353,7 @@ class Tensor:
 
         backward(self, gradient, retain_graph, create_graph, inputs)
 
+    @known_words
     def retain_grad(self) -> None:
         """Keep this intermediate result's gradient in `grad` too."""
         if self.op is None:
@@ -364,6 +368,7 @@ class Tensor:
                 self.hooks = {}
             self.hooks.setdefault(RETAIN, keep)
 
+    @known_words
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> HookHandle:
         """Call `hook(gradient)` when this Tensor's gradient is known; a returned Tensor takes its place.
 
@@ -384,6 +389,7 @@ class Tensor:
 
     # -- out of the engine --------------------------------------------------------------------------------------
 
+    @known_words
     def numpy(self, *, force: bool = False) -> np.ndarray[Any, Any]:
         """A read-only NumPy view of the value, copied from the device when it lives on one.
 
@@ -395,12 +401,14 @@ class Tensor:
         view.flags.writeable = False
         return view
 
+    @known_words
     def item(self) -> Any:
         """The value of a one-element Tensor as a Python number. Raises ShapeError for any other size."""
         if self.size != 1:
             raise ShapeError(f"item: needs a Tensor with one element, got shape {self.shape}; use .tolist() for more")
         return self.backend.to_numpy(self.array).item()
 
+    @known_words
     def tolist(self) -> Any:
         """The value as nested Python lists."""
         return self.backend.to_numpy(self.array).tolist()
@@ -491,14 +499,6 @@ class Tensor:
             notes.append(f"op={self.op.name}")
         return f"tensor({', '.join(notes)})"
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
-        if not self.is_leaf:
-            raise GraphError(f"deepcopy: only leaves can be copied, this is the result of {self.op.shown}; detach it")  # type: ignore[union-attr]
-        out = self._like(self.backend.duplicate(self.array))
-        out.grad = None if self.grad is None else self.grad.detach().clone()
-        memo[id(self)] = out
-        return out
-
     def __reduce__(self) -> Any:
         if not self.is_leaf:
             raise GraphError("pickle: only leaves can be pickled; detach the Tensor first")
@@ -579,6 +579,11 @@ def to_array(data: Any, dtype: Any, backend: backends.Backend, copy: bool = Fals
     given = dtype is not None or any([hasattr(data, name) for name in DTYPE_OF_ITS_OWN])
     try:
         array = backend.asarray(data, dtype, copy)
+    except GraphError:
+        raise GraphError(
+            f"{what}: the list holds a Tensor that requires grad, which a copy has no gradient to; use ge.stack([...]) "
+            "to keep the graph, or give numbers (t.item()) or t.detach()"
+        ) from None
     except GradengineError:
         raise
     except BufferError as error:  # such as that of a Tensor of another library that requires grad there

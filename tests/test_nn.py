@@ -177,7 +177,7 @@ def test_modes_apply_and_requires_grad() -> None:
     net.requires_grad_(False)
     assert not any(p.requires_grad for p in net.parameters())
     assert not net(ge.ones((1, 4))).requires_grad
-    with pytest.raises(DTypeError, match="mode must be a bool"):
+    with pytest.raises(ge.SignatureError, match="mode must be True or False"):
         net.train("yes")  # type: ignore[arg-type]
 
 

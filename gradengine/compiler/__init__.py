@@ -46,6 +46,7 @@ from ..dtypes import get_default_dtype
 from ..errors import ArgumentError, CompileError, DeviceError, DTypeError, TraceError
 from ..hostwork import current
 from ..tensor_class import Tensor, constant, describe
+from ..validation import known_words
 from .batch_loop import over
 from .complaints import NumberError, own_change_error
 from .graph import Names, show
@@ -486,6 +487,7 @@ def two_devices(one: backends.Backend, other: backends.Backend) -> DeviceError:
     )
 
 
+@known_words
 def jit(
     function: Callable[..., Any] | None = None,
     *,

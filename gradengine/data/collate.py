@@ -14,8 +14,10 @@ import numpy as np
 from .. import ops
 from ..errors import DataError, DTypeError, GradengineError, describe
 from ..tensor_class import Tensor, wrap
+from ..validation import known_words
 
 
+@known_words
 def default_collate(batch: Sequence[Any]) -> Any:
     """Samples as one batch: Tensors and arrays are stacked, numbers become a Tensor, tuples, lists, dicts, named
     tuples and dataclasses are gone into, strings stay as they are.
@@ -34,6 +36,7 @@ def default_collate(batch: Sequence[Any]) -> Any:
     return collated(samples, "")
 
 
+@known_words
 def default_convert(data: Any) -> Any:
     """Arrays in a sample as Tensors; the rest stays as it is, except that a tuple becomes a list, as in PyTorch.
 

@@ -18,7 +18,7 @@ from ..dispatch import no_grad
 from ..errors import ArgumentError, DTypeError, IndexRangeError, ShapeError, describe
 from ..ops import random
 from ..tensor_class import Tensor, constant, to_array
-from ..validation import check_number
+from ..validation import check_number, known_class, known_words
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+@known_class
 class Dataset(Generic[T]):
     """The base of datasets of one's own: define `__getitem__(index)`, which gives one sample, and `__len__`.
 
@@ -53,6 +54,7 @@ class Dataset(Generic[T]):
         return ConcatDataset([self, other])
 
 
+@known_class
 class IterableDataset(Dataset[T]):
     """The base of datasets that come as a stream: define `__iter__`, which gives one sample after the other.
 
@@ -74,6 +76,7 @@ class IterableDataset(Dataset[T]):
         return ChainDataset([self, other])
 
 
+@known_class
 class TensorDataset(Dataset[tuple[Tensor, ...]]):
     """Arrays that belong together along their first axis, such as pictures and their labels.
 
@@ -121,6 +124,7 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
         return f"TensorDataset({', '.join(f'{tensor.dtype}{list(tensor.shape)}' for tensor in self.tensors)})"
 
 
+@known_class
 class StackDataset(Dataset[Any]):
     """Several datasets side by side: a sample is the tuple (or, of keywords, the dict) of theirs.
 
@@ -153,6 +157,7 @@ class StackDataset(Dataset[Any]):
         return tuple(dataset[index] for dataset in self.datasets)
 
 
+@known_class
 class ConcatDataset(Dataset[Any]):
     """Datasets one after the other, as one.
 
@@ -185,6 +190,7 @@ class ConcatDataset(Dataset[Any]):
         return self.datasets[place][position - (self.cumulative_sizes[place - 1] if place else 0)]
 
 
+@known_class
 class ChainDataset(IterableDataset[Any]):
     """Streams one after the other, as one.
 
@@ -209,6 +215,7 @@ class ChainDataset(IterableDataset[Any]):
         return sum(len(dataset) for dataset in self.datasets)
 
 
+@known_class
 class Subset(Dataset[Any]):
     """The samples of a dataset at some positions.
 
@@ -241,6 +248,7 @@ class Subset(Dataset[Any]):
         return several(positions) if callable(several) else [self.dataset[position] for position in positions]
 
 
+@known_words
 def random_split(
     dataset: Any, lengths: Sequence[int | float], generator: random.Generator | None = None
 ) -> list[Subset]:

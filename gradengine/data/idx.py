@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING, cast
 import numpy as np
 
 from ..errors import DataError
+from ..validation import known_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +27,7 @@ CHUNK = 1 << 20
 DEFLATE = 1040  # gzip makes data at most about so many times smaller
 
 
+@known_words
 def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
     """Read the array in an IDX file, whatever its rank and element type, gzip-compressed or not.
 

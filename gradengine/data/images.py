@@ -9,10 +9,12 @@ from typing import Literal
 import numpy as np
 
 from ..errors import ArgumentError, DTypeError, ShapeError
+from ..validation import known_class
 
 Split = Literal["train", "test"]
 
 
+@known_class
 @dataclass(frozen=True, repr=False, eq=False)
 class ImageData:
     """Grey pictures with class labels, as `mnist` and `digits` return them.

@@ -17,7 +17,7 @@ from ..backend import for_device
 from ..errors import ArgumentError, CheckpointError, DTypeError, ShapeError, SpellingWarning, describe
 from ..ops import random
 from ..tensor_class import Tensor
-from ..validation import check_callable, check_flag, check_integer, check_number, known_arguments
+from ..validation import check_callable, check_flag, check_integer, check_number, known_class
 from .collate import mapped
 from .datasets import IterableDataset, TensorDataset, shared
 from .fetching import END, all_of, fetch_of, stream_of
@@ -27,6 +27,7 @@ from .workers import Prefetched, Streamed, WorkerPool
 AHEAD = 2  # batches that are prepared for each worker, unless told
 
 
+@known_class
 class DataLoader:
     """Goes through a dataset in batches; every `for` loop over it is one epoch.
 
@@ -90,7 +91,6 @@ class DataLoader:
     3
     """
 
-    @known_arguments
     def __init__(
         self,
         dataset: Any,

@@ -10,11 +10,12 @@ import numpy as np
 from ..errors import ArgumentError, DTypeError, describe
 from ..ops import random
 from ..tensor_class import Tensor
-from ..validation import check_flag, check_integer, known_arguments
+from ..validation import check_flag, check_integer, known_class
 
 T = TypeVar("T", covariant=True)
 
 
+@known_class
 class Sampler(Generic[T]):
     """The base of samplers of one's own: define `__iter__`, which gives positions, and `__len__`.
 
@@ -35,8 +36,8 @@ class Sampler(Generic[T]):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if "__init__" in cls.__dict__ and cls.__module__.startswith("gradengine."):
-            cls.__init__ = known_arguments(cls.__init__)  # type: ignore[method-assign]
+        if cls.__module__.startswith("gradengine."):
+            known_class(cls)
 
     def __iter__(self) -> Iterator[T]:
         raise NotImplementedError(f"{type(self).__name__} has no __iter__: define `def __iter__(self): ...`")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ..errors import ArgumentError, DataError, MissingDataError, installing
+from ..validation import known_words
 from .download import cache_folder, download
 from .idx import read_with_digest
 from .images import ImageData
@@ -68,6 +69,7 @@ MNIST = {
 }
 
 
+@known_words
 def mnist(folder: StrPath | None = None, *, fetch: bool = True, progress: bool = True) -> ImageData:
     """The 70,000 handwritten digits of MNIST, 28x28 pixels, 60,000 of them for training.
 
@@ -191,6 +193,7 @@ def _read(part: Part, advice: str, path: Path, subject: str) -> np.ndarray:
     return array
 
 
+@known_words
 def digits() -> ImageData:
     """The 1,797 handwritten digits that come with scikit-learn, 8x8 pixels: no file or network is needed.
 
@@ -220,6 +223,7 @@ def digits() -> ImageData:
     return ImageData("digits", images[~test], labels[~test], images[test], labels[test], brightest=16)
 
 
+@known_words
 def load(
     name: str = "auto",
     folder: StrPath | None = None,

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from ..errors import DataError
+from ..validation import known_words
 
 STOP = object()
 
@@ -39,6 +40,7 @@ class Local(threading.local):
 local = Local()
 
 
+@known_words
 def get_worker_info() -> WorkerInfo | None:
     """In a worker of a DataLoader: its `id`, `num_workers`, `seed` and `dataset`; None anywhere else.
 

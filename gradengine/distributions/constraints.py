@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import ops
 from ..tensor_class import wrap
+from ..validation import known_calls
 
 __all__ = [
     "Constraint",
@@ -130,3 +131,6 @@ simplex = Constraint("Simplex()", is_simplex, 1)
 one_hot = Constraint("OneHot()", is_one_hot, 1, True)
 lower_cholesky = Constraint("LowerCholesky()", is_lower_cholesky, 2)
 positive_definite = Constraint("PositiveDefinite()", is_positive_definite, 2)
+
+
+known_calls(__name__)

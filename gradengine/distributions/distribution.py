@@ -15,12 +15,13 @@ from ..dtypes import is_floating
 from ..errors import ArgumentError, DTypeError, GraphError, ShapeError, describe
 from ..hostwork import current
 from ..tensor_class import Tensor, wrap
-from ..validation import check_flag, is_number, known_arguments
+from ..validation import check_flag, is_number, known_class
 from .constraints import Constraint
 
 Shape = tuple[int, ...]
 
 
+@known_class
 class Distribution:
     """The base of all distributions: independent ones in `batch_shape`, each with samples of `event_shape`.
 
@@ -42,8 +43,8 @@ class Distribution:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if "__init__" in cls.__dict__ and cls.__module__.startswith("gradengine."):
-            cls.__init__ = known_arguments(cls.__init__)  # type: ignore[method-assign]
+        if cls.__module__.startswith("gradengine."):
+            known_class(cls)
 
     def __init__(self, batch_shape: Shape = (), event_shape: Shape = (), validate_args: bool | None = None) -> None:
         try:
@@ -54,7 +55,7 @@ class Distribution:
         if validate_args is not None:
             check_flag(type(self).__name__, "validate_args", validate_args)
         self._validate_args = Distribution._validate_by_default if validate_args is None else validate_args
-        if not self._validate_args or current.trace is not None:
+        if not self.validates(validate_args):
             return
         for name, constraint in self.arg_constraints.items():
             value = self.__dict__.get(name)
@@ -62,8 +63,15 @@ class Distribution:
                 continue
             if not bool(ops.all(constraint.check(value.detach()))):
                 raise ArgumentError(
-                    f"{type(self).__name__}: the parameter {name} must satisfy {constraint}, got {brief(value)}"
+                    f"{type(self).__name__}: the parameter {name.lstrip('_')} must satisfy {constraint}, got "
+                    f"{brief(value)}"
                 )
+
+    @staticmethod
+    def validates(validate_args: bool | None) -> bool:
+        """Whether parameters are checked: asked for or by default, and known, which no value is during a trace."""
+        wanted = Distribution._validate_by_default if validate_args is None else validate_args
+        return bool(wanted) and current.trace is None
 
     # -- shapes -------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from .. import ops
 from ..errors import ArgumentError, DTypeError, describe
+from ..validation import known_words
 from .continuous import Cauchy, Exponential, Gumbel, HalfNormal, Laplace, Normal, Uniform
 from .discrete import Bernoulli, Categorical, Geometric, OneHotCategorical, Poisson
 from .distribution import Distribution, event_sum
@@ -20,6 +21,7 @@ Formula = Callable[[Any, Any], Any]
 FORMULAS: dict[tuple[type, type], Formula] = {}
 
 
+@known_words
 def register_kl(type_p: type, type_q: type) -> Callable[[Formula], Formula]:
     """Decorate the function that computes `kl_divergence(p, q)` for two classes of distributions.
 
@@ -45,6 +47,7 @@ def register_kl(type_p: type, type_q: type) -> Callable[[Formula], Formula]:
     return decorate
 
 
+@known_words
 def kl_divergence(p: Any, q: Any) -> Any:
     """The Kullback-Leibler divergence of q from p: the mean of log p(x) - log q(x) under p.
 

@@ -9,7 +9,7 @@ from typing import Any
 from .. import ops
 from ..dtypes import finfo
 from ..errors import DTypeError, describe
-from ..validation import check_integer
+from ..validation import check_integer, known_calls
 from . import constraints
 from .constraints import Constraint
 from .distribution import event_sum
@@ -290,3 +290,6 @@ def checked_transforms(owner: str, transforms: Any) -> list[Transform]:
 
 
 identity_transform = ComposeTransform([])
+
+
+known_calls(__name__)

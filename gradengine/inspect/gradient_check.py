@@ -15,6 +15,7 @@ from ..dispatch import enable_grad, no_grad
 from ..dtypes import is_floating
 from ..errors import ArgumentError, DTypeError, GradengineError, describe
 from ..tensor_class import Tensor, constant
+from ..validation import known_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,6 +25,7 @@ class GradcheckError(GradengineError, RuntimeError):
     """A gradient that differs from the slope of the values."""
 
 
+@known_words
 def gradcheck(
     func: Callable[..., Any],
     inputs: Any,
@@ -65,6 +67,7 @@ def gradcheck(
     return True
 
 
+@known_words
 def gradgradcheck(
     func: Callable[..., Any],
     inputs: Any,

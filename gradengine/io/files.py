@@ -7,10 +7,13 @@ import os
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO
 
+from ..validation import known_words
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+@known_words
 @contextmanager
 def atomic_writer(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Open a temporary file beside `path` that takes its place when the block ends, and only then.

@@ -14,7 +14,7 @@ from ..dtypes import check_dtype, is_floating
 from ..errors import ArgumentError, DTypeError, describe
 from ..ops.methods import cuda_name
 from ..tensor_class import Tensor
-from ..validation import check_callable, check_flag
+from ..validation import check_callable, check_flag, known_class
 from ..views import clear_grad, leave
 from .parameter import Parameter, is_uninitialized
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     M = TypeVar("M", bound="ModuleChanges")
 
 
+@known_class
 class ModuleChanges:
     """Mode, device and dtype of a module."""
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ArgumentError, DTypeError, describe
 from ..function import Context, Function
 from ..tensor_class import HookHandle, Tensor
-from ..validation import check_callable
+from ..validation import check_callable, known_class
 
 if TYPE_CHECKING:
     from .module import Module
@@ -29,6 +29,7 @@ KINDS = (
 )
 
 
+@known_class
 class ModuleHooks:
     """The hooks of a module."""
 

@@ -13,11 +13,13 @@ from typing import Any, ClassVar
 from ..errors import ShapeError, TraceError
 from ..hostwork import current
 from ..tensor_class import Tensor
+from ..validation import known_class
 from .layers import Linear, size
 from .module import Module
 from .parameter import UninitializedParameter, is_uninitialized
 
 
+@known_class
 class LazyModuleMixin:
     """What makes a layer lazy; it stands before the layer among the bases of a class.
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ArgumentError, DTypeError, GradengineError, describe
 from ..hostwork import current
 from ..tensor_class import Tensor
-from ..validation import checked_constructor
+from ..validation import checked_constructor, known_class, misfit
 from .changes import ModuleChanges
 from .hooks import KINDS, ModuleHooks
 from .parameter import Buffer, Parameter
@@ -89,6 +89,8 @@ class Module(ModuleHooks, ModuleState, ModuleChanges):
         super().__init_subclass__(**kwargs)
         if "__init__" in cls.__dict__ and cls.__module__.startswith("gradengine.nn."):
             cls.__init__ = checked_constructor(cls.__init__)  # type: ignore[method-assign]
+        if cls.__module__.startswith("gradengine.nn."):
+            known_class(cls, constructor=False, skip=("forward",))
 
     # -- running ------------------------------------------------------------------------------------------------
 
@@ -102,6 +104,12 @@ class Module(ModuleHooks, ModuleState, ModuleChanges):
         except GradengineError as error:
             self._note_passage(error)
             raise
+        except TypeError:
+            typed = misfit(self.forward, args, kwargs, self._get_name())  # of what is no fault of its inside
+            if typed is None:
+                raise
+            self._note_passage(typed)
+        raise typed from None
 
     def _note_passage(self, error: GradengineError) -> None:
         """Add this module's part to the path that the error's message ends with."""
@@ -342,3 +350,6 @@ class Module(ModuleHooks, ModuleState, ModuleChanges):
 def indent(text: str) -> str:
     """`text` with every line but the first moved two spaces to the right."""
     return text.replace("\n", "\n  ")
+
+
+known_class(Module, constructor=False, skip=("forward",))

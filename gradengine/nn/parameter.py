@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 from ..backend import for_device
+from ..copies import copied_alone
 from ..dtypes import check_dtype
 from ..errors import ArgumentError, DTypeError, describe
 from ..tensor_class import Tensor
-from ..validation import check_flag, known_arguments
+from ..validation import check_flag, known_arguments, known_class
 from ..views import share
 
 
@@ -38,6 +39,8 @@ class Parameter(Tensor):
         else:
             super().__init__(data)
         self.become_leaf(requires_grad)
+
+    __deepcopy__ = copied_alone
 
     def __repr__(self) -> str:
         return f"Parameter containing:\n{super().__repr__()}"
@@ -119,6 +122,7 @@ class UninitializedParameter(Parameter):
         return "<UninitializedParameter>"
 
 
+@known_class
 class UninitializedBuffer(Tensor):
     """A buffer whose shape is not known yet: `materialize(shape)` makes it an ordinary Tensor.
 

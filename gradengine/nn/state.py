@@ -12,6 +12,7 @@ import numpy as np
 
 from ..errors import CheckpointError, DTypeError, GradengineError, describe
 from ..tensor_class import Tensor, to_array, wrap
+from ..validation import known_class
 from ..views import set_value
 from .parameter import Parameter, is_uninitialized
 
@@ -33,6 +34,7 @@ class IncompatibleKeys(NamedTuple):
         return f"IncompatibleKeys(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
 
 
+@known_class
 class ModuleState:
     """Saving and loading of a module."""
 

@@ -13,7 +13,7 @@ from .. import ops
 from ..dispatch import no_grad
 from ..errors import ArgumentError, DTypeError, ShapeError, TrainingError, describe
 from ..tensor_class import Tensor
-from ..validation import check_flag, is_number, known_words
+from ..validation import check_flag, is_number, known_calls, known_words
 from ..views import set_value
 
 __path__: list[str] = []  # PyTorch's paths go further down: see module_paths
@@ -229,6 +229,9 @@ def norm_of(tensors: list[Tensor], order: float) -> Any:
 if not TYPE_CHECKING:  # to a type checker, other names are simply missing
 
     def __getattr__(name: str) -> Any:
-        from ..migration_hints import missing
+        from ..missing_names import missing
 
         raise missing(__name__, name)
+
+
+known_calls(__name__)

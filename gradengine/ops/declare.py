@@ -24,7 +24,7 @@ from ..dtypes import is_half
 from ..errors import ArgumentError, GradengineError, describe
 from ..spelling import Signed, Spelling
 from ..tensor_class import EMPTY, Op, Tensor, wrap
-from ..validation import check_flags
+from ..validation import check_flags, known_words
 from ..views import set_value
 from .arguments import in_the_name_of
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 
+@known_words
 def elementwise(
     name: str,
     *rules: Callable[..., Any] | None,
@@ -104,6 +105,7 @@ def check_body(name: str, body: Callable[..., Any], arity: int) -> None:
             ) from None
 
 
+@known_words
 def primitive(
     *rules: Callable[..., Any] | None,
     shape: Callable[..., Any] | None = None,
@@ -114,6 +116,7 @@ def primitive(
     form: Callable[..., Any] | None = None,
     mark: Any = None,
     view: bool | str = False,
+    lifts: bool = False,
 ) -> Callable[[Callable[..., Any]], Callable[..., Tensor]]:
     """Declare an op from a stub that gives its signature and docstring; every backend has a kernel of that name.
 
@@ -125,6 +128,7 @@ def primitive(
     `words` maps other names of an argument to the stub's, beyond those that all ops know (`dim`, `keepdim`, `input`,
     ...). `form(k, *args, **words)` is PyTorch's function, where that means something else: it runs once a keyword is
     given that it alone has. `mark(result, name, metadata)` sees what a call without the word `mark.unless` gives.
+    `lifts` says that `dim=0` of a 0-d array takes it for a vector of one element, as in PyTorch.
 
     >>> import numpy as np
     >>> import gradengine as ge
@@ -154,7 +158,13 @@ def primitive(
                 shown=shown,
                 view=view,
                 spelling=Spelling(
-                    shown or name or stub.__name__, (*code.co_varnames[:arrays], *names), arrays, words, form, mark
+                    shown or name or stub.__name__,
+                    (*code.co_varnames[:arrays], *names),
+                    arrays,
+                    words,
+                    form,
+                    mark,
+                    lifts=lifts,
                 ),
             )
         )
@@ -203,6 +213,7 @@ def bind_position(rule: Callable[..., Any], i: int) -> Callable[..., Any]:
     return lambda k, g, y, *inputs, **params: rule(k, g, y, *inputs, i=i, **params)
 
 
+@known_words
 def composite(
     body: Callable[..., Any] | None = None,
     *,
@@ -357,7 +368,10 @@ def dress(call: Callable[..., Any], op: Op, doc: str, signed: Any) -> Callable[.
     """Give a dispatch closure the name and docstring of its declaration, and the signature of `signed`."""
     call.__name__ = call.__qualname__ = op.name
     call.__doc__ = doc or f"The op {op.name}."
-    call.__module__ = sys._getframe(2).f_globals.get("__name__", __name__)
+    caller = sys._getframe(2)
+    while caller.f_globals.get("__name__") == known_words.__module__:  # which has called this in the caller's stead
+        caller = caller.f_back or sys._getframe(2)
+    call.__module__ = caller.f_globals.get("__name__", __name__)
     call.op = op  # type: ignore[attr-defined]
     call.__wrapped__ = Signed(signed, op.spelling)  # type: ignore[attr-defined]
     return call

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..dtypes import check_dtype, is_floating
 from ..tensor_class import Tensor, wrap
+from ..validation import known_words
 from . import pytorch_forms
 from .arguments import checked
 from .declare import elementwise, primitive
@@ -371,6 +372,7 @@ def cast_array(x, /, dtype):
     """The op behind `astype`."""
 
 
+@known_words
 def astype(x: Any, /, dtype: Any, *, copy: bool = True, device: Any = None) -> Tensor:
     """`x` in another dtype; gradients flow back in the dtype of `x`, and none through integers and bools.
 

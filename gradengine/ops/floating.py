@@ -12,6 +12,7 @@ import numpy as np
 from ..dtypes import is_floating
 from ..errors import DTypeError
 from ..tensor_class import Tensor, wrap
+from ..validation import known_words
 from .arguments import beside, checked
 from .creation import zeros_like
 from .declare import primitive
@@ -55,6 +56,7 @@ def nextafter(x1: Any, x2: Any, /) -> Tensor:
     return next_number(x1.detach(), x2.detach())
 
 
+@known_words
 def conj(x: Any, /) -> Tensor:
     """The complex conjugate, which real numbers are themselves.
 
@@ -65,6 +67,7 @@ def conj(x: Any, /) -> Tensor:
     return positive(x)
 
 
+@known_words
 def real(x: Any, /) -> Tensor:
     """The real part, which real numbers are themselves.
 
@@ -75,6 +78,7 @@ def real(x: Any, /) -> Tensor:
     return positive(x)
 
 
+@known_words
 def imag(x: Any, /) -> Tensor:
     """The imaginary part, which is 0 for real numbers.
 

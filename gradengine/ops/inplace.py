@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import ops
+from .. import ops, shapes
 from ..dtypes import is_floating
 from ..errors import ArgumentError, DTypeError, GraphError, ShapeError
 from ..tensor_class import Tensor
+from ..validation import known_words
 from ..views import cut, link_of, turn
 from .arguments import beside, checked, real
 from .methods import assign
@@ -189,9 +190,13 @@ def random_(self: Tensor, low: int = 0, high: int | None = None, *, generator: A
 @checked
 def transpose_(self: Tensor, dim0: int, dim1: int) -> Tensor:
     """Swap two axes of this Tensor, which goes on sharing elements with what it shared them with."""
+    if not self.ndim:
+        shapes.axes_of("transpose_", dim0, 1), shapes.axes_of("transpose_", dim1, 1)
+        return self
     return turn(self, lambda old: ops.swapaxes(old, dim0, dim1), "transpose_")
 
 
+@known_words
 def t_(self: Tensor) -> Tensor:
     """Transpose this matrix; fewer axes stay as they are."""
     if self.ndim > 2:
@@ -213,6 +218,7 @@ def unsqueeze_(self: Tensor, dim: int) -> Tensor:
     return turn(self, lambda old: ops.expand_dims(old, axis=dim), "unsqueeze_")
 
 
+@known_words
 def detach_(self: Tensor) -> Tensor:
     """Take this Tensor out of the graph. Raises GraphError for a recorded view, as PyTorch does."""
     if self.op is not None and link_of(self) is not None:

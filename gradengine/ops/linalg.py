@@ -7,6 +7,7 @@ from typing import Any
 
 from .. import shapes
 from ..tensor_class import Tensor
+from .arguments import checked
 from .declare import composite, primitive
 
 __all__ = ["matmul", "vecdot", "outer", "tensordot", "linear"]
@@ -139,6 +140,7 @@ linear_bias = primitive(
 )(lambda x, weight, bias, /: None)
 
 
+@checked
 def linear(x: Any, weight: Any, bias: Any = None) -> Tensor:
     """`x @ weight.T + bias`: x (..., in), weight (out, in), bias (out,) or None; the result is (..., out).
 

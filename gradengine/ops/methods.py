@@ -10,14 +10,15 @@ from typing import Any
 
 from .. import backend as backends
 from .. import ops
+from ..copies import copied, copied_with_views
 from ..dtypes import check_dtype
 from ..errors import DeviceError
 from ..migration_hints import METHODS as ABSENT
-from ..pytorch_names import TENSOR
 from ..tensor_class import RETAIN, Op, Tensor, constant, mode, order, to_array, wrap
 from ..validation import known_words
 from . import method_forms
 from .arguments import checked
+from .powers import power_of
 
 OPERATORS = {
     "add": "add",
@@ -233,9 +234,7 @@ def in_place(op: Any, symbol: str) -> Any:
 def attach() -> None:
     """Give Tensor its operators and methods."""
     for dunder, name in OPERATORS.items():
-        op = getattr(ops, name)
-        if op is None:
-            continue
+        op = power_of if name == "pow" else getattr(ops, name)
         setattr(Tensor, f"__{dunder}__", op)
         setattr(Tensor, f"__r{dunder}__", reflected(op))
         setattr(Tensor, f"__i{dunder}__", in_place(op, f"{name} in place"))
@@ -439,6 +438,8 @@ def attach_methods() -> None:
         "T": property(reversed_axes),
         "mT": property(ops.matrix_transpose),
         "__dir__": names_there,
+        "__copy__": copied,
+        "__deepcopy__": copied_with_views,
         "__getitem__": ops.index.item,
         "__setitem__": ops.setitem,
         "is_cuda": property(lambda self: self.device != "cpu", doc="Whether this Tensor is on a GPU."),
@@ -448,9 +449,6 @@ def attach_methods() -> None:
 
 def attach_hints() -> None:
     """Let names that PyTorch's Tensors have and these have not say what to do instead."""
-    for name, hint in TENSOR.items():
-        if not hasattr(Tensor, name):
-            ABSENT.setdefault(name, hint)
     for name, hint in ABSENT.items():
         if not hasattr(Tensor, name):
             setattr(Tensor, name, Absent(name, hint))

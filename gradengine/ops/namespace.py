@@ -7,6 +7,7 @@ from typing import Any
 
 from ..errors import ArgumentError
 from ..tensor_class import Tensor
+from ..validation import known_words
 
 
 def array_namespace(self: Tensor, /, *, api_version: str | None = None) -> Any:
@@ -17,6 +18,7 @@ def array_namespace(self: Tensor, /, *, api_version: str | None = None) -> Any:
     return sys.modules["gradengine"]
 
 
+@known_words
 def to_device(self: Tensor, device: Any, /, *, stream: Any = None) -> Tensor:
     """This Tensor on another device, as the array API calls `to(device=...)`; itself when it is there.
 

@@ -12,6 +12,7 @@ import numpy as np
 from ..dtypes import is_floating
 from ..errors import DTypeError
 from ..tensor_class import Tensor
+from .arguments import checked
 from .declare import elementwise
 from .elementwise import flat
 
@@ -105,18 +106,8 @@ power_by_scalar = elementwise(
 )
 
 
-def pow(x1: Any, x2: Any, /) -> Tensor:
-    """`x1` to the power `x2`; NaN for a negative number to a fractional power.
-
-    Integers to a Python float's power have the default floating dtype, 2.0 included.
-    Raises DTypeError for an integer to a negative integer power.
-
-    >>> import gradengine as ge
-    >>> ge.pow(ge.tensor([1.0, 2.0, 3.0]), 2)
-    tensor([1., 4., 9.])
-    >>> 2 ** ge.tensor([1.0, 2.0, 3.0])
-    tensor([2., 4., 8.])
-    """
+def power_of(x1: Any, x2: Any) -> Any:
+    """`x1 ** x2` as the operator has it: `pow` without its other words."""
     if isinstance(x2, np.number):
         x2 = x2.item()
     if (type(x2) is int or type(x2) is float) and isinstance(x1, Tensor):
@@ -131,6 +122,22 @@ def pow(x1: Any, x2: Any, /) -> Tensor:
                 f"pow: {x1.dtype} to the power {x2} is no integer; convert the base, for example with .to(ge.float32)"
             )
     return power(x1, x2)
+
+
+@checked(words={"exponent": "x2"})
+def pow(x1: Any, x2: Any, /) -> Tensor:
+    """`x1` to the power `x2`; NaN for a negative number to a fractional power.
+
+    Integers to a Python float's power have the default floating dtype, 2.0 included.
+    Raises DTypeError for an integer to a negative integer power.
+
+    >>> import gradengine as ge
+    >>> ge.pow(ge.tensor([1.0, 2.0, 3.0]), 2)
+    tensor([1., 4., 9.])
+    >>> 2 ** ge.tensor([1.0, 2.0, 3.0])
+    tensor([2., 4., 8.])
+    """
+    return power_of(x1, x2)
 
 
 hypot = elementwise(

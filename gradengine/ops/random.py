@@ -22,6 +22,7 @@ from ..errors import ArgumentError, CheckpointError, DTypeError, ShapeError, Tra
 from ..hostwork import current, each_time
 from ..shapes import broadcast
 from ..tensor_class import Tensor, constant
+from ..validation import known_class, known_words
 from .arguments import checked, real, whole
 from .declare import primitive
 
@@ -37,6 +38,7 @@ IGNORED = frozenset({"layout", "memory_format", "pin_memory", "names"})  # words
 LIMIT = 1 << 64
 
 
+@known_class
 class Generator:
     """A stream of random numbers, told by its `seed` and its `offset`: an equal pair gives equal numbers everywhere.
 
@@ -194,6 +196,7 @@ def word(what: str, value: Any) -> int:
 default_generator = Generator()
 
 
+@known_words
 def manual_seed(seed: int) -> Generator:
     """Seed the generator that every draw uses when it is given no other; returns that generator.
 

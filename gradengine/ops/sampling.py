@@ -14,6 +14,7 @@ from ..dtypes import is_floating
 from ..errors import ArgumentError, ShapeError
 from ..hostwork import current
 from ..tensor_class import Tensor, wrap
+from ..validation import known_words
 from .arguments import checked, whole
 from .creation import arange, asarray
 from .elementwise import divide, where
@@ -149,6 +150,7 @@ def poisson(x: Any, /, generator: Generator | None = None) -> Tensor:
 # -- the generator's state ----------------------------------------------------------------------------------------
 
 
+@known_words
 def get_rng_state() -> Tensor:
     """The state of the default generator, seed and offset, for `set_rng_state`.
 
@@ -172,6 +174,7 @@ def set_rng_state(state: Any) -> None:
     default_generator.set_state(state)
 
 
+@known_words
 def initial_seed() -> int:
     """The seed of the default generator.
 
@@ -183,6 +186,7 @@ def initial_seed() -> int:
     return default_generator.initial_seed()
 
 
+@known_words
 def seed() -> int:
     """Seed the default generator by the operating system; returns the seed.
 

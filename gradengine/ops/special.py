@@ -14,6 +14,7 @@ from typing import Any
 
 from ..errors import ArgumentError, describe
 from ..tensor_class import Tensor
+from ..validation import known_words
 from .declare import elementwise
 
 __all__ = ["erf", "erfc", "erfinv", "lgamma", "digamma", "polygamma"]
@@ -199,6 +200,7 @@ def rounded(number: Fraction) -> float:
 derivative_of_digamma = elementwise("polygamma", lambda k, g, y, x, n: g * k.polygamma(x, n=n + 1), body=polygamma_body)
 
 
+@known_words
 def polygamma(x: Any, /, n: int) -> Any:
     """The n-th derivative of `digamma`, n = 0, 1, 2, ...; infinite at 0.
 

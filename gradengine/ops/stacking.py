@@ -12,6 +12,7 @@ from typing import Any
 from .. import shapes
 from ..errors import ArgumentError, ShapeError
 from ..tensor_class import Tensor, wrap
+from ..validation import known_words
 from .arguments import checked
 from .creation import tensor, zeros
 from .joining import as_tensors, broadcast_arrays, chunk, concat, narrow, pieces, split, stack
@@ -210,6 +211,7 @@ def split_with_sizes(x: Any, /, sizes: Any, axis: int = 0) -> tuple[Tensor, ...]
     return split(x, split_size=list(shapes.sizes_of("split_with_sizes", sizes)), dim=axis)
 
 
+@known_words
 def unsafe_split(x: Any, /, split_size: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """PyTorch's `split`, by the size of the pieces: nothing is unsafe here.
 

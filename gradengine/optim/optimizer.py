@@ -18,7 +18,7 @@ from ..dispatch import enable_grad
 from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError, describe
 from ..hostwork import current, each_time, settled
 from ..tensor_class import HookHandle, Tensor, constant, to_array
-from ..validation import check_callable, check_number, is_number, known_arguments
+from ..validation import check_callable, check_number, is_number, known_class
 from ..views import clear_grad
 from .groups import Group, check_implementation, checked_group
 from .hooks import Hooks, with_hooks
@@ -28,6 +28,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 __all__ = ["Group", "Optimizer"]
+
+# What `step` asks a subclass for each parameter; nobody else calls these.
+OWN = frozenset({
+    "rule", "slots", "slots_of", "slot_shape", "initial", "scalars", "scalars_of", "step_group", "slot_of", "advance",
+    "new_slot", "make_slots", "fitting", "loaded",
+})  # fmt: skip
 
 
 class Optimizer:
@@ -77,9 +83,10 @@ class Optimizer:
         super().__init_subclass__(**kwargs)
         if "__init__" in cls.__dict__ and cls.__module__.startswith("gradengine."):
             cls.flags = tuple(name for name, kind in cls.__init__.__annotations__.items() if kind == "bool")
-            cls.__init__ = known_arguments(cls.__init__)  # type: ignore[method-assign]
         if "step" in cls.__dict__:
             cls.has_rule, cls.step = False, with_hooks(cls.step)  # type: ignore[method-assign]
+        if cls.__module__.startswith("gradengine."):
+            known_class(cls, skip=OWN)
 
     @property
     def _name(self) -> str:
@@ -364,6 +371,7 @@ class Optimizer:
 
 
 Optimizer.step = with_hooks(Optimizer.step)  # type: ignore[method-assign]
+known_class(Optimizer, skip=OWN)
 
 
 def is_pair(value: Any) -> bool:

@@ -21,7 +21,7 @@ from ..dtypes import is_floating
 from ..errors import ArgumentError, DTypeError, ShapeError, describe
 from ..nn.module import Module
 from ..tensor_class import Tensor
-from ..validation import check_callable, check_choice, check_flag, check_integer, check_number
+from ..validation import check_callable, check_choice, check_flag, check_integer, check_number, known_calls
 from .lr_scheduler import LRScheduler
 from .lr_scheduler.base import check_optimizer, rates
 
@@ -225,3 +225,6 @@ class SWALR(LRScheduler):
             start = goal if before == 1 else (lr - before * goal) / (1 - before)
             found.append(goal * now + start * (1 - now))
         return found
+
+
+known_calls(__name__)

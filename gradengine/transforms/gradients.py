@@ -22,6 +22,7 @@ from ..dispatch import mode, set_grad_enabled
 from ..dtypes import get_default_dtype, is_floating
 from ..errors import ArgumentError, DTypeError, ShapeError, describe
 from ..tensor_class import LEAF, Tensor
+from ..validation import known_words
 
 __all__ = ["grad", "value_and_grad"]
 
@@ -39,6 +40,7 @@ def grad(
     retain_graph: bool | None = None, create_graph: bool = False, allow_unused: bool = False, *,
     only_inputs: Literal[True] = True, materialize_grads: bool = False,
 ) -> tuple[Tensor | None, ...]: ...  # fmt: skip
+@known_words
 def grad(
     outputs: Any,
     inputs: Any = None,
@@ -109,6 +111,7 @@ def any_tensor(values: Any) -> bool:
     return any([isinstance(value, Tensor) for value in values])
 
 
+@known_words
 def value_and_grad(function: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) -> Callable[..., Any]:
     """A function that returns what `function` returns, and its gradient: `loss, gradient = value_and_grad(f)(x)`.
 

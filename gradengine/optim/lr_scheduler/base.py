@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import ArgumentError, CheckpointError, DTypeError, describe
 from ...hostwork import each_time
-from ...validation import check_integer, check_number, is_number, known_arguments
+from ...validation import check_integer, check_number, is_number, known_class, known_words
 from ..optimizer import Optimizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 
+@known_class
 class LRScheduler:
     """The base of all schedules. A subclass defines `next_lr`, or `get_lr` as in PyTorch.
 
@@ -56,10 +57,10 @@ class LRScheduler:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if "__init__" in cls.__dict__ and cls.__module__.startswith("gradengine."):
-            cls.__init__ = known_arguments(cls.__init__)  # type: ignore[method-assign]
         if "step" in cls.__dict__:
             cls.step = on_the_host(cls.step)  # type: ignore[method-assign]
+        if cls.__module__.startswith("gradengine."):
+            known_class(cls)
 
     def standing(self) -> Callable[[], None]:
         """What goes back to where the schedule and the rates stand now."""
@@ -97,7 +98,7 @@ class LRScheduler:
             warnings.warn(
                 f"{type(self).__name__}.step() came before the optimizer's first step(), so the first learning rate "
                 "is never used: call optimizer.step() first",
-                stacklevel=5,  # past the layers that make this work of the host
+                stacklevel=6,  # past the layers that make this work of the host
             )
         self._step_count += 1
         self.move_to(self.last_epoch + 1 if epoch is None else epoch, jump=epoch is not None)
@@ -175,7 +176,7 @@ def on_the_host(step: Callable[..., None]) -> Callable[..., None]:
     def call(self: LRScheduler, *args: Any, **kwargs: Any) -> None:
         each_time(lambda: step(self, *args, **kwargs), self.standing)
 
-    return call
+    return known_words(call, "LRScheduler")
 
 
 LRScheduler.step = on_the_host(LRScheduler.step)  # type: ignore[method-assign]
