@@ -16,7 +16,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from .errors import SignatureError
-from .validation import check_flags, flags_of
+from .validation import check_flags, check_ignored, flags_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -97,6 +97,7 @@ class Spelling:
         by_place: dict[int, Any] = {}
         for word, value in given.items():
             if word in self.ignored:
+                check_ignored(self.name, word, value)
                 continue
             place = words.get(word)
             if place is None:
