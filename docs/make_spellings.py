@@ -77,6 +77,8 @@ m.cumsum(x)                       flattened, as in NumPy
 m.norm(x, 2)                      of all elements, as in PyTorch // np.linalg.norm(x, 2)
 m.cov(x, correction=0)            PyTorch's word // np.cov(x, ddof=0)
 m.flip(x)                         all axes, as in NumPy
+m.flip(x, ())                     no axis, as in both
+m.nn.functional.softmax(c)[0, 0]  the first of three axes, as in PyTorch; it warns
 m.where(x > 5)                    the same in both
 m.Tensor([1, 2])                  a float32 one, as in PyTorch
 m.Tensor(2, 3).shape              by sizes, as in PyTorch

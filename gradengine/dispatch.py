@@ -32,8 +32,9 @@ from .errors import (
     describe,
 )
 from .promotion import DOUBLE, HALF, settled
+from .spelling import on_vectors
 from .tensor_class import EMPTY, Op, Tensor, mode, order, wrap
-from .validation import flag_or_raise, known_class, known_words
+from .validation import flag_or_raise, known_class, known_words, placed_flag
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -217,6 +218,8 @@ def in_other_words(
     """A call of an op without metadata that has more than its arrays: `out`, a setting of PyTorch's, or a mistake."""
     if len(extra) == 1 and "out" not in words and (extra[0] is None or isinstance(extra[0], Tensor)):  # as in NumPy
         words = {**words, "out": extra[0]}
+    elif len(extra) == 1 and type(extra[0]) is bool and "inplace" in op.spelling.choosing:
+        return op.spelling.in_pytorch_form((*arrays, *extra), words)  # as in `relu(x, True)`
     elif extra:
         several = "1 array" if len(arrays) == 1 else f"{len(arrays)} arrays"
         given = len(arrays) + len(extra)
@@ -386,12 +389,17 @@ def split_metadata(op: Op, count: int, args: tuple[Any, ...], params: dict[str, 
     extra = args[count:]
     if len(args) < count or len(extra) > len(op.names):
         wanted = f"{count} array{'s' if count != 1 else ''}" + (f", then {', '.join(op.names)}" if op.names else "")
-        raise SignatureError(f"{op.shown}: takes {wanted}; got {len(args)} positional arguments")
+        axes = len(extra) > 1 and op.names == ("axis",) and all([type(value) is int for value in extra])
+        advice = f"; several axes go into a tuple, {extra}" if axes else ""
+        raise SignatureError(f"{op.shown}: takes {wanted}; got {len(args)} positional arguments{advice}")
+    before = None
     for name, value in zip(op.names, extra, strict=False):
         if name in params:
             raise SignatureError(f"{op.shown}: got {name!r} twice")
-        is_flag = type(op.defaults.get(name)) is bool
-        params = {**params, name: flag_or_raise(op.shown, name, value) if is_flag else value}
+        if type(op.defaults.get(name)) is bool and type(value) is not bool:
+            value = placed_flag(op.shown, name, value, before)
+        before = value
+        params = {**params, name: value}
     return args[:count], params
 
 
@@ -422,11 +430,11 @@ def spelled(
     if count is None:  # of any number of arrays: nobody outside the engine calls these
         raise spelling.unknown(params) if any([word not in op.names for word in params]) else lacking(op, params)
     if any([word not in op.names for word in params]):
-        args, params = spelling.translate(args, params)
-        for name, value in params.items():
+        own = spelling.translate(args, params)
+        for name, value in own[1].items():
             if type(value) is not bool and type(op.defaults.get(name)) is bool:
                 flag_or_raise(op.shown, name, value)
-        return call(*args, **params)
+        return on_vectors(call, *own) if spelling.takes_vectors(args, params) else call(*own[0], **own[1])
     if len(args) > count and spelling.form is not None and any([isinstance(x, Tensor) for x in args[count:]]):
         return spelling.in_pytorch_form(args, params)  # as in `max(x, y)`
     if spelling.form is not None and len(args) < count and len(args) == spelling.form.__code__.co_posonlyargcount - 1:
@@ -434,6 +442,8 @@ def spelled(
     first = args[count] if len(args) > count else None
     if (type(first) is bool and "unbiased" in spelling.choosing) or (type(first) is str and "p" in spelling.choosing):
         return spelling.in_pytorch_form(args, params)  # as in `std(False)` and `norm("fro")`
+    if "inplace" in spelling.choosing and len(args) == count + len(op.names) + 1:
+        return spelling.in_pytorch_form(args, params)  # as in `elu(x, 1.0, True)`
     if len(args) == count:
         raise lacking(op, {**op.defaults, **params})
     by_word = spelling.mark is None or spelling.mark.unless in params

@@ -16,7 +16,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from .errors import SignatureError
-from .validation import check_flags, check_ignored, flags_of
+from .validation import SYNONYMS, check_flags, check_ignored, close_to, did_you_mean, flags_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -48,9 +48,10 @@ class Spelling:
     `form(k, *args, **words)` is PyTorch's function of that name, where PyTorch means something else. `mark(result,
     name, given)` sees what a call gave whose metadata came by position, to make loud a use that PyTorch's users mean.
     `variadic` is the parameter of `*shape` and the like; `ignored` are words that change nothing, such as `layout`.
+    `lifts` says that PyTorch takes a 0-d array for a vector of one element here, where it is given an axis.
     """
 
-    __slots__ = ("choosing", "first", "form", "ignored", "mark", "name", "other", "parameters", "variadic")
+    __slots__ = ("choosing", "first", "form", "ignored", "lifts", "mark", "name", "other", "parameters", "variadic")
 
     def __init__(
         self,
@@ -62,8 +63,9 @@ class Spelling:
         mark: Any = None,
         variadic: str = "",
         ignored: frozenset[str] = frozenset(),
+        lifts: bool = False,
     ) -> None:
-        self.name, self.first = name, positional_only
+        self.name, self.first, self.lifts = name, positional_only, lifts
         self.parameters = (*parameters, variadic) if variadic else tuple(parameters)
         self.form, self.mark, self.variadic, self.ignored = form, mark, variadic, ignored
         self.other = words
@@ -128,6 +130,8 @@ class Spelling:
         words = dict(given)
         if "input" in words and not args:
             args = (words.pop("input"),)
+        if args and getattr(args[0], "shape", None) == () and words.get("dim") in ((0,), (-1,), [0], [-1]):
+            words["dim"] = words["dim"][0]
         check_flags(self.name, flags_of(self.form)[0], (None, *args), words)  # type: ignore[arg-type]
         try:
             return self.form(interpreter, *args, **words)  # type: ignore[misc]
@@ -136,6 +140,13 @@ class Spelling:
             if problem is None:
                 raise error
         raise SignatureError(f"{self.name}: {problem}") from None
+
+    def takes_vectors(self, args: tuple[Any, ...], given: Mapping[str, Any]) -> bool:
+        """Whether a call in PyTorch's words is one of a 0-d array that stands for a vector of one element."""
+        if not any([word.startswith("dim") for word in given]):
+            return False
+        first = args[0] if args else given.get("input")
+        return (self.lifts or "keepdims" in self.parameters) and getattr(first, "shape", None) == ()
 
     def misfit(self, args: tuple[Any, ...], words: Mapping[str, Any]) -> str | None:
         """What is wrong with arguments for PyTorch's form; None where they fit."""
@@ -163,11 +174,10 @@ class Spelling:
 
     def advice(self, strange: Sequence[str]) -> str:
         """The keyword that was probably meant."""
-        import difflib
-
+        if len(strange) != 1:
+            return ""
         known = [*self.parameters[self.first :], *self.words, *self.choosing]
-        close = difflib.get_close_matches(strange[0], known, 1, 0.75) if len(strange) == 1 else []
-        return f" (did you mean {close[0]}?)" if close else ""
+        return did_you_mean([n for n in SYNONYMS.get(strange[0], ()) if n in known] or close_to(strange[0], known))
 
     def accepted(self) -> str:
         """The keywords that there are, for error messages."""
@@ -185,6 +195,21 @@ class Spelling:
         rest = [p for p in parameters if p.kind is p.VAR_KEYWORD]
         own = [p for p in parameters if p.kind is not p.VAR_KEYWORD]
         return signature.replace(parameters=[*own, *keyword, *rest])
+
+
+def on_vectors(call: Callable[..., Any], args: Sequence[Any], given: Mapping[str, Any]) -> Any:
+    """A call in which 0-d Tensors are vectors of one element, and such vectors in its result 0-d Tensors."""
+
+    def lifted(x: Any) -> Any:
+        return x.reshape((1,)) if hasattr(x, "backend") and x.shape == () else x
+
+    def lowered(y: Any) -> Any:
+        return y.reshape(()) if y.shape == (1,) else y
+
+    result = call(*[lifted(x) for x in args], **{word: lifted(x) for word, x in given.items()})
+    if isinstance(result, tuple):
+        return type(result)(*[lowered(y) for y in result])
+    return lowered(result)
 
 
 @functools.cache

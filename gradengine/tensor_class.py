@@ -166,6 +166,7 @@ class Tensor:
         def become(self, compute: Callable[[Tensor], Tensor], what: str) -> Tensor: ...
         def detach(self) -> Tensor: ...
         def __copy__(self) -> Tensor: ...
+        def __deepcopy__(self, memo: dict[int, Any]) -> Tensor: ...
 
         # The operators and methods that gradengine.ops attaches.
         def __getattr__(self, name: str) -> Any: ...
@@ -500,14 +501,6 @@ class Tensor:
             notes.append(f"op={self.op.name}")
         return f"tensor({', '.join(notes)})"
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
-        if not self.is_leaf:
-            raise GraphError(f"deepcopy: only leaves can be copied, this is the result of {self.op.shown}; detach it")  # type: ignore[union-attr]
-        out = self._like(self.backend.duplicate(self.array))
-        out.grad = None if self.grad is None else self.grad.detach().clone()
-        memo[id(self)] = out
-        return out
-
     def __reduce__(self) -> Any:
         if not self.is_leaf:
             raise GraphError("pickle: only leaves can be pickled; detach the Tensor first")
@@ -588,6 +581,11 @@ def to_array(data: Any, dtype: Any, backend: backends.Backend, copy: bool = Fals
     given = dtype is not None or any([hasattr(data, name) for name in DTYPE_OF_ITS_OWN])
     try:
         array = backend.asarray(data, dtype, copy)
+    except GraphError:
+        raise GraphError(
+            f"{what}: the list holds a Tensor that requires grad, which a copy has no gradient to; use ge.stack([...]) "
+            "to keep the graph, or give numbers (t.item()) or t.detach()"
+        ) from None
     except GradengineError:
         raise
     except BufferError as error:  # such as that of a Tensor of another library that requires grad there

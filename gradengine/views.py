@@ -442,15 +442,6 @@ def give_data(self: Tensor, value: Any) -> None:
         share(self, value)
 
 
-def copied(self: Tensor) -> Tensor:
-    """`copy.copy(t)`: another leaf with the same elements; of a recorded result, a clone."""
-    if not self.is_leaf:
-        return self.clone()
-    out = self._like(self.array)
-    share(out, self)
-    return out
-
-
 DATA = """The same elements outside the graph, as `detach()`; assigning a Tensor makes this one share its elements.
 
 Raises GraphError on assignment to the result of an op, DTypeError for a value that this Tensor cannot have.
@@ -459,6 +450,5 @@ for name, attribute in {
     "become": become,
     "detach": detach,
     "data": property(detach, give_data, doc=DATA),
-    "__copy__": copied,
 }.items():
     setattr(Tensor, name, attribute)

@@ -57,7 +57,8 @@ from .channels import (
     ZeroPad3d,
 )
 from .containers import ModuleDict, ModuleList, Sequential
-from .layers import Embedding, Flatten, Identity, LayerNorm, Linear, Unflatten
+from .embeddings import Embedding
+from .layers import Flatten, Identity, LayerNorm, Linear, Unflatten
 from .lazy import LazyLinear, LazyModuleMixin
 from .losses import (
     BCELoss,
@@ -192,6 +193,6 @@ __all__ = [
 if not TYPE_CHECKING:  # to a type checker, other names are simply missing
 
     def __getattr__(name: str) -> Any:
-        from ..migration_hints import missing
+        from ..missing_names import missing
 
         raise missing(__name__, name)

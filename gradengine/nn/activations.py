@@ -353,16 +353,17 @@ class Softshrink(Hardshrink):
 
 
 class AlongAxis(Module):
-    """A function along the axis `dim`."""
+    """A function along the axis `dim`; without one along that which `functional.softmax` takes, as in PyTorch."""
 
     function: ClassVar[Callable[..., Tensor]]
 
-    def __init__(self, dim: int = -1) -> None:
+    def __init__(self, dim: int | None = None) -> None:
         super().__init__()
         self.dim = dim
 
     def forward(self, input: Tensor) -> Tensor:
-        return type(self).function(input, axis=self.dim)
+        dim = F.axis_or_implicit(type(self).__name__, input, self.dim)
+        return type(self).function(input, axis=dim)
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}"

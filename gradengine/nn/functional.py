@@ -7,10 +7,11 @@ Arguments are PyTorch's too; where it says `dim`, `axis` works as well. May impo
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from .. import ops, shapes
-from ..errors import ArgumentError, DTypeError, IndexRangeError, ShapeError, describe
+from ..errors import ArgumentError, DTypeError, ShapeError, SpellingWarning, describe
 from ..ops import nn
 from ..ops.activations import (
     celu,
@@ -55,6 +56,7 @@ from ..ops.losses import (
 from ..ops.transcendental import tanh
 from ..tensor_class import Tensor, wrap
 from ..validation import check_number, known_words
+from .functional_embedding import embedding
 from .functional_losses import (
     cosine_embedding_loss,
     gaussian_nll_loss,
@@ -128,43 +130,69 @@ selu_, threshold_ = in_place(selu, "selu_"), in_place(threshold, "threshold_")
 # -- softmax ------------------------------------------------------------------------------------------------------
 
 
-@checked
-def softmax(input: Any, axis: int = -1, *, dim: int | None = None) -> Tensor:
+def axis_or_implicit(name: str, x: Tensor, axis: int | None, level: int = 4) -> int:
+    """The axis, or without one that which PyTorch takes: the first of a 3-d input, else the second where there is one.
+
+    A SpellingWarning is given where that is not the last axis, `level` frames up.
+    """
+    if axis is not None:
+        return axis
+    implicit = 0 if x.ndim in (0, 1, 3) else 1
+    if implicit < x.ndim - 1:
+        warnings.warn(
+            f"{name}: without dim, axis {implicit} of shape {x.shape} is taken, as in PyTorch; write dim={implicit} "
+            "for this, or dim=-1 for the last axis",
+            SpellingWarning,
+            stacklevel=level,
+        )
+    return implicit
+
+
+def along(function: Any, input: Any, axis: int | None, dim: int | None, dtype: Any) -> Tensor:
+    """A function along an axis of the input, computed in a dtype."""
+    x = as_tensor(input)
+    place = axis_or_implicit(function.__name__, x, axis if dim is None else dim, level=5)
+    return function(x if dtype is None else x.to(dtype=dtype), axis=place)
+
+
+@checked(ignored=frozenset({"_stacklevel"}))
+def softmax(input: Any, axis: int | None = None, *, dim: int | None = None, dtype: Any = None) -> Tensor:
     """exp(x) / sum(exp(x)) along an axis: `gradengine.softmax`.
 
-    Any shape, kept. Raises ShapeError for an axis that is not there.
+    Any shape, kept; computed in `dtype` where that is given. Without an axis it is the first of a 3-d input and the
+    second of 4 or more axes, as in PyTorch, with a SpellingWarning. Raises ShapeError for an axis that is not there.
 
     >>> import gradengine as ge
     >>> ge.nn.functional.softmax(ge.tensor([0.0, 1000.0, 1000.0]), dim=0)
     tensor([0. , 0.5, 0.5])
     """
-    return nn.softmax(input, axis=axis if dim is None else dim)
+    return along(nn.softmax, input, axis, dim, dtype)
 
 
-@checked
-def softmin(input: Any, axis: int = -1, *, dim: int | None = None) -> Tensor:
+@checked(ignored=frozenset({"_stacklevel"}))
+def softmin(input: Any, axis: int | None = None, *, dim: int | None = None, dtype: Any = None) -> Tensor:
     """The softmax of -x, which is largest for the smallest element.
 
-    Any shape, kept. Raises ShapeError for an axis that is not there.
+    Any shape, kept; without an axis as in `softmax`. Raises ShapeError for an axis that is not there.
 
     >>> import gradengine as ge
-    >>> ge.nn.functional.softmin(ge.tensor([0.0, 1000.0, 0.0]))
+    >>> ge.nn.functional.softmin(ge.tensor([0.0, 1000.0, 0.0]), dim=0)
     tensor([0.5, 0. , 0.5])
     """
-    return nn.softmax(-as_tensor(input), axis=axis if dim is None else dim)
+    return along(nn.softmax, -as_tensor(input), axis, dim, dtype)
 
 
-@checked
-def log_softmax(input: Any, axis: int = -1, *, dim: int | None = None) -> Tensor:
+@checked(ignored=frozenset({"_stacklevel"}))
+def log_softmax(input: Any, axis: int | None = None, *, dim: int | None = None, dtype: Any = None) -> Tensor:
     """log(softmax(x)) along an axis, without underflow: `gradengine.log_softmax`.
 
-    Any shape, kept. Raises ShapeError for an axis that is not there.
+    Any shape, kept; without an axis as in `softmax`. Raises ShapeError for an axis that is not there.
 
     >>> import gradengine as ge
     >>> ge.nn.functional.log_softmax(ge.tensor([0.0, 0.0]), dim=0)
     tensor([-0.6931, -0.6931])
     """
-    return nn.log_softmax(input, axis=axis if dim is None else dim)
+    return along(nn.log_softmax, input, axis, dim, dtype)
 
 
 # -- layers as functions ------------------------------------------------------------------------------------------
@@ -173,33 +201,6 @@ def log_softmax(input: Any, axis: int = -1, *, dim: int | None = None) -> Tensor
 def as_tensor(value: Any) -> Tensor:
     """An argument as a Tensor."""
     return value if isinstance(value, Tensor) else wrap(value)
-
-
-@checked
-def embedding(input: Any, weight: Tensor, padding_idx: int | None = None) -> Tensor:
-    """The rows of `weight` (N, D) at the indices `input` (any shape): shape (*input.shape, D).
-
-    The row `padding_idx` gets no gradient. Raises IndexRangeError for an index outside 0..N-1, DTypeError for
-    indices that are not integers, ShapeError when `weight` is not a table.
-
-    >>> import gradengine as ge
-    >>> table = ge.tensor([[0.0, 0.0], [1.0, 2.0], [3.0, 4.0]])
-    >>> ge.nn.functional.embedding(ge.tensor([2, 1]), table)
-    tensor([[3., 4.],
-            [1., 2.]])
-    """
-    weight, indices = beside("embedding", weight, input)
-    if len(weight.shape) != 2:
-        raise ShapeError(f"embedding: weight must be a table (N, D), got shape {weight.shape}")
-    rows = weight.shape[0]
-    if indices.dtype.kind not in "iu":
-        raise DTypeError(f"embedding: indices must be integers, got {indices.dtype}; use .to(ge.int64)")
-    if padding_idx is not None:
-        padding_idx = whole("embedding", "padding_idx", padding_idx)
-        if not -rows <= padding_idx < rows:
-            raise IndexRangeError(f"embedding: padding_idx {padding_idx} is out of range for {rows} rows")
-        padding_idx %= rows
-    return nn.embedding_rows(weight, indices, padding_idx=padding_idx)
 
 
 @checked
@@ -215,6 +216,17 @@ def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     return ops.flatten(input, start_axis=start_dim, end_axis=end_dim)
 
 
+def cut_away(x: Tensor, widths: tuple[tuple[int, int], ...]) -> tuple[Tensor, tuple[tuple[int, int], ...]]:
+    """The input without what negative widths take from its ends, and the widths that are left to add."""
+    for axis, (before, after) in enumerate(widths):
+        lost = max(-before, 0), max(-after, 0)
+        if sum(lost) > x.shape[axis]:
+            raise ShapeError(f"pad: widths {before, after} take more than the {x.shape[axis]} elements of axis {axis}")
+        if any(lost):
+            x = ops.narrow(x, axis=axis, start=lost[0], length=x.shape[axis] - sum(lost))
+    return x, tuple([(max(before, 0), max(after, 0)) for before, after in widths])
+
+
 PAD_MODES = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
 
@@ -222,8 +234,9 @@ PAD_MODES = {"constant": "constant", "reflect": "reflect", "replicate": "edge", 
 def pad(input: Any, pad: Any, mode: str = "constant", value: float | None = None) -> Tensor:
     """A border around the input: `pad` is (before, after) of the last axis, then of the one before it, and so on.
 
-    `mode` is "constant" (with `value`, 0 when None), "reflect", "replicate" or "circular". `gradengine.pad` takes
-    NumPy's widths. Raises ArgumentError for another mode or widths that are not pairs, ShapeError for too many.
+    Negative widths take elements away. `mode` is "constant" (with `value`, 0 when None), "reflect", "replicate" or
+    "circular". `gradengine.pad` takes NumPy's widths. Raises ArgumentError for another mode or widths that are not
+    pairs, ShapeError for too many, or for more than there is to take away.
 
     >>> import gradengine as ge
     >>> ge.nn.functional.pad(ge.tensor([[1.0, 2.0]]), (1, 2))
@@ -238,6 +251,8 @@ def pad(input: Any, pad: Any, mode: str = "constant", value: float | None = None
         raise ArgumentError(f"pad: mode must be one of {', '.join(PAD_MODES)}; got {mode!r}")
     pairs = [(widths[i], widths[i + 1]) for i in range(0, len(widths), 2)]
     full = ((0, 0),) * (len(x.shape) - len(pairs)) + tuple(reversed(pairs))
+    if min(widths, default=0) < 0:
+        x, full = cut_away(x, full)
     return ops.pad(x, pad_width=full, mode=PAD_MODES[mode], constant_values=0 if value is None else value)
 
 
@@ -306,6 +321,6 @@ def cosine_similarity(x1: Any, x2: Any, axis: int = 1, eps: float = 1e-8, *, dim
 if not TYPE_CHECKING:  # to a type checker, other names are simply missing
 
     def __getattr__(name: str) -> Any:
-        from ..migration_hints import missing
+        from ..missing_names import missing
 
         raise missing(__name__, name)

@@ -245,6 +245,8 @@ def gumbel_softmax(
     soft: Any = ops.softmax((x + noise) / tau, axis=dim)
     if not hard:
         return soft
+    if not soft.ndim:
+        return 1 - soft.detach() + soft
     largest: Any = ops.argmax(soft.detach(), axis=dim, keepdims=True)
     places = ops.arange(soft.shape[dim], device=x.device)
     shape = [1] * soft.ndim

@@ -1,4 +1,4 @@
-"""Layers that hold weights or change shapes: Linear, Embedding, LayerNorm, Flatten, ...
+"""Layers that hold weights or change shapes: Linear, LayerNorm, Flatten, ...
 
 May import functional, init, module, parameter, ops and errors.
 """
@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import ops, shapes
-from ..errors import ArgumentError, AxisError, DTypeError, IndexRangeError, ShapeError, describe
-from ..tensor_class import Tensor, constant
+from ..errors import ArgumentError, AxisError, DTypeError, describe
+from ..tensor_class import Tensor
 from . import functional as F
 from . import init
 from .module import Module
@@ -70,60 +70,6 @@ class Linear(Module):
 
     def extra_repr(self) -> str:
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
-
-
-class Embedding(Module):
-    """A table of vectors, looked up by integers: from (...) to (..., embedding_dim).
-
-    `weight` is (num_embeddings, embedding_dim), drawn from the standard normal distribution. The row `padding_idx`
-    starts as zeros and gets no gradient. Raises IndexRangeError for an index outside the table.
-
-    >>> import gradengine as ge
-    >>> ge.nn.Embedding(10, 3)(ge.tensor([[1, 2, 4, 5]])).shape
-    (1, 4, 3)
-    """
-
-    def __init__(
-        self,
-        num_embeddings: int,
-        embedding_dim: int,
-        padding_idx: int | None = None,
-        device: Any = None,
-        dtype: Any = None,
-    ) -> None:
-        super().__init__()
-        self.num_embeddings = size("Embedding", "num_embeddings", num_embeddings)
-        self.embedding_dim = size("Embedding", "embedding_dim", embedding_dim)
-        if padding_idx is not None and not -num_embeddings <= padding_idx < num_embeddings:
-            raise IndexRangeError(f"Embedding: padding_idx {padding_idx} is outside the {num_embeddings} embeddings")
-        self.padding_idx = padding_idx if padding_idx is None else padding_idx % num_embeddings
-        self.weight = Parameter(ops.empty((num_embeddings, embedding_dim), device=device, dtype=dtype))
-        self.reset_parameters()
-
-    @classmethod
-    def from_pretrained(cls, embeddings: Tensor, freeze: bool = True, padding_idx: int | None = None) -> Embedding:
-        """An Embedding with the given (num_embeddings, embedding_dim) table, which is not trained if `freeze`."""
-        if embeddings.ndim != 2:
-            raise ShapeError(f"Embedding: a table has two axes, got shape {embeddings.shape}")
-        count, width = embeddings.shape
-        made = cls(count, width, padding_idx)
-        made.weight = Parameter(embeddings, requires_grad=not freeze)
-        return made
-
-    def reset_parameters(self) -> None:
-        """Draw new vectors."""
-        init.normal_(self.weight)
-        if self.padding_idx is not None:
-            table = constant(self.weight.array, self.weight.backend)
-            table[self.padding_idx] = 0.0
-            self.weight.data = table
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.embedding(input, self.weight, padding_idx=self.padding_idx)
-
-    def extra_repr(self) -> str:
-        padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
-        return f"{self.num_embeddings}, {self.embedding_dim}{padding}"
 
 
 class LayerNorm(Module):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 from ..backend import for_device
+from ..copies import copied_alone
 from ..dtypes import check_dtype
 from ..errors import ArgumentError, DTypeError, describe
 from ..tensor_class import Tensor
@@ -38,6 +39,8 @@ class Parameter(Tensor):
         else:
             super().__init__(data)
         self.become_leaf(requires_grad)
+
+    __deepcopy__ = copied_alone
 
     def __repr__(self) -> str:
         return f"Parameter containing:\n{super().__repr__()}"

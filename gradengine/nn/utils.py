@@ -229,7 +229,7 @@ def norm_of(tensors: list[Tensor], order: float) -> Any:
 if not TYPE_CHECKING:  # to a type checker, other names are simply missing
 
     def __getattr__(name: str) -> Any:
-        from ..migration_hints import missing
+        from ..missing_names import missing
 
         raise missing(__name__, name)
 

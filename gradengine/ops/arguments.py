@@ -14,7 +14,7 @@ from .. import backend as backends
 from ..dispatch import afresh, written
 from ..dtypes import promoted
 from ..errors import ArgumentError, DTypeError, GradengineError, GraphError, OutOfMemoryError, SignatureError, describe
-from ..spelling import NONE, Signed, Spelling
+from ..spelling import NONE, Signed, Spelling, on_vectors
 from ..tensor_class import Tensor, fresh, mode, wrap
 from ..validation import check_flags, flags_of
 
@@ -36,18 +36,21 @@ def checked(
     words: Mapping[str, str] = NONE,
     form: Callable[..., Any] | None = None,
     ignored: frozenset[str] = frozenset(),
+    lifts: bool = False,
 ) -> Any:
     """`function`, all of whose errors are typed ones in its own name, not in that of an op that it is made of.
 
     `words` maps other names of its arguments to its own, beyond those that all functions know; `form` is PyTorch's
-    function, where that means something else (see `declare.primitive`); `ignored` are words that change nothing here.
+    function, where that means something else (see `declare.primitive`); `ignored` are words that change nothing here;
+    `lifts` says that a 0-d array is a vector of one element, as to PyTorch, where an axis is given.
     It must not call what a user has written: that has errors of its own.
     """
     if function is None:
-        return functools.partial(checked, words=words, form=form, ignored=ignored)
+        return functools.partial(checked, words=words, form=form, ignored=ignored, lifts=lifts)
     name = function.__name__
     FUNCTIONS.add(name)
     spelling = spelling_of(function, words, form, ignored)
+    run = lifting(function) if lifts else function
     flags, first = flags_of(function)
 
     @functools.wraps(function)
@@ -55,7 +58,7 @@ def checked(
         if flags and (kwargs or len(args) > first):
             check_flags(name, flags, args, kwargs)
         try:
-            return function(*args, **kwargs)
+            return run(*args, **kwargs)
         except UNTYPED as error:
             if kwargs and (
                 not kwargs.keys() <= set(spelling.parameters[spelling.first :]) or spelling.variadic in kwargs
@@ -65,6 +68,18 @@ def checked(
         raise typed from None
 
     vars(call)["__wrapped__"] = Signed(function, spelling)
+    return call
+
+
+def lifting(function: Callable[P, R]) -> Callable[P, R]:
+    """`function`, to which a 0-d array with an axis is a vector of one element."""
+
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        if args and getattr(args[0], "shape", None) == () and (len(args) > 1 or kwargs):
+            result: R = on_vectors(function, args, kwargs)
+            return result
+        return function(*args, **kwargs)
+
     return call
 
 

@@ -362,6 +362,14 @@ def arange(
     return steps_from("arange", first, step, out, requires_grad) if in_graph(first, step) else out
 
 
+def count_of(name: str, num: Any) -> int:
+    """How many numbers to make. Raises DTypeError for what is no int, ArgumentError for a negative one."""
+    count = whole(name, "num", num)
+    if count < 0:
+        raise ArgumentError(f"{name}: num, the number of elements, must be an int >= 0, got {count}")
+    return count
+
+
 @checked(ignored=IGNORED, words={"steps": "num"})
 def linspace(
     start: Any, stop: Any, num: int, dtype: Any = None, device: Any = None, endpoint: bool = True,
@@ -375,7 +383,7 @@ def linspace(
     >>> ge.linspace(0, 1, 5)
     tensor([0.  , 0.25, 0.5 , 0.75, 1.  ])
     """
-    count = whole("linspace", "num", num)
+    count = count_of("linspace", num)
     make = lambda: np.linspace(number(start), number(stop), count, endpoint=endpoint)
     graph = in_graph(start, stop)
     out = stepped("linspace", (start, stop, 1.0), make, dtype, device, requires_grad and not graph)
@@ -458,7 +466,7 @@ def logspace(
     >>> ge.logspace(0, 2, 3)
     tensor([  1.,  10., 100.])
     """
-    count = whole("logspace", "num", num)
+    count = count_of("logspace", num)
     if in_graph(start, stop, base):
         from .powers import pow
 

@@ -119,6 +119,7 @@ def primitive(
     form: Callable[..., Any] | None = None,
     mark: Any = None,
     view: bool | str = False,
+    lifts: bool = False,
     check: Callable[[str, Mapping[str, Any]], None] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Tensor]]:
     """Declare an op from a stub that gives its signature and docstring; every backend has a kernel of that name.
@@ -131,6 +132,7 @@ def primitive(
     `words` maps other names of an argument to the stub's, beyond those that all ops know (`dim`, `keepdim`, `input`,
     ...). `form(k, *args, **words)` is PyTorch's function, where that means something else: it runs once a keyword is
     given that it alone has. `mark(result, name, metadata)` sees what a call without the word `mark.unless` gives.
+    `lifts` says that `dim=0` of a 0-d array takes it for a vector of one element, as in PyTorch.
     `check(name, metadata)` raises for settings that kernels would take, though they make no sense.
 
     >>> import numpy as np
@@ -162,7 +164,13 @@ def primitive(
                 view=view,
                 check=check,
                 spelling=Spelling(
-                    shown or name or stub.__name__, (*code.co_varnames[:arrays], *names), arrays, words, form, mark
+                    shown or name or stub.__name__,
+                    (*code.co_varnames[:arrays], *names),
+                    arrays,
+                    words,
+                    form,
+                    mark,
+                    lifts=lifts,
                 ),
             )
         )

@@ -345,7 +345,7 @@ def check_gather(name: str, x: Tensor, axis: int, index: Tensor, what: str = "th
         )
 
 
-@checked
+@checked(lifts=True)
 def gather(x: Any, axis: int, index: Any) -> Tensor:
     """The elements of `x` at integer `index` along `axis`, an index for each element of the result, as in PyTorch.
 
@@ -364,7 +364,7 @@ def gather(x: Any, axis: int, index: Any) -> Tensor:
     return take_along_axis(x if seen == (slice(None),) * x.ndim else read(x, index=seen), index, axis=axis)
 
 
-@checked
+@checked(lifts=True)
 def scatter_add(x: Any, axis: int, index: Any, src: Any) -> Tensor:
     """`x` with the elements of `src` added at integer `index` along `axis`, as in PyTorch.
 
@@ -388,7 +388,7 @@ def scatter_add(x: Any, axis: int, index: Any, src: Any) -> Tensor:
     return x + (added if seen == whole else place(added, index=seen, shape=x.shape))
 
 
-@checked(words={"source": "src"})
+@checked(words={"source": "src"}, lifts=True)
 def index_add(x: Any, axis: int, index: Any, src: Any, *, alpha: Any = 1) -> Tensor:
     """`x` with the slices of `src` (times `alpha`) added at the 1-d integer `index` along `axis`, as in PyTorch.
 

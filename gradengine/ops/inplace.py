@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import ops
+from .. import ops, shapes
 from ..dtypes import is_floating
 from ..errors import ArgumentError, DTypeError, GraphError, ShapeError
 from ..tensor_class import Tensor
@@ -190,6 +190,9 @@ def random_(self: Tensor, low: int = 0, high: int | None = None, *, generator: A
 @checked
 def transpose_(self: Tensor, dim0: int, dim1: int) -> Tensor:
     """Swap two axes of this Tensor, which goes on sharing elements with what it shared them with."""
+    if not self.ndim:
+        shapes.axes_of("transpose_", dim0, 1), shapes.axes_of("transpose_", dim1, 1)
+        return self
     return turn(self, lambda old: ops.swapaxes(old, dim0, dim1), "transpose_")
 
 

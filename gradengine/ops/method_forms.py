@@ -56,7 +56,7 @@ def permute(self: Tensor, *axes: Any) -> Tensor:
     return ops.permute_dims(self, axes=several(axes))
 
 
-@checked(form=pytorch_forms.transpose)
+@checked(form=pytorch_forms.transpose, lifts=True)
 def transpose(self: Tensor, *axes: Any) -> Tensor:
     """Two axes swapped, as PyTorch's `transpose(0, 1)`; with none or more, the axes in another order, as NumPy's."""
     if len(axes) == 2 and not isinstance(axes[0], (tuple, list)):
@@ -146,11 +146,11 @@ def tile(self: Tensor, *repetitions: Any) -> Tensor:
     return ops.tile(self, repetitions=several(repetitions))
 
 
-@checked(words={"dims": "axis", "dim": "axis"})
+@checked(words={"dims": "axis", "dim": "axis"}, lifts=True)
 def flip(self: Tensor, *axis: Any) -> Tensor:
     """The elements in reverse order along some axes, or along all where none is given."""
     axes = several(axis)
-    return ops.flip(self, axis=None if axes == () or axes == (None,) else tuple(axes))
+    return ops.flip(self, axis=None if not axis or axes == (None,) else tuple(axes))
 
 
 def view_as(self: Tensor, other: Tensor) -> Tensor:

@@ -10,10 +10,10 @@ from typing import Any
 
 from .. import backend as backends
 from .. import ops
+from ..copies import copied, copied_with_views
 from ..dtypes import check_dtype
 from ..errors import DeviceError
 from ..migration_hints import METHODS as ABSENT
-from ..pytorch_names import TENSOR
 from ..tensor_class import RETAIN, Op, Tensor, constant, mode, order, to_array, wrap
 from ..validation import check_ignored, known_words
 from . import method_forms
@@ -442,6 +442,8 @@ def attach_methods() -> None:
         "T": property(reversed_axes),
         "mT": property(ops.matrix_transpose),
         "__dir__": names_there,
+        "__copy__": copied,
+        "__deepcopy__": copied_with_views,
         "__getitem__": ops.index.item,
         "__setitem__": ops.setitem,
         "is_cuda": property(lambda self: self.device != "cpu", doc="Whether this Tensor is on a GPU."),
@@ -451,9 +453,6 @@ def attach_methods() -> None:
 
 def attach_hints() -> None:
     """Let names that PyTorch's Tensors have and these have not say what to do instead."""
-    for name, hint in TENSOR.items():
-        if not hasattr(Tensor, name):
-            ABSENT.setdefault(name, hint)
     for name, hint in ABSENT.items():
         if not hasattr(Tensor, name):
             setattr(Tensor, name, Absent(name, hint))

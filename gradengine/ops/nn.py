@@ -10,6 +10,7 @@ from typing import Any
 
 from .. import shapes
 from ..errors import ShapeError
+from . import pytorch_forms
 from .declare import primitive
 
 __all__ = [
@@ -32,7 +33,11 @@ __all__ = [
 # -- softmax ----------------------------------------------------------------------------------------------------
 
 
-@primitive(lambda k, g, y, x, axis: k.softmax_grad(g, y, axis=axis), shape=shapes.same)
+@primitive(
+    lambda k, g, y, x, axis: k.softmax_grad(g, y, axis=axis),
+    shape=shapes.same,
+    form=pytorch_forms.in_dtype("softmax"),
+)
 def softmax(x, /, axis=-1):
     """exp(x) / sum(exp(x)) along `axis`: positive numbers that sum to 1.
 
@@ -56,7 +61,11 @@ def softmax_grad(g, y, /, axis):
     """y * (g - sum(g * y)): the gradient of a softmax whose value is y."""
 
 
-@primitive(lambda k, g, y, x, axis: k.log_softmax_grad(g, y, axis=axis), shape=shapes.same)
+@primitive(
+    lambda k, g, y, x, axis: k.log_softmax_grad(g, y, axis=axis),
+    shape=shapes.same,
+    form=pytorch_forms.in_dtype("log_softmax"),
+)
 def log_softmax(x, /, axis=-1):
     """log(softmax(x)) along `axis`, exact where the softmax itself would underflow.
 

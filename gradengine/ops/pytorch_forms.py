@@ -192,7 +192,17 @@ def nonzero(k: Any, x: Any, /, as_tuple: bool = False) -> Any:
 
 def transpose(k: Any, x: Any, /, dim0: int, dim1: int) -> Any:
     """PyTorch's transpose: two axes swapped."""
-    return k.swapaxes(x, axis1=dim0, axis2=dim1)
+    return k.swapaxes(x, dim0=dim0, dim1=dim1)
+
+
+def in_dtype(name: str) -> Callable[..., Any]:
+    """PyTorch's softmax with `dtype`, in which it is computed."""
+
+    def form(k: Any, x: Any, /, dim: int = -1, dtype: Any = None) -> Any:
+        x = wrap(x, None, name)
+        return getattr(k, name)(x if dtype is None else k.astype(x, dtype), axis=dim)
+
+    return form
 
 
 def in_place(name: str, *settings: str) -> Callable[..., Any]:

@@ -70,7 +70,7 @@ def select(x: Any, /, axis: int, index: int) -> Tensor:
     return read(x, index=(*(slice(None),) * place, whole("select", "index", index)))
 
 
-@checked
+@checked(lifts=True)
 def index_select(x: Any, /, axis: int, index: Any) -> Tensor:
     """The slices at a vector of indices along an axis: `take(x, index, axis=axis)`.
 

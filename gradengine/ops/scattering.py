@@ -61,7 +61,7 @@ def source_of(name: str, x: Tensor, index: Tensor, src: Any) -> Tensor:
     return src if used == (slice(None),) * src.ndim else read(src, index=used)
 
 
-@checked(words={"value": "src"})
+@checked(words={"value": "src"}, lifts=True)
 def scatter(x: Any, axis: int, index: Any, src: Any, *, reduce: str | None = None) -> Tensor:
     """`x` with the elements of `src` (or one number) written at integer `index` along `axis`, as in PyTorch.
 
@@ -90,7 +90,7 @@ def scatter(x: Any, axis: int, index: Any, src: Any, *, reduce: str | None = Non
     return put_at(x, written, *positions(index, place), index=("integers",) * x.ndim)
 
 
-@checked
+@checked(lifts=True)
 def scatter_reduce(x: Any, axis: int, index: Any, src: Any, reduce: str, *, include_self: bool = True) -> Tensor:
     """`x` with the elements of `src` combined at integer `index` along `axis`, as in PyTorch.
 
@@ -171,6 +171,8 @@ def index_fill(x: Any, axis: int, index: Any, value: Any) -> Tensor:
     value = wrap(value, x, "index_fill")
     if value.ndim:
         raise ShapeError(f"index_fill: the value must be one number, got shape {value.shape}")
+    if not x.ndim:
+        return reshape(at_slices("index_fill", reshape(x, shape=(1,)), axis, index, value), shape=())
     return at_slices("index_fill", x, axis, index, value)
 
 
@@ -183,7 +185,7 @@ def at_slices(name: str, x: Tensor, axis: int, index: Tensor, value: Tensor) -> 
     return put_at(x, value, reshape(index, shape=(-1,)), index=structure)
 
 
-@checked(words={"source": "src"})
+@checked(words={"source": "src"}, lifts=True)
 def index_copy(x: Any, axis: int, index: Any, src: Any) -> Tensor:
     """`x` with the slices of `src` in the place of those at a vector of indices along an axis.
 

@@ -171,6 +171,7 @@ def transpose(k, x, /, axes=None, other_axis=None):
     shape=shapes.swapaxes,
     view=True,
     words=SWAPPED,
+    lifts=True,
 )
 def swapaxes(x, /, axis1=-1, axis2=-2):
     """Two axes swapped, by default the last two. Raises ShapeError for an axis that x does not have.
@@ -234,7 +235,7 @@ def squeeze(x, /, axis=None):
     """
 
 
-@primitive(lambda k, g, y, x, axis: k.flip(g, axis=axis), shape=shapes.flip, words={"dims": "axis"})
+@primitive(lambda k, g, y, x, axis: k.flip(g, axis=axis), shape=shapes.flip, words={"dims": "axis"}, lifts=True)
 def flip(x, /, axis=None):
     """The elements in reverse order along `axis` (an int, a tuple, or None for all).
 

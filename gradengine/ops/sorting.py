@@ -40,7 +40,7 @@ def sort(x, /, axis=-1, descending=False, stable=True):
     """
 
 
-@primitive(None, shape=shapes.sort)
+@primitive(None, shape=shapes.sort, lifts=True)
 def argsort(x, /, axis=-1, descending=False, stable=True):
     """The indices that put the elements in order along an axis; equal ones keep theirs when `stable`.
 
@@ -74,7 +74,7 @@ def top_indices(x, /, count, axis=-1, largest=True):
     """
 
 
-@checked
+@checked(lifts=True)
 def topk(x: Any, /, k: int, axis: int = -1, largest: bool = True, sorted: bool = True) -> ValuesIndices:
     """The `k` largest (or smallest) elements along an axis and their indices, in order, whatever `sorted` says.
 

@@ -184,7 +184,8 @@ def msort(x: Any, /) -> Tensor:
     >>> ge.msort(ge.tensor([3.0, 1.0]))
     tensor([1., 3.])
     """
-    return sort(x, axis=0)
+    x = wrap(x, None, "msort")
+    return sort(x, axis=0) if x.ndim else add(x, 0)
 
 
 # -- NaN left out -------------------------------------------------------------------------------------------------
@@ -227,7 +228,9 @@ def nanmean(x: Any, /, axis: Any = None, keepdims: bool = False, *, dtype: Any =
 def nanmedian_form(k: Any, x: Any, /, dim: int, keepdim: bool = False) -> ValuesIndices:
     """PyTorch's nanmedian along an axis: the lower of the middle two, and its index."""
     x = wrap(x, None, "nanmedian")
-    place = shapes.axis_of("nanmedian", dim, x.ndim)
+    place = shapes.axis_of("nanmedian", dim, x.ndim or 1)
+    if not x.ndim:
+        return ValuesIndices(k.clone(x), k.argmax(x))
     count = k.sum(k.logical_not(k.isnan(x)), axis=place, keepdims=True)
     middle = k.maximum(k.floor_divide(count - 1, 2), 0)
     return paired(k, x, k.take_along_axis(k.argsort(x, axis=place), middle, axis=place), place, keepdim)
@@ -244,7 +247,7 @@ def nanmedian(x: Any, /, axis: Any = None, keepdims: bool = False) -> Tensor:
     return nanquantile(x, 0.5, axis=axis, keepdims=keepdims)
 
 
-@checked
+@checked(lifts=True)
 def nanquantile(x: Any, /, q: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
     """`quantile` of all elements that are not NaN; NaN where there is no other. `q` is one number.
 

@@ -1,0 +1,182 @@
+"""Lines of programs written for PyTorch, run as they stand in both libraries: the same results, and changes in place.
+
+A line may begin with statements, which end with `;`. Each result must have the value, the shape and the dtype of
+PyTorch's, and an exception there must be one here.
+"""
+
+import copy
+import pickle
+import warnings
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gradengine as ge
+
+SOFTMAX = """
+F.softmax(x)
+F.softmax(X)
+F.softmax(T)
+F.softmax(T[None])
+F.log_softmax(T)
+F.softmin(T)
+nn.Softmax()(T)
+nn.LogSoftmax()(T)
+nn.Softmin()(T)
+nn.Softmax(None)(T)
+F.softmax(x[0])
+F.softmax(X, None)
+F.softmax(X, dim=1, dtype=m.float64)
+F.log_softmax(X, dim=0, dtype=m.float64)
+F.softmax(X, dim=-1, _stacklevel=5)
+X.softmax(-1, dtype=m.float64)
+m.softmax(X, 1, dtype=m.float64)
+m.log_softmax(X, dim=1, dtype=m.float64)
+F.softmax(n, dim=0, dtype=m.float32)
+"""
+COPIES = """
+a = m.zeros(4); d = copy.deepcopy({'a': a, 'v': a[1:]}); d['a'].fill_(3); d['v']
+a = m.zeros(4); d = copy.deepcopy({'v': a[1:], 'a': a}); d['a'].fill_(3); d['v']
+a = m.zeros(4); d = copy.deepcopy([a, a.view(2, 2)]); d[1].fill_(3); d[0]
+a = m.zeros(4, 4); d = copy.deepcopy([a[0], a.t()[0], a]); d[0].fill_(3); d[1], d[2], a
+a = m.zeros(4); d = copy.deepcopy([a[:3], a[1:]]); d[0].fill_(3); d[1], a
+a = m.zeros(4, 2); d = copy.deepcopy([a[1:].t()[0], a[:, 0]]); d[0].fill_(3); d[1], a
+a = m.zeros(4); d = copy.deepcopy([a, a.detach()]); d[1].fill_(3); d[0], a
+a = m.zeros(4); d = copy.deepcopy([a, a[1:], a]); d[2].fill_(3); d[1], d[0] is d[2]
+a = m.zeros(4, requires_grad=True); d = copy.deepcopy([a, a.detach()[1:]]); d[1].fill_(3); d[0].detach()
+a = nn.Parameter(m.zeros(4)); d = copy.deepcopy([a, a.detach()]); d[1].fill_(3); d[0].detach(), d[1]
+a = m.zeros(4); v = a[1:]; c = copy.deepcopy(v); c.fill_(1); a, v, c
+a = m.zeros(4); v = a[1:]; c = copy.deepcopy(a); c.fill_(1); a, v, c
+a = m.zeros(4); d = pickle.loads(pickle.dumps([a, a])); d[1].fill_(3); d[0]
+l = nn.Linear(2, 2); k = copy.deepcopy(l); k.weight.data.fill_(1.0); (l.weight == 1).any()
+"""
+IN_PLACE = """
+y = x.clone(); z = F.relu(y, True); y, z is y
+y = x.clone(); z = F.dropout(y, 0.5, False, True); y, z is y
+y = x.clone(); z = F.leaky_relu(y, 0.1, True); y, z is y
+y = x.clone(); z = nn.ReLU(True)(y); y, z is y
+y = x.clone(); z = nn.LeakyReLU(0.1, True)(y); y, z is y
+y = x.clone(); z = F.elu(y, 1.0, True); y, z is y
+y = x.clone(); z = F.selu(y, True); y, z is y
+y = x.clone(); z = F.silu(y, True); y, z is y
+y = x.clone(); z = F.mish(y, True); y, z is y
+y = x.clone(); z = F.hardtanh(y, -1.0, 1.0, True); y, z is y
+y = x.clone(); z = F.relu6(y, True); y, z is y
+y = x.clone(); z = F.celu(y, 1.0, True); y, z is y
+y = x.clone(); z = F.threshold(y, 0.1, 20.0, True); y, z is y
+y = x.clone(); z = F.hardswish(y, True); y, z is y
+y = x.clone(); z = F.hardsigmoid(y, True); y, z is y
+y = x.clone(); z = F.relu(y, False); y, z
+y = x.clone(); z = F.elu(y, 1.0, False); y, z
+F.relu(x, True, 2)
+"""
+PADDING = """
+F.pad(X, (-1, 1))
+F.pad(X, (-1, -1))
+F.pad(X, (-1, 0, 0, -1))
+F.pad(X, (-1, 2), value=5.0)
+F.pad(T, (-1, 2), mode='reflect')
+F.pad(T, (-1, 1), mode='replicate')
+F.pad(T, (-1, 1), mode='circular')
+F.pad(X, (-2, -2))
+F.pad(n, (0, -1))
+Q = X.clone().requires_grad_(True); (F.pad(Q, (-1, 1)) ** 2).sum().backward(); Q.grad
+"""
+EMBEDDING = """
+e = nn.Embedding(10, 3, max_norm=None, padding_idx=0); e.weight[0].detach(), e.weight.shape
+e = nn.Embedding(10, 3, 0); e.weight[0].detach()
+e = nn.Embedding(4, 2, max_norm=1.0); e.weight.data.copy_(W); o = e(I); o.detach(), e.weight.detach()
+e = nn.Embedding(4, 2, None, 1.0, 1.0); e.weight.data.copy_(W); o = e(I); o.sum().backward(); o.detach(), e.weight.grad
+w = W.clone(); o = F.embedding(I, w, None, 1.0); o, w
+w = W.clone(); o = F.embedding(I, w, padding_idx=0, max_norm=2.0, norm_type=1.0); o, w
+e = nn.Embedding(4, 2, scale_grad_by_freq=True); e.weight.data.copy_(W); e(I).sum().backward(); e.weight.grad
+e = nn.Embedding(4, 2, sparse=False); e.weight.shape
+e = nn.Embedding.from_pretrained(W, max_norm=1.0); e.weight.requires_grad, e(I).detach()
+e = nn.Embedding.from_pretrained(W, freeze=False, padding_idx=1); e.weight.requires_grad, e(I).detach()
+e = nn.Embedding(4, 2, _weight=W); e(I).detach()
+repr(nn.Embedding(4, 2, padding_idx=1, max_norm=1.0, norm_type=1.0))
+"""
+GROUPS = {"softmax": SOFTMAX, "copies": COPIES, "in place": IN_PLACE, "padding": PADDING, "embedding": EMBEDDING}
+
+
+def values(m: ModuleType) -> dict[str, Any]:
+    """What the lines know."""
+    return {
+        "m": m,
+        "nn": m.nn,
+        "F": m.nn.functional,
+        "np": np,
+        "copy": copy,
+        "pickle": pickle,
+        "x": m.tensor([-1.0, 0.5, 2.0]),
+        "X": m.tensor([[1.0, 9.0, 3.0], [7.0, 2.0, 4.0]]),
+        "T": m.arange(24.0).reshape(2, 3, 4),
+        "W": m.arange(8.0).reshape(4, 2),
+        "I": m.tensor([[1, 3], [1, 0]]),
+        "n": m.tensor([1, 2, 4]),
+        "u": m.tensor([200, 100], dtype=m.uint8),
+        "b": m.tensor([True, False, True]),
+        "R": m.tensor([1.0, 2.0, 3.0], requires_grad=True),
+    }
+
+
+def plain(result: Any) -> Any:
+    """A result as dtype, shape and numbers; other things as they are printed."""
+    if isinstance(result, (tuple, list)):
+        return [plain(part) for part in result]
+    if hasattr(result, "detach"):
+        return str(result.dtype).rpartition(".")[2], tuple(result.shape), result.detach().numpy()
+    return result
+
+
+def outcome(line: str, m: ModuleType) -> Any:
+    """The result of a line, None for an exception."""
+    known = values(m)
+    *statements, expression = line.split("; ")
+    errors = (ge.GradengineError,) if m is ge else (Exception,)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # both warn of softmax without dim
+        m.manual_seed(0)
+        try:
+            exec("\n".join(statements), known)
+            return plain(eval(expression, known))
+        except errors:
+            return None
+
+
+def same(ours: Any, theirs: Any, line: str) -> None:
+    if isinstance(theirs, list):
+        assert isinstance(ours, list), (line, ours)
+        assert len(ours) == len(theirs), (line, ours, theirs)
+        for a, b in zip(ours, theirs, strict=True):
+            same(a, b, line)
+    elif isinstance(theirs, tuple) and isinstance(theirs[-1], np.ndarray):
+        assert ours[:2] == theirs[:2], (line, ours, theirs)
+        np.testing.assert_allclose(ours[2], theirs[2], rtol=2e-6, atol=1e-6, err_msg=line)
+    elif isinstance(theirs, float):
+        assert ours == pytest.approx(theirs, rel=1e-6), line
+    else:
+        assert ours == theirs, (line, ours, theirs)
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("cpu", ["numpy", "numba"])
+@pytest.mark.parametrize("group", GROUPS)
+def test_a_line_of_pytorch_gives_the_same(group: str, cpu: str, torch: ModuleType) -> None:
+    ge.set_cpu_backend(cpu)
+    for line in GROUPS[group].strip().split("\n"):
+        same(outcome(line, ge), outcome(line, torch), line)
+
+
+def test_softmax_without_dim_warns_where_the_axis_is_not_the_last() -> None:
+    F, nn = ge.nn.functional, ge.nn
+    x = ge.zeros(2, 3, 4)
+    for call in (F.softmax, F.log_softmax, F.softmin, nn.Softmax(), nn.LogSoftmax(), nn.Softmin()):
+        with pytest.warns(ge.SpellingWarning, match=r"axis 0 of shape .* write dim=0 .* or dim=-1"):
+            call(x)
+        call(x[0])  # of one or two axes it is the last, of which nothing need be said
+    with pytest.warns(ge.SpellingWarning) as caught:
+        F.softmax(x)
+    assert caught[0].filename == __file__
