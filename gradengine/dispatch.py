@@ -53,6 +53,8 @@ MISSING: Any = object()  # the default of an array that has to be given
 SETTLED = frozenset({int, float, bool, str, type(None)})  # kinds of metadata that nobody can change afterwards
 UNORDERED = frozenset({dict, set, frozenset, bytes, bytearray})  # kinds that no setting of an op of ours is of
 OF_FLAGS = SETTLED - {float, str}  # those among which no flag is wrong
+ONLY_BOOL = frozenset({bool})
+NOTHING: frozenset[type] = frozenset()
 
 
 def common_backend(op: Op, tensors: tuple[Tensor, ...]) -> backends.Backend:
@@ -238,7 +240,10 @@ def nary(op: Op, count: int | None) -> Callable[..., Tensor]:
     incomplete = len(defaults) != len(names)
     view, may_copy = bool(op.view), op.view == "maybe"
     flags = frozenset([name for name, value in defaults.items() if type(value) is bool])
-    settled_kinds = OF_FLAGS if flags else SETTLED
+    # `keepdims` may be any int, as in NumPy: else each axis would have to be looked at.
+    settled_kinds = OF_FLAGS if flags == {"keepdims"} else ONLY_BOOL if flags else SETTLED
+    if op.check is not None:
+        settled_kinds = NOTHING
 
     def call(*args: Any, **params: Any) -> Tensor:
         if count is not None and len(args) != count:
@@ -252,7 +257,7 @@ def nary(op: Op, count: int | None) -> Callable[..., Tensor]:
                 return spelled(op, call, args, params, count)
             for key, value in params.items():
                 if type(value) not in settled_kinds:
-                    merged[key] = flag_or_raise(op.shown, key, value) if key in flags else freeze(value, op)
+                    settle(op, flags, merged, key, value)
         elif incomplete:
             raise lacking(op, merged)
         backend = None
@@ -345,10 +350,22 @@ def first_array(args: tuple[Any, ...]) -> Any:
     return None
 
 
+def settle(op: Op, flags: frozenset[str], merged: dict[str, Any], key: str, value: Any) -> None:
+    """Check and freeze one setting among all of a call."""
+    merged[key] = flag_or_raise(op.shown, key, value) if key in flags else freeze(value, op)
+    if op.check is not None:
+        op.check(op.shown, merged)
+
+
 def freeze(value: Any, op: Op) -> Any:
     """Metadata as it is now: lists and arrays become tuples, for a gradient may read them again much later."""
     if type(value) is list or type(value) is tuple:
-        return tuple([freeze(item, op) for item in value])
+        for item in value:
+            if type(item) is not int:
+                return tuple([freeze(item, op) for item in value])
+        return tuple(value)
+    if type(value) in SETTLED:
+        return value
     if isinstance(value, Tensor):
         if value.dtype.kind not in "iub":
             advice = "an op has as many arrays as gradient rules"  # which who has declared this one may not know
@@ -414,6 +431,9 @@ def spelled(
         raise spelling.unknown(params) if any([word not in op.names for word in params]) else lacking(op, params)
     if any([word not in op.names for word in params]):
         own = spelling.translate(args, params)
+        for name, value in own[1].items():
+            if type(value) is not bool and type(op.defaults.get(name)) is bool:
+                flag_or_raise(op.shown, name, value)
         return on_vectors(call, *own) if spelling.takes_vectors(args, params) else call(*own[0], **own[1])
     if len(args) > count and spelling.form is not None and any([isinstance(x, Tensor) for x in args[count:]]):
         return spelling.in_pytorch_form(args, params)  # as in `max(x, y)`

@@ -16,7 +16,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from .errors import SignatureError
-from .validation import SYNONYMS, check_flags, close_to, did_you_mean, flags_of
+from .validation import SYNONYMS, check_flags, check_ignored, close_to, did_you_mean, flags_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -99,6 +99,7 @@ class Spelling:
         by_place: dict[int, Any] = {}
         for word, value in given.items():
             if word in self.ignored:
+                check_ignored(self.name, word, value)
                 continue
             place = words.get(word)
             if place is None:

@@ -112,10 +112,12 @@ def check_flag(owner: str, name: str, value: Any) -> bool:
 
 
 def flag_or_raise(owner: str, name: str, value: Any) -> Any:
-    """A function's flag, which may be None or a whole number as in NumPy. Raises SignatureError for others."""
-    if value is None or isinstance(value, (bool, int, np.bool_, np.integer)):
+    """A function's flag, which may be 0 or 1 as well. Raises SignatureError for others."""
+    if value is True or value is False:
         return value
     if getattr(getattr(value, "dtype", None), "kind", "") in ("b", "i", "u") and getattr(value, "shape", None) == ():
+        value = value.item()
+    if isinstance(value, int) and value in (0, 1):
         return bool(value)
     raise SignatureError(f"{owner}: {name} must be True or False, got {described(value)}")
 
@@ -157,6 +159,16 @@ def check_flags(name: str, flags: Mapping[str, int], args: tuple[Any, ...], kwar
             flag_or_raise(name, flag, value)
         if place < len(args) and args[place] is not True and args[place] is not False:
             placed_flag(name, flag, args[place], args[place - 1])
+
+
+def check_ignored(owner: str, name: str, value: Any) -> None:
+    """Raise ArgumentError for a senseless value of a word that is accepted, as PyTorch's, and changes nothing."""
+    if name in ("non_blocking", "pin_memory", "implicit"):
+        flag_or_raise(owner, name, value)
+    elif value is not None and type(value).__name__ != name:  # such as torch.memory_format
+        raise ArgumentError(
+            f"{owner}: {name} changes nothing here and must be None, got {described(value)}; leave it out"
+        )
 
 
 def check_choice(owner: str, name: str, value: Any, choices: Iterable[Any]) -> Any:

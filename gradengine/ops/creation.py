@@ -26,8 +26,8 @@ from ..errors import (
 )
 from ..hostwork import as_array
 from ..tensor_class import Tensor, constant, fresh, mode, to_array, wrap
-from ..validation import known_words
-from .arguments import checked, whole
+from ..validation import flag_or_raise, known_words
+from .arguments import checked, real, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,6 +75,7 @@ def asarray(
     >>> np.shares_memory(a, ge.asarray(a).numpy())
     True
     """
+    copy = None if copy is None else flag_or_raise("asarray", "copy", copy)
     if dtype is not None:
         dtype = check_dtype(dtype, "asarray")
     if isinstance(data, Tensor) and not copy:
@@ -472,6 +473,7 @@ def logspace(
         if requires_grad:
             raise GraphError("logspace: takes a number that requires grad, but requires_grad=True makes a leaf")
         return pow(base, linspace(start, stop, count, dtype=dtype, device=device))
+    real("logspace", "base", base)
     make = lambda: np.logspace(number(start), number(stop), count, base=number(base))
     return stepped("logspace", (start, stop, 1.0), make, dtype, device, requires_grad)
 
