@@ -313,8 +313,8 @@ __all__ = [
     "get_autocast_dtype", "is_autocast_enabled", "jit", "save", "load",
     # errors
     "ArgumentError", "AxisError", "CheckpointError", "CompileError", "CudaFaultError", "DTypeError", "DataError",
-    "DeviceError", "GradengineError", "GraphError", "IndexRangeError", "OutOfMemoryError", "ShapeError",
-    "SignatureError", "SpellingWarning", "TraceError", "TrainingError",
+    "DeviceError", "GradengineError", "GraphError", "IndexRangeError", "MissingCheckpointError", "OutOfMemoryError",
+    "ShapeError", "SignatureError", "SpellingWarning", "TraceError", "TrainingError",
 ]  # fmt: skip
 
 __all__ += [
@@ -371,7 +371,7 @@ def __getattr__(name: str) -> _Any:
         return _BY_NAME[name]
     if name in _LAZY:
         return getattr(_importlib.import_module(f".{_LAZY[name]}", __name__), "jit" if name == "compile" else name)
-    from .migration_hints import missing as _missing
+    from .missing_names import missing as _missing
 
     raise _missing(__name__, name)
 

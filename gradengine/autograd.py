@@ -90,6 +90,6 @@ register("gradengine.autograd.gradcheck")  # the name of a function, which an im
 if not TYPE_CHECKING:  # to a type checker, other names are simply missing
 
     def __getattr__(name: str) -> Any:
-        from .migration_hints import missing
+        from .missing_names import missing
 
         raise missing(__name__, name)

@@ -7,7 +7,6 @@ Ctrl-C.
 from __future__ import annotations
 
 import argparse
-import difflib
 import os
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from ._version import __version__
 from .errors import GradengineError, TrainingError
 from .training import options
+from .validation import SYNONYMS, close_to, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -65,10 +65,24 @@ class Parser(argparse.ArgumentParser):
 
     def refuse(self, rest: Sequence[str]) -> NoReturn:
         """Exit for arguments that this parser does not know, with the options they may have been meant to be."""
-        words = [word.split("=")[0] for word in rest if word.startswith("-")]
-        close = [match for word in words for match in difflib.get_close_matches(word, self._option_string_actions, 1)]
-        meant = " ".join(dict.fromkeys(close))
+        words = [word.split("=")[0] for word in rest if word.startswith("--") and word != "--"]
+        meant = " ".join(dict.fromkeys([option for word in words for option in self.meant(word)]))
         self.error(f"unknown arguments: {' '.join(rest)}{f'; did you mean {meant}?' if meant else ''}")
+
+    def meant(self, word: str) -> list[str]:
+        """The option that a word was probably meant to be, in a list; an empty one where none is near."""
+        known = self._option_string_actions
+        synonyms = [options.flag(name) for name in SYNONYMS.get(word[2:].replace("-", "_"), ())]
+        return [option for option in synonyms if option in known][:1] or close_to(word, known, 0.7)
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Raise ArgumentError for a value that is none of the choices, with the one that was probably meant."""
+        if action.choices is not None and value not in action.choices:
+            choices = [str(choice) for choice in action.choices]
+            advice = did_you_mean(close_to(str(value).lower(), choices, 0.6))
+            what = "there is no command" if isinstance(action, argparse._SubParsersAction) else "there is no"
+            message = f"{what} {value!r}{advice}; choose from {', '.join(choices)}"
+            raise argparse.ArgumentError(None if what.endswith("command") else action, message)
 
 
 def make_parser() -> Parser:
@@ -221,6 +235,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         args, rest = parser.parse_known_args(arguments)
         if args.command is None:
+            if rest:
+                parser.refuse(rest)
             parser.print_help()
             return 2
         if rest and args.command != "bench":

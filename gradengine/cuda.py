@@ -42,7 +42,7 @@ if not TYPE_CHECKING:  # to a type checker, other names are simply missing
     def __getattr__(name: str) -> Any:
         if name == "amp":
             return importlib.import_module(f"{__name__}.amp")
-        from .migration_hints import missing
+        from .missing_names import missing
 
         raise missing(__name__, name)
 

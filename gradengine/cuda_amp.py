@@ -47,6 +47,6 @@ def GradScaler(
 if not TYPE_CHECKING:  # to a type checker, other names are simply missing
 
     def __getattr__(name: str) -> Any:
-        from .migration_hints import missing
+        from .missing_names import missing
 
         raise missing("gradengine.amp", name)

@@ -35,6 +35,8 @@ class device(str):
         kind, _, number = str(type).partition(":")
         if kind not in KINDS or (number and not number.isdecimal()):
             raise DeviceError(f"device: there is no {describe(type)}; use 'cpu', 'cuda' or 'cuda:<number>'")
+        if index is not None and (not isinstance(index, int) or isinstance(index, bool) or index < 0):
+            raise DeviceError(f"device: the index of a GPU is an int from 0 on, got {describe(index)}")
         if number and index is not None:
             raise DeviceError(f"device: {type!r} has an index already, got another, {index}")
         if index is not None:
@@ -68,3 +70,9 @@ class device(str):
 
 
 before: list[str] = []  # the default devices to go back to
+
+
+def check_device(value: Any) -> None:
+    """Raise DeviceError for what names no device; None does, and one that is not here may be named."""
+    if value is not None:
+        device(value)

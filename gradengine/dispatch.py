@@ -34,7 +34,7 @@ from .errors import (
 from .promotion import DOUBLE, HALF, settled
 from .spelling import on_vectors
 from .tensor_class import EMPTY, Op, Tensor, mode, order, wrap
-from .validation import flag_or_raise, known_class, known_words
+from .validation import flag_or_raise, known_class, known_words, placed_flag
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -53,6 +53,8 @@ MISSING: Any = object()  # the default of an array that has to be given
 SETTLED = frozenset({int, float, bool, str, type(None)})  # kinds of metadata that nobody can change afterwards
 UNORDERED = frozenset({dict, set, frozenset, bytes, bytearray})  # kinds that no setting of an op of ours is of
 OF_FLAGS = SETTLED - {float, str}  # those among which no flag is wrong
+ONLY_BOOL = frozenset({bool})
+NOTHING: frozenset[type] = frozenset()
 
 
 def common_backend(op: Op, tensors: tuple[Tensor, ...]) -> backends.Backend:
@@ -238,7 +240,10 @@ def nary(op: Op, count: int | None) -> Callable[..., Tensor]:
     incomplete = len(defaults) != len(names)
     view, may_copy = bool(op.view), op.view == "maybe"
     flags = frozenset([name for name, value in defaults.items() if type(value) is bool])
-    settled_kinds = OF_FLAGS if flags else SETTLED
+    # `keepdims` may be any int, as in NumPy: else each axis would have to be looked at.
+    settled_kinds = OF_FLAGS if flags == {"keepdims"} else ONLY_BOOL if flags else SETTLED
+    if op.check is not None:
+        settled_kinds = NOTHING
 
     def call(*args: Any, **params: Any) -> Tensor:
         if count is not None and len(args) != count:
@@ -252,7 +257,7 @@ def nary(op: Op, count: int | None) -> Callable[..., Tensor]:
                 return spelled(op, call, args, params, count)
             for key, value in params.items():
                 if type(value) not in settled_kinds:
-                    merged[key] = flag_or_raise(op.shown, key, value) if key in flags else freeze(value, op)
+                    settle(op, flags, merged, key, value)
         elif incomplete:
             raise lacking(op, merged)
         backend = None
@@ -345,10 +350,22 @@ def first_array(args: tuple[Any, ...]) -> Any:
     return None
 
 
+def settle(op: Op, flags: frozenset[str], merged: dict[str, Any], key: str, value: Any) -> None:
+    """Check and freeze one setting among all of a call."""
+    merged[key] = flag_or_raise(op.shown, key, value) if key in flags else freeze(value, op)
+    if op.check is not None:
+        op.check(op.shown, merged)
+
+
 def freeze(value: Any, op: Op) -> Any:
     """Metadata as it is now: lists and arrays become tuples, for a gradient may read them again much later."""
     if type(value) is list or type(value) is tuple:
-        return tuple([freeze(item, op) for item in value])
+        for item in value:
+            if type(item) is not int:
+                return tuple([freeze(item, op) for item in value])
+        return tuple(value)
+    if type(value) in SETTLED:
+        return value
     if isinstance(value, Tensor):
         if value.dtype.kind not in "iub":
             advice = "an op has as many arrays as gradient rules"  # which who has declared this one may not know
@@ -372,10 +389,16 @@ def split_metadata(op: Op, count: int, args: tuple[Any, ...], params: dict[str, 
     extra = args[count:]
     if len(args) < count or len(extra) > len(op.names):
         wanted = f"{count} array{'s' if count != 1 else ''}" + (f", then {', '.join(op.names)}" if op.names else "")
-        raise SignatureError(f"{op.shown}: takes {wanted}; got {len(args)} positional arguments")
+        axes = len(extra) > 1 and op.names == ("axis",) and all([type(value) is int for value in extra])
+        advice = f"; several axes go into a tuple, {extra}" if axes else ""
+        raise SignatureError(f"{op.shown}: takes {wanted}; got {len(args)} positional arguments{advice}")
+    before = None
     for name, value in zip(op.names, extra, strict=False):
         if name in params:
             raise SignatureError(f"{op.shown}: got {name!r} twice")
+        if type(op.defaults.get(name)) is bool and type(value) is not bool:
+            value = placed_flag(op.shown, name, value, before)
+        before = value
         params = {**params, name: value}
     return args[:count], params
 
@@ -408,6 +431,9 @@ def spelled(
         raise spelling.unknown(params) if any([word not in op.names for word in params]) else lacking(op, params)
     if any([word not in op.names for word in params]):
         own = spelling.translate(args, params)
+        for name, value in own[1].items():
+            if type(value) is not bool and type(op.defaults.get(name)) is bool:
+                flag_or_raise(op.shown, name, value)
         return on_vectors(call, *own) if spelling.takes_vectors(args, params) else call(*own[0], **own[1])
     if len(args) > count and spelling.form is not None and any([isinstance(x, Tensor) for x in args[count:]]):
         return spelling.in_pytorch_form(args, params)  # as in `max(x, y)`

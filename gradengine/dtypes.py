@@ -161,6 +161,8 @@ def dtype_of(name: str, value: Any) -> np.dtype[Any]:
     """The dtype that a Tensor, an array or the name of a dtype stands for. Errors are those of the function `name`."""
     if hasattr(value, "dtype") and not isinstance(value, type):
         return np.dtype(value.dtype)
+    if value is None:
+        raise DTypeError(f"{name}: needs a Tensor or a dtype, got None")
     return check_dtype(value, name)
 
 

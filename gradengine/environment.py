@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .backend import backends, for_device
-from .device_names import device
+from .device_names import check_device, device
 from .dispatch import no_grad
 from .dtypes import check_dtype, dtype_of, is_floating, result_type
 from .errors import ArgumentError, DTypeError, SignatureError, describe
@@ -227,6 +227,7 @@ def get_device_module(device: Any = None) -> Any:
     """
     from . import cuda
 
+    check_device(device)
     return cuda
 
 

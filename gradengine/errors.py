@@ -5,6 +5,7 @@ error that NumPy or PyTorch users would catch for the same mistake, so `except V
 While a module runs, the message ends with that module's path: "(in head, Linear(512, 10))".
 """
 
+import errno
 import sys
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "GradengineError",
     "GraphError",
     "IndexRangeError",
+    "MissingCheckpointError",
     "OutOfMemoryError",
     "ShapeError",
     "SignatureError",
@@ -111,6 +113,14 @@ class GraphError(GradengineError, RuntimeError):
 
 class CheckpointError(GradengineError, RuntimeError):
     """A checkpoint that is truncated, corrupted, foreign, or made for another model."""
+
+
+class MissingCheckpointError(CheckpointError, FileNotFoundError):
+    """A checkpoint that is not there; a FileNotFoundError too, as in PyTorch."""
+
+    def __init__(self, message: str, path: str = "") -> None:
+        super().__init__(message)
+        self.errno, self.filename = errno.ENOENT, path or None
 
 
 class DataError(GradengineError, ValueError):

@@ -35,6 +35,6 @@ def grad_and_value(func: Callable[..., Any], argnums: Any = 0, has_aux: bool = F
 if not TYPE_CHECKING:  # to a type checker, other names are simply missing
 
     def __getattr__(name: str) -> Any:
-        from .migration_hints import missing
+        from .missing_names import missing
 
         raise missing(__name__, name)

@@ -1,20 +1,9 @@
-"""What is said of a name, method or argument that PyTorch or NumPy has and that is not here. May import errors."""
+"""What is said of a name, method or argument that PyTorch or NumPy has and that is not here: the one table of it.
+
+`missing_names` reads it where a name is asked for. tests/test_pytorch_names.py checks that no row is dead.
+"""
 
 from __future__ import annotations
-
-import fnmatch
-import functools
-import opcode
-import sys
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
-
-from .errors import DTypeError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 LINALG = (
     "most of linear algebra is not there yet; there are @, ge.norm, ge.trace, ge.outer, ge.einsum, ge.cov and ge.kron"
@@ -33,14 +22,10 @@ GRAPHS = "use ge.jit, which traces and compiles a function"
 PROCESSES = "there is one process; training on several is not there yet"
 PARAMETRIZED = "compute the weight from its parameters in forward, and call F.linear with it"
 PEAK = "no peak is kept; memory_allocated() and memory_reserved() say what is taken now"
-DATA = {
-    "DistributedSampler": "there is one process; use RandomSampler",
-    "IterDataPipe": "use IterableDataset",
-    "MapDataPipe": "use Dataset",
-}
 STREAM = "ops run on CuPy's current stream"
 INTERNAL = "it belongs to PyTorch's own workings"
 FUNCTIONAL = "it is in ge.nn.functional"
+DISTRIBUTION = "this distribution is not there; write its log_prob with the functions that there are"
 EXACT = "use the methods of the same name without it"
 
 
@@ -48,6 +33,16 @@ def names(text: str) -> list[str]:
     """Names, of which one may stand for several with `*`."""
     return text.split()
 
+
+DATA = {
+    "DistributedSampler": "there is one process; use RandomSampler",
+    "IterDataPipe": "use IterableDataset",
+    "MapDataPipe": "use Dataset",
+    **dict.fromkeys(
+        names("*DataPipe DataChunk functional_datapipe *determinis* argument_validation runtime_validation*"),
+        "use Dataset and IterableDataset",
+    ),
+}
 
 # By module: what to do instead for a name, or for all names that begin with one that ends with `*`.
 INSTEAD = {
@@ -68,10 +63,10 @@ INSTEAD = {
             ),
             COMPLEX,
         ),
-        **dict.fromkeys(names("sparse* hspmm smm sspaddmm spmm dsmm saddmm to_sparse*"), SPARSE),
+        **dict.fromkeys(names("sparse* hspmm smm sspaddmm spmm dsmm saddmm"), SPARSE),
         **dict.fromkeys(
             names(
-                "quant* dequantize q_* qint* quint* int_repr fake_quantize* fbgemm* choose_qparams* "
+                "quant* dequantize q_* qint* quint* int_repr empty_quantized fake_quantize* fbgemm* choose_qparams* "
                 "per_* QInt* QUInt* "
                 "float8* float4* bits* uint1* uint2* uint3* uint4* uint5* uint6* uint7* int1* int2* "
                 "int3* int4* int5* "
@@ -81,7 +76,7 @@ INSTEAD = {
         ),
         **dict.fromkeys(
             names(
-                "conv* max_pool* avg_pool* adaptive* lstm* gru* rnn* quantized* channel_shuffle pixel_* "
+                "conv* max_pool* avg_pool* adaptive* lstm* gru* rnn* channel_shuffle pixel_* "
                 "native_channel_shuffle mkldnn* cudnn* miopen*"
             ),
             LAYERS,
@@ -97,12 +92,12 @@ INSTEAD = {
         ),
         **dict.fromkeys(
             names(
-                "jit_* export fx package _dynamo TracingState Script* script* dynamo* vmap_* cond while_loop "
+                "export fx package _dynamo TracingState Script* cond while_loop "
                 "import_ir_module* parse_* merge_type_from_type_comment fork wait"
             ),
             GRAPHS,
         ),
-        **dict.fromkeys(names("distributed multiprocessing futures rpc*"), PROCESSES),
+        **dict.fromkeys(names("distributed multiprocessing futures"), PROCESSES),
         **dict.fromkeys(
             names(
                 "alpha_dropout feature_*dropout celu selu rrelu prelu embedding* layer_norm bilinear grid_sampler* "
@@ -113,11 +108,11 @@ INSTEAD = {
         ),
         **dict.fromkeys(
             names(
-                "*Type *Error *Exception Alias* Aggregation* Argument* AVG SUM Benchmark* Block BufferDict CallStack "
+                "*Type *Error *Exception Alias* Argument* AVG SUM Benchmark* Block BufferDict CallStack "
                 "Capsule Code Compilation* Complete* Concrete* DeepCopy* Deserialization* DeviceObjType Disable* "
                 "Dispatch* ErrorReport Exclude* Execution* FileCheck Function* Future GradScaler Gradient Graph* "
                 "IODescriptor Lite* LockingLogger LoggerBase Module* Node Noop* OperatorInfo "
-                "ParameterDict PRIVATE_OPS "
+                "ParameterDict sctypeDict PRIVATE_OPS "
                 "PyTorch* Serialization* Static* StreamObjType Sym* sym_* Tag Throughput* "
                 "TYPE_CHECKING Use USE_* Value "
                 "ao alias_copy autocast_* binomial bit classes classproperty clear_autocast* compiled_with* cpp cpu "
@@ -166,6 +161,8 @@ INSTEAD = {
         "view": "use ge.reshape",
         "identity": "use ge.eye",
         "copy": "use ge.clone",
+        **dict.fromkeys(names("diag_indices* mask_indices *_indices_from"), "use ge.tril_indices or ge.triu_indices"),
+        "fill": "use x.fill_(value), or ge.full_like",
         "fabs": "use ge.abs",
         "mod": "use ge.remainder",
         "around": "use ge.round",
@@ -182,7 +179,10 @@ INSTEAD = {
         "EmbeddingBag": "use nn.Embedding, and the sum or mean of its rows",
         "LinearCrossEntropyLoss": "use nn.Linear and nn.CrossEntropyLoss; ge.jit fuses them",
         "NLLLoss2d": "use nn.NLLLoss",
-        "Upsample*": LAYERS,
+        "Upsampl*": LAYERS,
+        "LinearCrossEntropyOptions": INTERNAL,
+        "Container": "use nn.Sequential, nn.ModuleList or nn.ModuleDict",
+        "factory_kwargs": INTERNAL,
         **{f"{start}*": LAYERS for start in ("Fold", "Unfold", "FractionalMaxPool", "LPPool", "MaxUnpool")},
         **{f"Lazy{start}*": LAYERS for start in ("Conv", "BatchNorm", "InstanceNorm")},
         "Multihead*": ATTENTION,
@@ -198,6 +198,15 @@ INSTEAD = {
         **{
             f"{start}*": LAYERS for start in ("fold", "unfold", "interpolate", "upsample", "grid_sample", "affine_grid")
         },
+        **dict.fromkeys(names("fractional_max_pool* lp_pool* max_unpool* *channel_shuffle GRID_*"), LAYERS),
+        **dict.fromkeys(
+            names(
+                "Broadcasting* *Type assert_int* boolean_dispatch handle_torch* has_torch* *_notes grouped_mm "
+                "scaled_grouped_mm scaled_mm"
+            ),
+            INTERNAL,
+        ),
+        "multi_head_attention_forward": ATTENTION,
         "ctc_loss": "losses of sequences are not there yet",
         "embedding_bag": "use F.embedding, and the sum or mean of its rows",
         "linear_cross_entropy": "use F.linear and F.cross_entropy; ge.jit fuses them",
@@ -236,7 +245,23 @@ INSTEAD = {
     "gradengine.autograd": {
         "*detect_anomaly": "leave it out: invalid operations warn; what looks for NaN in backward is planned",
     },
-    "gradengine.optim": {"SparseAdam": "gradients are never sparse here; use ge.optim.Adam"},
+    "gradengine.optim": {
+        "SparseAdam": "gradients are never sparse here; use ge.optim.Adam",
+        "swap_in_optimizer_params_and_state": "set the parameters by load_state_dict",
+        "*": "there are the optimizers of ge.optim.__all__; write another as a subclass of ge.optim.Optimizer",
+    },
+    "gradengine.optim.lr_scheduler": {"EPOCH_DEPRECATION_WARNING": INTERNAL},
+    "gradengine.optim.swa_utils": {"PARAM_LIST": INTERNAL},
+    "gradengine.distributions": {
+        **dict.fromkeys(
+            names(
+                "*Transform *_to *Bernoulli *Binomial *Categorical ExponentialFamily FisherSnedecor GeneralizedPareto "
+                "HalfCauchy InverseGamma Kumaraswamy LKJCholesky LogisticNormal LowRankMultivariateNormal Pareto "
+                "VonMises Weibull Wishart *"
+            ),
+            DISTRIBUTION,
+        ),
+    },
     "gradengine.data": DATA,
     "gradengine.utils": {
         "checkpoint": "nothing recomputes activations yet",
@@ -270,8 +295,8 @@ METHODS = {
     ),
     **dict.fromkeys(
         names(
-            "ccol_indices col_indices crow_indices row_indices dense_dim sparse_dim to_mkldnn to_padded_tensor "
-            "to_sparse_bsc to_sparse_bsr to_sparse_coo to_sparse_csc to_sparse_csr sparse_resize_ "
+            "ccol_indices col_indices crow_indices row_indices dense_dim sparse_dim to_mkldnn "
+            "to_padded_tensor to_sparse_bsc to_sparse_bsr to_sparse_coo to_sparse_csc to_sparse_csr sparse_resize_ "
             "sparse_resize_and_clear_ resize_as_sparse_"
         ),
         SPARSE,
@@ -372,47 +397,6 @@ ARGUMENTS = {
     },
 }
 
-
-def advising(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Decorate the function `name`: an argument that it lacks and PyTorch has is an error that says what to do."""
-
-    def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        @functools.wraps(function)
-        def call(*args: P.args, **kwargs: P.kwargs) -> R:
-            for key in kwargs:
-                if key in ARGUMENTS[name]:
-                    raise DTypeError(f"{name}: does not take {key}; {ARGUMENTS[name][key]}")
-            return function(*args, **kwargs)
-
-        return call
-
-    return decorate
-
-
-IMPORT_FROM = opcode.opmap["IMPORT_FROM"]
-
-
-def hint_for(module: str, name: str) -> str:
-    """What to use instead of a name that a module does not have; "" where that is not known."""
-    found = ""
-    for known, said in INSTEAD.get(module, {}).items():
-        if name == known:
-            return said
-        if not found and "*" in known and fnmatch.fnmatchcase(name, known):
-            found = said
-    return found or hint_by_pattern(module, name)
-
-
-def hint_by_pattern(module: str, name: str) -> str:
-    """The hint for the tail of PyTorch's names, which loads when it is needed."""
-    from .pytorch_names import BY_PATTERN
-
-    for said, patterns in BY_PATTERN.get(module, {}).items():
-        if any([fnmatch.fnmatchcase(name, pattern) for pattern in patterns.split()]):
-            return said
-    return ""
-
-
 # By PyTorch's module path: what to do instead of a module that gradengine has not.
 ABSENT_MODULES = {
     "autograd.functional": "ge.grad and ge.value_and_grad differentiate functions, to any order",
@@ -427,17 +411,3 @@ ABSENT_MODULES = {
     "utils.checkpoint": "recomputation in backward is not there yet",
     "utils.tensorboard": "use the package tensorboardX",
 }
-
-
-def missing(module: str, name: str) -> Exception:
-    """The error for a name that a module does not have, with what to use instead where that is known.
-
-    Python replaces an AttributeError by words of its own where `from module import name` asks; then it is an
-    ImportError, which is left as it is.
-    """
-    hint = hint_for(module, name)
-    hint = f"; {hint}" if hint else ""
-    asks = sys._getframe(2)  # this function is called by the module's `__getattr__`
-    if asks.f_lasti >= 0 and asks.f_code.co_code[asks.f_lasti] == IMPORT_FROM:
-        return ImportError(f"cannot import name {name!r} from {module!r}{hint}", name=name)
-    return AttributeError(f"module {module!r} has no attribute {name!r}{hint}")

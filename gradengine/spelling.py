@@ -16,7 +16,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from .errors import SignatureError
-from .validation import check_flags, flags_of
+from .validation import SYNONYMS, check_flags, check_ignored, close_to, did_you_mean, flags_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -99,6 +99,7 @@ class Spelling:
         by_place: dict[int, Any] = {}
         for word, value in given.items():
             if word in self.ignored:
+                check_ignored(self.name, word, value)
                 continue
             place = words.get(word)
             if place is None:
@@ -173,11 +174,10 @@ class Spelling:
 
     def advice(self, strange: Sequence[str]) -> str:
         """The keyword that was probably meant."""
-        import difflib
-
+        if len(strange) != 1:
+            return ""
         known = [*self.parameters[self.first :], *self.words, *self.choosing]
-        close = difflib.get_close_matches(strange[0], known, 1, 0.75) if len(strange) == 1 else []
-        return f" (did you mean {close[0]}?)" if close else ""
+        return did_you_mean([n for n in SYNONYMS.get(strange[0], ()) if n in known] or close_to(strange[0], known))
 
     def accepted(self) -> str:
         """The keywords that there are, for error messages."""

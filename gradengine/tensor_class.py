@@ -70,8 +70,8 @@ class Op:
     """
 
     __slots__ = (
-        "body", "defaults", "kind", "name", "names", "pair", "rules", "shape", "shaped_by_data", "shown", "spelling",
-        "view",
+        "body", "check", "defaults", "kind", "name", "names", "pair", "rules", "shape", "shaped_by_data", "shown",
+        "spelling", "view",
     )  # fmt: skip
 
     def __init__(
@@ -87,7 +87,9 @@ class Op:
         shown: str = "",
         spelling: Spelling | None = None,
         view: bool | str = False,
+        check: Callable[[str, Mapping[str, Any]], None] | None = None,
     ) -> None:
+        self.check = check  # raises for settings that a kernel would take, though they make no sense
         self.view = view  # whether the result shares the elements of the operand, as far as a user can tell
         self.shown = shown or name  # what a user called, for error messages
         self.name, self.kind, self.rules, self.body, self.shape = name, kind, rules, body, shape
@@ -579,6 +581,11 @@ def to_array(data: Any, dtype: Any, backend: backends.Backend, copy: bool = Fals
     given = dtype is not None or any([hasattr(data, name) for name in DTYPE_OF_ITS_OWN])
     try:
         array = backend.asarray(data, dtype, copy)
+    except GraphError:
+        raise GraphError(
+            f"{what}: the list holds a Tensor that requires grad, which a copy has no gradient to; use ge.stack([...]) "
+            "to keep the graph, or give numbers (t.item()) or t.detach()"
+        ) from None
     except GradengineError:
         raise
     except BufferError as error:  # such as that of a Tensor of another library that requires grad there
@@ -590,6 +597,8 @@ def to_array(data: Any, dtype: Any, backend: backends.Backend, copy: bool = Fals
             DTypeError if str(error).startswith("cannot convert float") else ShapeError
         )  # NaN or infinity to integers
         raise kind(f"{what}: cannot make an array of {describe(data)}: {error}") from None
+    if dtype is not None and not hasattr(data, "dtype"):
+        check_numbers(data, array, what)
     if array.dtype.kind == "c":
         raise DTypeError(f"{what}: got {describe(data)}; complex numbers are not supported, only real ones")
     if array.dtype.kind == "O" and array.size and all([type(x) is int for x in array.flat]):
@@ -604,6 +613,19 @@ def to_array(data: Any, dtype: Any, backend: backends.Backend, copy: bool = Fals
         array = backend.cast(array, get_default_dtype())
     check_dtype(array.dtype, what)
     return array
+
+
+def check_numbers(data: Any, array: Any, what: str) -> None:
+    """Raise DTypeError for None and text, of which NumPy makes NaN and numbers where it is told the dtype."""
+    leaf = data
+    while isinstance(leaf, (list, tuple)) and leaf:
+        leaf = leaf[0]
+    if not isinstance(leaf, (str, bytes)) and leaf is not None:
+        if array.dtype.kind != "f" or not isinstance(data, (list, tuple)) or not np.isnan(array).any():
+            return
+        if None not in np.asarray(data, dtype=object).reshape(-1):
+            return
+    raise DTypeError(f"{what}: {describe(data)} is no array of numbers; give numbers, bools or an array of them")
 
 
 def printed(array: Any, plain: bool, options: Mapping[str, Any]) -> str:

@@ -36,13 +36,15 @@ SYNONYMS = {
     "decay": ("weight_decay", "gamma"),
     "epsilon": ("eps",),
     "eta": ("lr",),
+    "grad": ("requires_grad",),
+    "gradient": ("requires_grad",),
     "in_dim": ("in_features",),
     "input_dim": ("in_features",),
     "input_size": ("in_features",),
     "l2": ("weight_decay",),
     "learning_rate": ("lr",),
-    "mu": ("loc", "momentum"),
     "mean": ("loc",),
+    "mu": ("loc", "momentum"),
     "n_workers": ("num_workers",),
     "nesterov_momentum": ("nesterov",),
     "out_dim": ("out_features",),
@@ -110,12 +112,23 @@ def check_flag(owner: str, name: str, value: Any) -> bool:
 
 
 def flag_or_raise(owner: str, name: str, value: Any) -> Any:
-    """A function's flag, which may be None or a whole number as in NumPy. Raises SignatureError for others."""
-    if value is None or isinstance(value, (bool, int, np.bool_, np.integer)):
+    """A function's flag, which may be 0 or 1 as well. Raises SignatureError for others."""
+    if value is True or value is False:
         return value
     if getattr(getattr(value, "dtype", None), "kind", "") in ("b", "i", "u") and getattr(value, "shape", None) == ():
+        value = value.item()
+    if isinstance(value, int) and value in (0, 1):
         return bool(value)
     raise SignatureError(f"{owner}: {name} must be True or False, got {described(value)}")
+
+
+def placed_flag(owner: str, name: str, value: Any, before: Any) -> Any:
+    """A flag that is given by position, after the argument `before`; a number there is a second axis that is meant."""
+    if type(value) is int:
+        several = type(before) is int
+        advice = f"; several axes go into a tuple, such as ({before}, {value})" if several else ""
+        raise SignatureError(f"{owner}: {name} must be True or False, got int {value}{advice}")
+    return flag_or_raise(owner, name, value)
 
 
 def flags_of(function: Callable[..., Any]) -> tuple[dict[str, int], int]:
@@ -145,7 +158,17 @@ def check_flags(name: str, flags: Mapping[str, int], args: tuple[Any, ...], kwar
         if value is not True and value is not False:
             flag_or_raise(name, flag, value)
         if place < len(args) and args[place] is not True and args[place] is not False:
-            flag_or_raise(name, flag, args[place])
+            placed_flag(name, flag, args[place], args[place - 1])
+
+
+def check_ignored(owner: str, name: str, value: Any) -> None:
+    """Raise ArgumentError for a senseless value of a word that is accepted, as PyTorch's, and changes nothing."""
+    if name in ("non_blocking", "pin_memory", "implicit"):
+        flag_or_raise(owner, name, value)
+    elif value is not None and type(value).__name__ != name:  # such as torch.memory_format
+        raise ArgumentError(
+            f"{owner}: {name} changes nothing here and must be None, got {described(value)}; leave it out"
+        )
 
 
 def check_choice(owner: str, name: str, value: Any, choices: Iterable[Any]) -> Any:
@@ -174,13 +197,22 @@ def described(value: Any) -> str:
 # -- constructors -------------------------------------------------------------------------------------------------
 
 
-def unexpected(owner: str, name: str, accepted: Iterable[str]) -> SignatureError:
-    """The error for a keyword that is not accepted."""
+def close_to(name: str, names: Iterable[str], least: float = 0.75) -> list[str]:
+    """The name among `names` that was probably meant, in a list; an empty one where none is near."""
     import difflib
 
+    return difflib.get_close_matches(name, list(names), 1, least)
+
+
+def did_you_mean(names: list[str]) -> str:
+    """What an error says of the name that was probably meant."""
+    return f" (did you mean {names[0]}?)" if names else ""
+
+
+def unexpected(owner: str, name: str, accepted: Iterable[str]) -> SignatureError:
+    """The error for a keyword that is not accepted."""
     names = list(accepted)
-    close = [n for n in SYNONYMS.get(name, ()) if n in names] or difflib.get_close_matches(name, names, 1, 0.6)
-    advice = f" (did you mean {close[0]}?)" if close else ""
+    advice = did_you_mean([n for n in SYNONYMS.get(name, ()) if n in names] or close_to(name, names, 0.6))
     return SignatureError(f"{owner}: unexpected keyword {name!r}{advice}; accepted: {', '.join(names) or 'none'}")
 
 

@@ -118,7 +118,15 @@ def test_bench_says_where_it_can_run(capsys, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["tarin"], ["invalid choice: 'tarin'", "train"]),
+        (["tarin"], ["there is no command 'tarin' (did you mean train?); choose from train, check,"]),
+        (["--versoin"], ["unknown arguments: --versoin; did you mean --version? (see gradengine --help)"]),
+        (["train", "--learning-rate", "1"], ["unknown arguments: --learning-rate 1; did you mean --lr?"]),
+        (["train", "--bogus"], ["unknown arguments: --bogus (see gradengine train --help)"]),
+        (["train", "--schedule", "cosin"], ["--schedule: there is no 'cosin' (did you mean cosine?); choose from"]),
+        (
+            ["train", "--resume", "no/such"],
+            ["--resume no/such: there is no such file or folder; name the folder or the checkpoint"],
+        ),
         (["train", "--epoch", "3"], ["unknown arguments: --epoch 3; did you mean --epochs?"]),
         (["train", "--epcohs=3", "--ll", "1"], ["did you mean --epochs --lr? (see gradengine train --help)"]),
         (["train", "--zzz"], ["unknown arguments: --zzz (see gradengine train --help)"]),
@@ -167,10 +175,10 @@ def test_numbers_outside_their_range(capsys, tmp_path, option, value):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--momentum", "0.9"], ["--momentum", "adam has none", "--optimizer sgd"]),
-        (["--schedule", "cosine", "--gamma", "0.5"], ["--gamma", "cosine has none"]),
+        (["--momentum", "0.9"], ["--momentum", "adam has no momentum", "--optimizer sgd"]),
+        (["--schedule", "cosine", "--gamma", "0.5"], ["--gamma", "the schedule 'cosine' has no gamma"]),
         (["--resume", "run", "--overwrite"], ["--resume continues", "--overwrite replaces", "leave out"]),
-        (["--step-size", "2"], ["--step-size", "exponential has none", "--schedule step"]),
+        (["--step-size", "2"], ["--step-size", "'exponential' has no steps", "--schedule step"]),
     ],
 )
 def test_options_that_do_not_go_together(capsys, tmp_path, arguments, words):

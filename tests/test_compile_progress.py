@@ -111,6 +111,10 @@ def test_plain_lines(capsys):
         for done in range(4):
             progress.report(done, 3)
     assert capsys.readouterr().out == "  compiling the training step ...\n"
+    shown = display.Display().compilation(lambda: " for batches of 2")
+    with progress.listening(shown), progress.compiling("step"):
+        progress.report(0, 3)
+    assert capsys.readouterr().out == "  compiling the training step for batches of 2 ...\n"
     with progress.listening(display.Display(quiet=True).compilation()), progress.compiling("step"):
         progress.report(0, 3)
     assert capsys.readouterr() == ("", "")

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import json
 import os
+import pickle
 import struct
 import subprocess
 import sys
@@ -303,7 +304,7 @@ def test_extra_bytes_are_found(checkpoint):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"\x80\x02}q\x00.", "pickle is never read"),
+        (b"\x80\x02}q\x00.", r"pickle is never read\. .*save_file\(state_dict, 'name\.safetensors'\)$"),
         (b"PK\x03\x04" + bytes(100), "pickle is never read"),
         (b"epoch,loss\n1,0.5\n" * 9, "no safetensors file"),
         (b"\x00" * 64, "no safetensors file"),
@@ -322,6 +323,11 @@ def test_a_foreign_file(tmp_path, content, message):
 def test_missing_file_and_folder(tmp_path):
     with pytest.raises(CheckpointError, match=r"none\.safetensors: there is no such file"):
         load(tmp_path / "none.safetensors")
+    with pytest.raises(FileNotFoundError) as caught:  # as PyTorch's
+        load_checkpoint(tmp_path / "none.safetensors")
+    assert caught.value.filename == str(tmp_path / "none.safetensors")
+    assert caught.value.errno == errno.ENOENT
+    assert isinstance(pickle.loads(pickle.dumps(caught.value)), ge.MissingCheckpointError)
     with pytest.raises(CheckpointError, match="it is a folder"):
         load(tmp_path)
 

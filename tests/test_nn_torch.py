@@ -472,7 +472,7 @@ def test_initial_values_are_pytorchs(torch: ModuleType) -> None:
         (lambda: nn.Linear(3, 2, "no"), "Linear: bias must be True or False"),
         (lambda: nn.Linear(3, 2, biass=True), r"Linear: unexpected keyword 'biass' \(did you mean bias\?\)"),
         (lambda: nn.Linear(3), "Linear: missing a required argument: 'out_features'"),
-        (lambda: nn.Linear(3, 2, True, None, None, 5), "Linear: too many positional arguments"),
+        (lambda: nn.Linear(3, 2, True, None, None, 5), "Linear: takes at most 5 positional arguments, got 6"),
         (lambda: nn.LeakyReLU("a"), "LeakyReLU: negative_slope must be a number"),
         (lambda: nn.LeakyReLU(math.nan), "LeakyReLU: negative_slope must be a number, got float nan"),
         (lambda: nn.Dropout(2.0), "Dropout: p must be a probability"),

@@ -246,7 +246,7 @@ ERRORS = [
     (lambda x: ge.reshape(x, (2.0, 3)), DTypeError, "reshape: a shape is an int or a tuple of ints"),
     (lambda x: ge.flatten(x, 1, 0), ShapeError, "flatten: start_axis 1 comes after end_axis 0"),
     (lambda x: ge.permute_dims(x, (0,)), ShapeError, "permute_dims: axes (0,) must name each of the 2 axes"),
-    (lambda x: ge.permute_dims(x, (0, 0)), ShapeError, "permute_dims: axis (0, 0) names an axis twice"),
+    (lambda x: ge.permute_dims(x, (0, 0)), ShapeError, "permute_dims: axes (0, 0) must name each of the 2 axes of"),
     (lambda x: ge.transpose(x, (0, 2)), ShapeError, "transpose: axis 2 is out of range"),
     (lambda x: ge.swapaxes(x, 0, 2), ShapeError, "swapaxes: axis 2 is out of range for 2 dimensions"),
     (lambda x: ge.matrix_transpose(x[0]), ShapeError, "matrix_transpose: works on matrices"),

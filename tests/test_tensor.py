@@ -542,7 +542,7 @@ def test_names_of_pytorch_are_led_to_those_here():
         ge.power(ge.ones(1), 2)
     with pytest.raises(AttributeError, match=r"'max_memory_allocated'; no peak is kept; memory_allocated\(\)"):
         ge.cuda.max_memory_allocated()
-    with pytest.raises(AttributeError, match=r"has no attribute 'catt'$"):
+    with pytest.raises(AttributeError, match=r"has no attribute 'catt'; did you mean cat\?$"):
         ge.catt  # noqa: B018
     with pytest.raises(AttributeError, match=r"cuda' has no attribute 'strem'$"):
         ge.cuda.strem  # noqa: B018

@@ -158,7 +158,7 @@ def test_ctrl_c_while_the_step_compiles(tmp_path):
         out, err = process.communicate(timeout=300)
     assert (process.returncode, out) == (130, ""), err
     assert err.count("\n") == 1
-    assert "stopped in epoch 1, step 0 and saved" in err
+    assert "stopped in epoch 1 after step 0 and saved" in err
     assert not list(tmp_path.rglob("*.tmp"))
     assert not (tmp_path / "run" / lock.LOCK).exists()
     train("--resume", tmp_path / "run")

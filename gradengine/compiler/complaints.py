@@ -92,3 +92,11 @@ def shape_error(op: Op) -> TraceError:
         "but a compiled program has fixed shapes; use ge.where(mask, x, 0) with a sum, x = ge.where(mask, x + v, x) "
         "for x[mask] += v, a fixed number of elements (ge.topk), or do it where you call the step"
     )
+
+
+def own_change_error(path: str) -> TraceError:
+    """The error for a step that reads what it changes itself at each call."""
+    return TraceError(
+        f"jit: the step reads {path}, which it changes itself, but a compiled step has read it once, when it was "
+        "recorded; read it where you call the step, and give it as an argument"
+    )

@@ -19,9 +19,7 @@ import functools
 import inspect
 import itertools
 import linecache
-import os
 import sys
-import sysconfig
 from collections import deque
 from dataclasses import dataclass
 from operator import is_
@@ -34,6 +32,7 @@ import numpy as np
 from ..errors import TraceError
 from ..tensor_class import Tensor
 from .leftovers import has_rest, new_in, put_back, remove_rests
+from .source_files import is_users
 from .values import PLAIN, is_a, same
 
 if TYPE_CHECKING:
@@ -60,17 +59,6 @@ WRAPPERS = (functools.partial, MethodType, BuiltinMethodType, *METHODS[1:])
 WRAPPED = ("func", "args", "keywords", "fget", "__func__", "__self__")  # what these hold, each its own
 CONTENTS = vars(CellType)["cell_contents"]
 ASSIGNING = {dis.opmap["STORE_GLOBAL"], dis.opmap["DELETE_GLOBAL"]}
-
-ENGINE = Path(__file__).parents[1]
-FOLDERS = {str(ENGINE), str(ENGINE.parent / "kernels" / "gradengine_kernels"), os.path.dirname(os.__file__)}
-FOLDERS |= {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-LIBRARIES = ("<frozen", "<__array", *(folder + os.sep for folder in FOLDERS))
-
-
-@functools.cache
-def is_users(file: str) -> bool:
-    """Whether a file is the user's own: no part of the engine, of Python, or of an installed package."""
-    return not (file.startswith(LIBRARIES) or "site-packages" in file or "dist-packages" in file)
 
 
 # -- what is watched ------------------------------------------------------------------------------------------------
@@ -326,10 +314,10 @@ class Watch:
         self.message = ""
 
     def __enter__(self) -> Watch:
+        if self.calls is not None:
+            self.calls.install()
         if sys.gettrace() is None:
             sys.settrace(self.trace)
-        elif self.calls is not None:
-            self.calls.install()
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:

@@ -13,7 +13,7 @@ from ..validation import check_integer
 from . import constraints
 from .constraints import Constraint
 from .continuous import uniform01
-from .distribution import Distribution, broadcast_all, floats
+from .distribution import Distribution, brief, broadcast_all, floats
 
 
 def exactly_one(owner: str, probs: Any, logits: Any) -> None:
@@ -209,6 +209,8 @@ class Classes(Distribution):
         if not given.ndim:
             raise ShapeError(f"{owner}: {'probs' if logits is None else 'logits'} must have an axis of classes")
         self._by_probs = probs is not None
+        if self.validates(validate_args):
+            self.check_weights(given)
         if self._by_probs:
             self.probs = given / ops.sum(given, axis=-1, keepdims=True)
             self.logits = ops.log(away_from_ends(self.probs))
@@ -216,6 +218,17 @@ class Classes(Distribution):
             self.logits = given - ops.logsumexp(given, axis=-1, keepdims=True)
             self.probs = ops.softmax(self.logits, axis=-1)
         self._num_events = given.shape[-1]
+
+    def check_weights(self, given: Any) -> None:
+        """Raise ArgumentError for weights that no probabilities come of, before they are made to add up to 1."""
+        values, owner = given.detach(), type(self).__name__
+        if not self._by_probs:
+            if bool(ops.any(ops.isnan(values) | (values == math.inf))):
+                raise ArgumentError(f"{owner}: logits must be numbers below infinity, got {brief(values)}")
+        elif not bool(ops.all((values >= 0) & (values < math.inf))):
+            raise ArgumentError(f"{owner}: probs must be finite and not negative, got {brief(values)}")
+        elif not bool(ops.all(ops.sum(values, axis=-1) > 0)):
+            raise ArgumentError(f"{owner}: probs must not all be 0, got {brief(values)}")
 
     @property
     def param_shape(self) -> tuple[int, ...]:

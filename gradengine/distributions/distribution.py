@@ -55,7 +55,7 @@ class Distribution:
         if validate_args is not None:
             check_flag(type(self).__name__, "validate_args", validate_args)
         self._validate_args = Distribution._validate_by_default if validate_args is None else validate_args
-        if not self._validate_args or current.trace is not None:
+        if not self.validates(validate_args):
             return
         for name, constraint in self.arg_constraints.items():
             value = self.__dict__.get(name)
@@ -63,8 +63,15 @@ class Distribution:
                 continue
             if not bool(ops.all(constraint.check(value.detach()))):
                 raise ArgumentError(
-                    f"{type(self).__name__}: the parameter {name} must satisfy {constraint}, got {brief(value)}"
+                    f"{type(self).__name__}: the parameter {name.lstrip('_')} must satisfy {constraint}, got "
+                    f"{brief(value)}"
                 )
+
+    @staticmethod
+    def validates(validate_args: bool | None) -> bool:
+        """Whether parameters are checked: asked for or by default, and known, which no value is during a trace."""
+        wanted = Distribution._validate_by_default if validate_args is None else validate_args
+        return bool(wanted) and current.trace is None
 
     # -- shapes -------------------------------------------------------------------------------------------------
 

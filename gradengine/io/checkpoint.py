@@ -4,7 +4,7 @@ A file is an ordinary safetensors file whose arrays any program can read. One en
 the rest as JSON: the version of this format, the tree that says where each array belongs (see `state`), and a SHA-256
 over tree and arrays, so that damage is found when the file is read and not by a model that has become worse.
 
-May import migration_hints, errors, tensor, dtypes, and safetensors when it is first used.
+May import missing_names, errors, tensor, dtypes, and safetensors when it is first used.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import numpy as np
 from .. import tree
 from ..backend import for_device
 from ..dtypes import bfloat16_dtype
-from ..errors import CheckpointError, DTypeError, installing
-from ..migration_hints import advising
+from ..errors import CheckpointError, DTypeError, MissingCheckpointError, installing
+from ..missing_names import advising
 from ..tensor_class import Tensor
 from ..validation import known_words
 from .files import atomic_writer
@@ -81,7 +81,8 @@ def load(path: StrPath, map_location: Any = None, *, weights_only: bool = True) 
     DeviceError
         If `map_location` is not a device that can be used here.
     CheckpointError
-        If the file is missing, truncated, damaged or of another kind. Pickle files (`torch.save`) are never read.
+        If the file is truncated, damaged or of another kind. Pickle files (`torch.save`) are never read. A file that
+        is missing is a MissingCheckpointError, which is a FileNotFoundError too.
 
     Examples
     --------
@@ -159,7 +160,7 @@ def load_checkpoint(path: StrPath) -> tuple[dict[str, Any], dict[str, Any]]:
     >>> load_checkpoint("nowhere.safetensors")
     Traceback (most recent call last):
       ...
-    gradengine.errors.CheckpointError: cannot read the checkpoint nowhere.safetensors: there is no such file
+    gradengine.errors.MissingCheckpointError: cannot read the checkpoint nowhere.safetensors: there is no such file
     """
     arrays, content = _read(path)
     if content is None:
@@ -209,9 +210,9 @@ def _read(path: StrPath) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
             arrays = {name: _readable(file, name) for name in file.keys()}  # noqa: SIM118
         _refuse_duplicates(path)
     except FileNotFoundError:
-        raise CheckpointError(f"cannot read the checkpoint {text}: there is no such file") from None
+        raise MissingCheckpointError(f"cannot read the checkpoint {text}: there is no such file", text) from None
     except safetensors.SafetensorError as error:
-        raise CheckpointError(f"cannot read the checkpoint {text}: {_diagnose(path, error)}. {REMEDY}") from error
+        raise CheckpointError(f"cannot read the checkpoint {text}: {_diagnose(path, error)}") from error
     except OSError as error:
         raise CheckpointError(f"cannot read the checkpoint {text}: {error}") from error
     except (CheckpointError, DTypeError) as error:
@@ -299,25 +300,28 @@ def _to_json(value: Any) -> str:
 
 
 def _diagnose(path: StrPath, error: Exception) -> str:
-    """What is wrong with a file that safetensors does not take, in the user's words."""
+    """What is wrong with a file that safetensors does not take, in the user's words, and what to do."""
     with open(path, "rb") as file:
         data = file.read(LONGEST_HEADER + 8)
         size = os.fstat(file.fileno()).st_size
     length = int.from_bytes(data[:8], "little")
     if not data:
-        return "it is empty"
+        return f"it is empty. {REMEDY}"
     if data.startswith((b"PK\x03\x04", b"\x80")) and not data[8:].startswith(b"{"):
-        return "it looks like a pickle file (torch.save), and pickle is never read; save it as safetensors"
+        return (
+            "it looks like a pickle file (torch.save), and pickle is never read. Where PyTorch is installed, save it "
+            "again with safetensors.torch.save_file(state_dict, 'name.safetensors')"
+        )
     if size < 8 or (size < 8 + length <= 8 + LONGEST_HEADER and data[8:9] in (b"{", b"")):
-        return f"it is truncated, only {size} bytes are left"
+        return f"it is truncated, only {size} bytes are left. {REMEDY}"
     try:
         header = json.loads(data[8 : 8 + length])
         needed = 8 + length + max(entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__")
         if size < needed:
-            return f"it is truncated, only {size} of {needed} bytes are left"
+            return f"it is truncated, only {size} of {needed} bytes are left. {REMEDY}"
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
         pass  # the header is no such table: what safetensors says is all there is to say
-    return f"it is no safetensors file, or its header is damaged ({error})"
+    return f"it is no safetensors file, or its header is damaged ({error}). {REMEDY}"
 
 
 def _text(path: StrPath) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from .. import ops
+from ..ops.activations import check_limits
 from ..tensor_class import Tensor
 from ..validation import check_choice
 from . import functional as F
@@ -298,6 +299,7 @@ class Hardtanh(Activation):
 
     def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
         super().__init__()
+        check_limits("Hardtanh", {"min_val": min_val, "max_val": max_val})
         self.min_val, self.max_val, self.inplace = min_val, max_val, inplace
 
 

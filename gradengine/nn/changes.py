@@ -14,7 +14,7 @@ from ..dtypes import check_dtype, is_floating
 from ..errors import DTypeError, describe
 from ..ops.methods import cuda_name
 from ..tensor_class import Tensor
-from ..validation import check_callable, check_flag, known_class
+from ..validation import check_callable, check_flag, check_ignored, known_class
 from ..views import clear_grad, leave
 from .parameter import Parameter, cast_later, is_uninitialized
 
@@ -96,6 +96,7 @@ class ModuleChanges:
         >>> ge.nn.Linear(2, 2).to("cpu", ge.float64).weight.dtype
         dtype('float64')
         """
+        check_ignored("to", "memory_format", memory_format)
         if len(targets) > 1 and isinstance(targets[-1], bool):
             targets = targets[:-1]  # non_blocking
         for target in targets if tensor is None else (*targets, tensor):

@@ -37,7 +37,7 @@ from ..ops.activations import (
     tanhshrink,
     threshold,
 )
-from ..ops.arguments import beside, checked
+from ..ops.arguments import beside, checked, real, whole
 from ..ops.classification import cross_entropy, nll_loss
 from ..ops.index import one_hot
 from ..ops.linalg import linear
@@ -55,7 +55,7 @@ from ..ops.losses import (
 )
 from ..ops.transcendental import tanh
 from ..tensor_class import Tensor, wrap
-from ..validation import known_words
+from ..validation import check_number, known_words
 from .functional_embedding import embedding
 from .functional_losses import (
     cosine_embedding_loss,
@@ -292,7 +292,7 @@ def normalize(input: Any, p: float = 2.0, axis: int = 1, eps: float = 1e-12, *, 
     tensor([[0.6, 0.8],
             [0. , 0. ]])
     """
-    x = as_tensor(input)
+    x, eps = as_tensor(input), real("normalize", "eps", eps)
     length = ops.norm(x, ord=p, axis=axis if dim is None else dim, keepdims=True)
     return x / ops.clip(length, min=eps)
 
@@ -307,7 +307,8 @@ def cosine_similarity(x1: Any, x2: Any, axis: int = 1, eps: float = 1e-8, *, dim
     >>> ge.nn.functional.cosine_similarity(ge.tensor([[1.0, 0.0]]), ge.tensor([[1.0, 1.0]]))
     tensor([0.7071])
     """
-    axis = axis if dim is None else dim
+    axis = whole("cosine_similarity", "axis", axis if dim is None else dim)
+    check_number("cosine_similarity", "eps", eps, 0)
     x1, x2 = beside("cosine_similarity", x1, x2)
     shape = shapes.broadcast("cosine_similarity", x1.shape, x2.shape)
     a, b = ops.broadcast_to(x1, shape=shape), ops.broadcast_to(x2, shape=shape)
@@ -320,6 +321,6 @@ def cosine_similarity(x1: Any, x2: Any, axis: int = 1, eps: float = 1e-8, *, dim
 if not TYPE_CHECKING:  # to a type checker, other names are simply missing
 
     def __getattr__(name: str) -> Any:
-        from ..migration_hints import missing
+        from ..missing_names import missing
 
         raise missing(__name__, name)

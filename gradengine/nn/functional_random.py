@@ -10,7 +10,7 @@ from typing import Any
 
 from .. import ops
 from ..errors import ArgumentError, ShapeError
-from ..ops.arguments import checked, real
+from ..ops.arguments import checked, real, whole
 from ..tensor_class import Tensor, wrap
 
 __all__ = [
@@ -239,6 +239,7 @@ def gumbel_softmax(
     if not real("gumbel_softmax", "tau", tau) > 0:
         raise ArgumentError(f"gumbel_softmax: tau must be above 0, got {tau!r}")
     x: Any = as_tensor(logits)
+    dim = whole("gumbel_softmax", "dim", dim)
     u = ops.rand(x.shape, dtype=x.dtype, generator=generator, device=x.device)
     noise = -ops.log(-ops.log1p(-u * (1 - 2.0**-24)) + 2.0**-80)
     soft: Any = ops.softmax((x + noise) / tau, axis=dim)

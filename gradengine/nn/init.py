@@ -303,6 +303,6 @@ def fill(tensor: Tensor, value: Any) -> Tensor:
 if not TYPE_CHECKING:  # to a type checker, other names are simply missing
 
     def __getattr__(name: str) -> Any:
-        from ..migration_hints import missing
+        from ..missing_names import missing
 
         raise missing(__name__, name)

@@ -232,7 +232,7 @@ if not TYPE_CHECKING:  # to a type checker, other names are simply missing
     def __getattr__(name: str) -> Any:
         if name in ("rnn", "stateless"):
             return importlib.import_module(f"{__name__}.{name}")
-        from ..migration_hints import missing
+        from ..missing_names import missing
 
         raise missing(__name__, name)
 

@@ -8,10 +8,12 @@ own derivative would overflow.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from ..errors import ArgumentError, ShapeError, describe
 from ..tensor_class import Tensor, wrap
+from ..validation import is_number
 from .arguments import checked
 from .declare import elementwise
 from .pytorch_forms import in_place
@@ -139,10 +141,25 @@ threshold = elementwise(
     """,
 )
 
+
+def check_limits(name: str, given: Mapping[str, Any]) -> None:
+    """Raise ArgumentError for limits in the wrong order; numbers of a step that is traced are not known."""
+    low, high = given["min_val"], given["max_val"]
+    if is_number(low) and is_number(high) and low > high:
+        raise ArgumentError(f"{name}: min_val must be at most max_val, got min_val={low} and max_val={high}")
+
+
+def check_lambd(name: str, given: Mapping[str, Any]) -> None:
+    """Raise ArgumentError for a distance below 0."""
+    if is_number(given["lambd"]) and not given["lambd"] >= 0:
+        raise ArgumentError(f"{name}: lambd must be a number >= 0, got {given['lambd']}")
+
+
 hardtanh = elementwise(
     "hardtanh",
     lambda k, g, y, x, min_val, max_val: k.where(between(k, x, min_val, max_val), g, 0),
     form=in_place("hardtanh", "min_val", "max_val"),
+    check=check_limits,
     body=lambda k, x, min_val=-1.0, max_val=1.0: k.minimum(k.maximum(x, min_val), max_val),
     doc="""`x` held between `min_val` and `max_val`; its gradient on the bounds is 0.
 
@@ -180,6 +197,7 @@ softshrink = elementwise(
     "softshrink",
     lambda k, g, y, x, lambd: k.where(beyond(k, x, lambd), g, 0),
     body=softshrink_body,
+    check=check_lambd,
     doc="""`x` moved towards 0 by `lambd`, and 0 where |x| is at most `lambd`.
 
     >>> import gradengine as ge

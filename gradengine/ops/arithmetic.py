@@ -9,7 +9,7 @@ import math
 from typing import Any
 
 from ..dtypes import finfo, float32, is_floating, result_type
-from ..errors import ArgumentError
+from ..errors import ArgumentError, SignatureError
 from ..tensor_class import Tensor, wrap
 from .arguments import checked, operands
 from .elementwise import (
@@ -53,6 +53,8 @@ def clamp_min(x: Any, /, min: Any) -> Tensor:
     >>> ge.clamp_min(ge.tensor([-1.0, 2.0]), 0.0)
     tensor([0., 2.])
     """
+    if min is None:
+        raise SignatureError("clamp_min: needs a number or a Tensor for min, got None")
     return clip(x, min=min)
 
 
@@ -64,6 +66,8 @@ def clamp_max(x: Any, /, max: Any) -> Tensor:
     >>> ge.clamp_max(ge.tensor([-1.0, 2.0]), 0.0)
     tensor([-1.,  0.])
     """
+    if max is None:
+        raise SignatureError("clamp_max: needs a number or a Tensor for max, got None")
     return clip(x, max=max)
 
 

@@ -53,6 +53,11 @@ def cross_entropy(
     check_reduction("cross_entropy", reduction)
     ignore_index = whole("cross_entropy", "ignore_index", ignore_index)
     if is_floating(target.dtype):
+        if ignore_index >= 0:
+            raise ArgumentError(
+                f"cross_entropy: ignore_index={ignore_index} is the label to ignore, but the target holds class "
+                f"probabilities ({target.dtype}); give labels, target.to(ge.int64), or leave ignore_index out"
+            )
         return probable_cross_entropy(input, target, weight, reduction, label_smoothing)
     logits, labels, shape = rows("cross_entropy", input, target)
     try:

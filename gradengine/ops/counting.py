@@ -168,6 +168,8 @@ def histc(x: Any, /, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
     count = whole("histc", "bins", bins)
     if count < 1:
         raise ArgumentError(f"histc: bins must be from 1 on, got {bins}")
+    if not min <= max:
+        raise ArgumentError(f"histc: min must be at most max, got min={min} and max={max}")
     low, high = ends_of("histc", flat, min, max)
     return in_bins(flat, count, float(low), float(high))
 

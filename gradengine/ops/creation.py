@@ -26,8 +26,8 @@ from ..errors import (
 )
 from ..hostwork import as_array
 from ..tensor_class import Tensor, constant, fresh, mode, to_array, wrap
-from ..validation import known_words
-from .arguments import checked, whole
+from ..validation import flag_or_raise, known_words
+from .arguments import checked, real, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,6 +75,7 @@ def asarray(
     >>> np.shares_memory(a, ge.asarray(a).numpy())
     True
     """
+    copy = None if copy is None else flag_or_raise("asarray", "copy", copy)
     if dtype is not None:
         dtype = check_dtype(dtype, "asarray")
     if isinstance(data, Tensor) and not copy:
@@ -361,6 +362,14 @@ def arange(
     return steps_from("arange", first, step, out, requires_grad) if in_graph(first, step) else out
 
 
+def count_of(name: str, num: Any) -> int:
+    """How many numbers to make. Raises DTypeError for what is no int, ArgumentError for a negative one."""
+    count = whole(name, "num", num)
+    if count < 0:
+        raise ArgumentError(f"{name}: num, the number of elements, must be an int >= 0, got {count}")
+    return count
+
+
 @checked(ignored=IGNORED, words={"steps": "num"})
 def linspace(
     start: Any, stop: Any, num: int, dtype: Any = None, device: Any = None, endpoint: bool = True,
@@ -374,7 +383,7 @@ def linspace(
     >>> ge.linspace(0, 1, 5)
     tensor([0.  , 0.25, 0.5 , 0.75, 1.  ])
     """
-    count = whole("linspace", "num", num)
+    count = count_of("linspace", num)
     make = lambda: np.linspace(number(start), number(stop), count, endpoint=endpoint)
     graph = in_graph(start, stop)
     out = stepped("linspace", (start, stop, 1.0), make, dtype, device, requires_grad and not graph)
@@ -457,13 +466,14 @@ def logspace(
     >>> ge.logspace(0, 2, 3)
     tensor([  1.,  10., 100.])
     """
-    count = whole("logspace", "num", num)
+    count = count_of("logspace", num)
     if in_graph(start, stop, base):
         from .powers import pow
 
         if requires_grad:
             raise GraphError("logspace: takes a number that requires grad, but requires_grad=True makes a leaf")
         return pow(base, linspace(start, stop, count, dtype=dtype, device=device))
+    real("logspace", "base", base)
     make = lambda: np.logspace(number(start), number(stop), count, base=number(base))
     return stepped("logspace", (start, stop, 1.0), make, dtype, device, requires_grad)
 

@@ -42,12 +42,14 @@ def elementwise(
     shown: str = "",
     words: Mapping[str, str] = EMPTY,
     form: Callable[..., Any] | None = None,
+    check: Callable[[str, Mapping[str, Any]], None] | None = None,
 ) -> Callable[..., Tensor]:
     """Declare an op that works on each element by itself, with one gradient rule (or None) per array.
 
     `body(k, *inputs, **params)` defines the op in simpler pointwise ops; without one, every backend needs a kernel
     of that name. Parameters of `body` after its positional arrays are metadata. Errors name the op `shown`, where that
-    is given. `words` are other names of its arguments and `form` is PyTorch's function, as in `primitive`.
+    is given. `words` are other names of its arguments and `form` is PyTorch's function, as in `primitive`; so is
+    `check`.
 
     Raises ArgumentError when the name is taken or no Python name, the body uses an op that is not elementwise, or no
     rules are given (a function that has no gradient has the rule None).
@@ -78,6 +80,7 @@ def elementwise(
             names=names,
             defaults=defaults,
             shown=shown,
+            check=check,
             spelling=Spelling(shown or name, (*array_names(len(rules)), *names), len(rules), words, form),
         )
     )
@@ -117,6 +120,7 @@ def primitive(
     mark: Any = None,
     view: bool | str = False,
     lifts: bool = False,
+    check: Callable[[str, Mapping[str, Any]], None] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Tensor]]:
     """Declare an op from a stub that gives its signature and docstring; every backend has a kernel of that name.
 
@@ -129,6 +133,7 @@ def primitive(
     ...). `form(k, *args, **words)` is PyTorch's function, where that means something else: it runs once a keyword is
     given that it alone has. `mark(result, name, metadata)` sees what a call without the word `mark.unless` gives.
     `lifts` says that `dim=0` of a 0-d array takes it for a vector of one element, as in PyTorch.
+    `check(name, metadata)` raises for settings that kernels would take, though they make no sense.
 
     >>> import numpy as np
     >>> import gradengine as ge
@@ -157,6 +162,7 @@ def primitive(
                 defaults=defaults,
                 shown=shown,
                 view=view,
+                check=check,
                 spelling=Spelling(
                     shown or name or stub.__name__,
                     (*code.co_varnames[:arrays], *names),

@@ -17,11 +17,11 @@ from .. import shapes, views
 from ..backend import home_of
 from ..dispatch import FEW, explain, prune
 from ..dtypes import check_dtype, check_range, fits
-from ..errors import DTypeError, ShapeError, describe
+from ..errors import ArgumentError, DTypeError, ShapeError, describe
 from ..tensor_class import LEAF, Tensor, mode, order, wrap
 from ..views import enroll, is_shared, settle
 from . import pytorch_forms
-from .arguments import beside, checked
+from .arguments import beside, checked, whole
 from .declare import primitive
 from .elementwise import where
 from .shape import broadcast_to
@@ -435,7 +435,10 @@ def one_hot(labels: Any, num_classes: int = -1, dtype: Any = np.int64) -> Tensor
     tensor([[1, 0, 0],
             [0, 0, 1]])
     """
-    return one_hot_rows(labels, num_classes=num_classes, dtype=check_dtype(dtype, "one_hot"))
+    count = whole("one_hot", "num_classes", num_classes)
+    if count < -1:
+        raise ArgumentError(f"one_hot: num_classes must be -1 or at least 0, got {count}; -1 takes it from the labels")
+    return one_hot_rows(labels, num_classes=count, dtype=check_dtype(dtype, "one_hot"))
 
 
 @primitive(None)

@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 
 from .. import ops
+from ..device_names import check_device
 from ..dispatch import enlist
 from ..dtypes import is_floating
 from ..environment import Size
 from ..errors import DTypeError, ShapeError, SignatureError, SpellingWarning, describe
 from ..tensor_class import Tensor, wrap
 from ..tensor_types import dtype_of_type, type_name
+from ..validation import check_ignored
 from ..views import root_of
 from . import pytorch_forms
 from .arguments import checked
@@ -189,11 +191,13 @@ def sum_to_size(self: Tensor, *shape: Any) -> Tensor:
 
 def contiguous(self: Tensor, memory_format: Any = None) -> Tensor:
     """This Tensor where its elements lie in order, else a copy in which they do, which shares nothing with it."""
+    check_ignored("contiguous", "memory_format", memory_format)
     return self if self.backend.in_order(self.array) else ops.clone(self)
 
 
 def is_contiguous(self: Tensor, memory_format: Any = None) -> bool:
     """Whether the elements lie in memory in their order; no op asks for that."""
+    check_ignored("is_contiguous", "memory_format", memory_format)
     return bool(self.backend.in_order(self.array))
 
 
@@ -313,11 +317,13 @@ def get_device(self: Tensor) -> int:
 
 def pin_memory(self: Tensor, device: Any = None) -> Tensor:
     """This Tensor: no memory is pinned."""
+    check_device(device)
     return self
 
 
 def is_pinned(self: Tensor, device: Any = None) -> bool:
     """False: no memory is pinned."""
+    check_device(device)
     return False
 
 

@@ -14,9 +14,8 @@ from ..copies import copied, copied_with_views
 from ..dtypes import check_dtype
 from ..errors import DeviceError
 from ..migration_hints import METHODS as ABSENT
-from ..pytorch_names import TENSOR
 from ..tensor_class import RETAIN, Op, Tensor, constant, mode, order, to_array, wrap
-from ..validation import known_words
+from ..validation import check_ignored, known_words
 from . import method_forms
 from .arguments import checked
 from .powers import power_of
@@ -272,6 +271,8 @@ def to(
     >>> ge.tensor([1, 2]).to(ge.float64)
     tensor([1., 2.], dtype=float64)
     """
+    if memory_format is not None:
+        check_ignored("to", "memory_format", memory_format)
     for value in args if other is None else (*args, other):
         if isinstance(value, Tensor):
             dtype, device = value.dtype, value.device
@@ -387,6 +388,8 @@ def in_dtype(name: str, dtype: str) -> Any:
     """`t.float()` and the like."""
 
     def call(self: Tensor, memory_format: Any = None) -> Tensor:
+        if memory_format is not None:
+            check_ignored(name, "memory_format", memory_format)
         return to(self, dtype)
 
     call.__name__ = name
@@ -450,9 +453,6 @@ def attach_methods() -> None:
 
 def attach_hints() -> None:
     """Let names that PyTorch's Tensors have and these have not say what to do instead."""
-    for name, hint in TENSOR.items():
-        if not hasattr(Tensor, name):
-            ABSENT.setdefault(name, hint)
     for name, hint in ABSENT.items():
         if not hasattr(Tensor, name):
             setattr(Tensor, name, Absent(name, hint))

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from ..dtypes import PYTHON_SCALARS, is_floating
+from ..errors import ArgumentError
 from ..tensor_class import Tensor, wrap
+from ..validation import is_number
 from .arguments import checked
 from .declare import elementwise
 from .elementwise import abs, add, multiply, subtract
@@ -294,6 +296,9 @@ def isclose(x1: Any, x2: Any, /, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: 
     >>> ge.isclose(ge.tensor([1.0, 1.0]), ge.tensor([1.000001, 1.1]))
     tensor([ True, False])
     """
+    for name, value in (("rtol", rtol), ("atol", atol)):
+        if is_number(value) and not value >= 0:
+            raise ArgumentError(f"isclose: {name} must be a number >= 0, got {value}")
     x1, x2 = [
         np.asarray(x) if type(x) in PYTHON_SCALARS or isinstance(x, np.generic) else x for x in (x1, x2)
     ]  # exact, in any company

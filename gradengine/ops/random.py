@@ -75,8 +75,8 @@ class Generator:
     def __init__(self, seed: Any = None, *, device: Any = None) -> None:
         if isinstance(seed, str):  # PyTorch's Generator("cpu"): its state is in host memory on every device
             seed, device = None, seed
-        if device is not None:
-            device_name(device)
+        if device is not None and device_name(device).type != "cpu":
+            backends.for_device(device)  # which there must be
         self._lock = threading.Lock()
         self._seed, self._offset = 0, 0
         if seed is None:

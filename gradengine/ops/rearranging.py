@@ -265,7 +265,10 @@ def unravel_index(indices: Any, shape: Any) -> tuple[Tensor, ...]:
     """
     indices = wrap(indices, None, "unravel_index")
     found = []
-    for size in reversed(shapes.sizes_of("unravel_index", shape)):
+    sizes = shapes.sizes_of("unravel_index", shape)
+    if min(sizes, default=0) < 0:
+        raise ShapeError(f"unravel_index: a size must be at least 0, got shape {sizes}")
+    for size in reversed(sizes):
         found.append(indices % size)
         indices = indices // size
     return tuple(reversed(found))

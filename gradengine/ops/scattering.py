@@ -13,7 +13,7 @@ import numpy as np
 from .. import shapes
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..tensor_class import Tensor, wrap
-from .arguments import beside, checked
+from .arguments import beside, checked, whole
 from .creation import arange, full, ones_like
 from .elementwise import add, divide, maximum, minimum, multiply, negative, subtract, where
 from .index import (
@@ -294,6 +294,7 @@ def slice_scatter(
     """
     x, src = beside("slice_scatter", x, src)
     place = shapes.axis_of("slice_scatter", axis, x.ndim)
+    step = whole("slice_scatter", "step", step)
     return put_at(x, src, index=(*(slice(None),) * place, slice(start, end, step)))
 
 

@@ -7,11 +7,13 @@ cotangent back.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from .. import shapes
+from ..errors import ArgumentError, ShapeError
 from . import pytorch_forms
 from .declare import composite, primitive
 from .pairs import last_two_axes
@@ -61,11 +63,21 @@ def reshape_copied(k: Any, x: Any, /, shape: Any, *, copy: bool | None = None) -
     return k.clone(y) if copy else y
 
 
+def check_sizes(name: str, given: Mapping[str, Any]) -> None:
+    """Raise a typed error for what is no shape, and for a negative size other than -1, which NumPy takes for one."""
+    wanted = given["shape"]
+    if type(wanted) is not tuple:
+        wanted = shapes.sizes_of(name, wanted)
+    if wanted and type(wanted[0]) is int and min(wanted) < -1:
+        raise ShapeError(f"{name}: a size must be -1 or at least 0, got shape {wanted}")
+
+
 @primitive(
     lambda k, g, y, x, shape: k.reshape(g, shape=x.shape),
     shape=shapes.reshape,
     form=reshape_copied,
     view="maybe",
+    check=check_sizes,
 )
 def reshape(x, /, shape):
     """The same elements in another shape; one size may be -1, which stands for what is left.
@@ -111,7 +123,18 @@ def inverse(axes: Any) -> tuple[int, ...] | None:
     return tuple([order.index(i) for i in range(len(order))])
 
 
-@primitive(lambda k, g, y, x, axes: k.permute_dims(g, axes=inverse(axes)), shape=shapes.permutation, view=True)
+def check_axes(name: str, given: Mapping[str, Any]) -> None:
+    """Raise ArgumentError for no axes at all, of which NumPy makes all in reverse."""
+    if given["axes"] is None:
+        raise ArgumentError(f"{name}: needs the axes in their new order, such as (1, 0), got None; x.T reverses them")
+
+
+@primitive(
+    lambda k, g, y, x, axes: k.permute_dims(g, axes=inverse(axes)),
+    shape=shapes.permutation,
+    view=True,
+    check=check_axes,
+)
 def permute_dims(x, /, axes):
     """The axes in another order: axis i of the result is axis `axes[i]` of x.
 

@@ -297,7 +297,7 @@ def cov(x: Any, /, *, correction: int = 1, fweights: Any = None, aweights: Any =
     tensor([[2., 4.],
             [4., 8.]])
     """
-    x = wrap(x, None, "cov")
+    x, correction = wrap(x, None, "cov"), whole("cov", "correction", correction)
     if x.ndim > 2:
         raise ShapeError(f"cov: takes at most 2 dimensions, got shape {x.shape}")
     rows = reshape(x, shape=(1, -1)) if x.ndim < 2 else x
@@ -349,6 +349,8 @@ def cdist(x1: Any, x2: Any, /, p: float = 2.0) -> Tensor:
     a, b = wrap(x1, x2, "cdist"), wrap(x2, x1, "cdist")
     if a.ndim < 2 or b.ndim < 2 or a.shape[-1] != b.shape[-1]:
         raise ShapeError(f"cdist: takes rows of equal length, got shapes {a.shape} and {b.shape}")
+    if not p >= 0:
+        raise ArgumentError(f"cdist: p must be a number >= 0, got {p}")
     return vector_norm(subtract(expand_dims(a, axis=-2), expand_dims(b, axis=-3)), ord=p, axis=-1)
 
 

@@ -40,6 +40,6 @@ if not TYPE_CHECKING:  # to a type checker, other names are simply missing
             import importlib
 
             return importlib.import_module(f"{__name__}.swa_utils")
-        from ..migration_hints import missing
+        from ..missing_names import missing
 
         raise missing(__name__, name)

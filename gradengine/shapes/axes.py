@@ -46,7 +46,7 @@ def axes_of(name: str, axis: Any, ndim: int) -> Shape:
         return (axis_of(name, axis, ndim),)
     axes = tuple(axis_of(name, a, ndim) for a in axis)
     if len(set(axes)) != len(axes):
-        raise ShapeError(f"{name}: axis {tuple(axis)} names an axis twice")
+        raise ShapeError(f"{name}: axis {tuple(axis)} names an axis twice; name each at most once")
     return axes
 
 

@@ -62,8 +62,8 @@ def sum_to(name: str, x: Shape, *, shape: Any, **metadata: Any) -> Shape:
 
 def permutation(name: str, x: Shape, *, axes: Any, **metadata: Any) -> Shape:
     """The sizes in the order of `axes`."""
-    places = axes_of(name, sizes_of(name, axes, "axes is"), len(x))
-    if len(places) != len(x):
+    places = tuple([axis_of(name, axis, len(x)) for axis in sizes_of(name, axes, "axes is")])
+    if sorted(places) != list(range(len(x))):
         raise ShapeError(f"{name}: axes {axes!r} must name each of the {len(x)} axes of shape {x} once")
     return tuple(x[a] for a in places)
 

@@ -17,6 +17,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gradengine_kernels import progress
+
 from .. import backend as backends
 from .. import cuda
 from .._version import __version__
@@ -136,13 +138,14 @@ def _train(trainer: Trainer, folder: Path, pictures: bool) -> int:
         display.header()
     else:
         display.say(f"{trainer.epoch} of {chosen.epochs} epochs are finished; use a larger --epochs to train on")
+    compiled = progress.seconds
     received = trainer.run()
+    compiled = progress.seconds - compiled
     display.close()
     if received is not None:
-        where = f"epoch {trainer.epoch + 1}, step {trainer.step}"
         print(
-            f"gradengine: stopped in {where} and saved; resume with: {called()} train --resume "
-            f"{shlex.quote(str(folder))}",
+            f"gradengine: stopped in epoch {trainer.epoch + 1} after step {trainer.step:,} and saved; resume with: "
+            f"{called()} train --resume {shlex.quote(str(folder))}",
             file=sys.stderr,
             flush=True,
         )
@@ -153,6 +156,8 @@ def _train(trainer: Trainer, folder: Path, pictures: bool) -> int:
     files = [state.CHECKPOINT, state.METRICS]
     if pictures:
         files += draw(trainer, folder)
+    if compiled >= 0.05:
+        display.say(f"compiling took {displays.duration(compiled)}, which the times above do not count")
     for line in conclusion(trainer, folder, files):
         display.say(line)
     return 0
@@ -196,7 +201,7 @@ def introduction(trainer: Trainer, folder: Path) -> list[str]:
         f"gradengine {__version__} with {where}: {chosen.model} ({models.describe(trainer.model)}) on {data.name} "
         f"({len(data.train_labels):,} pictures, {len(data.test_labels):,} to test)",
         ", ".join(details),
-        f"resuming {folder} at step {trainer.step + 1:,}" if trainer.step else f"output in {folder}",
+        f"resuming {folder} after step {trainer.step:,}" if trainer.step else f"output in {folder}",
     ]
 
 
@@ -244,6 +249,8 @@ def _writing(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if os.path.isfile(folder):
+            raise ArgumentError(f"--out {folder}: it is a file; choose a folder, which need not exist yet") from error
         raise ArgumentError(
             f"--out {folder}: cannot write there ({error.strerror or error}); choose a folder that you may write to"
         ) from error

@@ -12,9 +12,12 @@ import os
 import sys
 import threading
 import time
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gradengine_kernels.progress import Listener
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 HEADER = "  epoch  train loss  accuracy   test loss  accuracy   images/s     time     left"
 
@@ -104,9 +107,9 @@ class Display:
         """Show a finished epoch."""
         self.say(row(standing, (test_loss, test_accuracy)))
 
-    def compilation(self) -> Listener:
-        """What shows that something compiles."""
-        return Listener() if self.quiet else Announcement(self)
+    def compilation(self, of: Callable[[], str] = lambda: "") -> Listener:
+        """What shows that something compiles; `of` says for what it is at that moment."""
+        return Listener() if self.quiet else Announcement(self, of)
 
     def close(self) -> None:
         """Stop showing progress."""
@@ -115,8 +118,8 @@ class Display:
 class Announcement(Listener):
     """A line for each compilation of the training step; kernels of a single op take no time worth a line."""
 
-    def __init__(self, display: Display) -> None:
-        self.display, self.said = display, False
+    def __init__(self, display: Display, of: Callable[[], str]) -> None:
+        self.display, self.of, self.said = display, of, False
 
     def begin(self, what: str) -> None:
         self.said = False
@@ -124,7 +127,7 @@ class Announcement(Listener):
     def report(self, done: int, total: int) -> None:
         if not self.said:
             self.said = True
-            self.display.say("  compiling the training step ...")
+            self.display.say(f"  compiling the training step{self.of()} ...")
 
 
 class Bar(Display):
@@ -180,7 +183,7 @@ class Bar(Display):
             self.bar.update(self.task, **shown)
         self.bar.refresh()
 
-    def compilation(self) -> Listener:
+    def compilation(self, of: Callable[[], str] = lambda: "") -> Listener:
         return CompilationBar(self)
 
     def close(self) -> None:

@@ -132,9 +132,9 @@ class Trainer:
 
         Raises TrainingError when the loss is no longer a number, CheckpointError when something cannot be written.
         """
-        self.pace = Pace()
+        self.pace, self._count = Pace(), self.options.batch_size
         self._due = self.pace.begin + self.display.every
-        shown = progress.listening(self.display.compilation())
+        shown = progress.listening(self.display.compilation(lambda: f" for batches of {self._count}"))
         with np.errstate(all="ignore"), StopSignals() as self.stop, shown:  # an overflow is found by its NaN, and named
             while self.epoch < self.options.epochs:
                 if self.stop.received is None and self._train_epoch():
@@ -148,7 +148,8 @@ class Trainer:
         sums, display, options, total = self.sums, self.display, self.options, len(self.data.train_labels)
         self._lap = time.perf_counter()
         for images, labels in self.loader:
-            count, began, compiled = len(labels), time.perf_counter(), progress.seconds
+            self._count = count = len(labels)
+            began, compiled = time.perf_counter(), progress.seconds
             try:
                 # Before the first step there is nothing to lose: a signal need not wait until the step is compiled.
                 self.stop.at_once = self.step == self.saved_step and ("step", count) not in self.pace.seen

@@ -150,14 +150,18 @@ def resolve(given: Mapping[str, Any], *, dataset: str, backend: str) -> Options:
     usual = suited.get("momentum", 0.9) if optimizer == "sgd" else 0.0
     found["momentum"] = given.get("momentum", usual if optimizer in WITH_MOMENTUM else None)
     if found["momentum"] is not None and optimizer not in WITH_MOMENTUM:
-        raise ArgumentError(f"--momentum: {optimizer} has none; leave it out, or choose --optimizer sgd")
+        raise ArgumentError(
+            f"--momentum: the optimizer {optimizer} has no momentum; leave it out, or choose --optimizer sgd"
+        )
     if schedule != suited["schedule"]:
         found["gamma"] = given.get("gamma", WITH_GAMMA.get(schedule))
     if found.get("gamma") is not None and schedule not in WITH_GAMMA:
-        raise ArgumentError(f"--gamma: the schedule {schedule} has none; leave it out, or choose --schedule step")
+        raise ArgumentError(f"--gamma: the schedule {schedule!r} has no gamma; leave it out, or choose --schedule step")
     found["step_size"] = given.get("step_size", 2 if schedule == "step" else None)
     if found["step_size"] is not None and schedule != "step":
-        raise ArgumentError(f"--step-size: the schedule {schedule} has none; leave it out, or choose --schedule step")
+        raise ArgumentError(
+            f"--step-size: the schedule {schedule!r} has no steps; leave it out, or choose --schedule step"
+        )
     values: dict[str, Any] = {field.name: found.get(field.name) for field in dataclasses.fields(Options)}
     return Options(**values)
 

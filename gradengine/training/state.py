@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..errors import CheckpointError, GradengineError
+from ..errors import CheckpointError, GradengineError, MissingCheckpointError
 from ..io import load_checkpoint, save_checkpoint
 from ..tensor_class import Tensor
 from . import options
@@ -172,4 +172,7 @@ def find(resume: str, out: str | None) -> Path:
         if not (path / CHECKPOINT).exists():
             raise CheckpointError(f"--resume: there is no {CHECKPOINT} in {path}; name the folder of a run")
         return path / CHECKPOINT
+    if not os.path.exists(path):
+        text = f"--resume {path}: there is no such file or folder; name the folder or the checkpoint of a run"
+        raise MissingCheckpointError(text, str(path))
     return path

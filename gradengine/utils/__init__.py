@@ -10,6 +10,6 @@ def __getattr__(name: str) -> Any:
         import importlib
 
         return importlib.import_module(f"{__name__}.data")
-    from ..migration_hints import missing
+    from ..missing_names import missing
 
     raise missing(__name__, name)
