@@ -13,15 +13,23 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import NoReturn
 
 PARTS = ("startup", "dispatch", "train_step", "kernels", "jit")
 ON_DEMAND = ("accuracy", "readme")
 MODULES = {"jit": "jit_step"}  # where they have other names
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, as those of `gradengine`."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"gradengine: error: {message} (see {self.prog} --help)\n")
+
+
 def main() -> int:
     """Run the parts asked for (all of them by default)."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser = Parser(prog="python -m bench", description=__doc__)
     parser.add_argument("parts", nargs="*", help=f"which to run: {', '.join(PARTS + ON_DEMAND)}")
     parser.add_argument("--quick", action="store_true", help="`jit` alone: the headline and a few kernels")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the results (default: runs/bench-<time>)")

@@ -61,21 +61,32 @@ def measured_on(place: dict[str, Any]) -> str:
     return f"Measured on {place['date']}, {cpu}, Python {place['python']}, {versions}."
 
 
+TERMS = (
+    "**gradengine jit** and **JAX jit**: one call per step. **gradengine over** and **JAX scan**: one call for many "
+    "steps. **by hand, over**: the same steps written in Numba by hand, many per call.",
+    "**jit / PyTorch eager** and **ratio**: gradengine's time divided by PyTorch's, the median over the turns. Under "
+    "1, gradengine is faster.",
+    "**best / best peer**: the faster of gradengine's two forms, divided by the fastest of PyTorch's and JAX's.",
+    "**floor**: the least time that the machine allows. It is the larger of two: the step's floating-point operations "
+    "at the speed of a large matrix product, and its bytes at the speed of a memory copy.",
+    "**distance**: the time of gradengine's faster form, divided by the floor.",
+    "**of a copy's bandwidth**: the bytes per second that the kernel reads and writes, divided by those of a memory "
+    "copy. It can exceed 1: a cached array moves faster, and a copy also fetches the memory that it overwrites.",
+)
+
+
 def compiled() -> str:
     """The tables of compiled steps and kernels."""
     stored = load("jit")
     if stored is None:
         return "No results yet: run `make bench ARGS='jit --update'`."
     way = (
-        f"{measured_on(stored['environment'])} Each candidate has a process of its own for each thread count, and the "
-        "processes took turns; those of one thread share one core. Times are medians, ratios are medians over the "
-        "turns, and one under 1 means that gradengine is faster. The floor is the larger of two times: the step's "
-        "matrix products at the speed of a large one, and its arrays at the speed of a copy; the distance is how many "
-        "times the floor gradengine's faster form takes. Where an array stays in a cache, it can move faster than the "
-        "copy that it is compared with; so can an update in place, which need not fetch what it overwrites. "
-        "`bench/results/jit.json` has all rounds."
+        f"{measured_on(stored['environment'])} Each candidate runs in a process of its own for each number of threads; "
+        "the processes take turns. Times are medians. `bench/results/jit.json` has all rounds."
     )
-    return jit_step.table(stored["rows"]) + "\n\n" + "\n".join(textwrap.wrap(way, 120))
+    terms = [textwrap.fill(f"- {term}", 120, subsequent_indent="  ") for term in TERMS]
+    lines = [jit_step.table(stored["rows"]), "", "What the columns mean:", "", *terms, "", *textwrap.wrap(way, 120)]
+    return "\n".join(lines)
 
 
 def accuracies() -> str:

@@ -36,6 +36,12 @@ PATHS = {
     "autograd": "autograd.variable autograd.function autograd.gradcheck",
     "amp": "amp.autocast_mode amp.grad_scaler",
 }
+# The modules that people import by their path, besides those of the tables.
+SUBMODULES = (
+    "amp autograd cuda data distributions errors inspect io nn nn.functional nn.init nn.utils optim optim.lr_scheduler "
+    "optim.swa_utils utils utils.data"
+)
+PUBLIC = {f"gradengine.{name}" for name in SUBMODULES.split()}
 WHERE = {f"gradengine.{path}": f"gradengine.{home}" for home, paths in PATHS.items() for path in paths.split()}
 
 
@@ -50,8 +56,8 @@ class PyTorchPaths:
             return ModuleSpec(path, self, is_package=True)  # type: ignore[arg-type]
         from .migration_hints import ABSENT_MODULES
 
-        hint = ABSENT_MODULES.get(path.removeprefix("gradengine."))
-        if hint is not None:
+        hint = ABSENT_MODULES.get(path.removeprefix("gradengine.")) or misspelt(path)
+        if hint:
             raise ModuleNotFoundError(f"No module named {path!r}; {hint}", name=path)
         return None
 
@@ -64,6 +70,16 @@ class PyTorchPaths:
         module.__doc__ = f"PyTorch's path to names of `{home.__name__}`."
         module.__dict__["__all__"] = list(getattr(home, "__all__", ()))
         module.__dict__["__getattr__"] = lambda name: getattr(home, name)
+
+
+def misspelt(path: str) -> str:
+    """The question for the public module that was probably meant; "" where none is spelled alike."""
+    from .validation import close_to
+
+    package, _, name = path.rpartition(".")
+    there = {found for found in PUBLIC if found.rpartition(".")[0] == package}
+    close = close_to(path, there, 0.9) if not name.startswith("_") and path not in there else []
+    return f"did you mean {close[0]}?" if close else ""
 
 
 def register(path: str) -> None:

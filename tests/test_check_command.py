@@ -56,7 +56,8 @@ def test_a_row_that_raises_does_not_end_the_others(tmp_path, capsys, monkeypatch
 )
 def test_bad_options_are_explained(options, tmp_path, capsys):
     assert cli.main(["check", "--op", "tanh", "--json", str(tmp_path / "x"), *options]) == 2
-    assert "nonsense" in (error := capsys.readouterr().err) or "/no/such/folder" in error
+    assert "nonsense" in (error := capsys.readouterr().err) or "there is no folder /no/such/folder" in error
+    assert error.count("\n") == 1
     assert "Traceback" not in error
 
 
@@ -65,3 +66,14 @@ def test_run_raises_typed_errors():
     check_command.add_arguments(parser)
     with pytest.raises(ArgumentError, match="no row is named nonsense"):
         check_command.run(parser.parse_args(["--op", "nonsense"]))
+    with pytest.raises(ArgumentError, match=r"no row is named softmx \(did you mean softmax\?\)"):
+        check_command.run(parser.parse_args(["--op", "softmx"]))
+
+
+def test_a_place_for_the_results_is_asked_for_before_they_are_computed(tmp_path, monkeypatch):
+    parser = __import__("argparse").ArgumentParser()
+    check_command.add_arguments(parser)
+    monkeypatch.setattr(check_command, "check_case", None)  # so that a row that is checked fails
+    with pytest.raises(ArgumentError, match="it is a folder; name a file in it"):
+        check_command.run(parser.parse_args(["--op", "tanh", "--json", str(tmp_path)]))
+    assert not list(tmp_path.parent.glob(f"{tmp_path.name}?*"))

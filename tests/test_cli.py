@@ -127,7 +127,6 @@ def test_bench_says_where_it_can_run(capsys, tmp_path, monkeypatch):
             ["train", "--resume", "no/such"],
             ["--resume no/such: there is no such file or folder; name the folder or the checkpoint"],
         ),
-        (["train", "--out", __file__], ["test_cli.py: it is a file; choose a folder"]),
         (["train", "--epoch", "3"], ["unknown arguments: --epoch 3; did you mean --epochs?"]),
         (["train", "--epcohs=3", "--ll", "1"], ["did you mean --epochs --lr? (see gradengine train --help)"]),
         (["train", "--zzz"], ["unknown arguments: --zzz (see gradengine train --help)"]),

@@ -6,7 +6,7 @@ import pytest
 
 import gradengine as ge
 from gradengine.migration_hints import ABSENT_MODULES
-from gradengine.module_paths import WHERE
+from gradengine.module_paths import PUBLIC, WHERE
 
 
 @pytest.mark.torch
@@ -35,6 +35,20 @@ def test_absent_modules_say_what_to_do_instead(path, torch):
 def test_other_modules_are_as_absent_as_anywhere():
     with pytest.raises(ModuleNotFoundError, match=r"^No module named 'gradengine.nonsense'$"):
         importlib.import_module("gradengine.nonsense")
+
+
+@pytest.mark.parametrize(
+    ("path", "meant"),
+    [("optm", "optim"), ("nn.functonal", "nn.functional"), ("optim.lr_schedular", "optim.lr_scheduler")],
+)
+def test_a_misspelt_module_is_led_to_the_one_that_was_meant(path, meant):
+    with pytest.raises(ModuleNotFoundError, match=rf"'gradengine\.{path}'; did you mean gradengine\.{meant}\?$"):
+        importlib.import_module(f"gradengine.{path}")
+
+
+def test_the_modules_that_may_be_meant_are_there():
+    for path in PUBLIC:
+        importlib.import_module(path)
 
 
 @pytest.mark.torch

@@ -6,7 +6,9 @@
     program   inputs found and outputs put back at each call
     options   learning rates and their like, which a step sets by itself
     guards    what must be as it was for a program to be used again
-    reads     what the step reads in Python, for guards
+    reads     what the step reads in Python, for guards (read_guards: one for each kind of it)
+    source_files  whose code a file is
+    selections  what a mask selects, which has no fixed shape
     watch     finds what the step changes in Python, which a compiled step cannot repeat
     core      the few terms of loops and matrix products that kernels are made of
     lower     the graph in those terms, and passes over it (core_passes)
@@ -47,12 +49,13 @@ from ..hostwork import current
 from ..tensor_class import Tensor, constant, describe
 from ..validation import known_words
 from .batch_loop import over
-from .complaints import NumberError
+from .complaints import NumberError, own_change_error
 from .graph import Names, show
 from .interrupts import ServedBetweenKernels, uninterrupted
 from .options import FollowError
 from .program import Program, StaleError
-from .reads import Calls, guards_of, uncollected
+from .reads import Calls, guards_of, keys_read, uncollected
+from .selections import check_result, unselected
 from .simplify import frozen
 from .tracing import OtherDeviceError, Trace
 from .watch import Watch
@@ -347,11 +350,19 @@ class Step:
     ) -> Program:
         """The step, traced for a device. Raises OtherDeviceError where it computes on another one."""
         followed: frozenset[tuple[int, str]] = frozenset()
+        read = built_in = followed
         while True:
             try:
-                return self.traced_once(Trace(backend, arguments, exact, followed), leaves, structure)
+                return self.traced_once(Trace(backend, arguments, exact, followed, built_in), leaves, structure)
             except FollowError as found:
-                followed = found.keys
+                followed, read = found.keys, read | found.read
+            except OtherDeviceError:
+                raise
+            except Exception:
+                if not read:
+                    raise
+                followed, built_in = followed - read, built_in | read  # it needs the values of options that it reads
+                read = frozenset()
 
     def traced_once(self, trace: Trace, leaves: list[Any], structure: Any) -> Program:
         """The step, run by a trace."""
@@ -369,14 +380,24 @@ class Step:
             with uncollected(), Watch(self.function, args, kwargs, calls) as watch:
                 for optimizer in watch.optimizers:
                     trace.options.meet(optimizer)
-                result = self.function(*args, **kwargs)
+                with unselected(trace):
+                    result = self.function(*args, **kwargs)
             if trace.failure is not None:
                 raise trace.failure  # which the step has caught, but then it has gone on with something else
             watch.check()
+            keys, typed, named = keys_read(calls)
+            own = trace.attribute_guards(keys)
+            calls.containers = dict.fromkeys(trace.options.groups, False)
+            read = own + guards_of(self.function, [*values, *[x for g in own for _, x in g.values()]], trace.ran, calls)
+            trace.options.check_read(keys, typed, named, calls.containers)
             trace.options.finish()
             trace.release()
-            read = guards_of(self.function, values, trace.ran, calls.found)
-            return Program(trace, result, read, trace.real)
+            check_result(result)
+            program = Program(trace, result, read, trace.real)
+        for guard in own:  # the host stands where it stood before
+            if not guard.holds():
+                raise own_change_error(guard.path)
+        return program
 
     def over(self, *data: Any, batch_size: int, order: Any = None, drop_last: bool = False, **kwargs: Any) -> Any:
         """Call the step with one batch of `data` after the other; returns the results, stacked along a first axis.

@@ -41,11 +41,11 @@ class ModuleGuard:
     Hooks are told by their keys, which are never given twice.
     """
 
-    __slots__ = ("hooks", "module", "names", "parts")
+    __slots__ = ("hooks", "kind", "module", "names", "parts")
 
     def __init__(self, module: Any) -> None:
         held = module.__dict__
-        self.module = weakref.ref(module)
+        self.module, self.kind = weakref.ref(module), type(module)
         self.names = list(held["_registered"])
         self.hooks = [(name, tuple(d)) for name, d in held.items() if name.endswith("_hooks") and type(d) is dict]
         registered = held["_registered"]
@@ -66,7 +66,7 @@ class ModuleGuard:
 
     def holds(self) -> bool:
         module = self.module()
-        if module is None:
+        if type(module) is not self.kind:  # it is gone, or has been given another class
             return False
         held, names = module.__dict__, self.names
         for name, keys in self.hooks:

@@ -36,11 +36,14 @@ NOTHING = object()
 
 
 class FollowError(Exception):
-    """The step sets options that it may have computed from what they were; they are to be followed from the start."""
+    """The step reads options, or sets some that it may have computed from what they were: follow them from the start.
 
-    def __init__(self, keys: frozenset[tuple[int, str]]) -> None:
+    `read` are those that are followed only because the step's own code reads them.
+    """
+
+    def __init__(self, keys: frozenset[tuple[int, str]], read: frozenset[tuple[int, str]]) -> None:
         super().__init__("options are to be followed")
-        self.keys = keys
+        self.keys, self.read = keys, read
 
 
 class Numbers:
@@ -144,6 +147,16 @@ def has_numbers(value: Any) -> bool:
     return any(type(leaf) in (int, float) or isinstance(leaf, np.number) for leaf in leaves)
 
 
+def keys_of(groups: list[dict[str, Any]], changed: frozenset[str]) -> tuple[Any, ...]:
+    """Which options groups have, but for those that the step sets."""
+    return tuple([tuple([key for key in group if key not in changed]) for group in groups])
+
+
+def params_of(groups: list[dict[str, Any]]) -> tuple[Any, ...]:
+    """The parameters of groups."""
+    return tuple([tuple(group["params"]) for group in groups])
+
+
 class Group:
     """A group that the step has met: what its options were, and what it is known to hold now."""
 
@@ -157,8 +170,11 @@ class Group:
 class Options:
     """The options of all optimizers that a trace has met."""
 
-    def __init__(self, trace: Trace, followed: frozenset[tuple[int, str]]) -> None:
+    def __init__(self, trace: Trace, followed: frozenset[tuple[int, str]], known: frozenset[tuple[int, str]]) -> None:
         self.trace, self.followed = trace, followed
+        self.built_in = known  # options of which the step needs the value, so that they are guarded
+        self.read: set[tuple[int, str]] = set()  # options that the step's own code reads
+        self.read_from: dict[int, Any] = {}  # optimizers of which the step's own code reads the groups
         self.optimizers: dict[int, Any] = {}
         self.groups: dict[int, Group] = {}
         self.derived: set[tuple[int, str]] = set()
@@ -185,7 +201,7 @@ class Options:
                 met.before[key] = without_symbols(value)
                 met.known[key] = NOTHING
             elif (id(group), key) in self.followed:
-                self.read(met, key)
+                self.follow(met, key)
 
     def take_back(self, met: Group) -> None:
         """Let a group have the options that it had."""
@@ -194,7 +210,7 @@ class Options:
             if key != "params" and symbols_in(value):
                 met.group[key] = met.before.get(key, without_symbols(value))
 
-    def read(self, met: Group, key: str) -> None:
+    def follow(self, met: Group, key: str) -> None:
         """Make symbols of an option's numbers: what it holds at that moment of each call."""
         met.changed.add(key)
         made = self.trace.work(lambda: met.group[key], lambda: lambda: None, ints=True)
@@ -225,12 +241,12 @@ class Options:
             if met.group.get(key) is plain:
                 met.group[key] = value
             else:
-                self.read(met, key)
+                self.follow(met, key)
         for met in self.groups.values():
             for key, value in met.group.items():
                 if key != "params" and met.known.get(key, NOTHING) is not value:
                     if (id(met.group), key) in self.followed:
-                        self.read(met, key)
+                        self.follow(met, key)
                         continue
                     met.known[key] = value
                     if met.own_step and has_numbers(value):
@@ -269,6 +285,43 @@ class Options:
         )
         return self.trace.failure
 
+    def note_read(self, optimizer: Any) -> None:
+        """Remember that the step's own code has asked for an optimizer's groups."""
+        if type(optimizer).step is Optimizer.step and not self.is_settled:
+            self.read_from[id(optimizer)] = optimizer
+
+    def check_read(
+        self, keys: frozenset[str], typed: frozenset[str], named: frozenset[str], containers: dict[int, bool]
+    ) -> None:
+        """Guard what the step's own code has read of groups, and have numbers among it followed.
+
+        `keys` are those that it names for reading, `typed` where it asks for types, `named` all that it names, and
+        `containers` says which groups it has found in another way than through an optimizer.
+        """
+        for optimizer in self.optimizers.values():
+            groups = vars(optimizer)["param_groups"]
+            if id(optimizer) in self.read_from:
+                changed = frozenset().union(*[self.groups[id(group)].changed for group in groups])
+                self.trace.note_look("param_groups", functools.partial(keys_of, groups, changed))
+                if "params" in keys or named.isdisjoint(frozenset().union(*groups)):
+                    self.trace.note_look("params", functools.partial(params_of, groups))
+            for group in groups:
+                if id(optimizer) in self.read_from or containers.get(id(group)):
+                    self.guard_read(self.groups[id(group)], keys, typed, named)
+
+    def guard_read(self, met: Group, keys: frozenset[str], typed: frozenset[str], named: frozenset[str]) -> None:
+        """Follow the numbers among the options of a group that are read, and guard the others."""
+        computed = named.isdisjoint(met.group)  # no key is named, so any may be meant
+        for key in met.before:
+            place = id(met.group), key
+            if place in self.followed or not (computed or key in keys):
+                continue
+            plain = computed or key in typed or place in self.built_in
+            if has_numbers(met.before[key]) and not plain:
+                self.read.add(place)
+            elif key not in met.changed:
+                self.trace.looks.append((key, functools.partial(met.group.get, key, NOTHING), met.before[key]))
+
     def finish(self) -> None:
         """Note what was set last. Raises FollowError when the trace has to be made again."""
         with self.settled():
@@ -277,5 +330,5 @@ class Options:
             for key in met.before if met.own_step else ():
                 if key not in met.changed:
                     self.trace.looks.append((key, functools.partial(met.group.get, key, NOTHING), met.before[key]))
-        if self.derived:
-            raise FollowError(frozenset(self.derived | self.followed))
+        if self.derived or self.read:
+            raise FollowError(frozenset(self.derived | self.followed | self.read), frozenset(self.read - self.derived))

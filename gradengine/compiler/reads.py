@@ -5,7 +5,7 @@ there it follows the names that this code loads, and every item of a container, 
 that no code names is not read, and may change as it likes. Where names are computed (`getattr`, `vars`), all
 attributes count as read.
 
-May import values, watch, hostwork, tensor and, when it is first asked, nn and optim.
+May import read_guards, values, watch, hostwork, tensor and, when it is first asked, nn and optim.
 """
 
 from __future__ import annotations
@@ -14,21 +14,40 @@ import contextlib
 import dis
 import functools
 import gc
+import operator
 import os
+import re
 import sys
-import sysconfig
-import weakref
-from collections import deque
-from operator import is_
-from pathlib import Path
-from types import CodeType, FunctionType, MemberDescriptorType, ModuleType
+from array import array
+from collections import ChainMap, OrderedDict, UserDict, UserList, UserString, deque
+from contextvars import ContextVar
+from threading import local
+from types import BuiltinFunctionType, CodeType, FunctionType, MappingProxyType, MemberDescriptorType, ModuleType
 from typing import TYPE_CHECKING, Any
+from weakref import ProxyTypes, ReferenceType, WeakKeyDictionary, WeakSet, WeakValueDictionary
 
 import numpy as np
 
 from ..hostwork import current
 from ..tensor_class import Tensor
-from .values import NOTHING, PLAIN, is_a, same
+from .complaints import volatile_error
+from .read_guards import (
+    Answer,
+    Attributes,
+    Buffer,
+    Cells,
+    Classes,
+    Elements,
+    FunctionParts,
+    Items,
+    Parts,
+    Variables,
+    contents_of,
+    dict_of,
+)
+from .source_files import STANDARD, is_outside, is_users
+from .streams import volatile
+from .values import NOTHING, PLAIN, is_a
 from .watch import CLOSED, CONTAINERS, METHODS, OPEN, WRAPPED, WRAPPERS
 
 if TYPE_CHECKING:
@@ -36,23 +55,16 @@ if TYPE_CHECKING:
 
 MOST = 50_000  # objects that are looked at
 HIDDEN = frozenset(("__dict__", "__weakref__", "__doc__", "__module__"))  # entries of a class that mean nothing here
-COMPUTED = frozenset(("getattr", "vars", "__dict__", "attrgetter", "eval", "exec", "__getattribute__"))
-
-ENGINE = Path(__file__).parents[1]
-STANDARD = [sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib")] + [os.path.dirname(os.__file__)]
-FOLDERS = (ENGINE, ENGINE.parent / "kernels" / "gradengine_kernels", Path(str(np.__file__)).parent)
-OWN: tuple[str, ...] = ("<frozen", "<__array", *(str(folder) + os.sep for folder in FOLDERS))
-# What backends run on: a kernel that compiles during a trace runs their code, which is not state of the step.
-RUNTIMES = tuple(f"-packages{os.sep}{name}" for name in ("numba", "llvmlite", "cupy", "scipy", "threadpoolctl", "cuda"))
-
-
-@functools.cache
-def is_outside(file: str) -> bool:
-    """Whether a file belongs neither to the engine, to NumPy or another package that it runs on, nor to Python."""
-    installed = "site-packages" in file or "dist-packages" in file
-    if installed and any([part in file for part in RUNTIMES]):
-        return False
-    return not file.startswith(OWN) and (installed or not file.startswith(tuple(STANDARD)))
+COMPUTED = frozenset(("getattr", "vars", "dir", "__dict__", "attrgetter", "eval", "exec", "__getattribute__"))
+COMPUTING = (getattr, vars, dir, eval, exec, hasattr)
+FIELD = re.compile(r"[.\[](\w+)")  # an attribute or item that a format string names
+# Containers of the standard library that hold their items in attributes, and what shows all attributes as text.
+HOLDING = (UserDict, UserList, UserString, ChainMap, WeakKeyDictionary, WeakValueDictionary, WeakSet)
+TYPES = frozenset(("type", "isinstance", "__class__"))
+SHOWN = {"SimpleNamespace", "Namespace"}
+SHOWING = frozenset(("repr", "str", "format", "print", "ascii"))
+READ: tuple[Any, ...] = (OrderedDict, *CONTAINERS)  # containers, each before those that it is a kind of
+ENVIRONMENT = {f.__code__ for f in vars(type(os.environ)).values() if isinstance(f, FunctionType)}
 
 
 @functools.cache
@@ -62,214 +74,44 @@ def names_in(code: CodeType) -> tuple[frozenset[str], frozenset[str]]:
     for step in dis.get_instructions(code):
         if step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
             variables.add(step.argval)
+        elif step.opname in ("FORMAT_VALUE", "FORMAT_SIMPLE"):
+            attributes.add("format")
     for value in code.co_consts:
         if isinstance(value, CodeType):  # which runs inside, or is given to somebody who runs it
             inner = names_in(value)
             variables |= inner[0]
             attributes |= inner[1]
-        attributes |= {x for x in (value if isinstance(value, tuple) else (value,)) if type(x) is str}
+        strings = [x for x in (value if isinstance(value, tuple) else (value,)) if type(x) is str]
+        attributes.update(strings, *[FIELD.findall(x) for x in strings if "{" in x])
     return frozenset(variables), frozenset(attributes)
 
 
-# -- the guards -----------------------------------------------------------------------------------------------------
+@functools.cache
+def keys_in(code: CodeType) -> frozenset[str]:
+    """The strings in code, but for those under which it only sets items."""
+    steps = [*dis.get_instructions(code)]
+    found = {a.argval for a, b in zip(steps, [*steps[1:], None]) if a.opname == "LOAD_CONST" and not sets_item(b)}
+    for value in [x for x in found if isinstance(x, tuple)]:
+        found.update(value)
+    return frozenset(x for x in found if type(x) is str).union(
+        *[keys_in(x) for x in code.co_consts if isinstance(x, CodeType)]
+    )
 
 
-class Variables:
-    """Entries of a namespace: global variables, or attributes of a class. What is `absent` must stay so."""
-
-    __slots__ = ("absent", "pairs", "path", "space")
-
-    def __init__(self, path: str, space: Any, names: Iterable[str], absent: Iterable[str] = ()) -> None:
-        self.path, self.space, self.absent = path, space, frozenset(absent)
-        self.pairs = [(name, space.get(name, NOTHING)) for name in names]
-
-    def holds(self) -> bool:
-        if self.absent and not self.absent.isdisjoint(self.space):
-            return False
-        get = self.space.get
-        for name, value in self.pairs:
-            found = get(name, NOTHING)
-            if found is not value and not same(found, value):
-                return False
-        return True
-
-    def values(self) -> list[tuple[str, Any]]:
-        """Paths and values."""
-        return [(self.path + name, value) for name, value in self.pairs if value is not NOTHING]
+def sets_item(step: Any) -> bool:
+    """Whether an instruction sets an item."""
+    return step is not None and step.opname == "STORE_SUBSCR"
 
 
-class Cells:
-    """Variables of enclosing functions."""
-
-    __slots__ = ("cells",)
-
-    def __init__(self, cells: list[tuple[str, Any]]) -> None:
-        self.cells = [(name, cell, contents_of(cell)) for name, cell in cells]
-
-    def holds(self) -> bool:
-        for _, cell, value in self.cells:
-            found = contents_of(cell)
-            if found is not value and not same(found, value):
-                return False
-        return True
-
-    def values(self) -> list[tuple[str, Any]]:
-        """Names and values."""
-        return [(name, value) for name, _, value in self.cells]
+def keys_read(calls: Calls) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+    """Strings that the step's own code may read items under, those where it asks for types, and all that it names."""
+    typed = [keys_in(code) for code in calls.found if not TYPES.isdisjoint(code.co_names)]
+    return frozenset().union(*map(keys_in, calls.found)), frozenset().union(*typed), names_read(calls)
 
 
-class Attributes:
-    """Attributes of an object, in its `__dict__` or in slots. Once the object is gone, they are others."""
-
-    __slots__ = ("absent", "members", "owner", "pairs", "path")
-
-    def __init__(
-        self, path: str, owner: Any, names: Iterable[str], absent: Iterable[str], members: Iterable[Any]
-    ) -> None:
-        self.path, self.owner, self.absent = path, reference(owner), frozenset(absent)
-        space = dict_of(owner)
-        self.pairs = [(name, space.get(name, NOTHING)) for name in names]
-        self.members = [(member, member_of(owner, member)) for member in members]
-
-    def holds(self) -> bool:
-        owner = self.owner()
-        if owner is None:
-            return False
-        space = dict_of(owner)
-        if space and not self.absent.isdisjoint(space):
-            return False
-        for name, value in self.pairs:
-            found = space.get(name, NOTHING)
-            if found is not value and not same(found, value):
-                return False
-        for member, value in self.members:
-            found = member_of(owner, member)
-            if found is not value and not same(found, value):
-                return False
-        return True
-
-    def values(self) -> list[tuple[str, Any]]:
-        """Paths and values."""
-        pairs = [*self.pairs, *((member.__name__, value) for member, value in self.members)]
-        return [(f"{self.path}.{name}", value) for name, value in pairs if value is not NOTHING]
-
-
-class FunctionParts:
-    """The code of a function, and the defaults of its parameters."""
-
-    __slots__ = ("before", "function", "path")
-
-    def __init__(self, path: str, function: FunctionType) -> None:
-        self.path, self.function = path, reference(function)
-        self.before = self.parts(function)
-
-    def parts(self, function: FunctionType) -> tuple[Any, ...]:
-        """What must stay."""
-        keywords = function.__kwdefaults__ or {}
-        return function.__code__, *(function.__defaults__ or ()), NOTHING, *keywords, *keywords.values()
-
-    def holds(self) -> bool:
-        function = self.function()
-        if function is None:
-            return False
-        found = self.parts(function)
-        return len(found) == len(self.before) and all(map(same, found, self.before))
-
-    def values(self) -> list[tuple[str, Any]]:
-        """The defaults."""
-        return [(self.path, value) for value in self.before[1:] if value is not NOTHING and type(value) is not str]
-
-
-class Items:
-    """All items of a container: the same ones, or equal plain values, in the same order."""
-
-    __slots__ = ("before", "container", "kind", "path")
-
-    def __init__(self, path: str, container: Any, kind: Any) -> None:
-        self.path, self.container, self.kind = path, container, kind
-        self.before = self.items()
-
-    def items(self) -> Any:
-        kind, container = self.kind, self.container
-        if kind is dict:
-            return [*dict.keys(container)], [*dict.values(container)]
-        return list(kind.__iter__(container)) if kind in (list, deque) else kind.copy(container)
-
-    def holds(self) -> bool:
-        kind, container, before = self.kind, self.container, self.before
-        try:
-            if kind is list or kind is deque:
-                return len(before) == kind.__len__(container) and are_same(kind.__iter__(container), before)
-            if kind is dict:
-                keys, values = before
-                here = dict.__len__(container) == len(keys)
-                return here and are_same(dict.keys(container), keys) and are_same(dict.values(container), values)
-            return bool(kind.__eq__(container, before))
-        except Exception:  # of the comparison of items that are not plain values
-            return False
-
-    def values(self) -> list[tuple[str, Any]]:
-        """Paths and values."""
-        pairs = zip(*self.before, strict=True) if self.kind is dict else enumerate(self.before)
-        return [(f"{self.path}[{key!r}]" if type(key) in PLAIN else self.path, value) for key, value in pairs]
-
-
-class Elements:
-    """The elements of a NumPy array, which are constants of the program."""
-
-    __slots__ = ("array", "dtype", "path", "saved", "shape")
-
-    def __init__(self, path: str, array: np.ndarray[Any, Any]) -> None:
-        self.path, self.array, self.shape, self.dtype = path, array, array.shape, array.dtype
-        self.saved = array.tolist() if array.dtype.hasobject else array.tobytes()
-
-    def holds(self) -> bool:
-        array = self.array
-        if array.shape != self.shape or array.dtype != self.dtype:
-            return False
-        if array.dtype.hasobject:
-            return are_same(array.flat, np.array(self.saved, object).flat)
-        return array.tobytes() == self.saved
-
-    def values(self) -> list[tuple[str, Any]]:
-        """The path, and the elements as they were."""
-        return [(self.path, self.saved)]
-
-
-def are_same(now: Any, before: Any) -> bool:
-    """Whether two sequences of one length hold the same values."""
-    now = list(now)
-    return all(map(is_, now, before)) or all(map(same, now, before))
-
-
-def contents_of(cell: Any) -> Any:
-    """What a variable of an enclosing function is; it may not have a value yet."""
-    try:
-        return cell.cell_contents
-    except ValueError:
-        return NOTHING
-
-
-def dict_of(owner: Any) -> dict[str, Any]:
-    """An object's own attributes, read without running code of its class."""
-    found: dict[str, Any] = object.__getattribute__(owner, "__dict__") if type(owner).__dictoffset__ else {}
-    return found
-
-
-def member_of(owner: Any, member: Any) -> Any:
-    """What is in a slot."""
-    try:
-        return member.__get__(owner)
-    except (AttributeError, ValueError):
-        return NOTHING
-
-
-def reference(owner: Any) -> Callable[[], Any]:
-    """A weak reference; to what does not know such, a strong one."""
-    try:
-        return weakref.ref(owner)
-    except TypeError:
-        return lambda: owner
+def names_read(calls: Calls) -> frozenset[str]:
+    """The attributes that the step's own code names, and its strings."""
+    return calls.names.union(*[names_in(code)[1] for code in calls.found])
 
 
 # -- the walk -------------------------------------------------------------------------------------------------------
@@ -281,19 +123,23 @@ class Walk:
     The trace has noted the parts, hooks and plain settings of those.
     """
 
-    def __init__(self, calls: dict[CodeType, dict[str, Any]], ran: Iterable[Any]) -> None:
+    def __init__(self, calls: Calls, ran: Iterable[Any]) -> None:
         from ..nn import Module
         from ..ops.random import Generator
         from ..optim import Optimizer
         from ..optim.lr_scheduler import LRScheduler
 
-        self.calls, self.module = calls, Module
+        self.calls, self.module, self.containers = calls.found, Module, calls.containers
         self.ran = set(map(id, ran))
         # The trace follows these by itself.
         self.followed = (Tensor, Generator, Optimizer, LRScheduler, np.generic)
-        names = [names_in(code)[1] for code in calls]
-        self.names = frozenset().union(*names)
-        self.every = not COMPUTED.isdisjoint(self.names)
+        self.names = names_read(calls)
+        self.every = not COMPUTED.isdisjoint(self.names) or any([f in calls.functions for f in COMPUTING])
+        self.shown = self.every or not SHOWING.isdisjoint(self.names)
+        self.all_variables = globals in calls.functions or "globals" in self.names
+        self.more_names: set[str] = set()  # names and code that only the walk has met
+        self.more_code: dict[CodeType, dict[str, Any]] = {}
+        self.classes = Classes()
         self.found: list[Any] = []
         self.seen: dict[int, Any] = {}  # by id; as they stay alive, so do the ids
         self.queue: deque[tuple[str, Any]] = deque()
@@ -305,12 +151,18 @@ class Walk:
         for code, variables in self.calls.items():
             spaces.setdefault(id(variables), (variables, set()))[1].update(names_in(code)[0])
         for variables, names in spaces.values():
+            if self.all_variables:
+                names.update([name for name in variables if name[:2] != "__"])
             self.hold_variables("", variables, sorted(names))
         while self.queue and len(self.seen) < MOST:
             path, value = self.queue.popleft()
-            if type(value) not in PLAIN and not is_a(value, self.followed) and id(value) not in self.seen:
+            if id(value) in self.containers:  # the options of an optimizer
+                self.containers[id(value)] = True
+            elif type(value) not in PLAIN and not is_a(value, self.followed) and id(value) not in self.seen:
                 self.seen[id(value)] = value
                 self.visit(path, value)
+        if self.classes.before:
+            self.found.append(self.classes)
         return self.found
 
     def hold_variables(self, path: str, space: Any, names: list[str], absent: Iterable[str] = ()) -> None:
@@ -321,28 +173,71 @@ class Walk:
 
     def visit(self, path: str, value: Any) -> None:
         """Guard what can be read of a value."""
-        if is_a(value, np.ndarray):
-            self.found.append(Elements(path, value))
+        if is_a(value, (np.ndarray, array, memoryview)):
+            self.visit_array(path, value)
         elif is_a(value, FunctionType):
             self.visit_function(path, value)
         elif is_a(value, WRAPPERS):
+            self.every |= value in COMPUTING if type(value) is BuiltinFunctionType else False
             self.queue += [(path, getattr(value, name, None)) for name in WRAPPED]
         elif is_a(value, (tuple, frozenset)):
             self.queue += [(f"{path}[{i}]", item) for i, item in enumerate(value)]
+            if type(value).__dictoffset__:
+                self.visit_object(path, value)
         elif is_a(value, ModuleType):
-            if is_outside(getattr(value, "__file__", None) or ""):
-                self.hold_variables(f"{path}.", vars(value), sorted(self.names & vars(value).keys()))
+            if is_outside(file := getattr(value, "__file__", None) or "") or not (file or hasattr(value, "__spec__")):
+                space = vars(value)
+                every = self.every and is_users(file)
+                names = [name for name in space if name[:2] != "__"] if every else self.names & space.keys()
+                self.hold_variables(f"{path}.", space, sorted(names), self.names - space.keys() if every else ())
         elif is_a(value, type):
             self.visit_class(value)
         elif type(value).__module__ == "gradengine.compiler":  # another jitted step, or method
             self.queue += [(path, dict_of(value).get(name)) for name in ("function", "step", "instance")]
-        else:
+        elif not self.visit_built_in(path, value):
             self.visit_object(path, value)
-            kind = next((kind for kind in CONTAINERS if is_a(value, kind)), None)
+            kind = next((kind for kind in READ if is_a(value, kind)), None)
             if kind is not None:
                 self.found.append(Items(path, value, kind))
-                if kind not in (set, bytearray):
+                if kind is not bytearray:
                     self.queue += self.found[-1].values()
+
+    def visit_built_in(self, path: str, value: Any) -> bool:
+        """Guard what stands behind an object of Python's own that is no container; False for others."""
+        kind = type(value)
+        if kind is MappingProxyType:
+            self.queue += [(path, behind) for behind in gc.get_referents(value)]
+        elif kind is ContextVar:
+            self.answer(path, functools.partial(value.get, NOTHING))
+        elif is_a(value, ReferenceType):
+            self.answer(path, value)
+        elif kind in ProxyTypes:
+            with contextlib.suppress(ReferenceError, AttributeError):
+                self.queue.append((path, value.__repr__.__self__))  # what it stands for
+        elif kind is operator.attrgetter or kind is operator.methodcaller:
+            for part in value.__reduce__()[1]:
+                self.more_names.update(str(part).split("."))
+        elif kind is functools._lru_cache_wrapper:  # which may have known the answer, so that its function has not run
+            function = value.__wrapped__
+            self.queue.append((path, function))
+            if is_a(function, FunctionType) and is_outside(function.__code__.co_filename):
+                self.more_code[function.__code__] = function.__globals__
+        else:
+            return False
+        return True
+
+    def answer(self, path: str, look: Callable[[], Any]) -> None:
+        """Guard what a question gives, and go on to that."""
+        self.found.append(Answer(path, look))
+        self.queue += self.found[-1].values()
+
+    def visit_array(self, path: str, value: Any) -> None:
+        """Guard the elements of an array, its attributes, and what elements refer to."""
+        self.found.append((Elements if is_a(value, np.ndarray) else Buffer)(path, value))
+        if is_a(value, np.ndarray) and value.dtype.hasobject and value.dtype.names is None:
+            self.queue += [(path, item) for item in value.flat]
+        if type(value).__dictoffset__:
+            self.visit_object(path, value)
 
     def visit_function(self, path: str, function: FunctionType) -> None:
         """Guard the variables that a function finds around it, if it has run, or wraps another one."""
@@ -369,7 +264,13 @@ class Walk:
             space = vars(base)
             run = [name for name, x in space.items() if name in self.names or (is_a(x, METHODS) and self.has_run(x))]
             names = sorted(name for name in run if name not in HIDDEN)
+            if self.every:
+                names = [name for name in space if name not in HIDDEN]
             self.hold_variables(f"{base.__name__}.", space, names, self.names - space.keys())
+        if str(kind.__module__).partition(".")[0] not in CLOSED:
+            self.classes.before.append((kind, kind.__mro__))
+            if type(kind) is not type:
+                self.queue.append((kind.__name__, type(kind)))
 
     def has_run(self, method: Any) -> bool:
         """Whether a function, or what wraps one, is of code that has run."""
@@ -381,10 +282,12 @@ class Walk:
         kind = type(owner)
         is_module = is_a(owner, self.module)
         bases = [b for b in kind.__mro__ if str(b.__module__).partition(".")[0] not in CLOSED or b.__name__ in OPEN]
-        if not bases and not is_module:
+        is_holding = is_a(owner, HOLDING)
+        if not (bases or is_module or is_holding or is_a(owner, local)):
             return
         space = dict_of(owner)
-        if self.every or (is_module and not bases) or kind.__name__ in ("UserDict", "UserList"):
+        every = self.every or is_holding or (self.shown and kind.__name__ in SHOWN)
+        if every or (is_module and not bases):
             names = [name for name in space if type(name) is str]
         else:
             names = sorted(self.names & space.keys())
@@ -403,51 +306,32 @@ class Walk:
             if type(x) is MemberDescriptorType and (self.every or name in self.names)
         ]
         absent = self.names - space.keys() if bases and kind.__dictoffset__ else ()
-        if names or members or absent:
-            found = Attributes(path, owner, names, absent, members)
+        if names or members or absent or every:
+            found = Attributes(path, owner, names, absent, members, every and not is_module)
             self.found.append(found)
             self.queue += found.values()
         if id(kind) not in self.seen and bases:
             self.queue.append((path, kind))
 
 
-class Parts:
-    """The parts of a module, and their order."""
-
-    __slots__ = ("before", "module")
-
-    def __init__(self, module: Any) -> None:
-        self.module = weakref.ref(module)
-        space = module.__dict__
-        self.before = [(name, space[name]) for name in space["_registered"]]
-
-    def holds(self) -> bool:
-        module = self.module()
-        if module is None:
-            return False
-        space = module.__dict__
-        registered = space["_registered"]
-        if len(registered) != len(self.before):
-            return False
-        for (name, part), here in zip(self.before, registered):
-            if name != here or space.get(name, NOTHING) is not part:
-                return False
-        return True
-
-    def values(self) -> list[tuple[str, Any]]:
-        """Names and parts."""
-        return list(self.before)
-
-
-def guards_of(
-    function: Any, arguments: Iterable[Any], modules: Iterable[Any], calls: dict[CodeType, dict[str, Any]]
-) -> list[Any]:
+def guards_of(function: Any, arguments: Iterable[Any], modules: Iterable[Any], calls: Calls) -> list[Any]:
     """The guards for what a step has read. `modules` are those that have run, `calls` the code.
 
     `arguments` are the leaves of the step's arguments: their containers are rebuilt for each trace.
     """
-    walk = Walk(calls, modules)
-    return walk.run([("", function), *(("argument", x) for x in arguments), *(("module", m) for m in modules)])
+    roots = [("", function), *(("argument", x) for x in arguments), *(("module", m) for m in modules)]
+    if calls.environment:
+        roots.append(("os.environ", os.environ._data))  # type: ignore[attr-defined]
+    while True:
+        walk = Walk(calls, modules)
+        every = walk.every
+        found = walk.run(roots)
+        if every is walk.every and walk.more_names <= walk.names and walk.more_code.keys() <= calls.found.keys():
+            return found
+        calls.names |= walk.more_names  # the walk before did not look for these
+        calls.found |= walk.more_code
+        if walk.every:
+            calls.functions.add(getattr)
 
 
 @contextlib.contextmanager
@@ -462,18 +346,55 @@ def uncollected() -> Iterator[None]:
             gc.enable()
 
 
+NOTED = frozenset((*COMPUTING, globals))
+
+
+def root_of_package(variables: dict[str, Any]) -> str:
+    """The package that global variables belong to."""
+    return str(variables.get("__name__")).partition(".")[0]
+
+
+def caller_of(frame: Any) -> Any:
+    """The frame of the code that has called into Python's standard library."""
+    while frame is not None and frame.f_code.co_filename.startswith((*STANDARD, "<frozen")):
+        frame = frame.f_back
+    return frame
+
+
 class Calls:
     """The code that runs in a trace, and its global variables."""
 
     def __init__(self) -> None:
         self.found: dict[CodeType, dict[str, Any]] = {}
+        self.names: frozenset[str] = frozenset()  # that are read, beside those which the code names
+        self.functions: set[Any] = set()  # functions written in C that code outside has called
+        self.containers: dict[int, bool] = {}  # groups of optimizers, by id: whether the step has found them by itself
+        self.volatile: Exception | None = None  # for a clock that was asked, or a random number
+        self.environment = False  # whether os.environ was read
         self.other: Any = None
 
     def note(self, frame: Any) -> None:
         """Note a call, unless it is the engine's, or work of the host that is done at each call."""
         code = frame.f_code
         if code not in self.found and is_outside(code.co_filename) and current.trace is not None:
-            self.found[code] = frame.f_globals
+            if code.co_filename[0] != "<" or root_of_package(frame.f_globals) not in CLOSED:  # made for a dataclass
+                self.found[code] = frame.f_globals
+        elif code in ENVIRONMENT and current.trace is not None:
+            caller = caller_of(frame)
+            self.environment |= caller is not None and is_outside(caller.f_code.co_filename)
+
+    def note_built_in(self, frame: Any, function: Any) -> None:
+        """Note the call of a function that is written in C."""
+        if current.trace is None:
+            return
+        if function in NOTED:
+            if is_outside(frame.f_code.co_filename):
+                self.functions.add(function)
+        elif (kind := volatile(function)) and self.volatile is None:
+            caller = caller_of(frame) if kind == "random" else frame  # a library may ask a clock, as to log
+            file = caller.f_code.co_filename if caller is not None else ""
+            if is_outside(file) and (kind == "random" or is_users(file)):
+                self.volatile = volatile_error(kind, caller)
 
     def install(self) -> None:
         """Have Python tell of calls, beside a profiler that it tells already."""
@@ -490,5 +411,7 @@ class Calls:
         """What Python calls at each call and return."""
         if event == "call":
             self.note(frame)
+        elif event == "c_call":
+            self.note_built_in(frame, argument)
         if self.other is not None:
             self.other(frame, event, argument)

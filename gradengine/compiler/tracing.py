@@ -12,7 +12,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
+import sys
 import threading
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,8 +30,12 @@ from .complaints import NumberError, shape_error, user_frame, value_error
 from .graph import Equation, Graph, Var
 from .guards import ModuleGuard
 from .options import Assignment, Options
-from .recording import Traced, TracingBackend
+from .read_guards import Answer
+from .recording import Traced, TracingBackend, weak
 from .replay import OPERATORS, number_kernel
+from .selections import Selection, has_mask, select
+from .source_files import is_outside
+from .values import PLAIN, is_a
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,8 +44,9 @@ if TYPE_CHECKING:
 
 NUMBERS = (bool, int, float)
 OF_NUMBERS = {bool: np.bool_, int: np.int64, float: np.float64}
-ARRAY, BACKEND, GRAD = (Tensor.__dict__[name] for name in ("array", "backend", "grad"))
-BECOME = Tensor.become
+NAMES = ("array", "backend", "grad", "become", "requires_grad", "__getitem__", "__setitem__")
+OWN = {name: getattr(Tensor, name) if name[:2] == "__" else Tensor.__dict__[name] for name in NAMES}
+ARRAY, BACKEND, GRAD, BECOME, FLAG, READ, WRITE = OWN.values()
 
 
 # -- the trace ----------------------------------------------------------------------------------------------------
@@ -117,6 +125,7 @@ class Trace:
         arguments: list[Any],
         exact: bool = False,
         followed: frozenset[tuple[int, str]] = frozenset(),
+        built_in: frozenset[tuple[int, str]] = frozenset(),
     ) -> None:
         self.real = real
         self.kinds: tuple[Any, ...] = (np.ndarray, np.generic, buffers_of(real).kind)  # what is an array
@@ -126,7 +135,8 @@ class Trace:
         self.sources: list[Source] = []
         self.host: list[HostWork | Assignment] = []
         self.undoes: list[Callable[[], None]] = []  # what lets the host stand where it stood before the trace
-        self.options = Options(self, followed)
+        self.options = Options(self, followed, built_in)
+        self.attributes: dict[tuple[int, str], tuple[Any, str, Any]] = {}  # of optimizers and schedules that are read
         self.tensors: dict[int, Tensor] = {}  # all from outside that the step has met; they stay alive with it
         # The step is given others in the place of its arguments, so that a Tensor which it finds by itself as well is
         # told from the argument, which may be another one at the next call. Unless `exact`: then they are the same.
@@ -145,6 +155,8 @@ class Trace:
         self.ran: list[Any] = []  # the modules that these are of; they stay alive with the trace
         self.thread: int | None = None  # in which it runs
         self.failure: Exception | None = None  # what was raised for a value that is not there, be it caught or not
+        self.selections: list[Selection] = []
+        self.flags: dict[int, Tensor] = {}  # Tensors of which it was asked whether they require grad
         self.looks: list[tuple[str, Callable[[], Any], Any]] = []  # what has to be as it is for the trace to be true
 
     def argument(self, place: int) -> Tensor:
@@ -238,6 +250,11 @@ class Trace:
         out = var_of(value)
         self.graph.equations.append(Equation(op, inputs, params, out))
         return Traced(self, out, value)
+
+    def is_constant(self, t: Tensor) -> bool:
+        """Whether a Tensor has the same value at each call."""
+        array = t.array
+        return type(array) is not Traced or array.var in self.constants
 
     def constant(self, value: Any) -> Any:
         """The symbol for an array that is the same at each call; a Python number stays what it is."""
@@ -427,6 +444,31 @@ class Trace:
         with outside():
             self.looks.append((name, look, look()))
 
+    def note_attribute(self, owner: Any, name: str, value: Any) -> None:
+        """Remember that the step's own code reads an attribute of an optimizer or a schedule."""
+        if name == "param_groups":
+            self.options.note_read(owner)
+        elif name != "optimizer" and not is_a(value, Tensor):
+            found = copy_of(value) if name == "state" else value
+            self.attributes.setdefault((id(owner), name), (owner, name, found))
+
+    def attribute_guards(self, keys: frozenset[str]) -> list[Any]:
+        """Guards for what was read of optimizers and schedules; of an optimizer's state, the numbers under `keys`."""
+        found = []
+        for owner, name, value in self.attributes.values():
+            look, path = functools.partial(attribute_of, weakref.ref(owner), name), f"{type(owner).__name__}.{name}"
+            if name == "state":
+                found.append(Answer(path, lambda look=look: counts_in(look(), keys), counts_in(value, keys)))  # type: ignore[misc]
+            else:
+                found.append(Answer(path, look, value))
+        return found
+
+    def note_flag(self, t: Tensor) -> None:
+        """Remember whether a Tensor from outside requires grad."""
+        if id(t) not in self.flags and id(t) not in self.origins:  # of an argument, it is a part of the key
+            self.flags[id(t)] = t
+            self.looks.append(("requires_grad", functools.partial(FLAG.fget, t), t.op is not None))
+
     def release(self) -> None:
         """Take Tensors from outside out of the graph that a change in place has made them part of: it has no values."""
         for key in self.lifted:
@@ -461,6 +503,22 @@ class Trace:
                     undo()
 
 
+def attribute_of(owner: Any, name: str) -> Any:
+    """An attribute of what a weak reference refers to; None when that is gone."""
+    found = owner()
+    return None if found is None else vars(found).get(name)
+
+
+def copy_of(state: Any) -> dict[int, Any]:
+    """What there is in an optimizer's state now."""
+    return {i: dict(held) if is_a(held, dict) else {} for i, held in enumerate(state.values())}
+
+
+def counts_in(state: Any, keys: frozenset[str]) -> tuple[Any, ...]:
+    """The plain values under some keys in an optimizer's state."""
+    return tuple([held[key] for held in state.values() for key in held if key in keys and type(held[key]) in PLAIN])
+
+
 def traced_array(value: Any) -> Traced | None:
     """The symbol that is a Tensor's array; None for one that has a value, and for what is no Tensor."""
     if not isinstance(value, Tensor):
@@ -480,11 +538,6 @@ def stand_in(t: Tensor) -> Tensor:
     if t.op is LEAF:
         made.inputs, made.saved, made.params, made.order = t.inputs, t.saved, t.params, t.order
     return made
-
-
-def weak(value: Any) -> bool:
-    """True for the symbol of a Python number."""
-    return type(value) is Traced and value.var.weak
 
 
 def var_of(value: Any) -> Var:
@@ -563,11 +616,33 @@ def become(t: Tensor, compute: Callable[[Tensor], Tensor], what: str) -> Tensor:
     return BECOME(t, compute, what) if array is None or not array.var.weak else compute(t)
 
 
+def get_requires_grad(t: Tensor) -> bool:
+    """Whether a Tensor requires grad; that of one from outside may be changed there."""
+    trace = current.trace
+    if trace is not None and trace.is_from_outside(t) and id(t) not in trace.lifted:
+        trace.note_flag(t)
+    return t.op is not None
+
+
+def get_item(t: Tensor, index: Any) -> Any:
+    """`t[index]`: what a mask selects waits for being written back."""
+    trace = current.trace
+    return READ(t, index) if trace is None or not has_mask(index) else select(trace, t, index, READ)
+
+
+def set_item(t: Tensor, index: Any, value: Any) -> None:
+    """`t[index] = value`."""
+    value.write(t, index) if type(value) is Selection else WRITE(t, index, value)
+
+
 THROUGH_TRACE = {
     "become": become,
     "array": property(get_array, set_array),
     "backend": property(get_backend, BACKEND.__set__),
     "grad": property(get_grad, set_grad),
+    "requires_grad": property(get_requires_grad, FLAG.fset),
+    "__getitem__": get_item,
+    "__setitem__": set_item,
 }
 
 
@@ -584,9 +659,22 @@ def set_groups(optimizer: Optimizer, groups: Any) -> None:
     vars(optimizer)["param_groups"] = groups
 
 
+def get_attribute(owner: Any, name: str) -> Any:
+    """An attribute of an optimizer or a schedule: what the step's own code reads is noted."""
+    value, trace = object.__getattribute__(owner, name), current.trace
+    if trace is None or name[:2] == "__" or name not in object.__getattribute__(owner, "__dict__"):
+        return value
+    if name == "_last_lr" or is_outside(sys._getframe(1).f_code.co_filename):
+        trace.note_attribute(owner, name, value)
+    return value
+
+
 def install() -> None:
     """Let Tensors and optimizers answer through the trace."""
     from ..optim import Optimizer
+    from ..optim.lr_scheduler import LRScheduler
+
+    Optimizer.__getattribute__ = LRScheduler.__getattribute__ = get_attribute  # type: ignore[method-assign]
 
     for name, attribute in THROUGH_TRACE.items():
         setattr(Tensor, name, attribute)
@@ -596,7 +684,8 @@ def install() -> None:
 def uninstall() -> None:
     """Give Tensor and Optimizer their own attributes back."""
     from ..optim import Optimizer
+    from ..optim.lr_scheduler import LRScheduler
 
-    del Optimizer.param_groups  # type: ignore[misc]
-    for name, attribute in (("array", ARRAY), ("backend", BACKEND), ("grad", GRAD), ("become", BECOME)):
+    del Optimizer.param_groups, Optimizer.__getattribute__, LRScheduler.__getattribute__  # type: ignore[misc]
+    for name, attribute in OWN.items():
         setattr(Tensor, name, attribute)

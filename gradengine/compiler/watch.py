@@ -19,9 +19,7 @@ import functools
 import inspect
 import itertools
 import linecache
-import os
 import sys
-import sysconfig
 from collections import deque
 from dataclasses import dataclass
 from operator import is_
@@ -34,6 +32,9 @@ import numpy as np
 from ..errors import TraceError
 from ..tensor_class import Tensor
 from .leftovers import has_rest, new_in, put_back, remove_rests
+from .source_files import is_users
+from .streams import inner_iterators
+from .streams import reader_of as stream_reader
 from .values import PLAIN, is_a, same
 
 if TYPE_CHECKING:
@@ -60,17 +61,6 @@ WRAPPERS = (functools.partial, MethodType, BuiltinMethodType, *METHODS[1:])
 WRAPPED = ("func", "args", "keywords", "fget", "__func__", "__self__")  # what these hold, each its own
 CONTENTS = vars(CellType)["cell_contents"]
 ASSIGNING = {dis.opmap["STORE_GLOBAL"], dis.opmap["DELETE_GLOBAL"]}
-
-ENGINE = Path(__file__).parents[1]
-FOLDERS = {str(ENGINE), str(ENGINE.parent / "kernels" / "gradengine_kernels"), os.path.dirname(os.__file__)}
-FOLDERS |= {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-LIBRARIES = ("<frozen", "<__array", *(folder + os.sep for folder in FOLDERS))
-
-
-@functools.cache
-def is_users(file: str) -> bool:
-    """Whether a file is the user's own: no part of the engine, of Python, or of an installed package."""
-    return not (file.startswith(LIBRARIES) or "site-packages" in file or "dist-packages" in file)
 
 
 # -- what is watched ------------------------------------------------------------------------------------------------
@@ -139,6 +129,10 @@ class State(Holder):
         return type(now) in (dict, list) and has_rest(new_in(now, self.before))
 
 
+class Stream(Holder):
+    """A random generator or an iterator: where it stands."""
+
+
 def attributes_of(owner: Any, members: Iterable[Any]) -> dict[str, Any]:
     """An object's attributes: its `__dict__` and these members of its class, read without running code of the class."""
     found = dict.copy(object.__getattribute__(owner, "__dict__")) if type(owner).__dictoffset__ else {}
@@ -192,6 +186,10 @@ class Reach:
                 self.size += 1
                 self.push(self.visit(path, value))
         self.holders = [holder for holder in self.holders if id(holder.owner) not in self.elsewhere] + self.state
+        drawing: Any = np.random.mtrand._rand  # of np.random.rand and its like
+        standing = stream_reader(drawing)
+        if id(drawing) not in self.seen and standing is not None:  # looked at once, when the step is over
+            self.holders.append(Stream("np.random", ITEM, drawing, standing, same, standing(), NEAR + 1))
 
     def start(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CodeType | None:
         """Begin with the function and its arguments, which are called what its parameters are; returns its code."""
@@ -236,6 +234,10 @@ class Reach:
             return self.leave_out(path, vars(value), top=True)
         if is_a(value, WRAPPERS):
             return [(path, getattr(value, name, None)) for name in WRAPPED]
+        if (standing := stream_reader(value)) is not None:
+            self.holders.append(Stream(path, ITEM, value, standing, same, standing(), 10))
+        if inner := inner_iterators(value):
+            return [(path, part) for part in inner]
         if is_a(value, tuple):
             return [(f"{path}[{i}]", item) for i, item in enumerate(itertools.islice(tuple.__iter__(value), ITEMS))]
         if is_a(value, CellType):
@@ -326,10 +328,10 @@ class Watch:
         self.message = ""
 
     def __enter__(self) -> Watch:
+        if self.calls is not None:
+            self.calls.install()
         if sys.gettrace() is None:
             sys.settrace(self.trace)
-        elif self.calls is not None:
-            self.calls.install()
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
@@ -346,7 +348,9 @@ class Watch:
         self.holders, self.nearest = [], []
 
     def check(self) -> None:
-        """Raise TraceError for the first change."""
+        """Raise TraceError for the first change, or for what gives something else at each call."""
+        if self.calls is not None and self.calls.volatile is not None:
+            raise self.calls.volatile
         if self.message:
             raise TraceError(self.message)
 
@@ -403,6 +407,11 @@ class Watch:
 def explain(holder: Holder) -> str:
     """What is different, and what to do about it."""
     now, before, path = holder.read(), holder.before, holder.path
+    if type(holder) is Stream:
+        return (
+            f"`{path}` ({shown(holder.owner)}) gives something else at each call. Take from it where you call the "
+            "step, and pass what it gives as an argument; random numbers inside come from ge.rand and its like."
+        )
     if type(holder) is State:
         pairs = now.items() if type(now) is dict else enumerate(now)
         key, value = next((key, value) for key, value in pairs if has_rest(new_in({key: value}, {})))

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import platform
 import sys
-import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +20,8 @@ from .. import cuda
 from .._version import __version__
 from ..cases import table
 from ..errors import ArgumentError
+from ..io.files import atomic_writer
+from ..validation import close_to, did_you_mean
 from .check import Result, check_case
 
 if TYPE_CHECKING:
@@ -45,13 +45,17 @@ def run(args: argparse.Namespace) -> int:
     known = backends.backends()
     for name in args.backend or ():
         if name not in known:
-            raise ArgumentError(f"check: there is no backend {name!r}; known are {', '.join(known)}")
+            raise ArgumentError(f"--backend {name}: there is no {name!r}; choose from {', '.join(known)}")
         backends.load(name)
     cases = table()
     unknown = set(args.op or ()) - {case.op for case in cases}
     if unknown:
-        raise ArgumentError(f"check: no row is named {', '.join(sorted(unknown))}; the rows are named after the ops")
+        meant = did_you_mean([near for name in sorted(unknown) for near in close_to(name, {case.op for case in cases})])
+        raise ArgumentError(
+            f"--op: no row is named {', '.join(sorted(unknown))}{meant}; the rows are named after the ops, such as tanh"
+        )
     cases = [case for case in cases if not args.op or case.op in args.op]
+    require_place(Path(args.json))
     names = args.backend or [name for name, status in known.items() if status == "available"]
     results = [result for name in names for result in progress(cases, name, args.quiet)]
     failed = [result for result in results if not result.passed]
@@ -67,6 +71,14 @@ def run(args: argparse.Namespace) -> int:
     for result in failed:
         print(f"FAILED {result.case} on {result.backend}: {'; '.join(result.failures)}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def require_place(path: Path) -> None:
+    """Raise ArgumentError for a file that cannot be written, before the rows are checked, which takes minutes."""
+    if path.is_dir():
+        raise ArgumentError(f"--json {path}: it is a folder; name a file in it, such as {path / DEFAULT}")
+    if not path.parent.is_dir():
+        raise ArgumentError(f"--json {path}: there is no folder {path.parent}; create it, or choose another file")
 
 
 def progress(cases: Sequence[Any], backend: str, quiet: bool) -> list[Result]:
@@ -149,9 +161,9 @@ def write_json(path: Path, results: Sequence[Result]) -> None:
         ],
     }
     try:
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=path.name, delete=False) as file:
-            json.dump(document, file, indent=1)
-            file.write("\n")
-        os.replace(file.name, path)
+        with atomic_writer(path) as file:
+            file.write(f"{json.dumps(document, indent=1)}\n".encode())
     except OSError as error:
-        raise ArgumentError(f"check: cannot write {path}: {error}; choose another file with --json") from None
+        raise ArgumentError(
+            f"--json {path}: cannot write it ({error.strerror or error}); choose another file"
+        ) from None

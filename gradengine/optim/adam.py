@@ -10,7 +10,7 @@ from typing import Any, Unpack
 from ..ops.declare import update
 from .groups import Group, Implementation
 from .optimizer import Optimizer
-from .rules import loss_gradient, unless_zero
+from .rules import loss_gradient, moments, shrunk, unless_zero
 
 
 def adam(
@@ -31,17 +31,39 @@ def adam(
     maximize: bool,
 ) -> tuple[Any, ...]:
     g = loss_gradient(p, largest_and_g[-1], weight_decay, maximize)
-    if shrink is not None:
-        p = p * shrink
-    mean = mean + intake1 * (g - mean)
-    square = beta2 * square + intake2 * (g * g)
+    p = shrunk(p, shrink)
+    mean, square = moments(mean, square, g, intake1, beta2, intake2)
     if not amsgrad:
         return p - step_size * mean / (k.sqrt(square) / root_correction + eps), mean, square
     largest = k.maximum(largest_and_g[0], square)
     return p - step_size * mean / (k.sqrt(largest) / root_correction + eps), mean, square, largest
 
 
-class Adam(Optimizer):
+class AdamFamily(Optimizer):
+    """The base of Adam and its variants, whose options `betas` and `eps` shape two running averages."""
+
+    def check(self, group: Group) -> None:
+        self.require_non_negative(group, "lr", "eps", "weight_decay")
+        self.require_betas(group)
+
+    def slots(self, group: Group) -> tuple[str, ...]:
+        return ("exp_avg", "exp_avg_sq")
+
+    def averaging(self, group: Group) -> dict[str, Any]:
+        """The scalars of the averages."""
+        beta1, beta2 = group["betas"]
+        intakes = {"intake1": 1.0 - beta1, "beta2": float(beta2), "intake2": 1.0 - beta2}
+        return {**intakes, "eps": float(group["eps"]), "maximize": bool(group["maximize"])}
+
+    def decay(self, group: Group, lr: float, decoupled: bool) -> dict[str, Any]:
+        """The scalars of weight decay, which goes into the gradient or, decoupled, shrinks the parameter."""
+        decay = unless_zero(group["weight_decay"])
+        if decoupled:
+            return {"weight_decay": None, "shrink": None if decay is None else 1 - lr * decay}
+        return {"weight_decay": decay, "shrink": None}
+
+
+class Adam(AdamFamily):
     """Adam: `p -= lr * m / (sqrt(v) + eps)` with bias-corrected averages m of the gradient and v of its square.
 
     `weight_decay` adds its multiple of `p` to the gradient; `amsgrad` divides by the largest v so far; `maximize`
@@ -88,26 +110,17 @@ class Adam(Optimizer):
             **implementation,
         )
 
-    def check(self, group: Group) -> None:
-        self.require_non_negative(group, "lr", "eps", "weight_decay")
-        self.require_betas(group)
-
     def slots(self, group: Group) -> tuple[str, ...]:
         return ("exp_avg", "exp_avg_sq", "max_exp_avg_sq") if group["amsgrad"] else ("exp_avg", "exp_avg_sq")
 
     def scalars(self, group: Group, step: int, first: bool) -> dict[str, Any]:
-        lr, (beta1, beta2), decay = float(group["lr"]), group["betas"], unless_zero(group["weight_decay"])
+        lr, (beta1, beta2) = float(group["lr"]), group["betas"]
         return {
+            **self.averaging(group),
+            **self.decay(group, lr, self.decoupled),
             "step_size": lr / (1 - beta1**step),
-            "intake1": 1.0 - beta1,
-            "beta2": float(beta2),
-            "intake2": 1.0 - beta2,
             "root_correction": (1 - beta2**step) ** 0.5,
-            "eps": float(group["eps"]),
-            "weight_decay": None if self.decoupled else decay,
-            "shrink": 1 - lr * decay if self.decoupled and decay is not None else None,
             "amsgrad": bool(group["amsgrad"]),
-            "maximize": bool(group["maximize"]),
         }
 
 

@@ -1,6 +1,6 @@
 """Adamax, NAdam and RAdam: Adam with another norm, with Nesterov's momentum, and with a rectified variance.
 
-May import ops.declare and this package's base.
+May import ops.declare, adam and this package's base.
 """
 
 from __future__ import annotations
@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Any, Unpack
 
 from ..ops.declare import update
+from .adam import AdamFamily
 from .groups import Group, Implementation
-from .optimizer import Optimizer
-from .rules import loss_gradient, unless_zero
+from .rules import loss_gradient, moments, shrunk, unless_zero
 
 
 def adamax(
@@ -33,7 +33,7 @@ def adamax(
     return p - step_size * mean / largest, mean, largest
 
 
-class Adamax(Optimizer):
+class Adamax(AdamFamily):
     """Adam whose divisor is the largest gradient so far, which decays by beta2, instead of a root mean square.
 
     Formulas and defaults are those of `torch.optim.Adamax` (Kingma and Ba 2015, section 7.1). Raises ArgumentError
@@ -63,10 +63,6 @@ class Adamax(Optimizer):
     ) -> None:
         defaults = dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, maximize=maximize)
         super().__init__(params, defaults, **implementation)
-
-    def check(self, group: Group) -> None:
-        self.require_non_negative(group, "lr", "eps", "weight_decay")
-        self.require_betas(group)
 
     def slots(self, group: Group) -> tuple[str, ...]:
         return ("exp_avg", "exp_inf")
@@ -102,14 +98,12 @@ def nadam(
     maximize: bool,
 ) -> tuple[Any, ...]:
     g = loss_gradient(p, g, weight_decay, maximize)
-    if shrink is not None:
-        p = p * shrink
-    mean = mean + intake1 * (g - mean)
-    square = beta2 * square + intake2 * (g * g)
+    p = shrunk(p, shrink)
+    mean, square = moments(mean, square, g, intake1, beta2, intake2)
     return p - (of_gradient * g + of_mean * mean) / (k.sqrt(square / correction) + eps), mean, square
 
 
-class NAdam(Optimizer):
+class NAdam(AdamFamily):
     """Adam with Nesterov's momentum, whose momentum grows with the steps as `momentum_decay` says.
 
     `decoupled_weight_decay` shrinks `p` itself, as AdamW does. Formulas and defaults are those of `torch.optim.NAdam`
@@ -158,28 +152,19 @@ class NAdam(Optimizer):
         )
 
     def check(self, group: Group) -> None:
-        self.require_non_negative(group, "lr", "eps", "weight_decay", "momentum_decay")
-        self.require_betas(group)
-
-    def slots(self, group: Group) -> tuple[str, ...]:
-        return ("exp_avg", "exp_avg_sq")
+        super().check(group)
+        self.require_non_negative(group, "momentum_decay")
 
     def scalars_of(self, group: Group, state: dict[str, Any], first: bool) -> dict[str, Any]:
         lr, (beta1, beta2), step = group["lr"], group["betas"], state["step"]
         now, following = (beta1 * (1 - 0.5 * 0.96 ** (t * group["momentum_decay"])) for t in (step, step + 1))
         product = state["mu_product"] = state.get("mu_product", 1.0) * now
-        decay, decoupled = unless_zero(group["weight_decay"]), group["decoupled_weight_decay"]
         return {
+            **self.averaging(group),
+            **self.decay(group, lr, group["decoupled_weight_decay"]),
             "of_gradient": lr * (1 - now) / (1 - product),
             "of_mean": lr * following / (1 - product * following),
-            "intake1": 1.0 - beta1,
-            "beta2": float(beta2),
-            "intake2": 1.0 - beta2,
             "correction": 1.0 - beta2**step,
-            "eps": float(group["eps"]),
-            "weight_decay": None if decoupled else decay,
-            "shrink": 1 - lr * decay if decoupled and decay is not None else None,
-            "maximize": bool(group["maximize"]),
         }
 
 
@@ -201,14 +186,12 @@ def radam(
     maximize: bool,
 ) -> tuple[Any, ...]:
     g = loss_gradient(p, g, weight_decay, maximize)
-    if shrink is not None:
-        p = p * shrink
-    mean = mean + intake1 * (g - mean)
-    square = beta2 * square + intake2 * (g * g)
+    p = shrunk(p, shrink)
+    mean, square = moments(mean, square, g, intake1, beta2, intake2)
     return p - mean * (plain + adaptive / (k.sqrt(square) + eps)), mean, square
 
 
-class RAdam(Optimizer):
+class RAdam(AdamFamily):
     """Adam that takes plain momentum steps until the variance is known well enough, and rectifies its scale then.
 
     `decoupled_weight_decay` shrinks `p` itself, as AdamW does. Formulas and defaults are those of `torch.optim.RAdam`
@@ -250,13 +233,6 @@ class RAdam(Optimizer):
             **implementation,
         )
 
-    def check(self, group: Group) -> None:
-        self.require_non_negative(group, "lr", "eps", "weight_decay")
-        self.require_betas(group)
-
-    def slots(self, group: Group) -> tuple[str, ...]:
-        return ("exp_avg", "exp_avg_sq")
-
     def scalars(self, group: Group, step: int, first: bool) -> dict[str, Any]:
         lr, (beta1, beta2) = group["lr"], group["betas"]
         step_size, correction = lr / (1 - beta1**step), 1 - beta2**step
@@ -267,15 +243,10 @@ class RAdam(Optimizer):
         if rectified:
             ratio = (length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length)
             scale = step_size * (correction * ratio) ** 0.5
-        decay, decoupled = unless_zero(group["weight_decay"]), group["decoupled_weight_decay"]
         return {
+            **self.averaging(group),
+            **self.decay(group, lr, group["decoupled_weight_decay"]),
             "plain": 0.0 if rectified else step_size,
             "adaptive": scale,
-            "intake1": 1.0 - beta1,
-            "beta2": float(beta2),
-            "intake2": 1.0 - beta2,
             "eps": float(group["eps"]) if rectified else 1.0,  # 0 / 0 is NaN, also where the term is left out
-            "weight_decay": None if decoupled else decay,
-            "shrink": 1 - lr * decay if decoupled and decay is not None else None,
-            "maximize": bool(group["maximize"]),
         }

@@ -18,3 +18,13 @@ def loss_gradient(p: Any, g: Any, weight_decay: float | None, maximize: bool) ->
     """The gradient of the loss with its L2 penalty, or of minus the objective that is to grow."""
     g = -g if maximize else g
     return g if weight_decay is None else g + weight_decay * p
+
+
+def shrunk(p: Any, shrink: float | None) -> Any:
+    """The parameter after decoupled weight decay."""
+    return p if shrink is None else p * shrink
+
+
+def moments(mean: Any, square: Any, g: Any, intake1: float, beta2: float, intake2: float) -> tuple[Any, Any]:
+    """Adam's running averages of the gradient and of its square."""
+    return mean + intake1 * (g - mean), beta2 * square + intake2 * (g * g)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 def install() -> None:
     """Let guards leave out what the emulator's own modules read."""
-    from gradengine.compiler import reads
+    from gradengine.compiler import source_files
 
     files = Path(__file__).parent.glob("*.py")
-    reads.OWN += tuple(str(path) for path in files if not path.name.startswith("test_"))
-    reads.is_outside.cache_clear()
+    source_files.OWN += tuple(str(path) for path in files if not path.name.startswith("test_"))
+    source_files.is_outside.cache_clear()
