@@ -7,11 +7,18 @@ compared with the eager one. What a step reads that it changes itself, or that n
 import array
 import collections
 import contextvars
+import datetime
 import functools
+import itertools
+import logging
 import operator
 import os
+import random
+import secrets
 import threading
+import time
 import types
+import uuid
 import weakref
 
 import numpy as np
@@ -558,3 +565,54 @@ def test_what_cannot_be_written_is_not_compared():
     assert Elements("a", np.frombuffer(bytes(8), np.float32)).kind == "fixed"
     assert Elements("a", np.zeros(4)).kind == "memory"
     assert Elements("a", np.zeros((4, 4)).T[::2]).kind == "bytes"
+
+
+COUNT, CYCLE, ITEMS = itertools.count(), itertools.cycle([1.0, 2.0, 3.0]), iter([1.0] * 1000)
+NUMPY, OLD, PYTHON = np.random.default_rng(0), np.random.RandomState(0), random.Random(0)
+NUMBERS = (float(i) for i in range(1000))
+BATCHES = iter(ge.data.DataLoader([float(i) for i in range(100)], batch_size=1))
+VOLATILE = {
+    "random": lambda: random.random(),
+    "random.gauss": lambda: random.gauss(0, 1),
+    "random.choice": lambda: random.choice([1.0, 2.0]),
+    "random.Random": lambda: PYTHON.uniform(0, 1),
+    "secrets": lambda: secrets.randbelow(100),
+    "uuid": lambda: uuid.uuid4().int % 100,
+    "os.urandom": lambda: os.urandom(1)[0],
+    "a new generator": lambda: np.random.default_rng().normal(),
+    "np.random": lambda: np.random.rand(),
+    "a generator": lambda: NUMPY.normal(),
+    "a RandomState": lambda: OLD.rand(),
+    "time": lambda: time.time(),
+    "perf_counter": lambda: time.perf_counter(),
+    "datetime": lambda: datetime.datetime.now().second,
+    "a count": lambda: next(COUNT),
+    "a cycle": lambda: next(CYCLE),
+    "an iterator of a list": lambda: next(ITEMS),
+    "a generator function": lambda: next(NUMBERS),
+    "a loader": lambda: next(BATCHES)[0],
+    "a zip": lambda: next(PAIRS)[0],
+}
+PAIRS = zip([1.0] * 100, itertools.repeat(1), strict=False)
+
+
+@pytest.mark.parametrize("name", VOLATILE)
+def test_what_gives_something_else_each_time_is_refused(name, x):
+    """Its first answer would be the answer at each call."""
+    read = VOLATILE[name]
+    with pytest.raises(ge.TraceError, match="as an argument") as caught:
+        ge.jit(lambda x: x * float(read()))(x)
+    assert "test_jit_reads.py" in str(caught.value)
+
+
+def test_iterators_and_random_numbers_beside_what_is_traced(x):
+    """Those of the step's own, and draws of the engine's, are no fault; neither is a library's clock."""
+
+    def step(x):
+        first = next(iter([2.0, 3.0]))
+        for factor, _ in zip([1.0, 2.0], itertools.count()):
+            x = x * factor
+        logging.getLogger("gradengine.test").info("traced")
+        return x * first + ge.rand(()) * 0
+
+    assert_equal(ge.jit(step)(x), step(x))

@@ -8,6 +8,7 @@
     guards    what must be as it was for a program to be used again
     reads     what the step reads in Python, for guards (read_guards: one for each kind of it)
     source_files  whose code a file is
+    selections  what a mask selects, which has no fixed shape
     watch     finds what the step changes in Python, which a compiled step cannot repeat
     core      the few terms of loops and matrix products that kernels are made of
     lower     the graph in those terms, and passes over it (core_passes)
@@ -54,6 +55,7 @@ from .interrupts import ServedBetweenKernels, uninterrupted
 from .options import FollowError
 from .program import Program, StaleError
 from .reads import Calls, guards_of, keys_read, uncollected
+from .selections import check_result, unselected
 from .simplify import frozen
 from .tracing import OtherDeviceError, Trace
 from .watch import Watch
@@ -378,7 +380,8 @@ class Step:
             with uncollected(), Watch(self.function, args, kwargs, calls) as watch:
                 for optimizer in watch.optimizers:
                     trace.options.meet(optimizer)
-                result = self.function(*args, **kwargs)
+                with unselected(trace):
+                    result = self.function(*args, **kwargs)
             if trace.failure is not None:
                 raise trace.failure  # which the step has caught, but then it has gone on with something else
             watch.check()
@@ -389,6 +392,7 @@ class Step:
             trace.options.check_read(keys, typed, named, calls.containers)
             trace.options.finish()
             trace.release()
+            check_result(result)
             program = Program(trace, result, read, trace.real)
         for guard in own:  # the host stands where it stood before
             if not guard.holds():

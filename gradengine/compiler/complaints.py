@@ -63,11 +63,14 @@ def user_frame() -> tuple[str, str]:
         if frame.f_code.co_filename.startswith(PACKAGE) and name != "__index__":
             name = frame.f_code.co_name
         frame = frame.f_back
-    if frame is None:
-        return "", name
+    return "" if frame is None else line_of(frame), name
+
+
+def line_of(frame: Any) -> str:
+    """The line that a frame runs, as text."""
     file, line = frame.f_code.co_filename, frame.f_lineno
     text = linecache.getline(file, line).strip()
-    return f"line {line} of {Path(file).name}" + (f":\n    {text}\n" if text else ": "), name
+    return f"line {line} of {Path(file).name}" + (f":\n    {text}\n" if text else ": ")
 
 
 class NumberError(TraceError):
@@ -89,8 +92,8 @@ def shape_error(op: Op) -> TraceError:
     where, _ = user_frame()
     return TraceError(
         f"jit: {op.shown} gives a result whose shape depends on the data, in {where}"
-        "but a compiled program has fixed shapes; use ge.where(mask, x, 0) with a sum, x = ge.where(mask, x + v, x) "
-        "for x[mask] += v, a fixed number of elements (ge.topk), or do it where you call the step"
+        "but a compiled program has fixed shapes; use ge.where(mask, x, 0) with a sum, a change in place by operators "
+        "(x[mask] += v), a fixed number of elements (ge.topk), or do it where you call the step"
     )
 
 
@@ -99,4 +102,18 @@ def own_change_error(path: str) -> TraceError:
     return TraceError(
         f"jit: the step reads {path}, which it changes itself, but a compiled step has read it once, when it was "
         "recorded; read it where you call the step, and give it as an argument"
+    )
+
+
+def volatile_error(kind: str, frame: Any) -> TraceError:
+    """The error for a line that asks a "clock", or draws a "random" number of Python's."""
+    where = line_of(frame)
+    if kind == "clock":
+        return TraceError(
+            f"jit: a clock is asked in {where}but a compiled step has asked it once, when it was recorded; measure "
+            "where you call the step, or pass the time as an argument"
+        )
+    return TraceError(
+        f"jit: Python draws a random number in {where}but a compiled step has drawn it once, when it was recorded; "
+        "draw with ge.rand and its like, or where you call the step, and pass the number as an argument"
     )

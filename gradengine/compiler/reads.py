@@ -30,6 +30,7 @@ import numpy as np
 
 from ..hostwork import current
 from ..tensor_class import Tensor
+from .complaints import volatile_error
 from .read_guards import (
     Answer,
     Attributes,
@@ -45,6 +46,7 @@ from .read_guards import (
     dict_of,
 )
 from .source_files import STANDARD, is_outside, is_users
+from .streams import volatile
 from .values import NOTHING, PLAIN, is_a
 from .watch import CLOSED, CONTAINERS, METHODS, OPEN, WRAPPED, WRAPPERS
 
@@ -352,11 +354,11 @@ def root_of_package(variables: dict[str, Any]) -> str:
     return str(variables.get("__name__")).partition(".")[0]
 
 
-def caller_of(frame: Any) -> str:
-    """The file of the code that has called into Python's standard library."""
+def caller_of(frame: Any) -> Any:
+    """The frame of the code that has called into Python's standard library."""
     while frame is not None and frame.f_code.co_filename.startswith((*STANDARD, "<frozen")):
         frame = frame.f_back
-    return "" if frame is None else str(frame.f_code.co_filename)
+    return frame
 
 
 class Calls:
@@ -367,6 +369,7 @@ class Calls:
         self.names: frozenset[str] = frozenset()  # that are read, beside those which the code names
         self.functions: set[Any] = set()  # functions written in C that code outside has called
         self.containers: dict[int, bool] = {}  # groups of optimizers, by id: whether the step has found them by itself
+        self.volatile: Exception | None = None  # for a clock that was asked, or a random number
         self.environment = False  # whether os.environ was read
         self.other: Any = None
 
@@ -376,13 +379,22 @@ class Calls:
         if code not in self.found and is_outside(code.co_filename) and current.trace is not None:
             if code.co_filename[0] != "<" or root_of_package(frame.f_globals) not in CLOSED:  # made for a dataclass
                 self.found[code] = frame.f_globals
-        elif code in ENVIRONMENT and current.trace is not None and is_outside(caller_of(frame)):
-            self.environment = True
+        elif code in ENVIRONMENT and current.trace is not None:
+            caller = caller_of(frame)
+            self.environment |= caller is not None and is_outside(caller.f_code.co_filename)
 
     def note_built_in(self, frame: Any, function: Any) -> None:
         """Note the call of a function that is written in C."""
-        if function in NOTED and current.trace is not None and is_outside(frame.f_code.co_filename):
-            self.functions.add(function)
+        if current.trace is None:
+            return
+        if function in NOTED:
+            if is_outside(frame.f_code.co_filename):
+                self.functions.add(function)
+        elif (kind := volatile(function)) and self.volatile is None:
+            caller = caller_of(frame) if kind == "random" else frame  # a library may ask a clock, as to log
+            file = caller.f_code.co_filename if caller is not None else ""
+            if is_outside(file) and (kind == "random" or is_users(file)):
+                self.volatile = volatile_error(kind, caller)
 
     def install(self) -> None:
         """Have Python tell of calls, beside a profiler that it tells already."""

@@ -60,6 +60,11 @@ class Traced:
         return float(self.trace.backend.to_numpy(self))
 
 
+def weak(value: Any) -> bool:
+    """True for the symbol of a Python number."""
+    return type(value) is Traced and value.var.weak
+
+
 def attach_operators(symbol: Any) -> None:
     """Give a class of symbols Python's operators: each is the op of the symbol's interpreter `k`."""
     binary = {"add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide", "pow": "pow", "mod": "remainder"}

@@ -31,8 +31,9 @@ from .graph import Equation, Graph, Var
 from .guards import ModuleGuard
 from .options import Assignment, Options
 from .read_guards import Answer
-from .recording import Traced, TracingBackend
+from .recording import Traced, TracingBackend, weak
 from .replay import OPERATORS, number_kernel
+from .selections import Selection, has_mask, select
 from .source_files import is_outside
 from .values import PLAIN, is_a
 
@@ -43,8 +44,9 @@ if TYPE_CHECKING:
 
 NUMBERS = (bool, int, float)
 OF_NUMBERS = {bool: np.bool_, int: np.int64, float: np.float64}
-OWN = {name: Tensor.__dict__[name] for name in ("array", "backend", "grad", "become", "requires_grad")}
-ARRAY, BACKEND, GRAD, BECOME, FLAG = OWN.values()
+NAMES = ("array", "backend", "grad", "become", "requires_grad", "__getitem__", "__setitem__")
+OWN = {name: getattr(Tensor, name) if name[:2] == "__" else Tensor.__dict__[name] for name in NAMES}
+ARRAY, BACKEND, GRAD, BECOME, FLAG, READ, WRITE = OWN.values()
 
 
 # -- the trace ----------------------------------------------------------------------------------------------------
@@ -153,6 +155,7 @@ class Trace:
         self.ran: list[Any] = []  # the modules that these are of; they stay alive with the trace
         self.thread: int | None = None  # in which it runs
         self.failure: Exception | None = None  # what was raised for a value that is not there, be it caught or not
+        self.selections: list[Selection] = []
         self.flags: dict[int, Tensor] = {}  # Tensors of which it was asked whether they require grad
         self.looks: list[tuple[str, Callable[[], Any], Any]] = []  # what has to be as it is for the trace to be true
 
@@ -247,6 +250,11 @@ class Trace:
         out = var_of(value)
         self.graph.equations.append(Equation(op, inputs, params, out))
         return Traced(self, out, value)
+
+    def is_constant(self, t: Tensor) -> bool:
+        """Whether a Tensor has the same value at each call."""
+        array = t.array
+        return type(array) is not Traced or array.var in self.constants
 
     def constant(self, value: Any) -> Any:
         """The symbol for an array that is the same at each call; a Python number stays what it is."""
@@ -532,11 +540,6 @@ def stand_in(t: Tensor) -> Tensor:
     return made
 
 
-def weak(value: Any) -> bool:
-    """True for the symbol of a Python number."""
-    return type(value) is Traced and value.var.weak
-
-
 def var_of(value: Any) -> Var:
     """The variable for a value."""
     if type(value) in NUMBERS:
@@ -621,12 +624,25 @@ def get_requires_grad(t: Tensor) -> bool:
     return t.op is not None
 
 
+def get_item(t: Tensor, index: Any) -> Any:
+    """`t[index]`: what a mask selects waits for being written back."""
+    trace = current.trace
+    return READ(t, index) if trace is None or not has_mask(index) else select(trace, t, index, READ)
+
+
+def set_item(t: Tensor, index: Any, value: Any) -> None:
+    """`t[index] = value`."""
+    value.write(t, index) if type(value) is Selection else WRITE(t, index, value)
+
+
 THROUGH_TRACE = {
     "become": become,
     "array": property(get_array, set_array),
     "backend": property(get_backend, BACKEND.__set__),
     "grad": property(get_grad, set_grad),
     "requires_grad": property(get_requires_grad, FLAG.fset),
+    "__getitem__": get_item,
+    "__setitem__": set_item,
 }
 
 

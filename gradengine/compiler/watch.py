@@ -33,6 +33,8 @@ from ..errors import TraceError
 from ..tensor_class import Tensor
 from .leftovers import has_rest, new_in, put_back, remove_rests
 from .source_files import is_users
+from .streams import inner_iterators
+from .streams import reader_of as stream_reader
 from .values import PLAIN, is_a, same
 
 if TYPE_CHECKING:
@@ -127,6 +129,10 @@ class State(Holder):
         return type(now) in (dict, list) and has_rest(new_in(now, self.before))
 
 
+class Stream(Holder):
+    """A random generator or an iterator: where it stands."""
+
+
 def attributes_of(owner: Any, members: Iterable[Any]) -> dict[str, Any]:
     """An object's attributes: its `__dict__` and these members of its class, read without running code of the class."""
     found = dict.copy(object.__getattribute__(owner, "__dict__")) if type(owner).__dictoffset__ else {}
@@ -180,6 +186,10 @@ class Reach:
                 self.size += 1
                 self.push(self.visit(path, value))
         self.holders = [holder for holder in self.holders if id(holder.owner) not in self.elsewhere] + self.state
+        drawing: Any = np.random.mtrand._rand  # of np.random.rand and its like
+        standing = stream_reader(drawing)
+        if id(drawing) not in self.seen and standing is not None:  # looked at once, when the step is over
+            self.holders.append(Stream("np.random", ITEM, drawing, standing, same, standing(), NEAR + 1))
 
     def start(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CodeType | None:
         """Begin with the function and its arguments, which are called what its parameters are; returns its code."""
@@ -224,6 +234,10 @@ class Reach:
             return self.leave_out(path, vars(value), top=True)
         if is_a(value, WRAPPERS):
             return [(path, getattr(value, name, None)) for name in WRAPPED]
+        if (standing := stream_reader(value)) is not None:
+            self.holders.append(Stream(path, ITEM, value, standing, same, standing(), 10))
+        if inner := inner_iterators(value):
+            return [(path, part) for part in inner]
         if is_a(value, tuple):
             return [(f"{path}[{i}]", item) for i, item in enumerate(itertools.islice(tuple.__iter__(value), ITEMS))]
         if is_a(value, CellType):
@@ -334,7 +348,9 @@ class Watch:
         self.holders, self.nearest = [], []
 
     def check(self) -> None:
-        """Raise TraceError for the first change."""
+        """Raise TraceError for the first change, or for what gives something else at each call."""
+        if self.calls is not None and self.calls.volatile is not None:
+            raise self.calls.volatile
         if self.message:
             raise TraceError(self.message)
 
@@ -391,6 +407,11 @@ class Watch:
 def explain(holder: Holder) -> str:
     """What is different, and what to do about it."""
     now, before, path = holder.read(), holder.before, holder.path
+    if type(holder) is Stream:
+        return (
+            f"`{path}` ({shown(holder.owner)}) gives something else at each call. Take from it where you call the "
+            "step, and pass what it gives as an argument; random numbers inside come from ge.rand and its like."
+        )
     if type(holder) is State:
         pairs = now.items() if type(now) is dict else enumerate(now)
         key, value = next((key, value) for key, value in pairs if has_rest(new_in({key: value}, {})))
