@@ -232,7 +232,7 @@ def test_a_process_that_gets_ctrl_c(tmp_path, rng, backend):
     assert done.returncode == 130
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1
-    assert f"epoch 1, step {step + 1}" in done.stderr
+    assert f"in epoch 1 after step {step + 1} and saved" in done.stderr
     train("--resume", tmp_path / "run")
     assert_same_run(tmp_path / "whole", tmp_path / "run")
 

@@ -36,7 +36,7 @@ from .totals import cumsum
 
 __all__ = [
     "scatter", "scatter_reduce", "index_fill", "index_copy", "index_put", "masked_scatter", "select_scatter",
-    "slice_scatter", "diagonal_scatter", "put",
+    "slice_scatter", "diagonal_scatter", "put", "index_reduce",
 ]  # fmt: skip
 
 
@@ -213,6 +213,28 @@ def index_copy(x: Any, axis: int, index: Any, src: Any) -> Tensor:
         raise ShapeError(f"index_copy: the source must have shape {wanted}, got {src.shape}")
     whole_or_float("index_copy", x, src)
     return at_slices("index_copy", x, place, index, src)
+
+
+@checked(words={"source": "src"}, lifts=True)
+def index_reduce(x: Any, axis: int, index: Any, src: Any, reduce: str, *, include_self: bool = True) -> Tensor:
+    """`x` with the slices of `src` combined at a vector of indices along an axis, as in PyTorch.
+
+    `reduce` is "prod", "mean", "amax" or "amin"; without `include_self` what stands in `x` does not count.
+
+    >>> import gradengine as ge
+    >>> ge.index_reduce(ge.ones(2, 2), 0, ge.tensor([0, 0]), ge.tensor([[2.0, 3.0], [4.0, 5.0]]), "prod")
+    tensor([[ 8., 15.],
+            [ 1.,  1.]])
+    """
+    if reduce not in ("prod", "mean", "amax", "amin"):
+        raise ArgumentError(f"index_reduce: reduce must be 'prod', 'mean', 'amax' or 'amin', got {reduce!r}")
+    x, index, src = beside("index_reduce", x, index, src)
+    place = shapes.axis_of("index_reduce", axis, x.ndim)
+    wanted = (*x.shape[:place], math.prod(index.shape), *x.shape[place + 1 :])
+    if index.ndim > 1 or src.shape != wanted:
+        raise ShapeError(f"index_reduce: needs a vector of indices and a source of shape {wanted}, got {src.shape}")
+    column = reshape(index, shape=[-1 if i == place else 1 for i in range(x.ndim)])
+    return scatter_reduce(x, place, broadcast_to(column, shape=wanted), src, reduce, include_self=include_self)
 
 
 @checked
