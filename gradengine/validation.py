@@ -167,7 +167,7 @@ def check_ignored(owner: str, name: str, value: Any) -> None:
         flag_or_raise(owner, name, value)
     elif name == "_stacklevel":
         check_integer(owner, name, value)
-    elif value is not None and type(value).__name__ != name:  # such as torch.memory_format
+    elif name in ("memory_format", "layout", "names") and value is not None and type(value).__name__ != name:
         raise ArgumentError(
             f"{owner}: {name} changes nothing here and must be None, got {described(value)}; leave it out"
         )

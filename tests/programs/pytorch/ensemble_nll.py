@@ -42,7 +42,7 @@ def main(set_weights):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        curve.append(float(loss))
+        curve.append(loss.item())
     with torch.no_grad():
         means, variances = map(torch.stack, zip(*[m(x) for m in members]))
         mixture = (variances + means.pow(2)).mean(dim=0) - means.mean(dim=0).pow(2)
