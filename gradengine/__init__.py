@@ -346,6 +346,7 @@ _SUBMODULES = (
     "cuda",
     "data",
     "distributions",
+    "func",
     "inspect",
     "io",
     "nn",

@@ -125,7 +125,7 @@ class autocast(Recording):
     def __init__(
         self, device_type: str, dtype: Any = None, enabled: bool = True, cache_enabled: bool | None = None
     ) -> None:
-        if device_type not in DEFAULTS:
+        if not isinstance(device_type, str) or device_type not in DEFAULTS:
             raise ArgumentError(
                 f"autocast: device_type must be {' or '.join(map(repr, DEFAULTS))}, got {describe(device_type)}"
             )

@@ -66,6 +66,8 @@ def grad(
     (12.0, 12.0)
     """
     roots, targets = as_sequence(outputs), as_sequence(inputs)
+    if not roots:
+        raise ArgumentError("grad: got no outputs; give the Tensors to differentiate")
     seeds = [None] * len(roots) if grad_outputs is None else as_sequence(grad_outputs)
     if len(seeds) != len(roots):
         raise ArgumentError(f"grad: {len(roots)} outputs but {len(seeds)} grad_outputs; give one for each")

@@ -5,7 +5,7 @@ May import autodiff, function, inspect.gradient_check, module_paths and tensor_c
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .autodiff import add_to_grad, as_sequence, start, walk
 from .dispatch import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
@@ -85,3 +85,11 @@ def backward(
 
 
 register("gradengine.autograd.gradcheck")  # the name of a function, which an import would replace by the module
+
+
+if not TYPE_CHECKING:  # to a type checker, other names are simply missing
+
+    def __getattr__(name: str) -> Any:
+        from .missing_names import missing
+
+        raise missing(__name__, name)

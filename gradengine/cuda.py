@@ -16,6 +16,7 @@ question to a device.
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from .errors import ArgumentError, DeviceError, DTypeError, describe
 from .resolve import primitive_call
 from .validation import known_calls
 
+__path__: list[str] = []  # PyTorch's paths go further down: see module_paths
 __all__ = [
     "manual_seed", "manual_seed_all", "set_device", "is_bf16_supported", "is_initialized",
     "current_device", "device_count", "empty_cache", "get_device_name", "is_available", "is_synchronous", "is_tf32",
@@ -38,6 +40,8 @@ __all__ = [
 if not TYPE_CHECKING:  # to a type checker, other names are simply missing
 
     def __getattr__(name: str) -> Any:
+        if name == "amp":
+            return importlib.import_module(f"{__name__}.amp")
         from .missing_names import missing
 
         raise missing(__name__, name)

@@ -242,6 +242,8 @@ def nary(op: Op, count: int | None) -> Callable[..., Tensor]:
     flags = frozenset([name for name, value in defaults.items() if type(value) is bool])
     # `keepdims` may be any int, as in NumPy: else each axis would have to be looked at.
     settled_kinds = OF_FLAGS if flags == {"keepdims"} else ONLY_BOOL if flags else SETTLED
+    if "axis" in names:
+        settled_kinds = settled_kinds - ({float} if flags else {float, bool})
     if op.check is not None:
         settled_kinds = NOTHING
 
@@ -352,6 +354,8 @@ def first_array(args: tuple[Any, ...]) -> Any:
 
 def settle(op: Op, flags: frozenset[str], merged: dict[str, Any], key: str, value: Any) -> None:
     """Check and freeze one setting among all of a call."""
+    if key == "axis" and (type(value) is float or type(value) is bool):
+        raise DTypeError(f"{op.shown}: axis must be an int, got {describe(value)}")
     merged[key] = flag_or_raise(op.shown, key, value) if key in flags else freeze(value, op)
     if op.check is not None:
         op.check(op.shown, merged)
@@ -398,6 +402,10 @@ def split_metadata(op: Op, count: int, args: tuple[Any, ...], params: dict[str, 
             raise SignatureError(f"{op.shown}: got {name!r} twice")
         if type(op.defaults.get(name)) is bool and type(value) is not bool:
             value = placed_flag(op.shown, name, value, before)
+        elif type(value) is bool and name == "axis":
+            flag = next((word for word, usual in op.defaults.items() if type(usual) is bool), "")
+            advice = f"; for the flag write {flag}={value}" if flag else ""
+            raise SignatureError(f"{op.shown}: the axis comes first and must be an int, got bool {value}{advice}")
         before = value
         params = {**params, name: value}
     return args[:count], params

@@ -38,6 +38,8 @@ FLOATS = "fV"  # the kinds of floating-point dtypes; to NumPy, bfloat16 is a "V"
 
 def check_dtype(dtype: Any, what: str = "dtype") -> np.dtype[Any]:
     """`dtype` as a NumPy dtype. Raises DTypeError, for `what`, for one that the engine does not compute with."""
+    if hasattr(dtype, "dtype") and not isinstance(dtype, type):  # of which NumPy takes the dtype
+        raise DTypeError(f"{what}: dtype must be a dtype, got {type(dtype).__name__}; use its .dtype")
     try:
         found = np.dtype(dtype)
     except TypeError:

@@ -35,6 +35,9 @@ PATHS = {
     "optim": "optim.adamw optim.adagrad optim.adadelta optim.rmsprop",
     "autograd": "autograd.variable autograd.function autograd.gradcheck",
     "amp": "amp.autocast_mode amp.grad_scaler",
+    "cuda_amp": "cuda.amp cuda.amp.autocast_mode cuda.amp.grad_scaler",
+    "nn.sequences": "nn.utils.rnn",
+    "nn.stateless": "nn.utils.stateless",
 }
 # The modules that people import by their path, besides those of the tables.
 SUBMODULES = (

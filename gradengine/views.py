@@ -146,9 +146,9 @@ def become(self: Tensor, compute: Callable[[Tensor], Tensor], what: str) -> Tens
     """Turn this Tensor into `compute(its old self)`, keeping its identity: what an in-place operator does.
 
     The old node lives on under another object, so the graph before and after stays right. What shares elements with
-    this Tensor follows. Raises GraphError for a leaf that requires grad, or a view of one, while ops are recorded, and
-    for a recorded result where nothing is recorded; ShapeError or DTypeError when the result would not fit into this
-    Tensor. Then nothing is changed.
+    this Tensor follows. Where nothing is recorded, a recorded result changes its value alone: its gradient stays that
+    of what was computed, as in PyTorch. Raises GraphError for a leaf that requires grad, or a view of one, while ops
+    are recorded; ShapeError or DTypeError when the result would not fit into this Tensor. Then nothing is changed.
     """
     with changing:
         check_change(self, what)
@@ -156,6 +156,8 @@ def become(self: Tensor, compute: Callable[[Tensor], Tensor], what: str) -> Tens
         new = fitting(compute(old), self, what)
         if is_shared(self):
             spread(self, new, old)
+        elif not mode.recording and self.op is not None and self.op is not LEAF:
+            exchange(self, new.array)
         else:
             adopt(self, new, old)
     return self
@@ -177,13 +179,6 @@ def check_change(t: Tensor, what: str) -> None:
                     f"{what}: a view of a leaf that requires grad (shape {base.shape}) cannot be changed in place "
                     "while ops are recorded; wrap the change in `with ge.no_grad():` or change a .clone()"
                 )
-    elif t.op is not None and t.op is not LEAF:
-        root = root_of(t)
-        if root is t or (root.op is not None and root.op is not LEAF):
-            raise GraphError(
-                f"{what}: this recorded result of {t.op.shown} cannot be changed where nothing is recorded; "
-                "use .detach() or write it out of place"
-            )
 
 
 def fitting(new: Tensor, t: Tensor, what: str) -> Tensor:
@@ -287,7 +282,7 @@ def written(base: Tensor, value: Tensor, link: Link) -> Tensor:
     _, op, params, at = link
     if op.name == "getitem":
         return k.put_at(base, value, *at, index=params["index"])
-    if value.size > base.size:
+    if value.size > base.size or not op.rules:  # a composite view shows elements several times
         raise GraphError(
             f"{op.shown}: several elements of this view (shape {value.shape}) are one element of what it shows (shape "
             f"{base.shape}), so it cannot be changed in place; change a .clone()"

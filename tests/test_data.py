@@ -636,7 +636,7 @@ def test_a_resumed_loader_gives_the_very_same_batches(draw):
         """The batches of some epochs, and the state after batch number `stop` (0: before the first)."""
         log, state = [], (loader.state_dict(), generator.state_dict()) if stop == 0 else None
         for _ in range(epochs):
-            for (x,) in loader:
+            for x in loader:
                 log.append(x.tolist())
                 if shared:
                     log.append(ge.rand(2, generator=generator).tolist())
@@ -664,11 +664,11 @@ def test_a_resumed_loader_gives_the_very_same_batches(draw):
 def test_a_new_loop_after_a_break_is_a_new_epoch():
     loader = DataLoader(np.arange(6), batch_size=2)
     next(iter(loader))
-    assert batches(loader) == [([0, 1],), ([2, 3],), ([4, 5],)]
+    assert batches(loader) == [(0, 1), (2, 3), (4, 5)]
     next(iter(loader))
     loader.load_state_dict(loader.state_dict())
-    assert next(iter(loader))[0].tolist() == [2, 3]
-    assert batches(loader) == [([0, 1],), ([2, 3],), ([4, 5],)]
+    assert next(iter(loader)).tolist() == [2, 3]
+    assert batches(loader) == [(0, 1), (2, 3), (4, 5)]
 
 
 def test_between_epochs_the_next_one_is_whole():
@@ -693,7 +693,7 @@ def test_the_state_is_that_of_the_loop_begun_last():
 
 def test_two_loops_over_one_loader_do_not_disturb_each_other():
     loader = DataLoader(np.arange(6), batch_size=2)
-    assert [(a.tolist(), b.tolist()) for (a,), (b,) in zip(loader, loader, strict=True)] == [
+    assert [(a.tolist(), b.tolist()) for a, b in zip(loader, loader, strict=True)] == [
         ([0, 1], [0, 1]),
         ([2, 3], [2, 3]),
         ([4, 5], [4, 5]),
@@ -726,8 +726,11 @@ def test_a_state_of_another_loader_is_refused():
 
 def test_what_a_loader_takes():
     array = np.arange(4)
-    for given_ in (array, ge.tensor(array), (array,), TensorDataset(array)):
+    for given_ in ((array,), TensorDataset(array), ge.data.Subset(TensorDataset(array), range(4))):
         assert batches(DataLoader(given_, batch_size=3)) == [([0, 1, 2],), ([3],)]
+        assert all(type(batch) is list for batch in DataLoader(given_, batch_size=3, num_workers=1))
+    for given_ in (array, ge.tensor(array), ge.tensor(array, dtype=ge.int32)):
+        assert [batch.tolist() for batch in DataLoader(given_, batch_size=3)] == [[0, 1, 2], [3]]
 
     with pytest.warns(ge.SpellingWarning, match=r"a list is one of samples, as in PyTorch, here 2 of shape \(4,\)"):
         DataLoader([array, np.ones((4, 2))])
@@ -741,7 +744,7 @@ def test_what_a_loader_takes():
 
     array_of_squares = np.arange(5) ** 2
     loader = DataLoader(Squares(), batch_size=2, shuffle=True, generator=ge.Generator(0), device="cpu")
-    assert sorted(value for (x,) in loader for value in x.tolist()) == [0, 1, 4, 9, 16]
+    assert sorted(value for x in loader for value in x.tolist()) == [0, 1, 4, 9, 16]
     assert len(DataLoader(Squares(), batch_size=2, drop_last=True)) == 2
 
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import special, stats
 
 import gradengine as ge
 from gradengine import distributions as D
+from gradengine.distributions.pathwise import beta_slope, gamma_slope
 from gradengine.distributions.triangular import cholesky, solve_triangular
 from gradengine.errors import ArgumentError, DTypeError, GraphError, ShapeError, SignatureError, TraceError
 
@@ -186,6 +187,71 @@ def test_samples_have_the_mean_and_variance(name: str, options: dict[str, Any], 
     else:
         with pytest.raises(GraphError, match=f"{name} has no rsample"):
             dist.rsample()
+
+
+GAMMAS = np.array([0.03, 0.2, 0.9, 1.0, 1.5, 4.0, 30.0, 400.0])
+
+
+def test_gamma_and_beta_samples_move_with_their_parameters_as_their_quantiles_do():
+    a, p = np.meshgrid(GAMMAS, [1e-4, 0.05, 0.3, 0.5, 0.7, 0.95, 1 - 1e-4])
+    x, h = stats.gamma.ppf(p, a), 1e-4 * a
+    want = (stats.gamma.ppf(p, a + h) - stats.gamma.ppf(p, a - h)) / (2 * h)
+    far = x > 1e-300
+    np.testing.assert_allclose(gamma_slope(a[far], x[far]), want[far], rtol=5e-4)
+    a, b, p = np.meshgrid(GAMMAS, GAMMAS, [0.05, 0.3, 0.5, 0.7, 0.95])
+    x, h = stats.beta.ppf(p, a, b), 1e-4 * a
+    inside = (x > 1e-200) & (x < 1 - 1e-9)
+    a, b, x, h = (v[inside] for v in (a, b, x, h))
+    slope = -(special.betainc(a + h, b, x) - special.betainc(a - h, b, x)) / (2 * h) / stats.beta.pdf(x, a, b)
+    np.testing.assert_allclose(beta_slope(a, b, x), slope, rtol=1e-5)
+
+
+@pytest.mark.torch
+def test_gradients_of_gamma_samples_are_pytorchs(torch):
+    shape = np.array([0.3, 2.0, 9.0])
+
+    class Known(torch.autograd.Function):  # PyTorch's own derivative at our samples
+        @staticmethod
+        def forward(ctx, a, x):
+            ctx.save_for_backward(a, x)
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, g):
+            return g * torch._standard_gamma_grad(*ctx.saved_tensors), None
+
+    a = ge.tensor(shape, requires_grad=True)
+    for make, place in ((lambda D, a: D.Gamma(a, 2.0), 0), (lambda D, a: D.Chi2(a), 1)):
+        ge.manual_seed(3)
+        y = make(D, a).rsample((4,))
+        (got,) = ge.grad((y * y).sum(), a)
+        t = torch.tensor(shape, requires_grad=True)
+        rate, alpha = (2.0, t) if place == 0 else (0.5, 0.5 * t)
+        z = Known.apply(alpha.expand(4, 3), torch.tensor(y.detach().numpy() * rate)) / rate
+        (want,) = torch.autograd.grad((z * z).sum(), t)
+        np.testing.assert_allclose(got.numpy(), want.numpy(), rtol=1e-3)
+    y = D.Dirichlet(a).rsample((5,))
+    (got,) = ge.grad((y * ge.tensor([1.0, 2.0, 4.0])).sum(), a)
+    x, total = torch.tensor(y.detach().numpy()), torch.tensor(shape).sum().expand(5, 3)
+    g = torch.tensor([1.0, 2.0, 4.0], dtype=torch.float64).expand(5, 3)
+    slope = torch._dirichlet_grad(x, torch.tensor(shape).expand(5, 3).contiguous(), total.contiguous())
+    want = (slope * (g - (x * g).sum(-1, keepdim=True))).sum(0)
+    np.testing.assert_allclose(got.numpy(), want.numpy(), rtol=2e-3)
+    with pytest.raises(GraphError, match="once_differentiable"):
+        ge.grad(ge.grad(D.Gamma(a, 1.0).rsample().sum(), a, create_graph=True)[0].sum(), a)
+
+
+def test_pathwise_gradients_have_the_right_mean():
+    for make, mean in (
+        (lambda a, b: D.Beta(a, b), lambda a, b: a / (a + b)),
+        (lambda a, b: D.Gamma(a, b), lambda a, b: a / b),
+        (lambda a, b: D.StudentT(a + 8, b, a), lambda a, b: b + 0 * a),
+    ):
+        a, b = (ge.tensor(v, dtype=ge.float64, requires_grad=True) for v in (1.5, 2.5))
+        want = ge.grad(mean(a, b), [a, b])
+        ge.manual_seed(0)
+        got = ge.grad(make(a, b).rsample((20_000,)).mean(), [a, b])
+        np.testing.assert_allclose([g.item() for g in got], [g.item() for g in want], atol=0.02)
 
 
 @pytest.mark.parametrize(

@@ -219,7 +219,8 @@ def test_detach_in_place_keeps_what_was_computed_before() -> None:
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "clamp_": (-0.5, 0.5), "clip_": (-0.5, 0.5), "cumsum_": (0,), "cumprod_": (1,), "polygamma_": (1,),
     "renorm_": (2, 0, 1.0), "index_add_": (0, [0, 2], "rows"), "index_copy_": (0, [0, 2], "rows"),
-    "index_fill_": (0, [0, 2], 3.0), "index_put_": (([0, 2],), "rows"), "masked_fill_": ("mask", 2.0),
+    "index_fill_": (0, [0, 2], 3.0), "index_reduce_": (0, [0, 2], "rows", "amax"),
+    "index_put_": (([0, 2],), "rows"), "masked_fill_": ("mask", 2.0),
     "masked_scatter_": ("mask", "other"), "scatter_": (0, [[0, 1, 2]], "row"),
     "scatter_add_": (0, [[0, 1, 2]], "row"), "put_": ([0, 5], "pair"), "transpose_": (0, 1), "swapaxes_": (0, 1),
     "swapdims_": (0, 1), "unsqueeze_": (1,), "fill_": (2.0,), "fill_diagonal_": (2.0,), "lerp_": ("other", 0.3),

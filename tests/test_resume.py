@@ -38,8 +38,14 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("jit", ["--jit", "--no-jit"])
-@pytest.mark.parametrize("kind", KINDS)
+RUNS = [  # a compiled step takes seconds to make, so most of those are slow tests
+    pytest.param(kind, jit, marks=[pytest.mark.slow] if jit == "--jit" and kind not in list(KINDS)[:3:2] else [])
+    for kind in KINDS
+    for jit in ("--jit", "--no-jit")
+]
+
+
+@pytest.mark.parametrize(("kind", "jit"), RUNS)
 def test_stopped_by_a_signal(tmp_path, monkeypatch, capsys, rng, backend, kind, jit):
     line = ["--dataset", "digits", *on(backend), "--epochs", 3, jit, *KINDS[kind]]
     train(*line, "--out", tmp_path / "whole")
@@ -232,7 +238,7 @@ def test_a_process_that_gets_ctrl_c(tmp_path, rng, backend):
     assert done.returncode == 130
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1
-    assert f"epoch 1, step {step + 1}" in done.stderr
+    assert f"in epoch 1 after step {step + 1} and saved" in done.stderr
     train("--resume", tmp_path / "run")
     assert_same_run(tmp_path / "whole", tmp_path / "run")
 

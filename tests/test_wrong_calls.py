@@ -45,8 +45,12 @@ EXCEPTIONS = [
     r"=fn\): TypeError: (len|object of type)",  # the user's own function, which has errors of its own
     r"\.(full|new_full)\(argument \d=big\): taken",  # a number is the shape of a vector, as in NumPy
     r"\(keepdims=(neg|big|None)\): taken",  # NumPy takes any int for this flag
+    r"^data.RandomSampler\(argument 0=dict\): taken",  # without samples there is an epoch without batches
     r"\(device=big\): taken",  # no GPU has that number where PyTorch has been asked: there might be one
 ]
+
+
+WITH_WORDS = ("utils", "optim", "data", "lr_scheduler", "distributions", "amp")  # where `words_of` is asked
 
 
 class Call(NamedTuple):
@@ -80,8 +84,47 @@ def good(name: str, make: Callable[[Any], Any]) -> Any:
     return values[name] if name in values else make(A)
 
 
-def parameters() -> list[Any]:
-    return [nn.Parameter(ge.ones(2, 2))]
+def made_of(library: Any, name: str) -> Any:
+    """What stands for an argument that is an object of a library's own, ours or PyTorch's."""
+    normal = library.distributions.Normal(library.zeros(3), library.ones(3))
+    values: dict[str, Callable[[], Any]] = {
+        "params": lambda: [library.nn.Parameter(library.ones(2, 2))],
+        "optimizer": lambda: library.optim.SGD(made_of(library, "params"), lr=0.1, momentum=0.9),
+        "schedulers": lambda: [library.optim.lr_scheduler.StepLR(made_of(library, "optimizer"), 2)],
+        "lr_lambda": lambda: lambda epoch: 0.9,
+        "base_distribution": lambda: normal,
+        "component_distribution": lambda: normal,
+        "mixture_distribution": lambda: library.distributions.Categorical(library.ones(3) / 3),
+        "reinterpreted_batch_ndims": lambda: 1,
+        "transforms": lambda: [library.distributions.ExpTransform()],
+        "parts": lambda: [library.distributions.ExpTransform()],
+        "modules": lambda: [library.nn.ReLU()],
+        "module": lambda: library.nn.Linear(2, 2),
+    }
+    values |= {"parameters": values["params"], "base": values["base_distribution"]}
+    return values[name]() if name in values else None
+
+
+def words_of(library: Any, name: str) -> dict[str, Any]:
+    """The keywords without which a call of `name` is not right, or whose values belong together."""
+    some = library.tensor([0.25, 0.75])
+    values: dict[str, Callable[[], dict[str, Any]]] = {
+        "OneCycleLR": lambda: {"total_steps": 10},
+        "kl_divergence": lambda: dict.fromkeys("pq", made_of(library, "base")),
+        "MultivariateNormal": lambda: {"loc": library.zeros(2), "covariance_matrix": library.eye(2)},
+        "Dirichlet": lambda: {"concentration": some},
+        "vector_to_parameters": lambda: {"vec": library.ones(4), "parameters": made_of(library, "params")},
+        "random_split": lambda: {"dataset": [1, 2, 3], "lengths": [2, 1]},
+        "autocast": lambda: {"device_type": "cpu"},
+        "default_collate": lambda: {"batch": [1.5, 2.5]},
+    }
+    one = made_of(library, "optimizer")
+    steps = [library.optim.lr_scheduler.StepLR(one, 2), library.optim.lr_scheduler.StepLR(one, 2)]
+    values["SequentialLR"] = lambda: {"optimizer": one, "schedulers": steps, "milestones": [2]}
+    for each in ("Bernoulli", "Categorical", "Geometric", "OneHotCategorical", "OneHotCategoricalStraightThrough"):
+        values[each] = lambda: {"probs": some}
+    values["Multinomial"] = lambda: {"total_count": 3, "probs": some}
+    return values[name]() if name in values else {}
 
 
 def spaces() -> Iterator[tuple[str, Any, str]]:
@@ -89,10 +132,11 @@ def spaces() -> Iterator[tuple[str, Any, str]]:
     lr = optim.lr_scheduler
     for label, space, names, theirs in [
         ("ge", ge, ge.__all__, "torch"), ("F", F, F.__all__, "torch.nn.functional"), ("nn", nn, nn.__all__, "torch.nn"),
-        ("init", nn.init, nn.init.__all__, "torch.nn.init"), ("utils", nn.utils, nn.utils.__all__, ""),
-        ("optim", optim, optim.__all__, ""), ("lr_scheduler", lr, lr.__all__, ""), ("data", data, data.__all__, ""),
-        ("distributions", distributions, distributions.__all__, ""), ("io", io, io.__all__, ""),
-        ("amp", ge.amp, ge.amp.__all__, ""),
+        ("init", nn.init, nn.init.__all__, "torch.nn.init"), ("utils", nn.utils, nn.utils.__all__, "torch.nn.utils"),
+        ("optim", optim, optim.__all__, "torch.optim"), ("data", data, data.__all__, "torch.utils.data"),
+        ("lr_scheduler", lr, lr.__all__, "torch.optim.lr_scheduler"), ("io", io, io.__all__, ""),
+        ("distributions", distributions, distributions.__all__, "torch.distributions"),
+        ("amp", ge.amp, ge.amp.__all__, "torch.amp"),
         ("Tensor", ge.Tensor, [n for n in dir(ge.ones(1)) if not n.startswith("_")], "torch.Tensor"),
     ]:  # fmt: skip
         for name in sorted(set(names)):
@@ -129,18 +173,19 @@ def calls_of(label: str, space: Any, names: str, torch: Any) -> Iterator[Call]:
         return
     variadic = any([p.kind is p.VAR_POSITIONAL for p in taken])
     taken = [p for p in taken if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
-    needed = [p for p in taken if p.default is p.empty and p.kind is not p.KEYWORD_ONLY]
+    always = words_of(ge, name) if label in WITH_WORDS else {}
+    needed = [p for p in taken if p.default is p.empty and p.kind is not p.KEYWORD_ONLY and p.name not in always]
 
     def arguments(make: Callable[[Any], Any]) -> list[Any]:
-        special = {"optimizer": lambda: optim.SGD(parameters(), lr=0.1, momentum=0.9), "params": parameters}
-        special["parameters"] = parameters
-        found = [special[p.name]() if p.name in special else good(p.name, make) for p in needed]
+        special = [made_of(ge if make is ge.tensor else torch, p.name) for p in needed]
+        found = [good(p.name, make) if value is None else value for p, value in zip(needed, special, strict=True)]
         return found or ([3, 4] if variadic else [])
 
     def call(words: dict[str, Any], at: dict[int, Any], extra: int = 0) -> Callable[[], Any]:
         def run() -> Any:
             given = [at.get(i, value) for i, value in enumerate(arguments(ge.tensor))]
-            return function(*(given[:extra] if extra < 0 else given + [1] * extra), **words)
+            more = words_of(ge, name) if always else {}
+            return function(*(given[:extra] if extra < 0 else given + [1] * extra), **{**more, **words})
 
         return run
 
@@ -151,7 +196,8 @@ def calls_of(label: str, space: Any, names: str, torch: Any) -> Iterator[Call]:
             return None
 
         def run() -> Any:
-            return other(*[at.get(i, value) for i, value in enumerate(arguments(torch.tensor))], **words)
+            more = words_of(torch, name) if always else {}
+            return other(*[at.get(i, value) for i, value in enumerate(arguments(torch.tensor))], **{**more, **words})
 
         return run
 
@@ -167,9 +213,10 @@ def calls_of(label: str, space: Any, names: str, torch: Any) -> Iterator[Call]:
             array = isinstance(argument, ge.Tensor)
             yield Call(f"{here}(argument {i}={kind})", kind, array, call({}, {i: wrong}), theirs)
     for p in taken:
-        if p.default is p.empty or p.kind is p.POSITIONAL_ONLY:
+        if (p.default is p.empty and p.name not in always) or p.kind is p.POSITIONAL_ONLY:
             continue
-        known = comparable and works(call_theirs({p.name: p.default}, {}) or call({}, {}))  # PyTorch has that word
+        usual = {} if p.name in always else {p.name: p.default}
+        known = comparable and works(call_theirs(usual, {}) or call({}, {}))  # PyTorch has that word
         for kind, wrong in BAD.items():
             theirs = call_theirs({p.name: wrong}, {}) if known else None
             array = p.name in ("weight", "pos_weight", "aweights", "fweights", "out")

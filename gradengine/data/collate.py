@@ -16,6 +16,8 @@ from ..errors import DataError, DTypeError, GradengineError, describe
 from ..tensor_class import Tensor, wrap
 from ..validation import known_words
 
+UNORDERED = (str, bytes, set, frozenset)  # no lists of samples, though one can go through them
+
 
 @known_words
 def default_collate(batch: Sequence[Any]) -> Any:
@@ -30,7 +32,7 @@ def default_collate(batch: Sequence[Any]) -> Any:
     [tensor([1, 2]), {'x': tensor([[0., 0.],
             [1., 1.]])}]
     """
-    samples = list(batch) if hasattr(batch, "__iter__") and not isinstance(batch, (str, bytes)) else []
+    samples = list(batch) if hasattr(batch, "__iter__") and not isinstance(batch, UNORDERED) else []
     if not samples:
         raise DataError(f"default_collate: needs a list of samples, got {describe(batch)}")
     return collated(samples, "")

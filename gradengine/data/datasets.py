@@ -124,6 +124,21 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
         return f"TensorDataset({', '.join(f'{tensor.dtype}{list(tensor.shape)}' for tensor in self.tensors)})"
 
 
+class Rows(TensorDataset):
+    """The rows of one array: what a loader makes of an array alone, so that its batches are Tensors, as in PyTorch."""
+
+    def __init__(self, array: Any) -> None:
+        super().__init__(array)
+
+    def __getitem__(self, index: Any) -> Any:
+        return super().__getitem__(index)[0]
+
+
+def is_of_arrays(dataset: Any) -> bool:
+    """Whether whole batches can be cut out of a dataset's arrays."""
+    return type(dataset) is TensorDataset or type(dataset) is Rows
+
+
 @known_class
 class StackDataset(Dataset[Any]):
     """Several datasets side by side: a sample is the tuple (or, of keywords, the dict) of theirs.

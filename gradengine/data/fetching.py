@@ -14,7 +14,7 @@ import numpy as np
 from ..errors import DataError
 from ..tensor_class import Tensor, wrap
 from .collate import default_collate, default_convert
-from .datasets import Dataset, Subset, TensorDataset
+from .datasets import Dataset, Rows, Subset, TensorDataset
 from .workers import noted
 
 Fetch = Callable[[Any], Any]  # from a slice or an array of positions to a batch
@@ -38,8 +38,10 @@ def fetch_of(dataset: Any, collate: Callable[[list[Any]], Any] | None, batched: 
 
 def looks_into_arrays(dataset: Any) -> Fetch | None:
     """The function that takes a batch out of a dataset's arrays at once, if it has such."""
-    if type(dataset) is TensorDataset:
+    if type(dataset) is Rows:
         return dataset.__getitem__
+    if type(dataset) is TensorDataset:
+        return lambda index: list(dataset[index])
     if type(dataset) is Subset and (inner := looks_into_arrays(dataset.dataset)) is not None:
         indices = np.asarray(dataset.indices)
         if indices.dtype.kind in "iu" and indices.ndim == 1:
@@ -84,12 +86,13 @@ class Probing:
         return batch if self.takes_many else self(index)
 
 
-def agrees(batch: tuple[Tensor, ...], single: Any) -> bool:
+def agrees(batch: Tensor | list[Tensor], single: Any) -> bool:
     """Whether the first sample of a batch is the same as that sample by itself."""
+    columns = batch if isinstance(batch, list) else [batch]
     parts = single if isinstance(single, (tuple, list)) else (single,)
-    if len(parts) != len(batch):
+    if len(parts) != len(columns):
         return False
-    for whole, part in zip(batch, parts, strict=True):
+    for whole, part in zip(columns, parts, strict=True):
         try:
             value = np.asarray(part)
         except (TypeError, ValueError):
@@ -99,11 +102,12 @@ def agrees(batch: tuple[Tensor, ...], single: Any) -> bool:
     return True
 
 
-def many(dataset: Any, index: Any, count: int) -> tuple[Tensor, ...]:
+def many(dataset: Any, index: Any, count: int) -> Tensor | list[Tensor]:
     """What a dataset of the user's own gives for `count` positions. Raises DataError if it only knows single ones."""
     try:
         values = dataset[index]
-        tensors = tuple(map(wrap, values if isinstance(values, (tuple, list)) else (values,)))
+        several = isinstance(values, (tuple, list))
+        tensors = [wrap(value) for value in (values if several else (values,))]
     except Exception as error:  # as above
         raise DataError(f"DataLoader: {type(dataset).__name__}.__getitem__ takes no array of positions") from error
     if any(tensor.shape[:1] != (count,) for tensor in tensors):
@@ -112,7 +116,7 @@ def many(dataset: Any, index: Any, count: int) -> tuple[Tensor, ...]:
             f"DataLoader: {type(dataset).__name__}.__getitem__ returned shapes {shapes} for {count} positions; return "
             "one sample for one position, or arrays of that length for an array of positions"
         )
-    return tensors
+    return tensors if several else tensors[0]
 
 
 # -- sample by sample ---------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from ..ops import random
 from ..tensor_class import Tensor
 from ..validation import check_callable, check_flag, check_integer, check_number, known_class
 from .collate import mapped
-from .datasets import IterableDataset, TensorDataset, shared
+from .datasets import IterableDataset, Rows, TensorDataset, is_of_arrays, shared
 from .fetching import END, all_of, fetch_of, stream_of
 from .samplers import BatchSampler, RandomSampler, SequentialSampler
 from .workers import Prefetched, Streamed, WorkerPool
@@ -34,11 +34,12 @@ class DataLoader:
     Parameters
     ----------
     dataset
-        An array or Tensor, a tuple of them that belong together along their first axis, or a `TensorDataset`: batches
-        are tuples of Tensors, cut out at once. A `Dataset` of one's own gives one sample for one index (Tensors,
-        arrays, numbers, or tuples, dicts and dataclasses of them), which `collate_fn` makes batches of; so does a list
-        of samples. An `IterableDataset` is a stream. Another object with `__len__` and `__getitem__` is asked for
-        whole batches if it gives the same for an array of positions as for each of them.
+        An array or Tensor, whose batches are Tensors; a tuple of them that belong together along their first axis, or
+        a `TensorDataset`, whose batches are lists of Tensors. Both are cut out at once. A `Dataset` of one's own gives
+        one sample for one index (Tensors, arrays, numbers, or tuples, dicts and dataclasses of them), which
+        `collate_fn` makes batches of; so does a list of samples. An `IterableDataset` is a stream. Another object with
+        `__len__` and `__getitem__` is asked for whole batches if it gives the same for an array of positions as for
+        each of them.
     batch_size
         Samples in a batch; the last one may be smaller. None: no batches, the samples themselves.
     shuffle
@@ -190,7 +191,7 @@ class DataLoader:
     def dataset_of(self, given: Any) -> Any:
         """What was given, as a dataset whose arrays are on the loader's device."""
         if isinstance(given, (Tensor, np.ndarray)):
-            given = TensorDataset(given)
+            given = Rows(given)
         elif isinstance(given, tuple) and not hasattr(given, "_fields"):
             given = TensorDataset(*given)
         elif isinstance(given, list) and given and all(type(one) is tuple for one in given) and self.collate_fn is None:
@@ -209,8 +210,8 @@ class DataLoader:
                 f"DataLoader: a dataset needs __len__ and __getitem__, and {type(given).__name__} lacks them; pass "
                 "the arrays, as in DataLoader((images, labels)), or make a stream an IterableDataset"
             )
-        if self.device is not None and type(given) is TensorDataset:
-            given = TensorDataset(*(tensor.to(self.device) for tensor in given.tensors))
+        if self.device is not None and is_of_arrays(given):
+            given = type(given)(*[tensor.to(self.device) for tensor in given.tensors])
         return given
 
     def __len__(self) -> int:
@@ -245,7 +246,7 @@ class DataLoader:
         >>> _ = next(epoch)
         >>> other = DataLoader(data, batch_size=2, shuffle=True, generator=ge.Generator(2))
         >>> other.load_state_dict(loader.state_dict())
-        >>> [x.tolist() for x, in other] == [x.tolist() for x, in epoch]
+        >>> [x.tolist() for x in other] == [x.tolist() for x in epoch]
         True
         """
         return {
@@ -339,7 +340,7 @@ class _Epoch:
         self.limit = math.inf if loader.streams or loader.follows is not None else len(loader)
         if loader.shuffle:  # drawn on the CPU, and once for all batches where the data is
             order = random.randperm(len(loader.dataset), generator=source, device="cpu")
-            is_arrays = type(loader.dataset) is TensorDataset
+            is_arrays = is_of_arrays(loader.dataset)
             homes = {t.device for t in loader.dataset.tensors} if is_arrays else set()
             self.order = order.numpy() if homes <= {"cpu"} or len(homes) > 1 else order.to(device=homes.pop())
         self.batches: Iterator[Any] | None = None
@@ -361,7 +362,7 @@ class _Epoch:
             self.end()
             raise
         device = self.loader.device
-        if device is None or type(self.loader.dataset) is TensorDataset:
+        if device is None or is_of_arrays(self.loader.dataset):
             return batch
         return mapped(lambda t: t.to(device), batch)
 
@@ -387,7 +388,7 @@ class _Epoch:
         loader, size = self.loader, self.loader.batch_size
         if loader.follows is not None:
             tasks = iter(loader.sampler if loader.batch_sampler is None else loader.batch_sampler)
-            arrays = loader.batch_sampler is not None and type(loader.dataset) is TensorDataset
+            arrays = loader.batch_sampler is not None and is_of_arrays(loader.dataset)
             return (np.asarray(task, np.int64) for task in tasks) if arrays else tasks
         return itertools.starmap(self.task, ((i, size) for i in range(self.position, len(loader))))
 

@@ -1,6 +1,6 @@
 """Distributions made of gamma variables: Gamma, Chi2, Beta, Dirichlet, StudentT. May import ops and special functions.
 
-Samples are drawn on the CPU (Marsaglia and Tsang 2000) and have no gradient by the parameters.
+Samples are drawn on the CPU (Marsaglia and Tsang 2000); gradients flow through them as `pathwise` says.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .. import ops
+from ..dispatch import is_grad_enabled
 from ..errors import ShapeError, TraceError
 from ..hostwork import current
 from ..tensor_class import wrap
 from . import constraints
 from .constraints import Constraint
 from .distribution import Distribution, broadcast_all, floats
+from .pathwise import DirichletSample, GammaSample
 
 
 def standard_gamma(owner: str, concentration: Any, shape: tuple[int, ...]) -> Any:
@@ -42,6 +44,23 @@ def standard_gamma(owner: str, concentration: Any, shape: tuple[int, ...]) -> An
     return wrap(np.asarray(values, concentration.dtype)).to(concentration.device)
 
 
+def gamma_sample(owner: str, concentration: Any, shape: tuple[int, ...]) -> Any:
+    """Gamma variables of rate 1, with a gradient by their concentration."""
+    drawn = standard_gamma(owner, concentration, shape)
+    if not concentration.requires_grad or not is_grad_enabled():
+        return drawn
+    return GammaSample.apply(ops.broadcast_to(concentration, shape=shape), drawn)
+
+
+def dirichlet_sample(owner: str, concentration: Any, shape: tuple[int, ...]) -> Any:
+    """Dirichlet variables, with a gradient by their concentration."""
+    drawn = standard_gamma(owner, concentration, shape)
+    drawn = drawn / ops.sum(drawn, axis=-1, keepdims=True)
+    if not concentration.requires_grad or not is_grad_enabled():
+        return drawn
+    return DirichletSample.apply(ops.broadcast_to(concentration, shape=shape), drawn)
+
+
 class Gamma(Distribution):
     """The gamma distribution of a `concentration` (shape) and a `rate`.
 
@@ -55,6 +74,7 @@ class Gamma(Distribution):
         "rate": constraints.positive,
     }
     support = constraints.nonnegative
+    has_rsample = True
 
     def __init__(self, concentration: Any, rate: Any, validate_args: bool | None = None) -> None:
         self.concentration, self.rate = broadcast_all(type(self).__name__, concentration, rate)
@@ -72,9 +92,8 @@ class Gamma(Distribution):
     def variance(self) -> Any:
         return self.concentration / (self.rate * self.rate)
 
-    def sample(self, sample_shape: Any = ()) -> Any:
-        drawn = standard_gamma(type(self).__name__, self.concentration, self._extended_shape(sample_shape))
-        return drawn / self.rate.detach()
+    def rsample(self, sample_shape: Any = ()) -> Any:
+        return gamma_sample(type(self).__name__, self.concentration, self._extended_shape(sample_shape)) / self.rate
 
     def log_prob(self, value: Any) -> Any:
         value, a = self._validated(value), self.concentration
@@ -116,6 +135,7 @@ class Beta(Distribution):
         "concentration0": constraints.positive,
     }
     support = constraints.unit_interval
+    has_rsample = True
 
     def __init__(self, concentration1: Any, concentration0: Any, validate_args: bool | None = None) -> None:
         self.concentration1, self.concentration0 = broadcast_all("Beta", concentration1, concentration0)
@@ -136,10 +156,9 @@ class Beta(Distribution):
         total = self.concentration1 + self.concentration0
         return self.concentration1 * self.concentration0 / (total * total * (total + 1))
 
-    def sample(self, sample_shape: Any = ()) -> Any:
-        shape = self._extended_shape(sample_shape)
-        a, b = (standard_gamma("Beta", c, shape) for c in (self.concentration1, self.concentration0))
-        return a / (a + b)
+    def rsample(self, sample_shape: Any = ()) -> Any:
+        both = ops.stack([self.concentration1, self.concentration0], axis=-1)
+        return dirichlet_sample("Beta", both, (*self._extended_shape(sample_shape), 2))[..., 0]
 
     def log_prob(self, value: Any) -> Any:
         value, a, b = self._validated(value), self.concentration1, self.concentration0
@@ -172,6 +191,7 @@ class Dirichlet(Distribution):
         "concentration": constraints.independent(constraints.positive, 1)
     }
     support = constraints.simplex
+    has_rsample = True
 
     def __init__(self, concentration: Any, validate_args: bool | None = None) -> None:
         self.concentration = floats("Dirichlet", "concentration", concentration)
@@ -196,9 +216,8 @@ class Dirichlet(Distribution):
         total = ops.sum(self.concentration, axis=-1, keepdims=True)
         return self.concentration * (total - self.concentration) / (total * total * (total + 1))
 
-    def sample(self, sample_shape: Any = ()) -> Any:
-        drawn = standard_gamma("Dirichlet", self.concentration, self._extended_shape(sample_shape))
-        return drawn / ops.sum(drawn, axis=-1, keepdims=True)
+    def rsample(self, sample_shape: Any = ()) -> Any:
+        return dirichlet_sample("Dirichlet", self.concentration, self._extended_shape(sample_shape))
 
     def log_prob(self, value: Any) -> Any:
         value, a = self._validated(value), self.concentration
@@ -230,6 +249,7 @@ class StudentT(Distribution):
         "scale": constraints.positive,
     }
     support = constraints.real
+    has_rsample = True
 
     def __init__(self, df: Any, loc: Any = 0.0, scale: Any = 1.0, validate_args: bool | None = None) -> None:
         self.df, self.loc, self.scale = broadcast_all("StudentT", df, loc, scale)
@@ -248,11 +268,11 @@ class StudentT(Distribution):
         found = self.scale * self.scale * self.df / (self.df - 2)
         return ops.where(self.df > 2, found, ops.where(self.df > 1, math.inf, math.nan))
 
-    def sample(self, sample_shape: Any = ()) -> Any:
+    def rsample(self, sample_shape: Any = ()) -> Any:
         shape = self._extended_shape(sample_shape)
         z = ops.randn(shape, dtype=self.df.dtype, device=self.df.device)
-        half = standard_gamma("StudentT", 0.5 * self.df, shape)
-        return self.loc.detach() + self.scale.detach() * z * ops.rsqrt(2 * half / self.df.detach())
+        half = gamma_sample("StudentT", 0.5 * self.df, shape)
+        return self.loc + self.scale * z * ops.rsqrt(2 * half / self.df)
 
     def log_prob(self, value: Any) -> Any:
         z, df = (self._validated(value) - self.loc) / self.scale, self.df

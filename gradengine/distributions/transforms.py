@@ -9,7 +9,8 @@ from typing import Any
 from .. import ops
 from ..dtypes import finfo
 from ..errors import DTypeError, describe
-from ..validation import check_integer, known_calls
+from ..tensor_class import Tensor
+from ..validation import check_choice, check_integer, is_number, known_calls
 from . import constraints
 from .constraints import Constraint
 from .distribution import event_sum
@@ -43,6 +44,7 @@ class Transform:
     sign: Any = 1
 
     def __init__(self, cache_size: int = 0) -> None:
+        check_choice(type(self).__name__, "cache_size", cache_size, (0, 1))
         self._inverted: Transform | None = None
 
     @property
@@ -108,7 +110,8 @@ class AffineTransform(Transform):
 
     def __init__(self, loc: Any, scale: Any, event_dim: int = 0, cache_size: int = 0) -> None:
         super().__init__(cache_size)
-        self.loc, self.scale = loc, scale
+        self.loc = number_or_tensor("AffineTransform", "loc", loc)
+        self.scale = number_or_tensor("AffineTransform", "scale", scale)
         count = check_integer("AffineTransform", "event_dim", event_dim, 0)
         self.domain = self.codomain = constraints.independent(constraints.real, count)
 
@@ -161,7 +164,7 @@ class PowerTransform(Transform):
 
     def __init__(self, exponent: Any, cache_size: int = 0) -> None:
         super().__init__(cache_size)
-        self.exponent = exponent
+        self.exponent = number_or_tensor("PowerTransform", "exponent", exponent)
 
     def _call(self, x: Any) -> Any:
         return x**self.exponent
@@ -290,6 +293,13 @@ def checked_transforms(owner: str, transforms: Any) -> list[Transform]:
 
 
 identity_transform = ComposeTransform([])
+
+
+def number_or_tensor(owner: str, name: str, value: Any) -> Any:
+    """A parameter of a transform, as it is. Raises DTypeError for what is neither a number nor a Tensor."""
+    if not is_number(value) and not isinstance(value, Tensor):
+        raise DTypeError(f"{owner}: {name} must be a number or a Tensor, got {describe(value)}")
+    return value
 
 
 known_calls(__name__)

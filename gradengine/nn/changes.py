@@ -11,12 +11,12 @@ import numpy as np
 
 from ..backend import is_ordinal
 from ..dtypes import check_dtype, is_floating
-from ..errors import ArgumentError, DTypeError, describe
+from ..errors import DTypeError, describe
 from ..ops.methods import cuda_name
 from ..tensor_class import Tensor
 from ..validation import check_callable, check_flag, check_ignored, known_class
 from ..views import clear_grad, leave
-from .parameter import Parameter, is_uninitialized
+from .parameter import Parameter, cast_later, is_uninitialized
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -115,6 +115,10 @@ class ModuleChanges:
                 value = value.to(device=device)
             return value.to(dtype) if dtype is not None and is_floating(value.dtype) else value
 
+        for module in self.modules():
+            for _, tensor in [*module._own("parameter"), *module._own("buffer")]:
+                if is_uninitialized(tensor):
+                    cast_later(tensor, device, dtype)
         return self._change_tensors(move)
 
     def _change_tensors(self: M, change: Callable[[Tensor], Tensor]) -> M:
@@ -126,10 +130,7 @@ class ModuleChanges:
                     continue
                 seen.add(tensor)
                 if is_uninitialized(tensor):
-                    raise ArgumentError(
-                        f"{self._get_name()}: {type(module).__name__} has parameters without values yet; call the "
-                        "module once with an input, or give device= and dtype= when it is made"
-                    )
+                    continue
                 value = change(tensor)
                 leave(tensor)  # as in PyTorch, what shared its elements keeps them
                 tensor.array, tensor.backend = value.array, value.backend

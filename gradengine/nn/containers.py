@@ -28,6 +28,8 @@ class Numbered(Module):
             raise IndexRangeError(
                 f"{self._get_name()}: index {index} is out of range for {len(names)} modules"
             ) from None
+        except TypeError:
+            raise DTypeError(f"{self._get_name()}: an index must be an int or a slice, got {describe(index)}") from None
 
     def _replace(self, modules: Iterable[Module]) -> None:
         """Replace the modules by these, numbered from 0."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import ops
-from ..errors import IndexRangeError, ShapeError
+from ..errors import DTypeError, IndexRangeError, ShapeError, describe
 from ..tensor_class import Tensor, constant
 from . import functional as F
 from . import init
@@ -70,6 +70,8 @@ class Embedding(Module):
         sparse: bool = False,
     ) -> Embedding:
         """An Embedding with the given (num_embeddings, embedding_dim) table, which is not trained if `freeze`."""
+        if not isinstance(embeddings, Tensor):
+            raise DTypeError(f"Embedding: a table must be a Tensor, got {describe(embeddings)}")
         if embeddings.ndim != 2:
             raise ShapeError(f"Embedding: a table has two axes, got shape {embeddings.shape}")
         count, width = embeddings.shape

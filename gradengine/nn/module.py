@@ -87,9 +87,9 @@ class Module(ModuleHooks, ModuleState, ModuleChanges):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if "__init__" in cls.__dict__ and cls.__module__.startswith("gradengine.nn."):
+        if "__init__" in cls.__dict__ and getattr(cls, "__module__", "").startswith("gradengine.nn."):
             cls.__init__ = checked_constructor(cls.__init__)  # type: ignore[method-assign]
-        if cls.__module__.startswith("gradengine.nn."):
+        if getattr(cls, "__module__", "").startswith("gradengine.nn."):
             known_class(cls, constructor=False, skip=("forward",))
 
     # -- running ------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ Uninitialized ones stand in for those whose shape the first input decides, in la
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NoReturn
 
 from ..backend import for_device
@@ -145,6 +146,39 @@ class UninitializedBuffer(Tensor):
 
     def __repr__(self) -> str:
         return "<UninitializedBuffer>"
+
+
+def copied_without_values(self: Any, memo: dict[int, Any]) -> Any:
+    """`copy.deepcopy` of what has no values yet."""
+    kind: Any = type(self)
+    out = kind.__new__(kind)
+    begin(out, self.backend.device, self.array.__dict__["pending"])
+    if self.op is not None:
+        out.requires_grad_later()
+    memo[id(self)] = out
+    return out
+
+
+def reduced_without_values(self: Any) -> Any:
+    """How what has no values yet is pickled."""
+    dtype = self.array.__dict__["pending"]
+    settings = {"device": self.backend.device, "dtype": None if dtype is None else dtype.name}
+    if isinstance(self, UninitializedParameter):
+        settings["requires_grad"] = self.op is not None
+    kind: Any = type(self)
+    return functools.partial(kind, **settings), ()
+
+
+def cast_later(t: Any, device: Any, dtype: Any) -> None:
+    """Note the device and the dtype of the values that are to come."""
+    pending = t.array.__dict__["pending"] if dtype is None else check_dtype(dtype)
+    t.backend = t.backend if device is None else for_device(device)
+    t.array = NotThere(pending)
+
+
+for kind in (UninitializedParameter, UninitializedBuffer):
+    kind.__deepcopy__ = copied_without_values  # type: ignore[method-assign]
+    kind.__reduce__ = reduced_without_values  # type: ignore[method-assign]
 
 
 def begin(t: Tensor, device: Any, dtype: Any) -> None:

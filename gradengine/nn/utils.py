@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -229,6 +230,8 @@ def norm_of(tensors: list[Tensor], order: float) -> Any:
 if not TYPE_CHECKING:  # to a type checker, other names are simply missing
 
     def __getattr__(name: str) -> Any:
+        if name in ("rnn", "stateless"):
+            return importlib.import_module(f"{__name__}.{name}")
         from ..missing_names import missing
 
         raise missing(__name__, name)

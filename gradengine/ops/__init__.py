@@ -37,6 +37,7 @@ from .sampling import *
 from .scattering import *
 from .sets import *
 from .shape import *
+from .sliding import *
 from .sorting import *
 from .special import *
 from .stacking import *

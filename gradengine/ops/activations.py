@@ -332,10 +332,18 @@ selu = elementwise(
     """,
 )
 
+
+def check_alpha(name: str, given: Mapping[str, Any]) -> None:
+    """Raise ArgumentError for an alpha of 0, by which is divided."""
+    if is_number(given["alpha"]) and given["alpha"] == 0:
+        raise ArgumentError(f"{name}: alpha must not be 0")
+
+
 celu = elementwise(
     "celu",
     lambda k, g, y, x, alpha: k.where(k.greater(x, 0), g, g * exp_of_negative(k, x / alpha)),
     form=in_place("celu", "alpha"),
+    check=check_alpha,
     body=lambda k, x, alpha=1.0: k.where(k.greater(x, 0), x, alpha * k.expm1(x / alpha)),
     doc="""`x` where it is positive, else `alpha * (exp(x / alpha) - 1)`. Barron, arXiv:1704.07483.
 

@@ -210,6 +210,7 @@ def nll_loss(input: Any, target: Any, weight: Any = None, ignore_index: int = -1
     """
     input, target = tensors("nll_loss", input, target)
     check_reduction("nll_loss", reduction)
+    ignore_index = whole("nll_loss", "ignore_index", ignore_index)
     log_p, labels, shape = rows("nll_loss", input, target)
     try:
         losses = -nn.pick_class(log_p, labels, ignore_index=ignore_index)

@@ -7,6 +7,7 @@ backend, shapes, tensor, dtypes, and the elementwise and shape ops.
 
 from __future__ import annotations
 
+import math
 import operator
 from typing import Any
 from weakref import ref
@@ -436,6 +437,8 @@ def one_hot(labels: Any, num_classes: int = -1, dtype: Any = np.int64) -> Tensor
             [0, 0, 1]])
     """
     count = whole("one_hot", "num_classes", num_classes)
+    if count == -1 and not math.prod(getattr(labels, "shape", (1,))):
+        raise ArgumentError("one_hot: without labels nothing says how many classes there are; give num_classes")
     if count < -1:
         raise ArgumentError(f"one_hot: num_classes must be -1 or at least 0, got {count}; -1 takes it from the labels")
     return one_hot_rows(labels, num_classes=count, dtype=check_dtype(dtype, "one_hot"))
@@ -506,4 +509,7 @@ def masked_fill(x: Any, mask: Any, value: Any) -> Tensor:
     >>> ge.masked_fill(ge.tensor([1.0, 2.0]), ge.tensor([True, False]), 0.0)
     tensor([0., 2.])
     """
+    kind = getattr(mask, "dtype", np.dtype(bool))
+    if kind != np.bool_:
+        raise DTypeError(f"masked_fill: the mask must be bool, got {kind}; compare it, as in mask != 0")
     return where(mask, value, x)

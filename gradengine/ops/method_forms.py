@@ -13,21 +13,24 @@ import numpy as np
 
 from .. import ops
 from ..device_names import check_device
+from ..dispatch import enlist
 from ..dtypes import is_floating
 from ..environment import Size
 from ..errors import DTypeError, ShapeError, SignatureError, SpellingWarning, describe
 from ..tensor_class import Tensor, wrap
 from ..tensor_types import dtype_of_type, type_name
 from ..validation import check_ignored
+from ..views import root_of
 from . import pytorch_forms
 from .arguments import checked
+from .sliding import windows
 
 __all__ = [
     "reshape", "view", "permute", "transpose", "unsqueeze", "expand", "repeat", "tile", "flip", "view_as", "reshape_as",
     "expand_as", "contiguous", "is_contiguous", "sum_to_size", "type", "type_as", "new_zeros", "new_ones", "new_empty",
     "new_full", "new_tensor", "equal", "where", "is_floating_point", "is_complex", "is_signed", "nelement", "numel",
     "dim", "ndimension", "element_size", "get_device", "pin_memory", "is_pinned", "is_shared", "share_memory_",
-    "is_inference", "is_same_size", "is_nonzero", "copy", "resolve_conj", "resolve_neg",
+    "is_inference", "unfold", "is_same_size", "is_nonzero", "copy", "resolve_conj", "resolve_neg",
 ]  # fmt: skip
 
 
@@ -151,6 +154,18 @@ def flip(self: Tensor, *axis: Any) -> Tensor:
     """The elements in reverse order along some axes, or along all where none is given."""
     axes = several(axis)
     return ops.flip(self, axis=None if not axis or axes == (None,) else tuple(axes))
+
+
+@checked(words={"dimension": "axis"})
+def unfold(self: Tensor, axis: int, size: int, step: int) -> Tensor:
+    """Windows of `size` elements along an axis, one every `step`, which become a new last axis.
+
+    A view where the windows do not overlap. Where they do, a change in place raises GraphError.
+    """
+    found = windows(self, axis, size, step)
+    if found.op is None and root_of(found) is not root_of(self):
+        enlist(self, found, windows.op, {"axis": axis, "size": size, "step": step})
+    return found
 
 
 def view_as(self: Tensor, other: Tensor) -> Tensor:

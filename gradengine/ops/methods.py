@@ -188,7 +188,7 @@ METHODS = [
     "select_scatter", "sgn", "signbit", "slice_scatter", "swapdims", "t", "take_along_dim", "tensor_split", "unbind",
     "unflatten", "unique", "unique_consecutive", "vsplit", "xlogy", "true_divide", "absolute", "arccos", "arccosh",
     "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "ger", "bitwise_not", "conj", "put", "diagonal_scatter",
-    "split_with_sizes", "unsafe_split", "unsafe_chunk", "unsafe_split_with_sizes",
+    "split_with_sizes", "unsafe_split", "unsafe_chunk", "index_reduce", "unsafe_split_with_sizes",
 ]  # fmt: skip
 
 

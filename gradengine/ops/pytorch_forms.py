@@ -70,6 +70,22 @@ def spread(name: str) -> Callable[..., Any]:
     return form
 
 
+def mean(
+    k: Any,
+    x: Any,
+    /,
+    dim: Any = None,
+    keepdim: bool = False,
+    dtype: Any = None,
+    axis: Any = None,
+    keepdims: bool = False,
+) -> Any:
+    """The mean, computed in `dtype`: PyTorch's and NumPy's words for it."""
+    x = wrap(x, None, "mean")
+    place = None if dim == () else dim if dim is not None else axis
+    return k.mean(x if dtype is None else k.astype(x, dtype), axis=place, keepdims=keepdim or keepdims)
+
+
 def sort(k: Any, x: Any, /, dim: int = -1, descending: bool = False, stable: bool = False) -> ValuesIndices:
     """PyTorch's sort: the values in order, and where each was."""
     x = wrap(x, None, "sort")

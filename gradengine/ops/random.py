@@ -38,6 +38,21 @@ IGNORED = frozenset({"layout", "memory_format", "pin_memory", "names"})  # words
 LIMIT = 1 << 64
 
 
+class Seed(int):
+    """The seed of a Generator, an int that can be called as PyTorch's method."""
+
+    generator: Generator
+
+    def __call__(self) -> int:
+        """Start the stream of a seed from the operating system, and return that."""
+        fresh = int.from_bytes(os.urandom(7), "little")
+        self.generator.manual_seed(fresh)
+        return fresh
+
+    def __reduce__(self) -> Any:
+        return int, (int(self),)
+
+
 @known_class
 class Generator:
     """A stream of random numbers, told by its `seed` and its `offset`: an equal pair gives equal numbers everywhere.
@@ -73,9 +88,11 @@ class Generator:
         return f"Generator(seed={self._seed}, offset={self._offset})"
 
     @property
-    def seed(self) -> int:
-        """The key of the stream."""
-        return self._seed
+    def seed(self) -> Seed:
+        """The key of the stream; called, as PyTorch's `seed()`, it takes another one from the operating system."""
+        found = Seed(self._seed)
+        found.generator = self
+        return found
 
     @property
     def offset(self) -> int:

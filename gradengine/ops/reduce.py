@@ -63,6 +63,7 @@ def sum(x, /, axis=None, keepdims=False, dtype=None):
         regrow(k, g, x.shape, axis, keepdims) / reduced_size(x.shape, axis), shape=x.shape
     ),
     shape=shapes.reduction,
+    form=pytorch_forms.mean,
 )
 def mean(x, /, axis=None, keepdims=False):
     """The mean of the elements along `axis`; NaN where there are none. Integers give the default dtype.

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import shapes
+from ..dtypes import is_floating
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..tensor_class import Tensor, wrap
 from .arguments import beside, checked, whole
@@ -35,7 +36,7 @@ from .totals import cumsum
 
 __all__ = [
     "scatter", "scatter_reduce", "index_fill", "index_copy", "index_put", "masked_scatter", "select_scatter",
-    "slice_scatter", "diagonal_scatter", "put",
+    "slice_scatter", "diagonal_scatter", "put", "index_reduce",
 ]  # fmt: skip
 
 
@@ -51,9 +52,19 @@ def positions(index: Tensor, axis: int) -> tuple[Tensor, ...]:
     return tuple(found)
 
 
+def whole_or_float(name: str, x: Tensor, src: Tensor) -> Tensor:
+    """What is to be written into `x`. Raises DTypeError for floats that would be cut to integers on the way."""
+    if src.shape and is_floating(src.dtype) and not is_floating(x.dtype):
+        raise DTypeError(
+            f"{name}: the source is {src.dtype}, but it is written into {x.dtype}, which has no fractions; "
+            f"convert one of them, for example x.to({src.dtype})"
+        )
+    return src
+
+
 def source_of(name: str, x: Tensor, index: Tensor, src: Any) -> Tensor:
     """What is written: a number for all, or the part of an array that the index sees."""
-    src = wrap(src, x, name)
+    src = whole_or_float(name, x, wrap(src, x, name) if not isinstance(src, Tensor) else src)
     if not src.shape:
         return src
     check_gather(name, src, -1, index, "the source")
@@ -200,7 +211,30 @@ def index_copy(x: Any, axis: int, index: Any, src: Any) -> Tensor:
     wanted = (*x.shape[:place], math.prod(index.shape), *x.shape[place + 1 :])
     if src.shape != wanted:
         raise ShapeError(f"index_copy: the source must have shape {wanted}, got {src.shape}")
+    whole_or_float("index_copy", x, src)
     return at_slices("index_copy", x, place, index, src)
+
+
+@checked(words={"source": "src"}, lifts=True)
+def index_reduce(x: Any, axis: int, index: Any, src: Any, reduce: str, *, include_self: bool = True) -> Tensor:
+    """`x` with the slices of `src` combined at a vector of indices along an axis, as in PyTorch.
+
+    `reduce` is "prod", "mean", "amax" or "amin"; without `include_self` what stands in `x` does not count.
+
+    >>> import gradengine as ge
+    >>> ge.index_reduce(ge.ones(2, 2), 0, ge.tensor([0, 0]), ge.tensor([[2.0, 3.0], [4.0, 5.0]]), "prod")
+    tensor([[ 8., 15.],
+            [ 1.,  1.]])
+    """
+    if reduce not in ("prod", "mean", "amax", "amin"):
+        raise ArgumentError(f"index_reduce: reduce must be 'prod', 'mean', 'amax' or 'amin', got {reduce!r}")
+    x, index, src = beside("index_reduce", x, index, src)
+    place = shapes.axis_of("index_reduce", axis, x.ndim)
+    wanted = (*x.shape[:place], math.prod(index.shape), *x.shape[place + 1 :])
+    if index.ndim > 1 or src.shape != wanted:
+        raise ShapeError(f"index_reduce: needs a vector of indices and a source of shape {wanted}, got {src.shape}")
+    column = reshape(index, shape=[-1 if i == place else 1 for i in range(x.ndim)])
+    return scatter_reduce(x, place, broadcast_to(column, shape=wanted), src, reduce, include_self=include_self)
 
 
 @checked
@@ -218,7 +252,7 @@ def index_put(x: Any, indices: Any, values: Any, accumulate: bool = False) -> Te
     index = tuple([slice(None) if i is None else i for i in indices])
     structure, at = split_index(index, x, True)
     if not accumulate:
-        return put_at(x, values, *at, index=structure)
+        return put_at(x, whole_or_float("index_put", x, values), *at, index=structure)
     target = read(x, *at, index=structure).shape
     spread = values if values.shape == target else broadcast_to(values, shape=target)
     return add(x, place(spread, *at, index=structure, shape=x.shape))

@@ -253,10 +253,16 @@ def back(shift: Any) -> Any:
     return tuple([-s for s in shift]) if isinstance(shift, (tuple, list)) else -shift
 
 
+def check_shift(name: str, given: Mapping[str, Any]) -> None:
+    """Raise DTypeError for a shift that is no int: NumPy cuts fractions in a tuple."""
+    shapes.sizes_of(name, given["shift"], "shift is")
+
+
 @primitive(
     lambda k, g, y, x, shift, axis: k.roll(g, shift=back(shift), axis=axis),
     shape=shapes.roll,
     words={"shifts": "shift", "dims": "axis"},
+    check=check_shift,
 )
 def roll(x, /, shift, axis=None):
     """The elements moved on by `shift` places, round the end; for several axes, a tuple of each.

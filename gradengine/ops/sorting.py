@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import shapes
 from ..dtypes import FLOATS
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError, ShapeError, describe
 from ..tensor_class import Tensor, mode, wrap
 from . import pytorch_forms
 from .arguments import checked, real
@@ -113,9 +113,10 @@ def searchsorted(x, values, /, side="left"):
 
 
 @composite
-def quantile(k, x, /, q, axis=None, keepdims=False):
-    """The `q`-quantile of the elements along `axis`, between two elements by linear interpolation.
+def quantile(k, x, /, q, axis=None, keepdims=False, interpolation="linear"):
+    """The `q`-quantile of the elements along `axis`.
 
+    Between two elements it is found by `interpolation`: "linear", "lower", "higher", "nearest" or "midpoint".
     `q` is a number from 0 to 1, or several (then they come as the first axis of the result). NaN where there is one.
     Raises ArgumentError for another q, ShapeError for an axis that x does not have or without elements.
 
@@ -123,7 +124,7 @@ def quantile(k, x, /, q, axis=None, keepdims=False):
     >>> ge.quantile(ge.tensor([1.0, 2.0, 3.0, 4.0]), 0.25)
     tensor(1.75)
     """
-    return quantile_of(k, "quantile", x, q, axis, keepdims)
+    return quantile_of(k, "quantile", x, q, axis, keepdims, interpolation)
 
 
 @composite(form=pytorch_forms.median)
@@ -139,8 +140,28 @@ def median(k, x, /, axis=None, keepdims=False):
     return quantile_of(k, "median", x, 0.5, axis, keepdims)
 
 
-def quantile_of(k: Any, name: str, x: Any, q: Any, axis: Any, keepdims: bool) -> Any:
+INTERPOLATIONS = ("linear", "lower", "higher", "nearest", "midpoint")
+
+
+def check_interpolation(name: str, interpolation: Any) -> None:
+    """Raise ArgumentError for a way between two elements that there is not."""
+    if interpolation not in INTERPOLATIONS:
+        words = ", ".join(INTERPOLATIONS)
+        raise ArgumentError(f"{name}: interpolation must be one of {words}; got {describe(interpolation)}")
+
+
+def share_between(share: float, below: int, interpolation: str) -> float:
+    """How much of the element above is in a quantile that lies `share` of the way from that below."""
+    if interpolation == "linear" or not share:
+        return share
+    if interpolation == "nearest":
+        return float(round(below + share) - below)  # halves go to the even place
+    return {"lower": 0.0, "higher": 1.0, "midpoint": 0.5}[interpolation]
+
+
+def quantile_of(k: Any, name: str, x: Any, q: Any, axis: Any, keepdims: bool, interpolation: str = "linear") -> Any:
     """One quantile, or several stacked."""
+    check_interpolation(name, interpolation)
     out = shapes.extremum(name, x.shape, axis=axis, keepdims=keepdims)
     axes = () if not x.shape else shapes.axes_of(name, axis, len(x.shape))
     kept = tuple([i for i in range(len(x.shape)) if i not in axes])
@@ -151,7 +172,7 @@ def quantile_of(k: Any, name: str, x: Any, q: Any, axis: Any, keepdims: bool) ->
     ordered = k.sort(rows if x.dtype.kind in FLOATS else rows * 1.0, axis=-1)
     at = lambda i: k.reshape(k.narrow(ordered, axis=-1, start=i, length=1), shape=out)
     largest = at(length - 1)
-    if isinstance(q, Tensor) and q.op is not None and mode.recording:
+    if isinstance(q, Tensor) and q.op is not None and mode.recording and interpolation == "linear":
         return quantile_at(k, name, ordered, q, out)
     found = []
     several = q.tolist() if hasattr(q, "tolist") else q
@@ -159,9 +180,9 @@ def quantile_of(k: Any, name: str, x: Any, q: Any, axis: Any, keepdims: bool) ->
         if not 0 <= real(name, "q", value) <= 1:
             raise ArgumentError(f"{name}: q must be from 0 to 1, got {value}")
         below = min(int(value * (length - 1)), length - 1)
-        share = value * (length - 1) - below
-        result = at(below)
-        if share > 0:
+        share = share_between(value * (length - 1) - below, below, interpolation)
+        result = at(below + 1) if share == 1 else at(below)
+        if 0 < share < 1:
             result = result * (1 - share) + at(below + 1) * share
         found.append(k.where(k.equal(largest, largest), result, largest))
     return k.stack_arrays(*found, axis=0) if isinstance(several, (list, tuple)) else found[0]

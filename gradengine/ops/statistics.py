@@ -17,7 +17,7 @@ from .creation import arange
 from .differences import diff
 from .elementwise import add, astype, clip, divide, multiply, subtract, where
 from .index import take_along_axis
-from .joining import concat, narrow
+from .joining import concat, narrow, stack
 from .linalg import matmul
 from .pairs import ValuesIndices
 from .powers import sqrt
@@ -25,7 +25,7 @@ from .predicates import equal, greater_equal, isnan, less_equal, logical_and, lo
 from .pytorch_forms import paired
 from .reduce import max, mean, min, std, sum, var, vector_norm
 from .shape import broadcast_to, expand_dims, matrix_transpose, moveaxis, reshape, squeeze
-from .sorting import argsort, quantile, sort
+from .sorting import argsort, check_interpolation, quantile, sort
 
 __all__ = [
     "var_mean", "std_mean", "aminmax", "cummax", "cummin", "mode", "kthvalue", "msort", "nansum", "nanmean",
@@ -248,8 +248,8 @@ def nanmedian(x: Any, /, axis: Any = None, keepdims: bool = False) -> Tensor:
 
 
 @checked(lifts=True)
-def nanquantile(x: Any, /, q: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
-    """`quantile` of all elements that are not NaN; NaN where there is no other. `q` is one number.
+def nanquantile(x: Any, /, q: Any, axis: Any = None, keepdims: bool = False, interpolation: str = "linear") -> Tensor:
+    """`quantile` of all elements that are not NaN; NaN where there is no other.
 
     >>> import gradengine as ge
     >>> ge.nanquantile(ge.tensor([1.0, float("nan"), 3.0]), 0.5)
@@ -257,7 +257,11 @@ def nanquantile(x: Any, /, q: Any, axis: Any = None, keepdims: bool = False) -> 
     """
     x = wrap(x, None, "nanquantile")
     if not is_floating(x.dtype):
-        return quantile(x, q, axis=axis, keepdims=keepdims)
+        return quantile(x, q, axis=axis, keepdims=keepdims, interpolation=interpolation)
+    check_interpolation("nanquantile", interpolation)
+    several = q.tolist() if hasattr(q, "tolist") else q
+    if isinstance(several, (list, tuple)):
+        return stack([nanquantile(x, one, axis, keepdims, interpolation) for one in several], axis=0)
     if not 0 <= real("nanquantile", "q", q) <= 1:
         raise ArgumentError(f"nanquantile: q must be from 0 to 1, got {q}")
     out = shapes.extremum("nanquantile", x.shape, axis=axis, keepdims=keepdims)
@@ -267,10 +271,14 @@ def nanquantile(x: Any, /, q: Any, axis: Any = None, keepdims: bool = False) -> 
     ordered = sort(rows, axis=-1)
     count = sum(logical_not(isnan(rows)), axis=-1, keepdims=True)
     place = multiply(clip(count - 1, 0, None).to(rows.dtype), float(q))
+    if interpolation in ("lower", "higher", "nearest"):
+        place = {"lower": place.floor, "higher": place.ceil, "nearest": place.round}[interpolation]()
     below = place.floor()
     low = take_along_axis(ordered, below.to("int64"), axis=-1)
     high = take_along_axis(ordered, place.ceil().to("int64"), axis=-1)
     share = subtract(place, below)
+    if interpolation == "midpoint":
+        share = where(equal(share, 0), 0.0, 0.5)
     mixed = where(equal(share, 0), low, add(low, multiply(share, subtract(high, low))))
     return reshape(mixed, shape=out)
 

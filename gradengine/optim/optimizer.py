@@ -69,7 +69,7 @@ class Optimizer:
         self.fresh: set[Tensor] = set()  # parameters whose slots are there but have not taken a step yet
         # None: a subclass steps by itself, so a scheduler cannot tell whether it has.
         self.stepped: bool | None = False if type(self).step is Optimizer.step else None
-        if isinstance(params, (Tensor, str)) or not hasattr(params, "__iter__"):
+        if isinstance(params, (Tensor, str, type)) or not hasattr(params, "__iter__"):
             raise DTypeError(f"{self._name}: params must be a sequence of Tensors or of dicts, got {describe(params)}")
         groups = list(params)
         if groups and isinstance(groups[0], tuple):

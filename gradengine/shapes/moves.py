@@ -27,6 +27,7 @@ def reshape(name: str, x: Shape, *, shape: Any, **metadata: Any) -> Shape:
 def flatten(name: str, x: Shape, *, start_axis: Any = 0, end_axis: Any = -1, **metadata: Any) -> Shape:
     """A run of axes made one."""
     if not x:
+        axis_of(name, start_axis, 1), axis_of(name, end_axis, 1)
         return (1,)
     first, last = axis_of(name, start_axis, len(x)), axis_of(name, end_axis, len(x))
     if first > last:

@@ -291,7 +291,7 @@ def everywhere(make):
         lambda: [ge.nn.functional.dropout(ge.ones((33, 7)), p) for p in (0.1, 0.5, 0.9)],
         lambda: [ge.rand(1001), ge.randn(1001), ge.randint(-5, 900, (77,)), ge.randperm(101), ge.bernoulli(0.3, (99,))],
         lambda: [ge.rand(99, dtype=ge.float64), ge.randn(99, dtype=ge.float64), ge.uniform(-1.0, 3.0, (99,))],
-        lambda: [x for _ in range(2) for (x,) in LOADER],
+        lambda: [x for _ in range(2) for x in LOADER],
     ],
 )
 def test_a_seed_gives_the_same_bits_on_every_backend(make):

@@ -8,7 +8,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from ...errors import DTypeError, describe
-from ...validation import check_callable, check_integer
+from ...validation import check_callable, check_integer, check_number
 from .base import LRScheduler, check_optimizer, in_range, per_group, positive
 
 if TYPE_CHECKING:
@@ -40,7 +40,8 @@ class LambdaLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
-        return [base * function(self.last_epoch) for base, function in zip(self.base_lrs, self.lr_lambdas, strict=True)]
+        factors = [check_number("LambdaLR", "what lr_lambda returns", f(self.last_epoch)) for f in self.lr_lambdas]
+        return [base * factor for base, factor in zip(self.base_lrs, factors, strict=True)]
 
     def state_dict(self) -> dict[str, Any]:
         """Everything but the optimizer and functions; of callable objects, their attributes."""
@@ -71,9 +72,9 @@ class MultiplicativeLR(LambdaLR):
         groups = self.optimizer.param_groups
         if self._starting:
             return [group["lr"] for group in groups]
-        return [
-            group["lr"] * function(self.last_epoch) for group, function in zip(groups, self.lr_lambdas, strict=True)
-        ]
+        owner, epoch = "MultiplicativeLR", self.last_epoch
+        factors = [check_number(owner, "what lr_lambda returns", function(epoch)) for function in self.lr_lambdas]
+        return [group["lr"] * factor for group, factor in zip(groups, factors, strict=True)]
 
 
 class StepLR(LRScheduler):
@@ -295,6 +296,6 @@ class CosineAnnealingLR(LRScheduler):
 def epochs_of(scheduler: LRScheduler, name: str, value: Any) -> list[int]:
     """A list of numbers of epochs. Raises typed errors for what is none."""
     owner = type(scheduler).__name__
-    if isinstance(value, str) or not hasattr(value, "__iter__"):
+    if isinstance(value, (str, set, frozenset)) or not hasattr(value, "__iter__"):
         raise DTypeError(f"{owner}: {name} must be a list of epochs, got {describe(value)}")
     return [check_integer(owner, f"each of {name}", epoch, 0) for epoch in value]

@@ -56,6 +56,11 @@ def repeated(x: Any, count: int) -> Any:
     return half * x if count % 2 else half
 
 
+def reciprocal(x: Any) -> Any:
+    """1 / x, which of integers is a float."""
+    return np.true_divide(1, x) if x.dtype.kind in "iub" else np.reciprocal(x)
+
+
 def rsqrt(x: Any) -> Any:
     """1 / sqrt(x)."""
     return np.reciprocal(np.sqrt(x))
@@ -199,7 +204,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
     "square": np.square,
     "sqrt": np.sqrt,
     "rsqrt": rsqrt,
-    "reciprocal": np.reciprocal,
+    "reciprocal": reciprocal,
     "pow": power,
     "power_by_scalar": power_by_scalar,
     "hypot": np.hypot,

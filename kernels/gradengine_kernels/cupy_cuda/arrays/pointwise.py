@@ -126,6 +126,12 @@ def repeated(x: Any, count: int) -> Any:
     return half * x if count % 2 else half
 
 
+def reciprocal(x: Any) -> Any:
+    """1 / x, which of integers is a float."""
+    x = as_array(x)
+    return cp.true_divide(1, x) if x.dtype.kind in "iub" else cp.reciprocal(x)
+
+
 def rsqrt(x: Any) -> Any:
     """1 / sqrt(x)."""
     return cp.reciprocal(cp.sqrt(as_array(x)))
@@ -249,7 +255,7 @@ def shift(name: str) -> Callable[..., Any]:
 
 # fmt: off
 SAME_NAME = [
-    "negative", "positive", "sign", "square", "sqrt", "reciprocal", "floor", "ceil", "trunc", "exp", "exp2", "expm1",
+    "negative", "positive", "sign", "square", "sqrt", "floor", "ceil", "trunc", "exp", "exp2", "expm1",
     "log", "log2", "log10", "log1p", "sin", "cos", "tan", "sinh", "cosh", "tanh", "isnan", "isinf", "isfinite",
     "logical_not",
 ]
@@ -280,6 +286,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
     "at_least": binary("maximum"),
     "at_most": binary("minimum"),
     "atan2": inexact("arctan2"),
+    "reciprocal": reciprocal,
     "rsqrt": rsqrt,
     "pow": power,
     "power_by_scalar": power_by_scalar,
