@@ -359,6 +359,24 @@ _LAZY = {
     "load": "io",
     "jit": "compiler",
     "compile": "compiler",
+    # what PyTorch has here as well as in nn.functional
+    **dict.fromkeys(
+        (
+            "alpha_dropout",
+            "bilinear",
+            "celu",
+            "cosine_similarity",
+            "dropout",
+            "layer_norm",
+            "pairwise_distance",
+            "pdist",
+            "prelu",
+            "rrelu",
+            "selu",
+            "threshold",
+        ),
+        "nn.functional",
+    ),
 }  # names that load with their file, when they are first used
 
 

@@ -99,11 +99,7 @@ INSTEAD = {
         ),
         **dict.fromkeys(names("distributed multiprocessing futures"), PROCESSES),
         **dict.fromkeys(
-            names(
-                "alpha_dropout feature_*dropout celu selu rrelu prelu embedding* layer_norm bilinear grid_sampler* "
-                "hardshrink threshold cosine_similarity pairwise_distance pdist ctc_loss *_loss dropout kl_div "
-                "binary_cross_entropy*"
-            ),
+            names("feature_*dropout embedding* grid_sampler* hardshrink ctc_loss *_loss kl_div binary_cross_entropy*"),
             "look in ge.nn.functional",
         ),
         **dict.fromkeys(
@@ -145,7 +141,6 @@ INSTEAD = {
         "shape": "use x.shape",
         "size": "use x.size or x.shape",
         "percentile": "use ge.quantile, of numbers from 0 to 1",
-        "prelu": FUNCTIONAL,
         "vmap": "it is not there yet; ops take batches in the axes in front",
         "range": "use ge.arange, which leaves out the end",
         "functional_call": "use ge.func.functional_call",

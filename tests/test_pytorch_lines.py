@@ -175,6 +175,16 @@ u.reciprocal()
 b.reciprocal()
 n.rsqrt()
 1 / n
+m.zeros(2, 3).scatter_(1, m.tensor([[0], [1]]), 1.0, reduce='add')
+m.ones(2, 3).scatter(1, m.tensor([[0, 0], [1, 2]]), 3.0, reduce='multiply')
+X.scatter(1, m.tensor([[0], [1]]), X, reduce='add')
+m.pdist(X)
+m.pairwise_distance(X, X.flip(0))
+m.cosine_similarity(X, X.flip(0), dim=1)
+m.layer_norm(X, (3,))
+m.dropout(x, 0.5, False)
+m.celu(x), m.selu(x), m.prelu(x, x[:1]), m.threshold(x, 0.1, 20.0)
+m.bilinear(X, X, T[:, :, :3], x[:2])
 """
 LAZY = """
 l = nn.LazyLinear(2); k = copy.deepcopy(l); k(x).shape, l.has_uninitialized_params()

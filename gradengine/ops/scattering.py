@@ -91,6 +91,8 @@ def scatter(x: Any, axis: int, index: Any, src: Any, *, reduce: str | None = Non
         raise ArgumentError(f"scatter: reduce must be None, 'add' or 'multiply', got {reduce!r}; see scatter_reduce")
     written = source_of("scatter", x, index, src)
     if reduce is not None:
+        if not hasattr(written.array, "dtype"):  # a Python number
+            written = full((), written.array, device=x.device, dtype=x.dtype)
         spread = written if written.shape == index.shape else broadcast_to(written, shape=index.shape)
         spread = spread if spread.dtype == x.dtype else spread.to(x.dtype)
         if reduce == "add":
