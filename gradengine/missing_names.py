@@ -64,7 +64,9 @@ def misspelt(module: str, name: str) -> str:
     """The question for the name that was probably meant; "" where none is spelled alike."""
     if name.startswith("_"):
         return ""
-    loaded = sys.modules[module]
+    loaded = sys.modules.get(module)  # a path of PyTorch's that is only a name here may not be loaded
+    if loaded is None:
+        return ""
     public = [known for known in dir(loaded) if not known.startswith("_")]
     # A module beside a class of the same name, such as optim.adam, is not what is meant.
     public.sort(key=lambda known: not isinstance(vars(loaded).get(known), type(sys)))

@@ -450,7 +450,8 @@ class Tensor:
 
     def __bool__(self) -> bool:
         if self.size != 1:
-            raise ShapeError(f"bool: shape {self.shape} has no single truth value; use .any() or .all()")
+            equal = ", and a.equal(b) for PyTorch's torch.equal(a, b)" if self.dtype == np.bool_ else ""
+            raise ShapeError(f"bool: shape {self.shape} has no single truth value; use .any() or .all(){equal}")
         return bool(self.item())
 
     def __index__(self) -> int:

@@ -165,6 +165,8 @@ def check_ignored(owner: str, name: str, value: Any) -> None:
     """Raise ArgumentError for a senseless value of a word that is accepted, as PyTorch's, and changes nothing."""
     if name in ("non_blocking", "pin_memory", "implicit"):
         flag_or_raise(owner, name, value)
+    elif name == "_stacklevel":
+        check_integer(owner, name, value)
     elif name in ("memory_format", "layout", "names") and value is not None and type(value).__name__ != name:
         raise ArgumentError(
             f"{owner}: {name} changes nothing here and must be None, got {described(value)}; leave it out"

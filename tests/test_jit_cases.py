@@ -144,13 +144,13 @@ def test_a_shape_that_the_data_decides_is_refused(name, backend):
         ge.jit(orders(case, arrays))(*as_arguments(case, arrays, np.float64, 0))
 
 
-@pytest.mark.grid("first")
+@pytest.mark.grid("first", 0, 2)
 @pytest.mark.parametrize("name", [name for name in BY_NAME if name not in SHAPED_BY_DATA])
 def test_row_in_double_precision(name, backend):
     run_row(BY_NAME[name], np.float64)
 
 
-@pytest.mark.grid("last")
+@pytest.mark.grid("first", 1, 2)
 @pytest.mark.parametrize("name", [name for name in BY_NAME if name not in SHAPED_BY_DATA])
 def test_row_in_single_precision(name, backend):
     run_row(BY_NAME[name], np.float32)

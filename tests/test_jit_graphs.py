@@ -56,20 +56,35 @@ def test_replayed_equals_eager(program):
     check_program(program, np.float64, 1e-12)
 
 
-@pytest.mark.skipif(ge.backends()["numba"] != "available", reason="Numba is not installed")
-@given(program=programs())
-@settings(max_examples=40)  # each compiles kernels of its own
-def test_compiled_equals_eager(program):
-    ge.set_cpu_backend("numba")
-    check_program(program, np.float64, 1e-12)
+NUMBA = pytest.mark.skipif(ge.backends()["numba"] != "available", reason="Numba is not installed")
 
 
-@pytest.mark.skipif(ge.backends()["numba"] != "available", reason="Numba is not installed")
-@given(program=programs())
-@settings(max_examples=15)
-def test_compiled_equals_eager_in_single_precision(program):
-    ge.set_cpu_backend("numba")
-    check_program(program, np.float32, 3e-6)
+def compiled(strategy, check, examples):
+    """Run `check` on programs that are compiled; each has kernels of its own, so there are few outside slow tests."""
+
+    @given(program=strategy)
+    @settings(max_examples=examples)
+    def run(program):
+        ge.set_cpu_backend("numba")
+        check(program)
+
+    run()
+
+
+def few_or(many):
+    return pytest.mark.parametrize("examples", [6, pytest.param(many, marks=pytest.mark.slow)])
+
+
+@NUMBA
+@few_or(40)
+def test_compiled_equals_eager(examples):
+    compiled(programs(), lambda program: check_program(program, np.float64, 1e-12), examples)
+
+
+@NUMBA
+@few_or(15)
+def test_compiled_equals_eager_in_single_precision(examples):
+    compiled(programs(), lambda program: check_program(program, np.float32, 3e-6), examples)
 
 
 # -- state that is written over -----------------------------------------------------------------------------------
@@ -158,9 +173,7 @@ def test_state_that_is_replayed_equals_eager(program):
     check_updates(program)
 
 
-@pytest.mark.skipif(ge.backends()["numba"] != "available", reason="Numba is not installed")
-@given(program=updates())
-@settings(max_examples=40)
-def test_state_that_is_written_over_equals_eager(program):
-    ge.set_cpu_backend("numba")
-    check_updates(program)
+@NUMBA
+@few_or(40)
+def test_state_that_is_written_over_equals_eager(examples):
+    compiled(updates(), check_updates, examples)

@@ -247,10 +247,10 @@ def test_every_layer_has_a_row():
 
 
 def runs():
-    """Each group on NumPy; where kernels are compiled, which takes seconds, one in four outside the slow tests."""
+    """Each group on NumPy; where kernels are compiled, which takes seconds, one in eight outside the slow tests."""
     for i, (names, optimizer) in enumerate(RUNS):
         for backend in ("numpy", "numba", "cupy"):
-            marks = [pytest.mark.slow] if backend != "numpy" and i % 4 else []
+            marks = [pytest.mark.slow] if backend != "numpy" and i % 8 else []
             marks += {"numba": [NUMBA], "cupy": [pytest.mark.cuda]}.get(backend, [])
             yield pytest.param(backend, names, optimizer, marks=marks, id="-".join([backend, optimizer, *names]))
 
@@ -420,7 +420,7 @@ def test_random_programs_replayed(steps):
     check_random_program(steps)
 
 
-COMPILED = [pytest.param(4), pytest.param(40, marks=pytest.mark.slow)]  # examples, each with kernels of its own
+COMPILED = [pytest.param(2), pytest.param(40, marks=pytest.mark.slow)]  # examples, each with kernels of its own
 
 
 @NUMBA

@@ -521,6 +521,36 @@ def test_a_rate_that_is_read_and_then_set(backend, x):
     assert jitted.cache_info().misses == 1
 
 
+def test_a_rate_that_decides_and_is_then_set(backend, x):
+    """What it was at the beginning of a call decides, so another rate makes another program."""
+    optimizer = sgd()
+
+    def step(x, rate):
+        y = x * (2.0 if optimizer.param_groups[0]["lr"] > 0.3 else 3.0)
+        optimizer.param_groups[0]["lr"] = rate
+        return y
+
+    jitted = ge.jit(step)
+    for rate, factor in ((0.1, 2.0), (0.2, 3.0), (0.9, 3.0), (0.1, 2.0)):
+        assert_equal(jitted(x, rate), x * factor)
+
+
+def test_an_optimizer_of_a_users_own_that_counts_steps_in_python(x):
+    class Slowing(ge.optim.Optimizer):
+        def step(self):
+            for group in self.param_groups:
+                for p in group["params"]:
+                    state = self.state[p]
+                    state["count"] = state.get("count", 0) + 1
+                    with ge.no_grad():
+                        p.sub_(p.grad * (group["lr"] / state["count"]))
+
+    optimizer = Slowing([p := weight()], {"lr": 0.1})
+    p.grad = ge.ones(3)
+    with pytest.raises(ge.TraceError, match=r"Slowing.state, which it changes itself"):
+        ge.jit(lambda: optimizer.step())()
+
+
 def test_what_a_step_changes_itself_cannot_be_read(x):
     optimizer = ge.optim.Adam([p := weight()])
     schedule = ge.optim.lr_scheduler.StepLR(optimizer, 1)

@@ -38,8 +38,14 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("jit", ["--jit", "--no-jit"])
-@pytest.mark.parametrize("kind", KINDS)
+RUNS = [  # a compiled step takes seconds to make, so most of those are slow tests
+    pytest.param(kind, jit, marks=[pytest.mark.slow] if jit == "--jit" and kind not in list(KINDS)[:3:2] else [])
+    for kind in KINDS
+    for jit in ("--jit", "--no-jit")
+]
+
+
+@pytest.mark.parametrize(("kind", "jit"), RUNS)
 def test_stopped_by_a_signal(tmp_path, monkeypatch, capsys, rng, backend, kind, jit):
     line = ["--dataset", "digits", *on(backend), "--epochs", 3, jit, *KINDS[kind]]
     train(*line, "--out", tmp_path / "whole")

@@ -96,3 +96,31 @@ def test_the_others_are_scipys(name, dtype, backend):
     reference = getattr(scipy, {"lgamma": "gammaln"}.get(name, name))
     with np.errstate(all="ignore"):
         assert_close(getattr(ge, name)(ge.tensor(points)).numpy(), reference(points.astype(float)), dtype, 64)
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("seed", range(4))
+def test_second_gradients_of_logcumsumexp(seed, backend, torch):
+    """Of plain numbers, ties, one element, a wide range, and behind -inf, of which nothing is left."""
+    r = np.random.default_rng(seed)
+    plain = r.normal(size=5) * 3
+    given = [plain, np.round(plain / 3), plain[:1], plain * 100, r.normal(size=(2, 4))]
+    given += [np.where(np.arange(5) < n, -np.inf, plain) for n in (1, 2, 4)]
+    for x in given:
+        w, v, last = r.normal(size=x.shape), r.normal(size=x.shape), x.ndim - 1
+        found = []
+        for m in (torch, ge):
+            t = m.tensor(x, requires_grad=True)
+            y = m.logcumsumexp(t, dim=last)
+            finite = m.tensor(np.isfinite(y.detach().numpy()))
+            (first,) = m.autograd.grad((y[finite] * m.tensor(w)[finite]).sum(), t, create_graph=True)
+            second = np.zeros_like(x)
+            if first.requires_grad:
+                first_at = first[m.tensor(np.isfinite(x))] if np.isinf(x).any() else first
+                (g,) = m.autograd.grad((first_at * m.tensor(v[np.isfinite(x)]).reshape(first_at.shape)).sum(), t)
+                second = g.numpy()
+            found.append((y.detach().numpy(), first.detach().numpy(), second))
+        for ours, theirs in zip(found[1], found[0], strict=True):
+            at = np.isfinite(x) & ~np.isnan(theirs)  # PyTorch has NaN at -inf
+            np.testing.assert_allclose(ours[at], theirs[at], rtol=1e-8, atol=1e-10)
+            assert not np.isnan(ours).any()

@@ -22,7 +22,7 @@ import numpy as np
 from .. import pytrees as tree
 from ..errors import TraceError
 from ..optim import Optimizer
-from .complaints import user_frame
+from .complaints import own_change_error, user_frame
 from .graph import Equation, Var
 from .recording import Traced
 from .replay import of_numbers
@@ -248,6 +248,8 @@ class Options:
                     if (id(met.group), key) in self.followed:
                         self.follow(met, key)
                         continue
+                    if (id(met.group), key) in self.built_in:
+                        raise own_change_error(f"{met.name}.param_groups[...][{key!r}]")
                     met.known[key] = value
                     if met.own_step and has_numbers(value):
                         self.derived.add((id(met.group), key))
@@ -319,7 +321,7 @@ class Options:
             plain = computed or key in typed or place in self.built_in
             if has_numbers(met.before[key]) and not plain:
                 self.read.add(place)
-            elif key not in met.changed:
+            else:
                 self.trace.looks.append((key, functools.partial(met.group.get, key, NOTHING), met.before[key]))
 
     def finish(self) -> None:

@@ -6,6 +6,7 @@ May import arguments, pairs, dtypes, shapes, tensor and the reductions.
 from __future__ import annotations
 
 import builtins
+import math
 from typing import Any, NamedTuple
 
 from .. import shapes
@@ -15,7 +16,7 @@ from ..tensor_class import Tensor, wrap
 from .arguments import checked, real, whole
 from .creation import arange
 from .differences import diff
-from .elementwise import add, astype, clip, divide, multiply, subtract, where
+from .elementwise import add, astype, clip, divide, maximum, multiply, subtract, where
 from .index import take_along_axis
 from .joining import concat, narrow, stack
 from .linalg import matmul
@@ -430,7 +431,9 @@ def logcumsumexp(x: Any, /, axis: int) -> Tensor:
     while step < n:
         head = narrow(x, axis=place, start=0, length=step)
         pairs = [narrow(x, axis=place, start=start, length=n - step) for start in (step, 0)]
-        x = concat([head, logaddexp(*pairs)], axis=place)
+        nothing = equal(maximum(*pairs), -math.inf)  # the gradient of 0 + 0 is that of neither
+        sums = logaddexp(*[where(nothing, 0.0, part) for part in pairs])
+        x = concat([head, where(nothing, -math.inf, sums)], axis=place)
         step *= 2
     return x
 
