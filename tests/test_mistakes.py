@@ -42,6 +42,12 @@ MISTAKES: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
     ("step", lambda: schedules.ReduceLROnPlateau(sgd()).step(), ge.SignatureError, "step: missing .*'metrics'"),
     ("log_prob", lambda: distributions.Normal(0.0, 1.0).log_prob(), ge.SignatureError, "^Normal.log_prob: missing"),
     ("jit", lambda: ge.jit(len, static_argname=("x",)), ge.SignatureError, r"did you mean static_argnames\?"),
+    (
+        "compiled step",
+        lambda: ge.jit(len).cache_info(1),
+        ge.SignatureError,
+        "cache_info: takes no positional arguments",
+    ),
     ("dataset", lambda: data.Dataset(1), ge.SignatureError, "^Dataset: takes no arguments, got int 1"),
     ("subset", lambda: data.Subset([1, 2]), ge.SignatureError, "^Subset: missing a required argument: 'indices'"),
     ("transform", lambda: distributions.ExpTransform(cache=1), ge.SignatureError, r"did you mean cache_size\?"),

@@ -399,6 +399,7 @@ class Step:
                 raise own_change_error(guard.path)
         return program
 
+    @known_words
     def over(self, *data: Any, batch_size: int, order: Any = None, drop_last: bool = False, **kwargs: Any) -> Any:
         """Call the step with one batch of `data` after the other; returns the results, stacked along a first axis.
 
@@ -430,11 +431,13 @@ class Step:
         executor = self.traced_program(args, kwargs, listen)[1].executor
         return Lowered(passes, executor.show_groups(names), executor.show_memory(names), executor.source)
 
+    @known_words
     def cache_info(self) -> CacheInfo:
         """Calls that found a program, calls that had to compile one, how many are kept at most, and are kept now."""
         with self.lock:
             return CacheInfo(self.hits, self.misses, self.maxsize, sum(map(len, self.programs.values())))
 
+    @known_words
     def cache_clear(self) -> None:
         """Forget all programs."""
         with self.lock:
@@ -461,6 +464,7 @@ class Method:
         """The program for these arguments, and the Tensors and numbers among them."""
         return self.step.find((self.instance, *args), kwargs)
 
+    @known_words
     def over(self, *data: Any, batch_size: int, order: Any = None, drop_last: bool = False, **kwargs: Any) -> Any:
         """As `Step.over`."""
         return over(self, data, batch_size, order, drop_last, kwargs)
