@@ -21,9 +21,9 @@ import numpy as np
 
 import gradengine as ge
 from docs.make_jit import fenced, filled, write_or_check
-from gradengine import backend as backends
-from gradengine import gpu
-from gradengine_kernels.cupy_cuda import dialect, drafts, driver, loop_source, products, programs
+from gradengine.backends import devices, gpu
+from gradengine_kernels.cupy_cuda import dialect, driver, loop_codegen, programs, row_kernels
+from gradengine_kernels.cupy_cuda.gemm import kernels
 
 PAGE = Path(__file__).parent / "cuda.md"
 MULTIPROCESSORS = 132  # of the GPU that the page counts blocks for
@@ -32,13 +32,13 @@ MULTIPROCESSORS = 132  # of the GPU that the page counts blocks for
 # -- kernels of their own ---------------------------------------------------------------------------------------------
 
 
-def of_rows(write: Any, rows: int, columns: int, real: str = "float32") -> loop_source.Source:
+def of_rows(write: Any, rows: int, columns: int, real: str = "float32") -> loop_codegen.Source:
     """The kernel of a draft for about so many rows, of so many columns at most."""
-    draft = drafts.Draft(real)
+    draft = row_kernels.Draft(real)
     write(draft)
     scalars = tuple(draft.scalars)
-    given = loop_source.Given(rows, ("columns",), scalars, columns, math.gcd(columns, 16))
-    return loop_source.source_of(draft.loop, given, write.__name__)
+    given = loop_codegen.Given(rows, ("columns",), scalars, columns, math.gcd(columns, 16))
+    return loop_codegen.source_of(draft.loop, given, write.__name__)
 
 
 def declaration(op: Any) -> str:
@@ -86,7 +86,7 @@ def no_device() -> Iterator[None]:
     with (
         mock.patch.multiple(driver, **answers),
         mock.patch.object(programs, "cp", HOST),
-        mock.patch.object(products, "plan", lambda product: product),
+        mock.patch.object(kernels, "plan", lambda product: product),
     ):
         yield
 
@@ -161,7 +161,7 @@ def example(page: str) -> dict[str, Any]:
 
 def blocks(page: str) -> dict[str, str]:
     """The text of each block by name."""
-    tanh = backends.ALL_OPS["tanh"]
+    tanh = devices.ALL_OPS["tanh"]
     with no_device():
         executor = executor_of(example(page))
         groups = groups_of(executor)
@@ -169,8 +169,8 @@ def blocks(page: str) -> dict[str, str]:
     return {
         "declaration": fenced(declaration(tanh), "python"),
         "gradient": fenced(ge.cuda.source(ge.tanh, gradient=0).rstrip(), "c"),
-        "draft": fenced(inspect.getsource(drafts.softmax).rstrip(), "python"),
-        "rows": fenced(of_rows(drafts.softmax, 1024, 1024).code.rstrip(), "c"),
+        "draft": fenced(inspect.getsource(row_kernels.softmax).rstrip(), "python"),
+        "rows": fenced(of_rows(row_kernels.softmax, 1024, 1024).code.rstrip(), "c"),
         "launches": listed(groups),
         "update": fenced(updates[0].source.several[1].rstrip(), "c"),
     }

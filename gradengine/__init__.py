@@ -21,11 +21,12 @@ from ._version import __version__
 from .amp import autocast, get_autocast_dtype, is_autocast_enabled
 from .array_namespace import VERSION as __array_api_version__
 from .array_namespace import ArrayNamespaceInfo as __array_namespace_info__
-from .backend import backends, get_cpu_backend, get_default_device, set_cpu_backend, set_default_device
+from .backends.devices import backends, get_cpu_backend, get_default_device, set_cpu_backend, set_default_device
 from .constants import *
-from .dispatch import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
-from .dtypes import *
-from .dtypes import bfloat16_dtype as _bfloat16_dtype
+from .core.dispatch import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from .core.tensor_class import Tensor
+from .core.tensor_class import Tensor as ndarray
+from .core.tensor_types import *
 from .environment import *
 from .errors import *
 from .module_paths import install as _install_paths
@@ -267,9 +268,8 @@ from .ops.sampling import *
 from .ops.scattering import *
 from .ops.stacking import *
 from .ops.statistics import *
-from .tensor_class import Tensor
-from .tensor_class import Tensor as ndarray
-from .tensor_types import *
+from .shapes.dtypes import *
+from .shapes.dtypes import bfloat16_dtype as _bfloat16_dtype
 from .transforms.gradients import grad, value_and_grad
 
 # `bfloat16` is not among them: it is there with ml_dtypes only, and `import *` asks for all of them.

@@ -11,8 +11,8 @@ from __future__ import annotations
 from typing import Any
 
 from . import cuda
-from .backend import set_default_device
-from .device_names import device
+from .backends.device_names import device
+from .backends.devices import set_default_device
 from .validation import known_calls
 
 __all__ = [

@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import dispatch
-from .backend import get_default_device
-from .dispatch import Recording
-from .dtypes import check_dtype, is_half
+from .backends.devices import get_default_device
+from .core import dispatch
+from .core.dispatch import Recording
+from .core.tensor_class import LEAF, Op, Tensor, mode
 from .errors import ArgumentError, DTypeError, describe
 from .ops.elementwise import cast_array
 from .scaler import GradScaler
-from .tensor_class import LEAF, Op, Tensor, mode
+from .shapes.dtypes import check_dtype, is_half
 from .validation import known_calls, known_words
 
 if TYPE_CHECKING:

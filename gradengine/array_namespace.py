@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from . import backend as backends
-from . import dtypes
+from .backends import devices
 from .errors import ArgumentError, DTypeError
+from .shapes import dtypes
 
 VERSION = "2024.12"
 VERSIONS = ("2021.12", "2022.12", "2023.12", "2024.12")  # each holds what the one before it has
@@ -30,12 +30,12 @@ class ArrayNamespaceInfo:
 
     def default_device(self) -> str:
         """The device of Tensors that are made without one."""
-        return backends.get_default_device()
+        return devices.get_default_device()
 
     def devices(self) -> list[Any]:
         """The devices that can be used here."""
         found = ["cpu"]
-        if backends.why_not("cupy") == "":
+        if devices.why_not("cupy") == "":
             found.append("cuda")
         return found
 

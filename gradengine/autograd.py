@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .autodiff import add_to_grad, as_sequence, start, walk
-from .dispatch import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from .core.autodiff import add_to_grad, as_sequence, start, walk
+from .core.dispatch import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from .core.function import Context, Function, once_differentiable
+from .core.tensor_class import Tensor
 from .errors import ArgumentError, GraphError
-from .function import Context, Function, once_differentiable
 from .inspect.gradient_check import GradcheckError, gradcheck, gradgradcheck
 from .module_paths import register
-from .tensor_class import Tensor
 from .transforms.gradients import grad
 from .validation import known_words
 

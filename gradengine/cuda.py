@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import backend as backends
 from . import ops
-from .dtypes import check_dtype
+from .backends import devices
+from .backends.kernel_table import primitive_call
 from .errors import ArgumentError, DeviceError, DTypeError, describe
-from .resolve import primitive_call
+from .shapes.dtypes import check_dtype
 from .validation import known_calls
 
 __path__: list[str] = []  # PyTorch's paths go further down: see module_paths
@@ -54,7 +54,7 @@ def is_available() -> bool:
     >>> ge.cuda.is_available() == (ge.backends()["cupy"] == "available")
     True
     """
-    return not backends.why_not("cupy")
+    return not devices.why_not("cupy")
 
 
 def device_count() -> int:
@@ -91,7 +91,7 @@ def manual_seed_all(seed: int) -> None:
 
 def set_device(device: Any) -> None:
     """Make a GPU, given by number or name, the default device. Raises DeviceError when it cannot be used."""
-    backends.set_default_device(device)
+    devices.set_default_device(device)
 
 
 def is_bf16_supported() -> bool:
@@ -101,21 +101,21 @@ def is_bf16_supported() -> bool:
 
 def is_initialized() -> bool:
     """Whether a GPU has been used."""
-    return bool(backends.loaded_gpus())
+    return bool(devices.loaded_gpus())
 
 
 def current_device() -> int:
     """The number of the GPU that "cuda" stands for where no number is given: 0, or that of the default device."""
-    default = backends.get_default_device()
+    default = devices.get_default_device()
     return int(default[5:]) if default.startswith("cuda:") else gpu().memory.ordinal
 
 
 def gpu(device: Any = None) -> Any:
     """The backend of a GPU, given as a number, a name or (None) the current one. Raises DeviceError for the CPU."""
     if device is None:
-        default = backends.get_default_device()
+        default = devices.get_default_device()
         device = default if default != "cpu" else "cuda"
-    backend = backends.for_device(device)
+    backend = devices.for_device(device)
     if backend.device == "cpu":
         raise DeviceError(f"cuda: {device!r} is no GPU; use 'cuda' or 'cuda:<number>'")
     return backend
@@ -153,7 +153,7 @@ def mem_get_info(device: Any = None) -> tuple[int, int]:
 
 def empty_cache() -> None:
     """Give back to CUDA the memory that the pools of all used GPUs hold and no array uses."""
-    for backend in backends.loaded_gpus():
+    for backend in devices.loaded_gpus():
         backend.memory.release()
 
 
@@ -178,7 +178,7 @@ def set_synchronous(on: bool) -> None:
     from gradengine_kernels.cupy_cuda import driver
 
     driver.set_synchronous(switch("set_synchronous", on))
-    for backend in backends.loaded_gpus():
+    for backend in devices.loaded_gpus():
         backend.set_synchronous(driver.synchronous)
 
 
@@ -205,7 +205,7 @@ def source(op: Any, dtype: Any = "float32", gradient: int | None = None, **metad
     'extern "C" __global__ void __launch_bounds__'
     """
     from gradengine_kernels import expr, loops
-    from gradengine_kernels.cupy_cuda import dialect, loop_source
+    from gradengine_kernels.cupy_cuda import dialect, loop_codegen
     from gradengine_kernels.cupy_cuda.pointwise_kernels import LINE, as_inputs, kind_of
 
     found, real = op_of(op), check_dtype(dtype, "cuda.source").name
@@ -229,7 +229,7 @@ def source(op: Any, dtype: Any = "float32", gradient: int | None = None, **metad
     names, params = [f"x{i}" for i in range(arity)], {**found.defaults, **metadata}
     for key in set(found.names) - params.keys():
         raise ArgumentError(f"cuda.source: {found.name} needs {key}; {takes}")
-    bodies = {other.name: other.body for other in backends.ALL_OPS.values() if other.body is not None}
+    bodies = {other.name: other.body for other in devices.ALL_OPS.values() if other.body is not None}
     try:
         (result,) = expr.trace(function, names, params, bodies, dialect.OPERATIONS)
         if result.op in ("input", "param", "constant"):
@@ -244,14 +244,14 @@ def source(op: Any, dtype: Any = "float32", gradient: int | None = None, **metad
     except expr.NotPointwiseError as error:
         raise ArgumentError(f"cuda.source: no kernel is generated for {name} of {real} arrays: {error}") from None
     loop = loops.Loop(real, 1, values, [loops.Store("y0", loops.Operand(arity, kind, LINE))])
-    return loop_source.source_of(loop, loop_source.Given(1, (), tuple(given)), name).code
+    return loop_codegen.source_of(loop, loop_codegen.Given(1, (), tuple(given)), name).code
 
 
 def op_of(function: Any) -> Any:
     """The op that a function is, or that it chooses in general, as `ge.clip` does; None for any other."""
     name = getattr(function, "__name__", "")
     chooses = getattr(ops, name, None) is function
-    return getattr(function, "op", backends.ALL_OPS.get(name) if chooses else None)
+    return getattr(function, "op", devices.ALL_OPS.get(name) if chooses else None)
 
 
 def set_tf32(on: bool) -> None:
@@ -263,16 +263,16 @@ def set_tf32(on: bool) -> None:
     True
     >>> ge.cuda.set_tf32(False)
     """
-    from gradengine_kernels.cupy_cuda import products
+    from gradengine_kernels.cupy_cuda.gemm import kernels
 
-    products.set_tf32(switch("set_tf32", on))
+    kernels.set_tf32(switch("set_tf32", on))
 
 
 def is_tf32() -> bool:
     """True when float32 matrix products are computed in TF32."""
-    from gradengine_kernels.cupy_cuda import products
+    from gradengine_kernels.cupy_cuda.gemm import kernels
 
-    return products.is_tf32()
+    return kernels.is_tf32()
 
 
 known_calls(__name__)

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from .backend import backends, for_device
-from .device_names import check_device, device
-from .dispatch import no_grad
-from .dtypes import check_dtype, dtype_of, is_floating, result_type
+from .backends.device_names import check_device, device
+from .backends.devices import backends, for_device
+from .core.dispatch import no_grad
+from .core.tensor_class import Tensor, wrap
 from .errors import ArgumentError, DTypeError, SignatureError, describe
-from .tensor_class import Tensor, wrap
+from .shapes.dtypes import check_dtype, dtype_of, is_floating, result_type
 from .validation import known_class, known_words
 
 __all__ = [
@@ -84,7 +84,7 @@ def is_inference_mode_enabled() -> bool:
     >>> ge.is_inference_mode_enabled()
     False
     """
-    from .dispatch import is_grad_enabled
+    from .core.dispatch import is_grad_enabled
 
     return not is_grad_enabled()
 
@@ -153,7 +153,7 @@ def typename(value: Any, /) -> str:
     >>> ge.typename(ge.ones(2))
     'gradengine.FloatTensor'
     """
-    from .tensor_types import type_name
+    from .core.tensor_types import type_name
 
     if isinstance(value, Tensor):
         return f"gradengine.{type_name(value.dtype)}"

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import backend as backends
 from . import ops
-from .dispatch import no_grad
+from .backends import devices
+from .core.dispatch import no_grad
+from .core.host_callbacks import current, each_time, outside, settled
+from .core.tensor_class import Tensor, constant
+from .core.views import set_value
 from .errors import ArgumentError, CheckpointError, DTypeError, GraphError, TraceError, describe
-from .hostwork import current, each_time, outside, settled
-from .tensor_class import Tensor, constant
 from .validation import known_class
-from .views import set_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -78,7 +78,7 @@ class GradScaler:
         # Of the parameters that were stepped for the first time in a compiled step: how often, less the steps skipped.
         self.begun: weakref.WeakKeyDictionary[Any, dict[Tensor, int]] = weakref.WeakKeyDictionary()
         if enabled:
-            backend = backends.for_device(device)
+            backend = devices.for_device(device)
             self.factor = ops.full((), init_scale, dtype=FLOAT32, device=backend.device)
             self.good = ops.zeros((), dtype=INT32, device=backend.device)  # steps since the scale has changed
 

@@ -11,7 +11,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from . import pytrees
+from .core import pytrees
 from .errors import ArgumentError, DTypeError, describe
 
 __all__ = ["flatten", "leaves", "map", "reduce", "structure", "unflatten"]

@@ -152,9 +152,9 @@ def why_no_cuda() -> str:
         return toolchain.why_not()
     if WHERE == "cupy" and (reason := real_cupy.why_not()):
         return reason
-    from gradengine import backend
+    from gradengine.backends import devices
 
-    return backend.why_not("cupy")
+    return devices.why_not("cupy")
 
 
 @pytest.fixture

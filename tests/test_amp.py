@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 import gradengine as ge
-from gradengine import amp, dispatch
+from gradengine import amp
+from gradengine.core import dispatch
+from gradengine.core.tensor_class import mode
 from gradengine.errors import ArgumentError, CheckpointError, DTypeError, GraphError, TraceError
 from gradengine.inspect import check
 from gradengine.nn import functional as F
-from gradengine.tensor_class import mode
 
 pytest.importorskip("ml_dtypes")
 HALVES = ["bfloat16", "float16"]

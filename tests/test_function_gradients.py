@@ -177,7 +177,7 @@ def test_a_failure_inside_leaves_no_trace():
 
     with pytest.raises(KeyError, match="mine"):
         ge.grad(fails)(1.0)
-    from gradengine.dispatch import mode
+    from gradengine.core.dispatch import mode
 
     assert mode.differentiating == 0
 

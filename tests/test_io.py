@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import gradengine as ge
+from gradengine.core.tensor_class import Tensor
 from gradengine.errors import CheckpointError
 from gradengine.io import (
     atomic_writer,
@@ -29,7 +30,6 @@ from gradengine.io import (
     unflatten_state,
 )
 from gradengine.io.state import STORABLE
-from gradengine.tensor_class import Tensor
 
 safetensors = pytest.importorskip("safetensors")
 

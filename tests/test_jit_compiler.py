@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 import gradengine as ge
 from gradengine import nn, ops
-from gradengine.compiler import access, core, core_passes, graph, memory, simplify
+from gradengine.compiler import affine_index as access
+from gradengine.compiler import arena, graph, graph_passes, loop_ir, loop_passes
 from gradengine.compiler.graph import Equation, Graph, Var, typecheck
 from gradengine.errors import CompileError
 
@@ -145,20 +146,20 @@ def test_a_broken_graph_is_found_and_the_pass_is_named(damage):
         return g
 
     with pytest.raises(CompileError, match=BREAKS[damage]) as caught:
-        simplify.simplify(valid(), passes={"faulty pass": faulty})
+        graph_passes.simplify(valid(), passes={"faulty pass": faulty})
     assert "'faulty pass'" in str(caught.value)
 
 
 def test_core_terms_are_typechecked_too():
     x = Var((2, 3), F64)
     for e in (
-        Equation(core.REDUCE, (x,), {"how": "sum", "axes": (1,)}, Var((2, 3), F64)),
-        Equation(core.DOT, (x, x), {"ta": False, "tb": False}, Var((2, 3), F64)),
-        Equation(core.DOT, (x, x), {"ta": False, "tb": True}, Var((2, 3), F64)),
-        Equation(core.RESHAPE, (x,), {"shape": (5,)}, Var((5,), F64)),
+        Equation(loop_ir.REDUCE, (x,), {"how": "sum", "axes": (1,)}, Var((2, 3), F64)),
+        Equation(loop_ir.DOT, (x, x), {"ta": False, "tb": False}, Var((2, 3), F64)),
+        Equation(loop_ir.DOT, (x, x), {"ta": False, "tb": True}, Var((2, 3), F64)),
+        Equation(loop_ir.RESHAPE, (x,), {"shape": (5,)}, Var((5,), F64)),
     ):
         with pytest.raises(CompileError, match="is to hold it"):
-            typecheck(Graph([x], {}, [e], [e.out]), core.infer_core)
+            typecheck(Graph([x], {}, [e], [e.out]), loop_ir.infer_core)
 
 
 # -- passes -------------------------------------------------------------------------------------------------------
@@ -167,8 +168,8 @@ def test_core_terms_are_typechecked_too():
 def test_dead_code_goes_and_checks_stay():
     x, c = Var((2,), F64), Var((2,), F64)
     used, unused = equation("tanh", x), equation("add", x, c)
-    check = Equation(core.CHECK, (x,), {"message": ""}, Var((), F64))
-    found = simplify.drop_dead_code(Graph([x], {c: np.ones(2)}, [unused, used, check], [used.out]))
+    check = Equation(loop_ir.CHECK, (x,), {"message": ""}, Var((), F64))
+    found = graph_passes.drop_dead_code(Graph([x], {c: np.ones(2)}, [unused, used, check], [used.out]))
     assert names(found) == ["tanh", "check"]
     assert found.constants == {}
     assert found.inputs == [x]
@@ -179,19 +180,19 @@ def test_equal_constants_become_one_but_not_those_that_only_look_equal():
     values = [np.ones(2), np.ones(2), np.ones(2, F32), np.ones((1, 2)), np.zeros(2), -np.zeros(2)]
     constants = {Var(v.shape, v.dtype): v for v in values}
     equations = [equation("add", x, c, shape=np.broadcast_shapes((2,), c.shape)) for c in constants]
-    found = simplify.merge_constants(Graph([x], constants, equations, [e.out for e in equations]))
+    found = graph_passes.merge_constants(Graph([x], constants, equations, [e.out for e in equations]))
     assert len(found.constants) == 5
     assert found.equations[0].inputs[1] is found.equations[1].inputs[1]
-    large = np.zeros(simplify.COMPARED)
+    large = np.zeros(graph_passes.COMPARED)
     constants = {Var(large.shape, large.dtype): large for _ in range(2)}
-    assert len(simplify.merge_constants(Graph([], constants, [], list(constants))).constants) == 2
+    assert len(graph_passes.merge_constants(Graph([], constants, [], list(constants))).constants) == 2
 
 
 def test_equal_equations_become_one():
     x, y = Var((2,), F64), Var((2,), F64)
     first, second, other = equation("add", x, y), equation("add", x, y), equation("add", y, x)
     after = equation("multiply", second.out, other.out)
-    found = simplify.merge_common(Graph([x, y], {}, [first, second, other, after], [after.out, second.out]))
+    found = graph_passes.merge_common(Graph([x, y], {}, [first, second, other, after], [after.out, second.out]))
     assert names(found) == ["add", "add", "multiply"]
     assert found.outputs == [after.out, first.out]
 
@@ -203,7 +204,7 @@ def test_equations_with_numbers_that_only_look_equal_stay_two(a, b):
     by_metadata = [equation("leaky_relu", x, negative_slope=n) for n in (a, b)]
     nested = [equation("flip", x, axis=(n,)) for n in (a, b)]
     for pair in (by_input, by_metadata, nested):
-        assert len(simplify.merge_common(Graph([x], {}, pair, [e.out for e in pair])).equations) == 2
+        assert len(graph_passes.merge_common(Graph([x], {}, pair, [e.out for e in pair])).equations) == 2
 
 
 def test_draws_are_never_merged(backend):
@@ -216,7 +217,7 @@ def test_draws_are_never_merged(backend):
 
 
 def simplified(function, *arguments):
-    return names(simplify.simplify(traced(function, *arguments)))
+    return names(graph_passes.simplify(traced(function, *arguments)))
 
 
 X = np.array([-0.0, 0.0, 1.5, np.nan, np.inf, -np.inf])
@@ -288,10 +289,10 @@ def test_a_pass_may_look_behind_what_it_has_rewritten():
 
 def test_transposes_and_broadcasts_go_into_their_readers():
     x, y = ge.ones((2, 3)), ge.ones((2, 4))
-    g = simplify.simplify(traced(lambda x, y: (x.mT @ y, x @ x.mT, ge.broadcast_to(x[0], (2, 3)) * x), x, y))
-    found = simplify.simplify(g, passes=core_passes.CORE_PASSES, types=core.infer_core)
+    g = graph_passes.simplify(traced(lambda x, y: (x.mT @ y, x @ x.mT, ge.broadcast_to(x[0], (2, 3)) * x), x, y))
+    found = graph_passes.simplify(g, passes=loop_passes.CORE_PASSES, types=loop_ir.infer_core)
     assert names(found).count("dot") == 2
-    assert [e.params for e in found.equations if e.op is core.DOT] == [
+    assert [e.params for e in found.equations if e.op is loop_ir.DOT] == [
         {"ta": True, "tb": False},
         {"ta": False, "tb": True},
     ]
@@ -306,7 +307,7 @@ def lifetimes(draw):
     """Results of several sizes; some take the place of one of the same size that dies where they are written."""
     found, taken = [], set()
     for first in sorted(draw(st.lists(st.integers(0, 8), max_size=12))):
-        life = memory.Lifetime(Var((draw(st.integers(1, 60)),), F64), first, first + draw(st.integers(0, 4)))
+        life = arena.Lifetime(Var((draw(st.integers(1, 60)),), F64), first, first + draw(st.integers(0, 4)))
         dying = [x for x in found if x.last == first > x.first and x not in taken]
         if dying and draw(st.booleans()):
             life.instead = draw(st.sampled_from(dying))
@@ -323,10 +324,10 @@ def head_of(life):
 @given(lives=lifetimes())
 @settings(max_examples=300)
 def test_no_two_results_that_live_at_once_share_memory(lives):
-    total = memory.plan(lives)
+    total = arena.plan(lives)
     assert total <= sum(x.size for x in lives)
     for i, a in enumerate(lives):
-        assert a.offset % memory.LINE == 0
+        assert a.offset % arena.LINE == 0
         assert 0 <= a.offset <= a.offset + a.var.nbytes <= total
         if a.instead is not None:
             assert a.offset == a.instead.offset
@@ -335,8 +336,8 @@ def test_no_two_results_that_live_at_once_share_memory(lives):
             if at_once and head_of(a) is not head_of(b):
                 assert a.offset + a.size <= b.offset or b.offset + b.size <= a.offset
     # What was freed is used again: a chain of results that die at once takes two places.
-    chain = [memory.Lifetime(Var((10,), F64), i, i + 1) for i in range(8)]
-    assert memory.plan(chain) == 2 * chain[0].size
+    chain = [arena.Lifetime(Var((10,), F64), i, i + 1) for i in range(8)]
+    assert arena.plan(chain) == 2 * chain[0].size
 
 
 # -- fusion -------------------------------------------------------------------------------------------------------

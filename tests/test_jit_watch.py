@@ -18,8 +18,8 @@ import pytest
 
 import gradengine as ge
 from gradengine import nn, optim
-from gradengine.compiler import watch as watching
-from gradengine.compiler.watch import Watch
+from gradengine.compiler import purity as watching
+from gradengine.compiler.purity import Watch
 from gradengine.errors import TraceError
 
 count = 0

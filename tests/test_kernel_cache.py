@@ -225,13 +225,13 @@ def kernel(x):
 def compiled(cache: DiskCache, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any]:
     """Compiles the source as another process would, with the test's own cache, and returns its kernel."""
     pytest.importorskip("numba")
-    from gradengine_kernels.numba_cpu import generated, jit_cache
+    from gradengine_kernels.numba_cpu import generated_modules, jit_cache
 
     monkeypatch.setattr(jit_cache, "disk", lambda: cache)
 
     def load() -> Any:
-        monkeypatch.setattr(generated, "_loaded", {})
-        return generated.load_source("cached", SOURCE).kernel
+        monkeypatch.setattr(generated_modules, "_loaded", {})
+        return generated_modules.load_source("cached", SOURCE).kernel
 
     return load
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from gradengine_kernels import expr
+from gradengine_kernels.loop_schedule import Placement
 from gradengine_kernels.loops import (
     ELEMENT,
     MASK,
@@ -21,7 +22,6 @@ from gradengine_kernels.loops import (
     Reduce,
     Store,
 )
-from gradengine_kernels.placement import Placement
 from gradengine_kernels.render import NUMBA, write
 
 FULL = Access(((1, 0, 10),), 1)

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 
 import gradengine as ge
-from gradengine import DeviceError, backend
+from gradengine import DeviceError
+from gradengine.backends import devices
 from gradengine.cases import table
 from gradengine.inspect import check
 from gradengine_kernels import numpy_cpu
 
 
-class Elsewhere(backend.Backend):
+class Elsewhere(devices.Backend):
     """NumPy's kernels on a device of its own, which counts what is moved there."""
 
     def __init__(self):
@@ -28,10 +29,10 @@ class Elsewhere(backend.Backend):
 @pytest.fixture
 def elsewhere():
     """A device "elsewhere:0" for the test."""
-    made = backend._loaded["elsewhere"] = Elsewhere()
+    made = devices._loaded["elsewhere"] = Elsewhere()
     yield made
     ge.set_default_device("cpu")
-    del backend._loaded["elsewhere"]
+    del devices._loaded["elsewhere"]
 
 
 def test_the_default_device_is_where_new_tensors_are(elsewhere):

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import gradengine as ge
-from gradengine import backend as backends
 from gradengine import shapes
+from gradengine.backends import devices
 from gradengine.cases.shapes import CASES
 from gradengine.errors import ArgumentError, DTypeError, ShapeError
 
@@ -217,7 +217,7 @@ def test_shape_rules_say_the_shape(name, monkeypatch):
     """The rules that explain errors also tell the shape of a result, without computing it."""
     case = next(c for c in LONE if c.name == name)
     ge.set_cpu_backend("numpy")
-    table = backends.load("numpy").table
+    table = devices.load("numpy").table
     checked = []
 
     def spy(op, kernel):

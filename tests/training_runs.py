@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from gradengine import cli
+from gradengine.core.tensor_class import Tensor
 from gradengine.io import load_checkpoint
-from gradengine.tensor_class import Tensor
 from gradengine.training import loop, metrics, options
 
 STEPS = 46  # in an epoch of the digits, batch size 32

@@ -57,7 +57,8 @@ def device(settings: Settings) -> str:
     settings.prepare()
     import cupy
 
-    from gradengine_kernels.cupy_cuda import cublaslt, diagnosis
+    from gradengine_kernels.cupy_cuda import diagnosis
+    from gradengine_kernels.cupy_cuda.gemm import cublaslt
 
     if reason := diagnosis.why_not():
         raise RuntimeError(reason)
@@ -155,7 +156,7 @@ def multiplied(name: str) -> str:
     """A product beside NumPy's in float64."""
     import cupy
 
-    from gradengine_kernels.cupy_cuda import products
+    from gradengine_kernels.cupy_cuda.gemm import kernels
 
     if name == "bfloat16":
         import ml_dtypes
@@ -167,7 +168,7 @@ def multiplied(name: str) -> str:
     a, b = (rng.standard_normal((48, 48)).astype(np.float32) for _ in range(2))
     low = [cupy.asarray(x.astype(dtype)) for x in (a, b)]
     want = np.matmul(*[x.get().astype(np.float64) for x in low])
-    got = products.matmul(*low).get().astype(np.float64)
+    got = kernels.matmul(*low).get().astype(np.float64)
     off = float(np.abs(got - want).max() / np.abs(want).max())
     if not off <= TOLERANCE[name]:
         raise ValueError(f"off by {off:.1e} of the largest element")

@@ -34,11 +34,11 @@ def main(text: str) -> None:
 
     settings = Settings.read(text)
     try:
-        from gradengine import backend
+        from gradengine.backends import devices
 
-        if reason := backend.why_not("cupy"):
+        if reason := devices.why_not("cupy"):
             sys.exit(reason)
-        backend.for_device(settings.device)
+        devices.for_device(settings.device)
     except Exception as error:
         sys.exit(described(error))
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..core.tensor_class import Tensor
 from ..nn import functional as F
-from ..tensor_class import Tensor
 from . import Case
 
 if TYPE_CHECKING:

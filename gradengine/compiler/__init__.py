@@ -40,25 +40,25 @@ import numpy as np
 from gradengine_kernels import progress
 
 from .. import amp
-from .. import backend as backends
-from .. import pytrees as tree
-from ..dispatch import mode
-from ..dtypes import get_default_dtype
+from ..backends import devices
+from ..core import pytrees as tree
+from ..core.dispatch import mode
+from ..core.host_callbacks import current
+from ..core.tensor_class import Tensor, constant, describe
 from ..errors import ArgumentError, CompileError, DeviceError, DTypeError, TraceError
-from ..hostwork import current
-from ..tensor_class import Tensor, constant, describe
+from ..shapes.dtypes import get_default_dtype
 from ..validation import known_words
 from .batch_loop import over
-from .complaints import NumberError, own_change_error
 from .graph import Names, show
+from .graph_passes import frozen
+from .hyperparameters import FollowError
 from .interrupts import ServedBetweenKernels, uninterrupted
-from .options import FollowError
 from .program import Program, StaleError
+from .purity import Watch
 from .reads import Calls, guards_of, keys_read, uncollected
 from .selections import check_result, unselected
-from .simplify import frozen
+from .trace_errors import NumberError, own_change_error
 from .tracing import OtherDeviceError, Trace
-from .watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -346,7 +346,7 @@ class Step:
             raise two_devices(found, other.backend) from None
 
     def traced_on(
-        self, backend: backends.Backend, arguments: list[Any], leaves: list[Any], structure: Any, exact: bool
+        self, backend: devices.Backend, arguments: list[Any], leaves: list[Any], structure: Any, exact: bool
     ) -> Program:
         """The step, traced for a device. Raises OtherDeviceError where it computes on another one."""
         followed: frozenset[tuple[int, str]] = frozenset()
@@ -479,15 +479,15 @@ def has_numbers(arguments: list[Any]) -> bool:
     return any([type(x) is float or type(x) is int for x in arguments])
 
 
-def backend_of(leaves: list[Any]) -> backends.Backend:
+def backend_of(leaves: list[Any]) -> devices.Backend:
     """The backend of the first Tensor, else that of the default device."""
     for leaf in leaves:
         if isinstance(leaf, Tensor):
             return leaf.backend
-    return backends.for_device(None)
+    return devices.for_device(None)
 
 
-def two_devices(one: backends.Backend, other: backends.Backend) -> DeviceError:
+def two_devices(one: devices.Backend, other: devices.Backend) -> DeviceError:
     """The error for a step that computes on two devices."""
     return DeviceError(
         f"jit: the step computes on {one.device!r} and on {other.device!r}, but a compiled step runs on one; move what "

@@ -18,14 +18,14 @@ from typing import Any
 
 import numpy as np
 
-from .. import pytrees as tree
-from ..backend import for_device
+from ..backends.devices import for_device
+from ..core import pytrees as tree
+from ..core.tensor_class import Tensor, constant, describe, to_array
 from ..errors import ArgumentError, DeviceError, DTypeError, IndexRangeError, ShapeError
-from ..tensor_class import Tensor, constant, describe, to_array
-from .buffers import address_of, buffers_of
-from .execute import Compiled, failure
+from .device_arrays import address_of, buffers_of
 from .graph import Var
 from .guards import find
+from .host_executor import Compiled, failure
 from .interrupts import uninterrupted
 from .program import Program
 

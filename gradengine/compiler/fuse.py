@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradengine_kernels import expr, kinds, loops
+from gradengine_kernels import expr, loops, scalar_types
 from gradengine_kernels.loops import DRAWN, Access
 
-from .. import backend as backends
+from ..backends import devices
 from ..errors import CompileError
-from .access import canonical, full, stretched, strided
-from .core import AT_COLUMN, BROADCAST, CHECK, COPY, DOT, DRAW, LABEL_IS, LABEL_OUTSIDE, REDUCE, RESHAPE
+from .affine_index import canonical, full, stretched, strided
 from .graph import Equation, Graph, Var
+from .loop_ir import AT_COLUMN, BROADCAST, CHECK, COPY, DOT, DRAW, LABEL_IS, LABEL_OUTSIDE, REDUCE, RESHAPE
 
 if TYPE_CHECKING:
     pass
@@ -446,13 +446,13 @@ def template(e: Equation, operations: frozenset[str], allowed: frozenset[str]) -
         left = iter(symbols)
         return body(k, *[next(left) if isinstance(x, Var) else x for x in e.inputs], **e.params)
 
-    bodies = {op.name: op.body for op in backends.ALL_OPS.values() if op.body is not None and op.kind == "pointwise"}
+    bodies = {op.name: op.body for op in devices.ALL_OPS.values() if op.body is not None and op.kind == "pointwise"}
     given = {f"x{i}": kind_of(x) for i, x in enumerate(e.inputs) if isinstance(x, Var)}
     try:
         (found,) = expr.trace(function, names, {}, bodies, operations)
         if any(x.op not in operations for x in expr.walk([found]) if x.op not in LEAVES):
             return None  # a power, say, which expressions write by themselves
-        kind = kinds.kind_of(found, given)
+        kind = scalar_types.kind_of(found, given)
     except expr.NotPointwiseError:
         return None
     return found if (kind == loops.MASK) == (e.out.dtype == np.bool_) else None

@@ -14,8 +14,8 @@ import weakref
 from operator import is_
 from typing import TYPE_CHECKING, Any
 
-from ..tensor_class import Tensor
-from ..views import link_of, root_of
+from ..core.tensor_class import Tensor
+from ..core.views import link_of, root_of
 from .values import NOTHING, same
 
 if TYPE_CHECKING:

@@ -13,19 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..tensor_class import is_floating
-from .core import (
-    BROADCAST,
-    CHECK,
-    COPY,
-    DRAW,
-    LABEL_IS,
-    LABEL_OUTSIDE,
-    Builder,
-    Node,
-    strides_of,
-)
+from ..core.tensor_class import is_floating
 from .graph import Equation, Graph, Var
+from .loop_ir import BROADCAST, CHECK, COPY, DRAW, LABEL_IS, LABEL_OUTSIDE, Builder, Node, strides_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

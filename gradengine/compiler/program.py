@@ -10,31 +10,31 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
-from .. import pytrees as tree
-from ..dispatch import explain
+from ..core import pytrees as tree
+from ..core.dispatch import explain
+from ..core.tensor_class import EXCLUSIVE, Tensor, constant
+from ..core.views import set_value
 from ..errors import GradengineError, IndexRangeError
-from ..tensor_class import EXCLUSIVE, Tensor, constant
-from ..views import set_value
-from .execute import Compiled
 from .graph import Graph, Var, typecheck
+from .graph_passes import simplify
 from .guards import Guard, find
+from .host_executor import Compiled
 from .interrupts import uninterrupted
-from .recording import Traced
 from .replay import Replay
-from .simplify import simplify
+from .tracers import Traced
 from .tracing import ARRAY, Source, Trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .. import backend as backends
+    from ..backends import devices
 
 
 class StaleError(Exception):
     """What the host decides at each call has become of another kind than it was in the trace."""
 
 
-def typed(error: Exception, backend: backends.Backend) -> Exception:
+def typed(error: Exception, backend: devices.Backend) -> Exception:
     """A kernel's failure as the engine's own error, in the name of its op."""
     if isinstance(error, IndexError) and not isinstance(error, GradengineError):
         return IndexRangeError(f"jit: {str(error).replace('out of bounds', 'out of range')}")
@@ -49,7 +49,7 @@ def typed(error: Exception, backend: backends.Backend) -> Exception:
 class Program:
     """A compiled step for arguments of one kind. `run(arguments)` does what the step does."""
 
-    def __init__(self, trace: Trace, result: Any, read: list[Any], backend: backends.Backend) -> None:
+    def __init__(self, trace: Trace, result: Any, read: list[Any], backend: devices.Backend) -> None:
         self.backend, self.lock = backend, threading.RLock()
         self.guard = Guard(trace, read)
         self.owners: list[Any] = []  # weak references to the arguments that are built in

@@ -28,9 +28,9 @@ from weakref import ProxyTypes, ReferenceType, WeakKeyDictionary, WeakSet, WeakV
 
 import numpy as np
 
-from ..hostwork import current
-from ..tensor_class import Tensor
-from .complaints import volatile_error
+from ..core.host_callbacks import current
+from ..core.tensor_class import Tensor
+from .purity import CLOSED, CONTAINERS, METHODS, OPEN, WRAPPED, WRAPPERS
 from .read_guards import (
     Answer,
     Attributes,
@@ -47,8 +47,8 @@ from .read_guards import (
 )
 from .source_files import STANDARD, is_outside, is_users
 from .streams import volatile
+from .trace_errors import volatile_error
 from .values import NOTHING, PLAIN, is_a
-from .watch import CLOSED, CONTAINERS, METHODS, OPEN, WRAPPED, WRAPPERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

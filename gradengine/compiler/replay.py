@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from .. import backend as backends
-from ..tensor_class import is_half
-from . import memory
+from ..backends import devices
+from ..core.tensor_class import is_half
+from . import arena
 from .graph import Equation, Graph, Names, Var
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ..tensor_class import Op
+    from ..core.tensor_class import Op
 
 LARGE = 1 << 12  # bytes from which a fixed place costs less than new memory
 
@@ -57,7 +57,7 @@ class Replay:
                     last[y] = i
         asked = {x for x in self.graph.outputs if isinstance(x, Var)}
         lives = {
-            e.out: memory.Lifetime(e.out, i, last.get(e.out, i))
+            e.out: arena.Lifetime(e.out, i, last.get(e.out, i))
             for i, (e, kernel) in enumerate(zip(self.graph.equations, self.kernels, strict=True))
             if has_place(e, kernel) and e.out not in asked and e.out.nbytes >= LARGE
         }
@@ -71,10 +71,10 @@ class Replay:
                 fits = [x for x in dying if (x.var.shape, x.var.dtype) == (e.out.shape, e.out.dtype)]
                 lives[e.out].instead = fits[0] if fits else None
         self.lives = list(lives.values())
-        self.arena_size = memory.plan(self.lives)
-        arena = np.empty(self.arena_size, np.uint8)
+        self.arena_size = arena.plan(self.lives)
+        memory = np.empty(self.arena_size, np.uint8)
         self.fixed = {
-            x.var: arena[x.offset : x.offset + x.var.nbytes].view(x.var.dtype).reshape(x.var.shape) for x in self.lives
+            x.var: memory[x.offset : x.offset + x.var.nbytes].view(x.var.dtype).reshape(x.var.shape) for x in self.lives
         }
 
     def step(self, index: int) -> tuple[Callable[..., Any], list[Any], dict[str, Any], int, list[int]]:
@@ -112,7 +112,7 @@ class Replay:
 
     def show_memory(self, names: Names) -> str:
         """The memory plan."""
-        return memory.show(self.lives, names, self.arena_size)
+        return arena.show(self.lives, names, self.arena_size)
 
     def holds(self, var: Any, array: Any) -> bool:
         """False: nothing is bound beyond a call."""
@@ -169,9 +169,9 @@ def of_numbers(e: Equation) -> Callable[..., Any]:
 
 def number_kernel(op: Op) -> Callable[..., Any]:
     """An op on Python numbers."""
-    if op.name in OPERATORS and op.name in backends.BUILT_IN:
+    if op.name in OPERATORS and op.name in devices.BUILT_IN:
         return OPERATORS[op.name]
-    host = backends.load("numpy")
+    host = devices.load("numpy")
     kernel = host.table[op] if op in host.table or op.body is None else functools.partial(op.body, host)
 
     def run(*numbers: Any, **params: Any) -> Any:

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import pytrees as tree
+from ..core import pytrees as tree
+from ..core.tensor_class import Tensor, wrap
 from ..errors import DTypeError
 from ..ops import reshape, where
 from ..ops.index import MASK, READ, setitem, split_index, storable
-from ..tensor_class import Tensor, wrap
-from .complaints import shape_error
-from .recording import weak
+from .trace_errors import shape_error
+from .tracers import weak
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

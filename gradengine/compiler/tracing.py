@@ -20,21 +20,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import backend as backends
+from ..backends import devices
+from ..core.host_callbacks import current, outside
+from ..core.tensor_class import LEAF, Op, Tensor, constant, to_array
+from ..core.views import link_of
 from ..errors import GraphError, TraceError
-from ..hostwork import current, outside
-from ..tensor_class import LEAF, Op, Tensor, constant, to_array
-from ..views import link_of
-from .buffers import buffers_of
-from .complaints import NumberError, shape_error, user_frame, value_error
+from .device_arrays import buffers_of
 from .graph import Equation, Graph, Var
 from .guards import ModuleGuard
-from .options import Assignment, Options
+from .hyperparameters import Assignment, Options
 from .read_guards import Answer
-from .recording import Traced, TracingBackend, weak
 from .replay import OPERATORS, number_kernel
 from .selections import Selection, has_mask, select
 from .source_files import is_outside
+from .trace_errors import NumberError, shape_error, user_frame, value_error
+from .tracers import Traced, TracingBackend, weak
 from .values import PLAIN, is_a
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Source:
 class OtherDeviceError(Exception):
     """The step computes on a device for which it is not being traced."""
 
-    def __init__(self, backend: backends.Backend) -> None:
+    def __init__(self, backend: devices.Backend) -> None:
         super().__init__(f"the step computes on {backend.device}")
         self.backend = backend
 
@@ -121,7 +121,7 @@ class Trace:
 
     def __init__(
         self,
-        real: backends.Backend,
+        real: devices.Backend,
         arguments: list[Any],
         exact: bool = False,
         followed: frozenset[tuple[int, str]] = frozenset(),
@@ -213,7 +213,7 @@ class Trace:
         """A Python number as the array that it is to an op which takes arrays only."""
         return self.backend.astype(number, dtype=to_array(number.value, None, self.real).dtype)
 
-    def meet(self, backend: backends.Backend) -> Any:
+    def meet(self, backend: devices.Backend) -> Any:
         """Give up: the step computes on another device, for which it is to be traced instead."""
         if self.failure is None:
             self.failure = OtherDeviceError(backend)

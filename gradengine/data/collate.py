@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from .. import ops
+from ..core.tensor_class import Tensor, wrap
 from ..errors import DataError, DTypeError, GradengineError, describe
-from ..tensor_class import Tensor, wrap
 from ..validation import known_words
 
 UNORDERED = (str, bytes, set, frozenset)  # no lists of samples, though one can go through them

@@ -13,11 +13,11 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from ..backend import for_device, home_of
-from ..dispatch import no_grad
+from ..backends.devices import for_device, home_of
+from ..core.dispatch import no_grad
+from ..core.tensor_class import Tensor, constant, to_array
 from ..errors import ArgumentError, DTypeError, IndexRangeError, ShapeError, describe
 from ..ops import random
-from ..tensor_class import Tensor, constant, to_array
 from ..validation import check_number, known_class, known_words
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from ..core.tensor_class import Tensor, wrap
 from ..errors import DataError
-from ..tensor_class import Tensor, wrap
 from .collate import default_collate, default_convert
 from .datasets import Dataset, Rows, Subset, TensorDataset
 from .workers import noted

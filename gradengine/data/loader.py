@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import for_device
+from ..backends.devices import for_device
+from ..core.tensor_class import Tensor
 from ..errors import ArgumentError, CheckpointError, DTypeError, ShapeError, SpellingWarning, describe
 from ..ops import random
-from ..tensor_class import Tensor
 from ..validation import check_callable, check_flag, check_integer, check_number, known_class
 from .collate import mapped
 from .datasets import IterableDataset, Rows, TensorDataset, is_of_arrays, shared

@@ -7,9 +7,9 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from ..core.tensor_class import Tensor
 from ..errors import ArgumentError, DTypeError, describe
 from ..ops import random
-from ..tensor_class import Tensor
 from ..validation import check_flag, check_integer, known_class
 
 T = TypeVar("T", covariant=True)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import ops
-from ..tensor_class import wrap
+from ..core.tensor_class import wrap
 from ..validation import known_calls
 
 __all__ = [

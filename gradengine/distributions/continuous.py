@@ -6,9 +6,9 @@ import math
 from typing import Any, ClassVar
 
 from .. import ops
-from ..dtypes import finfo
+from ..core.host_callbacks import current
 from ..errors import ArgumentError
-from ..hostwork import current
+from ..shapes.dtypes import finfo
 from . import constraints
 from .constraints import Constraint
 from .distribution import LOG_2PI, Distribution, brief, broadcast_all

@@ -6,9 +6,9 @@ import math
 from typing import Any, ClassVar
 
 from .. import ops, shapes
-from ..dtypes import finfo
+from ..core.host_callbacks import current
 from ..errors import ArgumentError, ShapeError
-from ..hostwork import current
+from ..shapes.dtypes import finfo
 from ..validation import check_integer
 from . import constraints
 from .constraints import Constraint

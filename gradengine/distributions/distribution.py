@@ -10,11 +10,11 @@ import math
 from typing import Any, ClassVar
 
 from .. import ops, shapes
-from ..dispatch import no_grad
-from ..dtypes import is_floating
+from ..core.dispatch import no_grad
+from ..core.host_callbacks import current
+from ..core.tensor_class import Tensor, wrap
 from ..errors import ArgumentError, DTypeError, GraphError, ShapeError, describe
-from ..hostwork import current
-from ..tensor_class import Tensor, wrap
+from ..shapes.dtypes import is_floating
 from ..validation import check_flag, is_number, known_class
 from .constraints import Constraint
 

@@ -11,10 +11,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .. import ops
-from ..dispatch import is_grad_enabled
+from ..core.dispatch import is_grad_enabled
+from ..core.host_callbacks import current
+from ..core.tensor_class import wrap
 from ..errors import ShapeError, TraceError
-from ..hostwork import current
-from ..tensor_class import wrap
 from . import constraints
 from .constraints import Constraint
 from .distribution import Distribution, broadcast_all, floats

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from .. import ops
-from ..function import Function, once_differentiable
-from ..tensor_class import Tensor, wrap
+from ..core.function import Function, once_differentiable
+from ..core.tensor_class import Tensor, wrap
 
 STEP = 0.08
 NODES = np.arange(-3.6, 5.2, STEP)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from .. import ops, shapes
-from ..dispatch import no_grad
+from ..core.dispatch import no_grad
 from ..errors import ArgumentError, DTypeError, ShapeError, describe
 from ..validation import check_integer
 from . import constraints

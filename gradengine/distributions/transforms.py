@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import ops
-from ..dtypes import finfo
+from ..core.tensor_class import Tensor
 from ..errors import DTypeError, describe
-from ..tensor_class import Tensor
+from ..shapes.dtypes import finfo
 from ..validation import check_choice, check_integer, is_number, known_calls
 from . import constraints
 from .constraints import Constraint

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import backend as backends
-from ..autodiff import grad
+from ..backends import devices
 from ..cases import table
-from ..dtypes import is_floating
-from ..tensor_class import Tensor
+from ..core.autodiff import grad
+from ..core.tensor_class import Tensor
+from ..shapes.dtypes import is_floating
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -51,16 +51,16 @@ def on_backend(name: str, every_size: bool = True) -> Iterator[None]:
 
     A backend of the CPU is chosen for it; that of a GPU runs as its device becomes the default one.
     """
-    backend, chosen, device = backends.load(name), backends.get_cpu_backend(), backends.get_default_device()
+    backend, chosen, device = devices.load(name), devices.get_cpu_backend(), devices.get_default_device()
     try:
         if backend.device == "cpu":
-            backends.set_cpu_backend(name)
-        backends.set_default_device(backend.device)
+            devices.set_cpu_backend(name)
+        devices.set_default_device(backend.device)
         with backend.every_size() if every_size else contextlib.nullcontext():
             yield
     finally:
-        backends.set_cpu_backend(chosen)
-        backends.set_default_device(device)
+        devices.set_cpu_backend(chosen)
+        devices.set_default_device(device)
 
 
 def sample(case: Case, seed: int = 0) -> list[Any]:
@@ -159,7 +159,7 @@ def first_order(case: Case, weights: Any, arrays: Sequence[Any], create_graph: b
 
 def check_gradients(case: Case, result: Result, arrays: list[Any]) -> None:
     """First- and second-order gradients in float64 against central differences."""
-    from ..dispatch import no_grad
+    from ..core.dispatch import no_grad
 
     rng = np.random.default_rng(7)
     shape = forward(case, arrays).shape
@@ -232,7 +232,7 @@ def check_case(case: Case, backend: str) -> Result:
 
 def run(cases: Sequence[Case] | None = None, names: Sequence[str] | None = None) -> Iterator[Result]:
     """Results for every row on every available backend, as they come."""
-    available = [name for name, status in backends.backends().items() if status == "available"]
+    available = [name for name, status in devices.backends().items() if status == "available"]
     for name in names or available:
         for case in cases or table():
             yield check_case(case, name)

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import backend as backends
 from .. import cuda
 from .._version import __version__
+from ..backends import devices
 from ..cases import table
 from ..errors import ArgumentError
 from ..io.files import atomic_writer
@@ -42,11 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check, print, write; 0 when every row passed, 1 when one failed."""
-    known = backends.backends()
+    known = devices.backends()
     for name in args.backend or ():
         if name not in known:
             raise ArgumentError(f"--backend {name}: there is no {name!r}; choose from {', '.join(known)}")
-        backends.load(name)
+        devices.load(name)
     cases = table()
     unknown = set(args.op or ()) - {case.op for case in cases}
     if unknown:
@@ -145,7 +145,7 @@ def write_json(path: Path, results: Sequence[Result]) -> None:
         "python": platform.python_version(),
         "numpy": np.__version__,
         "machine": f"{platform.machine()} {platform.system()}",
-        "backends": backends.backends(),
+        "backends": devices.backends(),
         "gpus": cuda.names(),
         "results": [
             {

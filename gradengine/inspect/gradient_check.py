@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..autodiff import grad
-from ..dispatch import enable_grad, no_grad
-from ..dtypes import is_floating
+from ..core.autodiff import grad
+from ..core.dispatch import enable_grad, no_grad
+from ..core.tensor_class import Tensor, constant
 from ..errors import ArgumentError, DTypeError, GradengineError, describe
-from ..tensor_class import Tensor, constant
+from ..shapes.dtypes import is_floating
 from ..validation import known_words
 
 if TYPE_CHECKING:

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import tree
-from ..backend import for_device
-from ..dtypes import bfloat16_dtype
+from ..backends.devices import for_device
+from ..core.tensor_class import Tensor
 from ..errors import CheckpointError, DTypeError, MissingCheckpointError, installing
 from ..missing_names import advising
-from ..tensor_class import Tensor
+from ..shapes.dtypes import bfloat16_dtype
 from ..validation import known_words
 from .files import atomic_writer
 from .state import encode, unflatten_state

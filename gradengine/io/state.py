@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..core.tensor_class import Tensor, wrap
 from ..errors import CheckpointError, GradengineError
-from ..tensor_class import Tensor, wrap
 from ..validation import known_words
 
 if TYPE_CHECKING:

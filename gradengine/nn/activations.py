@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from .. import ops
+from ..core.tensor_class import Tensor
 from ..ops.activations import check_limits
-from ..tensor_class import Tensor
 from ..validation import check_choice
 from . import functional as F
 from . import init

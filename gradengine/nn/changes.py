@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from ..backend import is_ordinal
-from ..dtypes import check_dtype, is_floating
+from ..backends.devices import is_ordinal
+from ..core.tensor_class import Tensor
+from ..core.views import clear_grad, leave
 from ..errors import DTypeError, describe
 from ..ops.methods import cuda_name
-from ..tensor_class import Tensor
+from ..shapes.dtypes import check_dtype, is_floating
 from ..validation import check_callable, check_flag, check_ignored, known_class
-from ..views import clear_grad, leave
 from .parameter import Parameter, cast_later, is_uninitialized
 
 if TYPE_CHECKING:

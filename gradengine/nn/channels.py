@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from .. import ops
+from ..core.tensor_class import Tensor
 from ..errors import ArgumentError, DTypeError, ShapeError, describe
-from ..tensor_class import Tensor
 from . import functional as F
 from . import init
 from .layers import size

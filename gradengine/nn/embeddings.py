@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from .. import ops
+from ..core.tensor_class import Tensor, constant
 from ..errors import DTypeError, IndexRangeError, ShapeError, describe
-from ..tensor_class import Tensor, constant
 from . import functional as F
 from . import init
 from .layers import size

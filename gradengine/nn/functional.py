@@ -11,6 +11,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from .. import ops, shapes
+from ..core.tensor_class import Tensor, wrap
 from ..errors import ArgumentError, DTypeError, ShapeError, SpellingWarning, describe
 from ..ops import nn
 from ..ops.activations import (
@@ -54,7 +55,6 @@ from ..ops.losses import (
     soft_margin_loss,
 )
 from ..ops.transcendental import tanh
-from ..tensor_class import Tensor, wrap
 from ..validation import check_number, known_words
 from .functional_embedding import embedding
 from .functional_losses import (

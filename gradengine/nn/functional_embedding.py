@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 from .. import ops
-from ..dispatch import no_grad
+from ..core.dispatch import no_grad
+from ..core.tensor_class import Tensor
 from ..errors import DTypeError, IndexRangeError, ShapeError
 from ..ops import nn
 from ..ops.arguments import beside, checked, real, whole
-from ..tensor_class import Tensor
 
 __all__ = ["embedding"]
 

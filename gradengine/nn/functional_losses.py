@@ -10,11 +10,11 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import ops, shapes
+from ..core.host_callbacks import current
+from ..core.tensor_class import Tensor, wrap
 from ..errors import ArgumentError, DTypeError, IndexRangeError, ShapeError, describe
-from ..hostwork import current
 from ..ops.arguments import beside, checked, real
 from ..ops.losses import REDUCTIONS, check_reduction, operands, quiet, reduced
-from ..tensor_class import Tensor, wrap
 from ..validation import check_choice, check_flag, known_words
 
 __all__ = [

@@ -9,9 +9,9 @@ import math
 from typing import Any
 
 from .. import ops
+from ..core.tensor_class import Tensor, wrap
 from ..errors import ArgumentError, ShapeError
 from ..ops.arguments import checked, real, whole
-from ..tensor_class import Tensor, wrap
 
 __all__ = [
     "alpha_dropout",

@@ -9,10 +9,10 @@ import math
 from typing import Any
 
 from .. import ops, shapes
-from ..dtypes import finfo, is_half
+from ..core.tensor_class import Tensor, wrap
 from ..errors import ArgumentError, ShapeError
 from ..ops.arguments import beside, checked, whole
-from ..tensor_class import Tensor, wrap
+from ..shapes.dtypes import finfo, is_half
 
 __all__ = ["bilinear", "channel_shuffle", "glu", "pixel_shuffle", "pixel_unshuffle", "rms_norm"]
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ..core.function import Context, Function
+from ..core.tensor_class import HookHandle, Tensor
 from ..errors import ArgumentError, DTypeError, describe
-from ..function import Context, Function
-from ..tensor_class import HookHandle, Tensor
 from ..validation import check_callable, known_class
 
 if TYPE_CHECKING:

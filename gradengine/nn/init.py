@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..core.tensor_class import Tensor, to_array
+from ..core.views import set_value
 from ..errors import ArgumentError, DTypeError, ShapeError, describe
 from ..ops import random
 from ..ops.arguments import checked
-from ..tensor_class import Tensor, to_array
 from ..validation import check_choice, check_integer, check_number, is_number
-from ..views import set_value
 
 __all__ = [
     "calculate_gain",

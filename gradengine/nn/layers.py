@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import ops, shapes
+from ..core.tensor_class import Tensor
 from ..errors import ArgumentError, AxisError, DTypeError, describe
-from ..tensor_class import Tensor
 from . import functional as F
 from . import init
 from .module import Module

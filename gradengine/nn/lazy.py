@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from ..core.host_callbacks import current
+from ..core.tensor_class import Tensor
 from ..errors import ShapeError, TraceError
-from ..hostwork import current
-from ..tensor_class import Tensor
 from ..validation import known_class
 from .layers import Linear, size
 from .module import Module

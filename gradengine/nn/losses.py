@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from ..core.tensor_class import Tensor, wrap
 from ..errors import ArgumentError
-from ..tensor_class import Tensor, wrap
 from . import functional as F
 from .module import Module
 

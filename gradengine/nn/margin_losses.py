@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..core.tensor_class import Tensor
 from ..errors import ArgumentError, DTypeError, describe
-from ..tensor_class import Tensor
 from . import functional as F
 from .losses import Loss, WeightedLoss
 

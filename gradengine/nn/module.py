@@ -17,9 +17,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..core.host_callbacks import current
+from ..core.tensor_class import Tensor
 from ..errors import ArgumentError, DTypeError, GradengineError, describe
-from ..hostwork import current
-from ..tensor_class import Tensor
 from ..validation import checked_constructor, known_class, misfit
 from .changes import ModuleChanges
 from .hooks import KINDS, ModuleHooks

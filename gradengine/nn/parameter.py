@@ -8,13 +8,13 @@ from __future__ import annotations
 import functools
 from typing import Any, NoReturn
 
-from ..backend import for_device
-from ..copies import copied_alone
-from ..dtypes import check_dtype
+from ..backends.devices import for_device
+from ..core.copies import copied_alone
+from ..core.tensor_class import Tensor
+from ..core.views import share
 from ..errors import ArgumentError, DTypeError, describe
-from ..tensor_class import Tensor
+from ..shapes.dtypes import check_dtype
 from ..validation import check_flag, known_arguments, known_class
-from ..views import share
 
 
 class Parameter(Tensor):
@@ -108,7 +108,7 @@ class UninitializedParameter(Parameter):
 
     def requires_grad_later(self) -> None:
         """Ask for the gradient, whatever the values will be."""
-        from ..tensor_class import EMPTY, LEAF
+        from ..core.tensor_class import EMPTY, LEAF
 
         self.op, self.inputs, self.saved, self.params, self.order = LEAF, (), (), EMPTY, 1
 

@@ -6,8 +6,8 @@ import operator
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from ..core.tensor_class import Tensor
 from ..errors import DTypeError, IndexRangeError, describe
-from ..tensor_class import Tensor
 from .module import Module
 from .parameter import Parameter, is_uninitialized
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from ..core.tensor_class import Tensor
 from ..errors import ArgumentError, describe
-from ..tensor_class import Tensor
 from . import functional as F
 from .module import Module
 

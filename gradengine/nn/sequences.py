@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import ops
+from ..core.tensor_class import Tensor, wrap
 from ..errors import ArgumentError, ShapeError
 from ..ops.arguments import checked
-from ..tensor_class import Tensor, wrap
 
 __path__: list[str] = []
 __all__ = ["pad_sequence", "unpad_sequence"]

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ..core.tensor_class import Tensor, to_array, wrap
+from ..core.views import set_value
 from ..errors import CheckpointError, DTypeError, GradengineError, describe
-from ..tensor_class import Tensor, to_array, wrap
 from ..validation import known_class
-from ..views import set_value
 from .parameter import Parameter, is_uninitialized
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..core.tensor_class import Tensor
 from ..errors import ArgumentError, DTypeError, ShapeError, describe
-from ..tensor_class import Tensor
 from ..validation import known_words
 from .module import Module
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import ops
-from ..dispatch import no_grad
+from ..core.dispatch import no_grad
+from ..core.tensor_class import Tensor
+from ..core.views import set_value
 from ..errors import ArgumentError, DTypeError, ShapeError, TrainingError, describe
-from ..tensor_class import Tensor
 from ..validation import check_flag, is_number, known_calls, known_words
-from ..views import set_value
 
 __path__: list[str] = []  # PyTorch's paths go further down: see module_paths
 __all__ = [

@@ -7,7 +7,7 @@ losses, classification. `declare` is how an op is made, `methods` gives Tensor i
 
 import sys as _sys
 
-from .. import spelling as _spelling
+from ..core import spelling as _spelling
 from .activations import *
 from .arithmetic import *
 from .classification import *
@@ -34,6 +34,7 @@ from .random import *
 from .rearranging import *
 from .reduce import *
 from .sampling import *
+from .scans import *
 from .scattering import *
 from .sets import *
 from .shape import *
@@ -42,7 +43,6 @@ from .sorting import *
 from .special import *
 from .stacking import *
 from .statistics import *
-from .totals import *
 from .transcendental import *
 
 _spelling.interpreter = _sys.modules[__name__]

@@ -11,8 +11,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from ..core.tensor_class import Tensor, wrap
 from ..errors import ArgumentError, ShapeError, describe
-from ..tensor_class import Tensor, wrap
 from ..validation import is_number
 from .arguments import checked
 from .declare import elementwise

@@ -10,12 +10,12 @@ import inspect
 import operator
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from .. import backend as backends
-from ..dispatch import afresh, written
-from ..dtypes import promoted
+from ..backends import devices
+from ..core.dispatch import afresh, written
+from ..core.spelling import NONE, Signed, Spelling, on_vectors
+from ..core.tensor_class import Tensor, fresh, mode, wrap
 from ..errors import ArgumentError, DTypeError, GradengineError, GraphError, OutOfMemoryError, SignatureError, describe
-from ..spelling import NONE, Signed, Spelling, on_vectors
-from ..tensor_class import Tensor, fresh, mode, wrap
+from ..shapes.dtypes import promoted
 from ..validation import check_flags, flags_of
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def operands(name: str, *values: Any) -> list[Tensor]:
 
 def names_of_ops() -> set[str]:
     """What errors of the engine's own ops begin with."""
-    return {backends.ALL_OPS[name].shown for name in backends.BUILT_IN} | backends.BUILT_IN
+    return {devices.ALL_OPS[name].shown for name in devices.BUILT_IN} | devices.BUILT_IN
 
 
 def brief(value: Any) -> str:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..dtypes import finfo, float32, is_floating, result_type
+from ..core.tensor_class import Tensor, wrap
 from ..errors import ArgumentError, SignatureError
-from ..tensor_class import Tensor, wrap
+from ..shapes.dtypes import finfo, float32, is_floating, result_type
 from .arguments import checked, operands
 from .elementwise import (
     abs,

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from .. import ops as k
-from ..dtypes import is_floating, is_half
+from ..core.host_callbacks import outside
+from ..core.tensor_class import Tensor
 from ..errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
-from ..hostwork import outside
-from ..tensor_class import Tensor
+from ..shapes.dtypes import is_floating, is_half
 from . import nn
 from .arguments import checked, real, whole
 from .losses import check_reduction, quiet, tensor_like, tensors, unequal

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import is_floating
+from ..core.tensor_class import Tensor, wrap
 from ..errors import ArgumentError, ShapeError
-from ..tensor_class import Tensor, wrap
+from ..shapes.dtypes import is_floating
 from .arguments import checked
 from .elementwise import multiply
 from .linalg import matmul, vecdot

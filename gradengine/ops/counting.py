@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import shapes
-from ..dtypes import is_floating
+from ..core.tensor_class import Tensor, wrap
 from ..errors import ArgumentError, DTypeError, ShapeError
-from ..tensor_class import Tensor, wrap
+from ..shapes.dtypes import is_floating
 from .arguments import checked, real, whole
 from .creation import arange, asarray, linspace, ones
 from .elementwise import clip, divide, floor, multiply, subtract, where
@@ -21,9 +21,9 @@ from .index import accumulate, masked_select, take
 from .joining import concat, narrow
 from .predicates import equal, greater_equal, less, less_equal, logical_and, not_equal
 from .reduce import max, min, sum
+from .scans import cumsum
 from .shape import reshape
 from .sorting import argsort, inverse_permutation, searchsorted
-from .totals import cumsum
 
 __all__ = ["unique", "unique_consecutive", "bincount", "histc", "histogram", "bucketize"]
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import backend as backends
 from .. import shapes
-from ..dtypes import check_dtype, dtype_for, get_default_dtype, is_floating
+from ..backends import devices
+from ..core.host_callbacks import as_array
+from ..core.tensor_class import Tensor, constant, fresh, mode, to_array, wrap
 from ..errors import (
     ArgumentError,
     DeviceError,
@@ -24,8 +25,7 @@ from ..errors import (
     SpellingWarning,
     describe,
 )
-from ..hostwork import as_array
-from ..tensor_class import Tensor, constant, fresh, mode, to_array, wrap
+from ..shapes.dtypes import check_dtype, dtype_for, get_default_dtype, is_floating
 from ..validation import flag_or_raise, known_words
 from .arguments import checked, real, whole
 
@@ -85,7 +85,7 @@ def asarray(
         if requires_grad and not out.requires_grad:
             out = constant(out.array, out.backend)
     else:
-        backend = backends.for_device(backends.home_of(data) if device is None else device)
+        backend = devices.for_device(devices.home_of(data) if device is None else device)
         out = constant(to_array(data, dtype, backend, bool(copy), "asarray"), backend)
         shared = copy is False and backend.shares(data, out.array)
     if copy is False and not shared:
@@ -113,7 +113,7 @@ def from_dlpack(x: Any, /, device: Any = None, copy: bool | None = None) -> Tens
         return asarray(x.detach(), device=device, copy=copy)
     if not hasattr(x, "__dlpack__"):
         raise DTypeError(f"from_dlpack: {describe(x)} has no __dlpack__; use ge.asarray")
-    home = backends.home_of(x)
+    home = devices.home_of(x)
     if home is not None:
         return asarray(x, device=device, copy=copy)
     try:
@@ -128,7 +128,7 @@ def from_dlpack(x: Any, /, device: Any = None, copy: bool | None = None) -> Tens
 
 def finish(array: Any, dtype: np.dtype[Any], device: Any, requires_grad: bool) -> Tensor:
     """A new array, of the device or in host memory, as a Tensor of the device."""
-    backend = backends.for_device(device)
+    backend = devices.for_device(device)
     out = constant(backend.asarray(array, dtype), backend)
     return out.become_leaf() if requires_grad else out
 
@@ -148,7 +148,7 @@ def filled(
     """`make(arrays, shape, dtype)`, `arrays` being NumPy or CuPy, with errors that a user can act upon."""
     wanted = get_default_dtype() if dtype is None else check_dtype(dtype, name)
     found = sizes(name, shape)
-    backend = backends.for_device(device)
+    backend = devices.for_device(device)
     try:
         with backend.quiet():
             array = make(backend.arrays, found, wanted)
@@ -216,7 +216,7 @@ def filled_with(name: str, shape: Any, fill_value: Any, dtype: Any, device: Any,
     wanted = None if dtype is None else check_dtype(dtype, name)
     if in_graph(fill_value):
         return filled_in_graph(name, shape, fill_value, wanted, device, requires_grad)
-    value = to_array(fill_value, wanted, backends.for_device("cpu"), what=name)
+    value = to_array(fill_value, wanted, devices.for_device("cpu"), what=name)
     if value.shape != ():
         raise ShapeError(f"{name}: fill_value must be one number, got shape {value.shape}; use broadcast_to")
     make = lambda xp, s, t: xp.full(s, value.item(), t)

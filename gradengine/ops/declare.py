@@ -18,14 +18,14 @@ import keyword
 import sys
 from typing import TYPE_CHECKING, Any
 
-from .. import backend as backends
-from ..dispatch import afresh, binary, first_array, nary, spelled, unary, viewing
-from ..dtypes import is_half
+from ..backends import devices
+from ..core.dispatch import afresh, binary, first_array, nary, spelled, unary, viewing
+from ..core.spelling import Signed, Spelling
+from ..core.tensor_class import EMPTY, Op, Tensor, wrap
+from ..core.views import set_value
 from ..errors import ArgumentError, GradengineError, describe
-from ..spelling import Signed, Spelling
-from ..tensor_class import EMPTY, Op, Tensor, wrap
+from ..shapes.dtypes import is_half
 from ..validation import check_flags, known_words
-from ..views import set_value
 from .arguments import in_the_name_of
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def elementwise(
     from .. import shapes
 
     check_arity(name, rules, body)
-    if body is not None and backends.BUILT_IN:
+    if body is not None and devices.BUILT_IN:
         check_body(name, body, len(rules))
     names, defaults = metadata(body or next((rule for rule in rules if rule), None), len(rules) + (1 if body else 3))
     op = declare(
@@ -96,11 +96,11 @@ def check_body(name: str, body: Callable[..., Any], arity: int) -> None:
     from gradengine_kernels import expr
 
     defaults = metadata(body, arity + 1)[1]
-    bodies = {other: op.body for other, op in backends.ALL_OPS.items() if op.body is not None}
+    bodies = {other: op.body for other, op in devices.ALL_OPS.items() if op.body is not None}
     try:
         expr.trace(body, [f"x{i}" for i in range(arity)], defaults, bodies)
     except expr.NotPointwiseError as error:
-        asked = backends.ALL_OPS.get(error.asked)
+        asked = devices.ALL_OPS.get(error.asked)
         if asked is not None and asked.kind != "pointwise":
             raise ArgumentError(
                 f"elementwise {name!r}: the body uses {error.asked}, which is no function of each element by itself; "
@@ -261,7 +261,7 @@ def composite(
         except (GradengineError, TypeError, ValueError, AttributeError) as error:
             if len(args) < arrays or not params.keys() <= set(names):
                 return afresh(spelled, op, call, args, params, arrays)
-            if op.name not in backends.BUILT_IN:
+            if op.name not in devices.BUILT_IN:
                 raise  # what a user has declared has errors of its own
             typed = in_the_name_of(call, error, args, params)
         raise typed from None
@@ -276,7 +276,7 @@ def update(name: str, function: Callable[..., Any]) -> Callable[..., None]:
     nothing else can see the old one. Updates are not recorded. Small arrays take the function as it stands, so who
     calls `apply` keeps floating-point warnings quiet.
     """
-    backends.register_update(name, function)
+    devices.register_update(name, function)
 
     def apply(targets: tuple[Tensor, ...], inputs: tuple[Tensor, ...], **scalars: Any) -> None:
         backend = targets[0].backend
@@ -317,9 +317,9 @@ def metadata(function: Callable[..., Any] | None, skip: int) -> tuple[tuple[str,
 
 def declare(op: Op) -> Op:
     """Register an op. Raises ArgumentError for the name of one that comes with the engine; others may be replaced."""
-    if op.name in (backends.BUILT_IN or backends.ALL_OPS):
+    if op.name in (devices.BUILT_IN or devices.ALL_OPS):
         raise ArgumentError(f"op {op.name!r} is declared already; choose another name")
-    backends.register(op)
+    devices.register(op)
     return op
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from .. import shapes
+from ..core.tensor_class import Tensor, wrap
 from ..errors import ArgumentError, ShapeError
-from ..tensor_class import Tensor, wrap
 from .arguments import checked, whole
 from .elementwise import subtract
 from .joining import concat, narrow

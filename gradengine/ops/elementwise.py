@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import check_dtype, is_floating
-from ..tensor_class import Tensor, wrap
+from ..core.tensor_class import Tensor, wrap
+from ..shapes.dtypes import check_dtype, is_floating
 from ..validation import known_words
 from . import pytorch_forms
 from .arguments import checked

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import is_floating
+from ..core.tensor_class import Tensor, wrap
 from ..errors import DTypeError
-from ..tensor_class import Tensor, wrap
+from ..shapes.dtypes import is_floating
 from ..validation import known_words
 from .arguments import beside, checked
 from .creation import zeros_like

@@ -14,13 +14,14 @@ from weakref import ref
 
 import numpy as np
 
-from .. import shapes, views
-from ..backend import home_of
-from ..dispatch import FEW, explain, prune
-from ..dtypes import check_dtype, check_range, fits
+from .. import shapes
+from ..backends.devices import home_of
+from ..core import views
+from ..core.dispatch import FEW, explain, prune
+from ..core.tensor_class import LEAF, Tensor, mode, order, wrap
+from ..core.views import enroll, is_shared, settle
 from ..errors import ArgumentError, DTypeError, ShapeError, describe
-from ..tensor_class import LEAF, Tensor, mode, order, wrap
-from ..views import enroll, is_shared, settle
+from ..shapes.dtypes import check_dtype, check_range, fits
 from . import pytorch_forms
 from .arguments import beside, checked, whole
 from .declare import primitive

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import ops, shapes
-from ..dtypes import is_floating
+from ..core.tensor_class import Tensor
+from ..core.views import cut, link_of, turn
 from ..errors import ArgumentError, DTypeError, GraphError, ShapeError
-from ..tensor_class import Tensor
+from ..shapes.dtypes import is_floating
 from ..validation import known_words
-from ..views import cut, link_of, turn
 from .arguments import beside, checked, real
 from .methods import assign
 from .random import bernoulli, rand, randint, randn

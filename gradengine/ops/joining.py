@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from .. import shapes
-from ..dtypes import check_range, promoted
+from ..core.tensor_class import Tensor, fresh, wrap
 from ..errors import ArgumentError, DTypeError, ShapeError, SpellingWarning, describe
-from ..tensor_class import Tensor, fresh, wrap
+from ..shapes.dtypes import check_range, promoted
 from . import pytorch_forms
 from .arguments import IN_A_LIST, checked
 from .declare import primitive

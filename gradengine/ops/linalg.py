@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from .. import shapes
-from ..tensor_class import Tensor
+from ..core.tensor_class import Tensor
 from .arguments import checked
 from .declare import composite, primitive
 

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from .. import dispatch, shapes
 from .. import ops as k
-from ..dtypes import is_floating
+from .. import shapes
+from ..core import dispatch
+from ..core.host_callbacks import current
+from ..core.tensor_class import EMPTY, Tensor, wrap
 from ..errors import ArgumentError, ShapeError, describe
-from ..hostwork import current
-from ..tensor_class import EMPTY, Tensor, wrap
+from ..shapes.dtypes import is_floating
 from . import nn
 from .arguments import checked, real
 from .declare import elementwise

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..core.tensor_class import Tensor, wrap
 from ..errors import ShapeError
-from ..tensor_class import Tensor, wrap
 from .arguments import checked
 from .elementwise import add, multiply
 from .linalg import matmul, outer, tensordot

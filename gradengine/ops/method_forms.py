@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 
 from .. import ops
-from ..device_names import check_device
-from ..dispatch import enlist
-from ..dtypes import is_floating
+from ..backends.device_names import check_device
+from ..core.dispatch import enlist
+from ..core.tensor_class import Tensor, wrap
+from ..core.tensor_types import dtype_of_type, type_name
+from ..core.views import root_of
 from ..environment import Size
 from ..errors import DTypeError, ShapeError, SignatureError, SpellingWarning, describe
-from ..tensor_class import Tensor, wrap
-from ..tensor_types import dtype_of_type, type_name
+from ..shapes.dtypes import is_floating
 from ..validation import check_ignored
-from ..views import root_of
 from . import pytorch_forms
 from .arguments import checked
 from .sliding import windows

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import backend as backends
 from .. import ops
-from ..copies import copied, copied_with_views
-from ..dtypes import check_dtype
+from ..backends import devices
+from ..core.copies import copied, copied_with_views
+from ..core.tensor_class import RETAIN, Op, Tensor, constant, mode, order, to_array, wrap
 from ..errors import DeviceError
 from ..migration_hints import METHODS as ABSENT
-from ..tensor_class import RETAIN, Op, Tensor, constant, mode, order, to_array, wrap
+from ..shapes.dtypes import check_dtype
 from ..validation import check_ignored, known_words
 from . import method_forms
 from .arguments import checked
@@ -248,7 +248,7 @@ def attach() -> None:
     for alias, name in aliases.items():
         setattr(Tensor, alias, getattr(Tensor, name))
     attach_methods()
-    backends.BUILT_IN.update(backends.ALL_OPS)
+    devices.BUILT_IN.update(devices.ALL_OPS)
 
 
 @known_words
@@ -288,7 +288,7 @@ def to(
         if wanted != self.dtype:
             out = ops.astype(out, dtype=wanted)
     if device is not None and device != self.device:
-        target = backends.for_device(device)
+        target = devices.for_device(device)
         if target.device != self.device:
             out = moved(out, target)
     return ops.clone(out) if copy and out is self else out
@@ -305,7 +305,7 @@ def moved(x: Tensor, target: Any) -> Tensor:
 
 def move_back(k: Any, g: Any, y: Any, x: Any, origin: str) -> Any:
     """The gradient of a move: the cotangent moved the other way."""
-    return g.to(device=origin) if isinstance(g, Tensor) else backends.for_device(origin).receive(g, k)
+    return g.to(device=origin) if isinstance(g, Tensor) else devices.for_device(origin).receive(g, k)
 
 
 MOVE = Op("to", rules=(move_back,), names=("origin",), shown="to")
@@ -322,7 +322,7 @@ def cuda(self: Tensor, device: Any = None, non_blocking: bool = False) -> Tensor
 
 def cuda_name(device: Any) -> str:
     """The GPU that `.cuda(device)` means: its number, its name, or None for the first."""
-    name = "cuda" if device is None else f"cuda:{device}" if backends.is_ordinal(device) else str(device)
+    name = "cuda" if device is None else f"cuda:{device}" if devices.is_ordinal(device) else str(device)
     if not name.startswith("cuda"):
         raise DeviceError(f"cuda: {name!r} is no GPU; use .cuda(), .cuda(0), or .to({name!r}) if that is meant")
     return name
@@ -332,7 +332,7 @@ def is_device(value: Any) -> bool:
     """Whether `to` is given a device, not a dtype: a name other than a dtype's, a number, or a foreign device."""
     if isinstance(value, str):
         return value.startswith(("cpu", "cuda")) or not is_dtype_name(value)
-    return backends.is_ordinal(value) or isinstance(getattr(value, "type", None), str)
+    return devices.is_ordinal(value) or isinstance(getattr(value, "type", None), str)
 
 
 def is_dtype_name(name: str) -> bool:

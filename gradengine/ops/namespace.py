@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from ..core.tensor_class import Tensor
 from ..errors import ArgumentError
-from ..tensor_class import Tensor
 from ..validation import known_words
 
 

@@ -14,8 +14,8 @@ import sys
 import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..core.tensor_class import Tensor
 from ..errors import SignatureError, SpellingWarning
-from ..tensor_class import Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import is_floating
+from ..core.tensor_class import Tensor
 from ..errors import DTypeError
-from ..tensor_class import Tensor
+from ..shapes.dtypes import is_floating
 from .arguments import checked
 from .declare import elementwise
 from .elementwise import flat

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import PYTHON_SCALARS, is_floating
+from ..core.tensor_class import Tensor, wrap
 from ..errors import ArgumentError
-from ..tensor_class import Tensor, wrap
+from ..shapes.dtypes import PYTHON_SCALARS, is_floating
 from ..validation import is_number
 from .arguments import checked
 from .declare import elementwise

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .. import shapes
+from ..core.tensor_class import Tensor, wrap
 from ..errors import ArgumentError, ShapeError, SignatureError, describe
-from ..tensor_class import Tensor, wrap
 from ..validation import flag_or_raise
 from .arguments import operands, whole
 from .pairs import ValuesIndices

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import backend as backends
-from ..device_names import device as device_name
-from ..dtypes import check_dtype, get_default_dtype, is_floating
+from ..backends import devices
+from ..backends.device_names import device as device_name
+from ..core.host_callbacks import current, each_time
+from ..core.tensor_class import Tensor, constant
 from ..errors import ArgumentError, CheckpointError, DTypeError, ShapeError, TraceError, describe
-from ..hostwork import current, each_time
 from ..shapes import broadcast
-from ..tensor_class import Tensor, constant
+from ..shapes.dtypes import check_dtype, get_default_dtype, is_floating
 from ..validation import known_class, known_words
 from .arguments import checked, real, whole
 from .declare import primitive
@@ -76,7 +76,7 @@ class Generator:
         if isinstance(seed, str):  # PyTorch's Generator("cpu"): its state is in host memory on every device
             seed, device = None, seed
         if device is not None and device_name(device).type != "cpu":
-            backends.for_device(device)  # which there must be
+            devices.for_device(device)  # which there must be
         self._lock = threading.Lock()
         self._seed, self._offset = 0, 0
         if seed is None:
@@ -168,7 +168,7 @@ class Generator:
     def get_state(self) -> Tensor:
         """Seed and offset as a Tensor of two uint64, for `set_state`."""
         seed, offset = self._read()
-        return constant(np.array([seed, offset], np.uint64), backends.for_device("cpu"))
+        return constant(np.array([seed, offset], np.uint64), devices.for_device("cpu"))
 
     def set_state(self, state: Any) -> Generator:
         """Continue where `get_state` was called. Raises CheckpointError for anything that is not such a state."""
@@ -265,7 +265,7 @@ def state_of(name: str, generator: Generator | None, words: int, device: Any) ->
     source = default_generator if generator is None else generator
     if not isinstance(source, Generator):
         raise DTypeError(f"{name}: generator must be a ge.Generator, got {describe(source)}")
-    return constant(source.advance(words), backends.for_device(device))
+    return constant(source.advance(words), devices.for_device(device))
 
 
 def shape_of(name: str, shape: Any) -> tuple[int, ...]:

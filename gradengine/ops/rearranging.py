@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from .. import shapes
+from ..core.tensor_class import Tensor, wrap
 from ..errors import ShapeError
-from ..tensor_class import Tensor, wrap
 from .arguments import checked, whole
 from .creation import asarray
 from .index import read, take

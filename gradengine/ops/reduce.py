@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import shapes
-from ..dtypes import is_floating, is_half
+from ..shapes.dtypes import is_floating, is_half
 from . import pytorch_forms
 from .declare import composite, primitive
 from .pairs import values_alone

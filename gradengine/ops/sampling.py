@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import is_floating
+from ..core.host_callbacks import current
+from ..core.tensor_class import Tensor, wrap
 from ..errors import ArgumentError, ShapeError
-from ..hostwork import current
-from ..tensor_class import Tensor, wrap
+from ..shapes.dtypes import is_floating
 from ..validation import known_words
 from .arguments import checked, whole
 from .creation import arange, asarray
@@ -21,9 +21,9 @@ from .elementwise import divide, where
 from .predicates import greater, less_equal
 from .random import Generator, default_generator, rand, randint, randn
 from .reduce import max, sum
+from .scans import cumsum
 from .shape import expand_dims
 from .sorting import topk
-from .totals import cumsum
 from .transcendental import log
 
 __all__ = [

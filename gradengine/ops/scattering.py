@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from .. import shapes
-from ..dtypes import is_floating
+from ..core.tensor_class import Tensor, wrap
 from ..errors import ArgumentError, DTypeError, ShapeError
-from ..tensor_class import Tensor, wrap
+from ..shapes.dtypes import is_floating
 from .arguments import beside, checked, whole
 from .creation import arange, full, ones_like
 from .elementwise import add, divide, maximum, minimum, multiply, negative, subtract, where
@@ -30,9 +30,9 @@ from .index import (
 )  # fmt: skip
 from .joining import concat, narrow
 from .predicates import equal, isfinite
+from .scans import cumsum
 from .shape import broadcast_to, fill_diagonal, reshape
 from .sorting import argsort
-from .totals import cumsum
 
 __all__ = [
     "scatter", "scatter_reduce", "index_fill", "index_copy", "index_put", "masked_scatter", "select_scatter",

@@ -10,15 +10,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..tensor_class import Tensor, wrap
+from ..core.tensor_class import Tensor, wrap
 from .arguments import beside, checked
 from .index import nonzero, take
 from .joining import concat, narrow
 from .predicates import equal, logical_not, not_equal
 from .reduce import any
+from .scans import cumsum
 from .shape import expand_dims, ravel, reshape
 from .sorting import argsort, inverse_permutation
-from .totals import cumsum
 
 __all__ = ["unique_all", "unique_counts", "unique_inverse", "unique_values", "isin"]
 

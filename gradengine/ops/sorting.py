@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from .. import shapes
-from ..dtypes import FLOATS
+from ..core.tensor_class import Tensor, mode, wrap
 from ..errors import ArgumentError, ShapeError, describe
-from ..tensor_class import Tensor, mode, wrap
+from ..shapes.dtypes import FLOATS
 from . import pytorch_forms
 from .arguments import checked, real
 from .declare import composite, primitive

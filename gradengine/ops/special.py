@@ -12,8 +12,8 @@ import operator
 from fractions import Fraction
 from typing import Any
 
+from ..core.tensor_class import Tensor
 from ..errors import ArgumentError, describe
-from ..tensor_class import Tensor
 from ..validation import known_words
 from .declare import elementwise
 

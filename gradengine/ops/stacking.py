@@ -10,8 +10,8 @@ import math
 from typing import Any
 
 from .. import shapes
+from ..core.tensor_class import Tensor, wrap
 from ..errors import ArgumentError, ShapeError
-from ..tensor_class import Tensor, wrap
 from ..validation import known_words
 from .arguments import checked
 from .creation import tensor, zeros

@@ -10,9 +10,9 @@ import math
 from typing import Any, NamedTuple
 
 from .. import shapes
-from ..dtypes import float32, is_floating
+from ..core.tensor_class import Tensor, wrap
 from ..errors import ArgumentError, ShapeError
-from ..tensor_class import Tensor, wrap
+from ..shapes.dtypes import float32, is_floating
 from .arguments import checked, real, whole
 from .creation import arange
 from .differences import diff
@@ -474,6 +474,6 @@ def cumulative_trapezoid(y: Any, /, x: Any = None, *, dx: Any = 1, axis: int = -
     >>> ge.cumulative_trapezoid(ge.tensor([1.0, 2.0, 3.0]))
     tensor([1.5, 4. ])
     """
-    from .totals import cumsum
+    from .scans import cumsum
 
     return cumsum(trapezoids("cumulative_trapezoid", y, x, dx, axis), axis=axis)

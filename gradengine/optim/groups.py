@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
-from ..dtypes import is_floating
+from ..core.tensor_class import Tensor
 from ..errors import ArgumentError, DTypeError, GraphError, describe
-from ..tensor_class import Tensor
+from ..shapes.dtypes import is_floating
 from ..validation import check_choice, check_flag, unexpected
 
 if TYPE_CHECKING:

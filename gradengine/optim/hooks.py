@@ -6,8 +6,8 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ..core.tensor_class import HookHandle
 from ..errors import ArgumentError, describe
-from ..tensor_class import HookHandle
 from ..validation import check_callable
 
 if TYPE_CHECKING:

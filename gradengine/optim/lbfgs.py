@@ -10,10 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import ops
-from ..dispatch import enable_grad, no_grad
+from ..core.dispatch import enable_grad, no_grad
+from ..core.host_callbacks import current
+from ..core.tensor_class import Tensor, constant
 from ..errors import ArgumentError, CheckpointError, DTypeError, TraceError, describe
-from ..hostwork import current
-from ..tensor_class import Tensor, constant
 from ..validation import check_choice, check_integer
 from .groups import Group
 from .line_search import Point, strong_wolfe

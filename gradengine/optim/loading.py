@@ -9,8 +9,8 @@ import math
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
+from ..core.tensor_class import Tensor, constant, to_array
 from ..errors import CheckpointError, GradengineError, describe
-from ..tensor_class import Tensor, constant, to_array
 from .groups import check_group
 
 if TYPE_CHECKING:

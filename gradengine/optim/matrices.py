@@ -10,11 +10,11 @@ import math
 from typing import Any, Unpack
 
 from .. import ops
-from ..dispatch import no_grad
-from ..dtypes import finfo
+from ..core.dispatch import no_grad
+from ..core.host_callbacks import current
+from ..core.tensor_class import Tensor
 from ..errors import ArgumentError, ShapeError, describe
-from ..hostwork import current
-from ..tensor_class import Tensor
+from ..shapes.dtypes import finfo
 from ..validation import check_choice, check_integer, check_number, is_number
 from .groups import Group, Implementation
 from .optimizer import Optimizer

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..dispatch import enable_grad
+from ..core.dispatch import enable_grad
+from ..core.host_callbacks import current, each_time, settled
+from ..core.tensor_class import HookHandle, Tensor, constant, to_array
+from ..core.views import clear_grad
 from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError, describe
-from ..hostwork import current, each_time, settled
-from ..tensor_class import HookHandle, Tensor, constant, to_array
 from ..validation import check_callable, check_number, is_number, known_class
-from ..views import clear_grad
 from .groups import Group, check_implementation, checked_group
 from .hooks import Hooks, with_hooks
 from .loading import load, load_array, load_number

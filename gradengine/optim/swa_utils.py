@@ -16,11 +16,11 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from .. import ops
-from ..dispatch import no_grad
-from ..dtypes import is_floating
+from ..core.dispatch import no_grad
+from ..core.tensor_class import Tensor
 from ..errors import ArgumentError, DTypeError, ShapeError, describe
 from ..nn.module import Module
-from ..tensor_class import Tensor
+from ..shapes.dtypes import is_floating
 from ..validation import check_callable, check_choice, check_flag, check_integer, check_number, known_calls
 from .lr_scheduler import LRScheduler
 from .lr_scheduler.base import check_optimizer, rates

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 from gradengine_kernels import progress
 
-from .. import backend as backends
 from .. import cuda
 from .._version import __version__
+from ..backends import devices
 from ..data import load
 from ..errors import ArgumentError, DeviceError, GradengineError, installing
 from . import display as displays
@@ -108,12 +108,12 @@ def train(
             backend, device, dataset = stored.backend, stored.device, stored.dataset
         else:
             stored = None
-            backend, device = given.get("backend") or backends.get_cpu_backend(), given.get("device", "cpu")
+            backend, device = given.get("backend") or devices.get_cpu_backend(), given.get("device", "cpu")
             dataset = given.get("dataset", "auto")
         with _naming("backend", given):
-            backends.set_cpu_backend(backend)
+            devices.set_cpu_backend(backend)
         with _naming("device", given):
-            backends.for_device(device)
+            devices.for_device(device)
         if stored is None and dataset != "auto":
             stored = options.resolve(given, dataset=dataset, backend=backend)
         data = load(dataset, progress=not quiet, on_fallback=display.warn)

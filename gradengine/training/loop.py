@@ -15,11 +15,11 @@ import numpy as np
 from gradengine_kernels import progress
 
 from ..compiler import jit
+from ..core.dispatch import no_grad
+from ..core.tensor_class import Tensor
 from ..data import DataLoader
-from ..dispatch import no_grad
 from ..errors import CheckpointError, TrainingError
 from ..ops import random
-from ..tensor_class import Tensor
 from . import models, state
 from .display import Standing
 from .metrics import Metrics

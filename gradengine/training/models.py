@@ -10,9 +10,9 @@ import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import nn, optim
+from ..core.tensor_class import Tensor
 from ..nn import functional as F
 from ..optim import lr_scheduler
-from ..tensor_class import Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ..core.tensor_class import Tensor
 from ..errors import CheckpointError, GradengineError, MissingCheckpointError
 from ..io import load_checkpoint, save_checkpoint
-from ..tensor_class import Tensor
 from . import options
 
 if TYPE_CHECKING:

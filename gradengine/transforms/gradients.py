@@ -17,11 +17,12 @@ from typing import Any, Literal, overload
 
 import numpy as np
 
-from .. import autodiff, ops, pytrees
-from ..dispatch import mode, set_grad_enabled
-from ..dtypes import get_default_dtype, is_floating
+from .. import ops
+from ..core import autodiff, pytrees
+from ..core.dispatch import mode, set_grad_enabled
+from ..core.tensor_class import LEAF, Tensor
 from ..errors import ArgumentError, DTypeError, ShapeError, describe
-from ..tensor_class import LEAF, Tensor
+from ..shapes.dtypes import get_default_dtype, is_floating
 from ..validation import known_words
 
 __all__ = ["grad", "value_and_grad"]

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .expr import LOGIC, Expr, NotPointwiseError, walk
-from .kinds import OF_INDEX, combine
 from .loops import MASK, NUMBER, SCALAR
+from .scalar_types import OF_INDEX, combine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

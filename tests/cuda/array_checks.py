@@ -13,8 +13,8 @@ import pytest
 
 from gradengine_kernels import numpy_cpu
 from gradengine_kernels.cupy_cuda import arrays
-from gradengine_kernels.cupy_cuda.lib import cp
-from gradengine_kernels.numpy_cpu.halves import widened
+from gradengine_kernels.cupy_cuda.lazy_cupy import cp
+from gradengine_kernels.numpy_cpu.low_precision import widened
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -128,7 +128,7 @@ def install() -> Any:
     thrust.sort, thrust.argsort = sort, argsort
     cupy.cuda.set_allocator(exact)
 
-    from gradengine_kernels.cupy_cuda import cublaslt
+    from gradengine_kernels.cupy_cuda.gemm import cublaslt
 
     from . import reference_products
 

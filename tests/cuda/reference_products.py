@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from gradengine_kernels.cupy_cuda import cublaslt, products
-from gradengine_kernels.cupy_cuda.cublaslt import Compute, Data, Desc, Heuristic, Layout, Preference, StatusError
+from gradengine_kernels.cupy_cuda.gemm import cublaslt, kernels
+from gradengine_kernels.cupy_cuda.gemm.cublaslt import Compute, Data, Desc, Heuristic, Layout, Preference, StatusError
 
 NOT_INITIALIZED, INVALID_VALUE, NOT_SUPPORTED = 1, 7, 15
 NAMES = {1: "CUBLAS_STATUS_NOT_INITIALIZED", 7: "CUBLAS_STATUS_INVALID_VALUE", 15: "CUBLAS_STATUS_NOT_SUPPORTED"}
@@ -423,6 +423,6 @@ def emulated() -> Hooks:
 
 def install() -> Reference:
     """Let all plans that are made from now on go through a new Reference, on the emulator's memory."""
-    products.forget()
+    kernels.forget()
     reference = cublaslt.found = Reference(emulated())
     return reference

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradengine_kernels.cupy_cuda.lib import cp
+from gradengine_kernels.cupy_cuda.lazy_cupy import cp
 from tests.cuda.array_checks import (
     BFLOAT,
     DOUBLE,

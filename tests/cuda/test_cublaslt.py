@@ -18,11 +18,11 @@ from typing import Any
 
 import pytest
 
-from gradengine_kernels.cupy_cuda import cublaslt
-from gradengine_kernels.cupy_cuda.cublaslt import Compute, Data, Desc, Layout, Preference
 from gradengine_kernels.cupy_cuda.driver import CudaError
-from gradengine_kernels.cupy_cuda.product import Product
-from gradengine_kernels.cupy_cuda.product_plans import Chosen
+from gradengine_kernels.cupy_cuda.gemm import cublaslt
+from gradengine_kernels.cupy_cuda.gemm.cublaslt import Compute, Data, Desc, Layout, Preference
+from gradengine_kernels.cupy_cuda.gemm.plans import Chosen
+from gradengine_kernels.cupy_cuda.gemm.product import Product
 from tests.cuda import reference_products
 
 PRODUCTS = [

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import gradengine as ge
-from gradengine import backend, gpu
+from gradengine.backends import devices, gpu
 from gradengine_kernels.cupy_cuda import diagnosis, driver, memory
 
 
@@ -53,7 +53,7 @@ def raising(error):
 def stand_in(monkeypatch):
     """`stand_in(count=..., driver=..., runtime=..., nvrtc=..., headers=...)` is CuPy on such a machine."""
     for name in ("cupy", "cupy:1", "cupy:2"):
-        monkeypatch.delitem(backend._loaded, name, raising=False)
+        monkeypatch.delitem(devices._loaded, name, raising=False)
 
     def make(count=1, driver=13000, runtime=13020, nvrtc=(13, 0), headers="/include"):
         def answer(value):
@@ -95,19 +95,19 @@ def reason():
 
 
 def test_no_cupy(monkeypatch):
-    monkeypatch.delitem(backend._loaded, "cupy", raising=False)
+    monkeypatch.delitem(devices._loaded, "cupy", raising=False)
     monkeypatch.setitem(sys.modules, "cupy", None)
     assert f"CuPy is not installed; {sys.executable} -m pip install '.[cuda13]' in gradengine's folder" in reason()
 
 
 def test_a_switch_in_the_environment_that_is_neither_on_nor_off(monkeypatch):
-    monkeypatch.delitem(backend._loaded, "cupy", raising=False)
+    monkeypatch.delitem(devices._loaded, "cupy", raising=False)
     monkeypatch.setenv("GRADENGINE_CUDA_SYNC", "yes please")
     assert "GRADENGINE_CUDA_SYNC must be 1 or 0, not 'yes please'" in reason()
 
 
 def test_cupy_cannot_be_imported(monkeypatch, tmp_path):
-    monkeypatch.delitem(backend._loaded, "cupy", raising=False)
+    monkeypatch.delitem(devices._loaded, "cupy", raising=False)
     monkeypatch.delitem(sys.modules, "cupy", raising=False)
     (tmp_path / "cupy.py").write_text("raise ImportError('libcudart.so.13: cannot open shared object file')")
     monkeypatch.syspath_prepend(tmp_path)
@@ -320,7 +320,7 @@ def test_an_index_that_a_kernel_found_out_of_range_later():
 
 def test_an_op_and_a_backward_walk_raise_the_typed_error(monkeypatch):
     """From a kernel, from a rule, and from where an array is made, whatever the device raises."""
-    here = backend.for_device("cpu")
+    here = devices.for_device("cpu")
     fault = CUDARuntimeError("cudaErrorIllegalAddress: an illegal memory access was encountered")
     monkeypatch.setattr(here, "typed", Known().typed, raising=False)
     x = ge.ones(3, requires_grad=True)

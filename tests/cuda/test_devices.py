@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import gradengine as ge
-from gradengine import DeviceError, backend
+from gradengine import DeviceError
+from gradengine.backends import devices
 from gradengine.inspect import check
 
 cupy = pytest.importorskip("cupy")
@@ -41,7 +42,7 @@ def test_names_of_the_device():
             ge.nn.Linear(2, 2).cuda(wrong)
     assert ge.nn.Linear(2, 2).cuda("cuda:0").weight.device == ge.nn.Linear(2, 2).cuda(0).weight.device == "cuda:0"
     assert ge.backends()["cupy"] == "available"
-    assert backend.load("cupy") is backend.for_device("cuda") is x.backend
+    assert devices.load("cupy") is devices.for_device("cuda") is x.backend
     assert repr(x.backend) == "<backend cupy on cuda:0>"
 
 
@@ -387,10 +388,10 @@ def two_gpus(monkeypatch):
     elif ge.cuda.device_count() < 2:
         pytest.skip("there is one GPU")
     for name in ("cupy", "cupy:1"):
-        monkeypatch.delitem(backend._loaded, name, raising=False)
+        monkeypatch.delitem(devices._loaded, name, raising=False)
     yield
     for name in ("cupy", "cupy:1"):
-        backend._loaded.pop(name, None)
+        devices._loaded.pop(name, None)
 
 
 def test_tensors_compute_where_they_are(two_gpus):

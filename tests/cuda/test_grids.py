@@ -5,17 +5,17 @@ import re
 import pytest
 
 from gradengine_kernels import expr
-from gradengine_kernels.cupy_cuda import drafts
-from gradengine_kernels.cupy_cuda.drafts import Draft, writer_of
-from gradengine_kernels.cupy_cuda.loop_source import WIDE, Given, source_of
+from gradengine_kernels.cupy_cuda import row_kernels
+from gradengine_kernels.cupy_cuda.loop_codegen import WIDE, Given, source_of
+from gradengine_kernels.cupy_cuda.row_kernels import Draft, writer_of
 from gradengine_kernels.cupy_cuda.rows import at_one_column
 from gradengine_kernels.loops import Access, Compute, Load, Loop, Operand, Store
 
 MULTIPROCESSORS = 132
 LOOPS = re.compile(r"for \(idx (\w+) = [^;]*; \1 < (\w+); \1 \+= (\(idx\)gridDim\.x[^)]*)\)")
 WRITERS = [
-    drafts.sum_rows, drafts.max_rows, drafts.sum_all, drafts.squares_all, drafts.softmax, drafts.softmax_grad,
-    drafts.logsumexp, drafts.standardize_grad, writer_of(drafts.cross_entropy, -100, "mean"),
+    row_kernels.sum_rows, row_kernels.max_rows, row_kernels.sum_all, row_kernels.squares_all, row_kernels.softmax,
+    row_kernels.softmax_grad, row_kernels.logsumexp, row_kernels.standardize_grad, writer_of(row_kernels.cross_entropy, -100, "mean"),
 ]  # fmt: skip
 
 

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 import gradengine as ge
-from gradengine import DeviceError, backend
+from gradengine import DeviceError
+from gradengine.backends import devices
 
 cupy = pytest.importorskip("cupy")
 pytestmark = pytest.mark.cuda
@@ -86,7 +87,7 @@ def test_a_kernel_that_does_not_compile(monkeypatch):
     from gradengine_kernels.cupy_cuda import driver
 
     code = 'extern "C" __global__ void broken(float* x) {\n  oops;\n}'
-    here = backend.for_device("cuda")
+    here = devices.for_device("cuda")
     monkeypatch.setitem(here.table, ge.exp.op, lambda x: driver.function("broken", code))
     with pytest.raises(ge.CompileError, match="exp: the CUDA compiler refuses a kernel") as caught:
         ge.exp(ge.ones(2, device="cuda"))
@@ -100,7 +101,7 @@ def test_a_kernel_that_reads_what_is_not_there(monkeypatch):
     from gradengine_kernels.cupy_cuda import driver
 
     code = 'extern "C" __global__ void wild(float* x) { x[0] = x[1LL << 40]; }'
-    here = backend.for_device("cuda")
+    here = devices.for_device("cuda")
 
     def wild(x):
         driver.launch(driver.function("wild", code), 1, 1, (x,))

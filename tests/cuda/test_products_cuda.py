@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradengine_kernels.cupy_cuda import cublaslt, driver, product_plans, products
-from gradengine_kernels.cupy_cuda.cublaslt import Compute, Data, Desc, Layout
+from gradengine_kernels.cupy_cuda import driver
 from gradengine_kernels.cupy_cuda.driver import CudaError
-from gradengine_kernels.cupy_cuda.lib import cp
-from gradengine_kernels.cupy_cuda.product import Product
+from gradengine_kernels.cupy_cuda.gemm import cublaslt, kernels, plans
+from gradengine_kernels.cupy_cuda.gemm.cublaslt import Compute, Data, Desc, Layout
+from gradengine_kernels.cupy_cuda.gemm.product import Product
+from gradengine_kernels.cupy_cuda.lazy_cupy import cp
 from gradengine_kernels.numpy_cpu import linalg
 from tests.cuda import fake_cupy, reference_products
 
@@ -55,13 +56,13 @@ def lt() -> Iterator[Any]:
     """What computes products, new for each test: the reference, or cuBLASLt itself."""
     before = cublaslt.found
     if ON_DEVICE:
-        products.forget()
+        kernels.forget()
         cublaslt.found = Watched(cublaslt.lib())
     else:
         fake_cupy.install()
         reference_products.install()
     yield cublaslt.found
-    products.forget()
+    kernels.forget()
     cublaslt.found = before
 
 
@@ -135,7 +136,7 @@ SHAPES = [
 @pytest.mark.parametrize("shapes", SHAPES, ids=str)
 def test_matmul(shapes, dtype, lt, rng):
     (a, x), (b, y) = (draw(rng, shape, dtype) for shape in shapes)
-    close(products.matmul(a, b), np.matmul(x, y), dtype, shapes[0][-1])
+    close(kernels.matmul(a, b), np.matmul(x, y), dtype, shapes[0][-1])
     assert lt.products == 1
 
 
@@ -150,7 +151,7 @@ def test_matmul_of_operands_as_they_lie(shapes, layout_a, layout_b, lt, rng, mon
     copies = []
     copy = cp.ascontiguousarray
     monkeypatch.setattr(cp, "ascontiguousarray", lambda x: copies.append(x) or copy(x))
-    close(products.matmul(a, b), np.matmul(x.astype(float), y.astype(float)), "float32", 5)
+    close(kernels.matmul(a, b), np.matmul(x.astype(float), y.astype(float)), "float32", 5)
     if layout_a in IN_PLACE and layout_b in IN_PLACE:
         assert not copies
     np.testing.assert_array_equal(cp.asnumpy(a), before[0])
@@ -160,9 +161,9 @@ def test_matmul_of_operands_as_they_lie(shapes, layout_a, layout_b, lt, rng, mon
 @pytest.mark.parametrize("shapes", [((2, 3, 4, 5), (5, 6)), ((2, 3, 1, 5), (5,)), ((7, 1, 5), (5, 6))], ids=str)
 def test_a_batch_times_one_matrix_is_one_tall_product(shapes, lt, rng, monkeypatch):
     seen = []
-    monkeypatch.setattr(products, "plan", lambda product: seen.append(product) or product_plans.plan(product))
+    monkeypatch.setattr(kernels, "plan", lambda product: seen.append(product) or plans.plan(product))
     (a, x), (b, y) = (draw(rng, shape, "float32") for shape in shapes)
-    close(products.matmul(a, b), np.matmul(x, y), "float32", 5)
+    close(kernels.matmul(a, b), np.matmul(x, y), "float32", 5)
     assert [p.batch for p in seen] == [1]
 
 
@@ -171,8 +172,8 @@ def test_broadcast_matrices_are_not_copied(lt, rng, monkeypatch):
     b, y = draw(rng, (4, 5, 2), "float32")
     wide = cp.broadcast_to(a, (4, 3, 5))
     monkeypatch.setattr(cp, "ascontiguousarray", None)
-    close(products.matmul(wide, b), np.matmul(x, y), "float32", 5)
-    close(products.matmul(b.swapaxes(1, 2), wide.swapaxes(1, 2)), np.matmul(y.swapaxes(1, 2), x.T), "float32", 5)
+    close(kernels.matmul(wide, b), np.matmul(x, y), "float32", 5)
+    close(kernels.matmul(b.swapaxes(1, 2), wide.swapaxes(1, 2)), np.matmul(y.swapaxes(1, 2), x.T), "float32", 5)
 
 
 @pytest.mark.parametrize(("rows", "step"), [(1, 2), (3, 2), (3, 15)])
@@ -182,14 +183,14 @@ def test_windows_that_overlap(rows, step, lt, rng):
     for shape, steps in (((4, rows, 5), (step, 5, 1)), ((4, 5), (2, 1))):
         a = cp.ndarray(shape, np.float32, memptr=memory.data, strides=tuple(4 * n for n in steps))
         x = np.lib.stride_tricks.as_strided(host, shape, tuple(8 * n for n in steps))
-        close(products.matmul(a, b), np.matmul(x, y), "float32", 5)
+        close(kernels.matmul(a, b), np.matmul(x, y), "float32", 5)
 
 
 @pytest.mark.parametrize("dtype", ["int8", "int32", "int64", "uint8", "bool"])
 @pytest.mark.parametrize("shapes", [((3, 5), (5, 7)), ((5,), (5,)), ((2, 3, 5), (5,)), ((3, 0), (0, 2))], ids=str)
 def test_integers_and_bool_multiply_exactly(shapes, dtype, lt, rng):
     x, y = (rng.integers(0, 2 if dtype == "bool" else 100, shape).astype(dtype) for shape in shapes)
-    got = products.matmul(cp.asarray(x), cp.asarray(y))
+    got = kernels.matmul(cp.asarray(x), cp.asarray(y))
     assert got.dtype == x.dtype
     np.testing.assert_array_equal(cp.asnumpy(got), np.matmul(x, y))
 
@@ -213,11 +214,11 @@ def test_integers_and_bool_multiply_exactly(shapes, dtype, lt, rng):
 def test_mixed_dtypes_are_promoted_as_numpy_does(first, second, result, lt):
     x = np.arange(6).reshape(2, 3).astype(dtype_of(first))
     y = np.arange(6).reshape(3, 2).astype(dtype_of(second))
-    got = products.matmul(cp.asarray(x), cp.asarray(y))
+    got = kernels.matmul(cp.asarray(x), cp.asarray(y))
     assert got.dtype == dtype_of(result)
     wide = "float64" if result == "bfloat16" else result  # in which NumPy multiplies
     np.testing.assert_array_equal(cp.asnumpy(got), np.matmul(x.astype(wide), y.astype(wide)))
-    dot = products.vecdot(cp.asarray(x), cp.asarray(y.T))
+    dot = kernels.vecdot(cp.asarray(x), cp.asarray(y.T))
     assert dot.dtype == got.dtype
     np.testing.assert_array_equal(cp.asnumpy(dot), np.vecdot(x.astype(wide), y.T.astype(wide)))
 
@@ -230,7 +231,7 @@ def test_mixed_dtypes_are_promoted_as_numpy_does(first, second, result, lt):
 )
 def test_empty_products_never_reach_the_library(shapes, dtype, lt):
     x, y = (np.ones(shape, dtype_of(dtype)) for shape in shapes)
-    got = products.matmul(cp.asarray(x), cp.asarray(y))
+    got = kernels.matmul(cp.asarray(x), cp.asarray(y))
     assert got.dtype == x.dtype
     assert got.shape == np.matmul(np.ones(shapes[0]), np.ones(shapes[1])).shape
     assert not cp.asnumpy(got).any()
@@ -247,7 +248,7 @@ def test_what_does_not_fit_is_refused_in_numpys_words(shapes, lt):
     with pytest.raises(ValueError, match=r".") as theirs:
         np.matmul(x, y)
     with pytest.raises(ValueError, match=r".") as ours:
-        products.matmul(cp.asarray(x), cp.asarray(y))
+        kernels.matmul(cp.asarray(x), cp.asarray(y))
     if "broadcast" in str(theirs.value):
         assert "broadcast" in str(ours.value)
     else:
@@ -256,13 +257,13 @@ def test_what_does_not_fit_is_refused_in_numpys_words(shapes, lt):
 
 def test_numbers_and_arrays_of_the_host_are_refused(lt):
     a = cp.asarray(np.ones((2, 2), np.float32))
-    for kernel in (products.matmul, products.linear_no_bias, products.vecdot):
+    for kernel in (kernels.matmul, kernels.linear_no_bias, kernels.vecdot):
         with pytest.raises(ValueError, match=r"dimension"):
             kernel(a, 2.0)
     with pytest.raises(ValueError, match=r"operand 0 does not have enough dimensions"):
-        products.linear(2.0, a, a)
+        kernels.linear(2.0, a, a)
     with pytest.raises(TypeError, match=r"matmul: all operands must be CuPy arrays"):
-        products.matmul(a, np.ones((2, 2), np.float32))
+        kernels.matmul(a, np.ones((2, 2), np.float32))
 
 
 # -- linear and vecdot ----------------------------------------------------------------------------------------------
@@ -275,15 +276,15 @@ def test_linear(shape, layout, dtype, lt, rng):
     host = rng.standard_normal((3, shape[-1])).astype(dtype_of(dtype))
     weight, w = LAYOUTS[layout](host), host.astype(np.float64)
     (x, hx), (bias, hb) = draw(rng, shape, dtype), draw(rng, (3,), dtype)
-    close(products.linear_no_bias(x, weight), linalg.linear_no_bias(hx, w), dtype, shape[-1])
-    close(products.linear(x, weight, bias), linalg.linear(hx, w, hb), dtype, shape[-1])
+    close(kernels.linear_no_bias(x, weight), linalg.linear_no_bias(hx, w), dtype, shape[-1])
+    close(kernels.linear(x, weight, bias), linalg.linear(hx, w, hb), dtype, shape[-1])
 
 
 def test_linear_adds_the_bias_in_the_product_where_cublaslt_does(lt, rng, monkeypatch):
-    monkeypatch.setattr(products, "add_bias", None)
+    monkeypatch.setattr(kernels, "add_bias", None)
     for shape in ((4, 5), (5,), (2, 3, 5)):
         (x, hx), (w, hw), (b, hb) = (draw(rng, s, "float32") for s in (shape, (3, 5), (3,)))
-        close(products.linear(x, w, b), linalg.linear(hx, hw, hb), "float32", 5)
+        close(kernels.linear(x, w, b), linalg.linear(hx, hw, hb), "float32", 5)
 
 
 @pytest.mark.parametrize("dtypes", [*itertools.product(["float64", "float32", "int32"], repeat=3)], ids=str)
@@ -291,17 +292,17 @@ def test_linear_promotes_as_numpy_does(dtypes, lt):
     x, w, b = (np.arange(math.prod(shape)).reshape(shape) for shape in ((4, 5), (3, 5), (3,)))
     host = [array.astype(dtype) for array, dtype in zip((x, w, b), dtypes)]
     want = linalg.linear(*host)
-    got = products.linear(*map(cp.asarray, host))
+    got = kernels.linear(*map(cp.asarray, host))
     assert got.dtype == want.dtype
     np.testing.assert_array_equal(cp.asnumpy(got), want)
 
 
 def test_linear_with_a_bias_that_is_a_view(lt, rng):
     (x, hx), (w, hw), (b, hb) = (draw(rng, s, "float32") for s in ((4, 5), (3, 5), (6,)))
-    close(products.linear(x, w, b[::2]), linalg.linear(hx, hw, hb[::2]), "float32", 5)
-    close(products.linear(x, w, b[1:4]), linalg.linear(hx, hw, hb[1:4]), "float32", 5)
+    close(kernels.linear(x, w, b[::2]), linalg.linear(hx, hw, hb[::2]), "float32", 5)
+    close(kernels.linear(x, w, b[1:4]), linalg.linear(hx, hw, hb[1:4]), "float32", 5)
     one = cp.broadcast_to(b[:1], (3,))
-    close(products.linear(x, w, one), linalg.linear(hx, hw, np.repeat(hb[:1], 3)), "float32", 5)
+    close(kernels.linear(x, w, one), linalg.linear(hx, hw, np.repeat(hb[:1], 3)), "float32", 5)
 
 
 @pytest.mark.parametrize(
@@ -316,7 +317,7 @@ def test_linear_with_a_bias_that_is_a_view(lt, rng):
 )
 def test_linear_refuses_what_numpy_refuses(shapes, words, lt):
     host = [np.ones(shape, np.float32) for shape in shapes]
-    for kernel, arrays in ((linalg.linear, host), (products.linear, [cp.asarray(x) for x in host])):
+    for kernel, arrays in ((linalg.linear, host), (kernels.linear, [cp.asarray(x) for x in host])):
         with pytest.raises(ValueError, match=words):
             kernel(*arrays)
 
@@ -329,7 +330,7 @@ def test_linear_refuses_what_numpy_refuses(shapes, words, lt):
 def test_vecdot(first, second, axis, dtype, lt, rng):
     kind = dtype_of(dtype)
     x, y = ((rng.standard_normal(shape) * 3).astype(kind) for shape in (first, second))
-    got = products.vecdot(cp.asarray(x), cp.asarray(y), axis=axis)
+    got = kernels.vecdot(cp.asarray(x), cp.asarray(y), axis=axis)
     if dtype in FLOATS:
         close(got, np.vecdot(x.astype(float), y.astype(float), axis=axis), dtype, 5)
     else:
@@ -340,29 +341,29 @@ def test_vecdot(first, second, axis, dtype, lt, rng):
 
 def test_vecdot_of_nothing_and_of_what_does_not_fit(lt):
     empty = cp.asarray(np.ones((2, 0), np.float32))
-    np.testing.assert_array_equal(cp.asnumpy(products.vecdot(empty, empty)), [0, 0])
+    np.testing.assert_array_equal(cp.asnumpy(kernels.vecdot(empty, empty)), [0, 0])
     a = cp.asarray(np.ones((2, 3), np.float32))
     with pytest.raises(ValueError, match=r"vecdot: .*size 2 is different from 3"):
-        products.vecdot(a, cp.asarray(np.ones(2, np.float32)))
+        kernels.vecdot(a, cp.asarray(np.ones(2, np.float32)))
     with pytest.raises(ValueError, match=r"vecdot: .*operand 1 does not have enough dimensions"):
-        products.vecdot(a, cp.asarray(np.float32(1)))
+        kernels.vecdot(a, cp.asarray(np.float32(1)))
 
 
 def test_halves_are_summed_as_float32(lt):
     """4096 ones and then 4096 times 1/4096: in float16 itself the sum would stay at 2048 or 4096."""
     x = np.concatenate([np.ones(4096), np.full(4096, 0.25)]).astype(np.float16)
     ones = cp.asarray(np.ones(8192, np.float16))
-    assert float(products.vecdot(cp.asarray(x), ones)) == 5120
-    assert float(products.matmul(cp.asarray(x[None]), ones)[0]) == 5120
+    assert float(kernels.vecdot(cp.asarray(x), ones)) == 5120
+    assert float(kernels.matmul(cp.asarray(x[None]), ones)[0]) == 5120
     large = np.array([300, 300], np.float16)  # whose square float16 does not hold
-    assert float(products.vecdot(cp.asarray(large), cp.asarray(large * np.float16([1, -1])))) == 0
+    assert float(kernels.vecdot(cp.asarray(large), cp.asarray(large * np.float16([1, -1])))) == 0
 
 
 # -- products of programs -------------------------------------------------------------------------------------------
 
 
 def run(p: Product, a: Any, b: Any, d: Any, bias: Any = None, aux: Any = None, **scalars: float) -> Any:
-    ready = product_plans.plan(p)
+    ready = plans.plan(p)
     ready.run(
         a.data.ptr,
         b.data.ptr,
@@ -476,33 +477,33 @@ def test_sums_of_nothing_are_zeros(ldd, batch, beta, lt):
 
 
 def test_nothing_is_written_where_there_is_nothing(lt):
-    ready = product_plans.plan(Product("float32", 0, 3, 2, epilogue="bias"))
+    ready = plans.plan(Product("float32", 0, 3, 2, epilogue="bias"))
     ready.run(0, 0, 0)
     assert not ready.epilogue_done
     with pytest.raises(CudaError, match="beta must be 0 or 1"):
-        product_plans.plan(Product("float32", 2, 3, 0)).run(0, 0, 0, beta=0.5)
+        plans.plan(Product("float32", 2, 3, 0)).run(0, 0, 0, beta=0.5)
 
 
 # -- plans ----------------------------------------------------------------------------------------------------------
 
 
 def test_equal_products_share_a_plan_and_one_question(lt, rng):
-    one = product_plans.plan(Product("float32", 3, 4, 5))
-    assert product_plans.plan(Product("float32", 3, 4, 5, lda=5, ldb=4, ldd=4, compute="float32")) is one
-    assert product_plans.plan(Product("float32", 3, 4, 5, lda=6)) is not one
+    one = plans.plan(Product("float32", 3, 4, 5))
+    assert plans.plan(Product("float32", 3, 4, 5, lda=5, ldb=4, ldd=4, compute="float32")) is one
+    assert plans.plan(Product("float32", 3, 4, 5, lda=6)) is not one
     assert lt.questions == 2
     (a, x), (b, y) = draw(rng, (3, 5), "float32"), draw(rng, (5, 4), "float32")
     for _ in range(3):
-        close(products.matmul(a, b), x @ y, "float32", 5)
+        close(kernels.matmul(a, b), x @ y, "float32", 5)
     assert lt.questions == 2
     assert lt.products == 3
 
 
 def test_plans_that_are_forgotten_give_their_descriptors_back(reference):
     for n in range(1, 20):
-        product_plans.plan(Product("float32", 1, n, 1, epilogue="bias"))
+        plans.plan(Product("float32", 1, n, 1, epilogue="bias"))
     assert len(reference.things) == 19 * 4
-    products.forget()
+    kernels.forget()
     assert not reference.things
 
 
@@ -514,7 +515,7 @@ def test_an_epilogue_that_the_library_lacks_is_left_out_and_said_so(epilogue, re
     assert not run(Product("float32", 3, 4, 5, epilogue=epilogue), a, b, d).epilogue_done
     close(d, x @ y, "float32", 5)
     bias, hb = draw(rng, (4,), "float32")
-    close(products.linear(a, cp.asarray(cp.asnumpy(b).T.copy()), bias), x @ y + hb, "float32", 5)
+    close(kernels.linear(a, cp.asarray(cp.asnumpy(b).T.copy()), bias), x @ y + hb, "float32", 5)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16"])
@@ -526,20 +527,20 @@ def test_layouts_that_are_not_supported_are_copied(left, dtype, reference, rng):
             if "batch" in left + right and min(len(shape_a), len(shape_b)) < 3:
                 continue
             x, y = (rng.standard_normal(shape).astype(dtype_of(dtype)) for shape in (shape_a, shape_b))
-            close(products.matmul(LAYOUTS[left](x), lay(y)), x.astype(np.float64) @ y.astype(np.float64), dtype, 5)
+            close(kernels.matmul(LAYOUTS[left](x), lay(y)), x.astype(np.float64) @ y.astype(np.float64), dtype, 5)
 
 
 def test_biases_beside_layouts_that_are_not_supported(reference, rng):
     reference.plain_only = True
     (x, a), (w, b), (bias, c) = draw(rng, (3, 5), "float32"), draw(rng, (4, 5), "float32"), draw(rng, (4,), "float32")
-    close(products.linear(x, w, bias), a @ b.T + c, "float32", 5)
+    close(kernels.linear(x, w, bias), a @ b.T + c, "float32", 5)
 
 
 def test_copies_are_made_in_a_graph_too(reference, rng):
     """Also into a place with gaps, and added to what is there."""
     reference.plain_only = True
     (a, x), (b, y), (d, z) = (draw(rng, shape, "float32") for shape in ((5, 3), (4, 5), (3, 6)))
-    ready = product_plans.plan(Product("float32", 3, 4, 5, ta=True, tb=True, ldd=6))
+    ready = plans.plan(Product("float32", 3, 4, 5, ta=True, tb=True, ldd=6))
     work = lambda: ready.run(a.data.ptr, b.data.ptr, d.data.ptr, alpha=2.0, beta=1.0)
     graph = driver.capture(work, ready.warm)
     want = z.copy()
@@ -554,7 +555,7 @@ def test_a_product_that_is_not_supported_at_all(reference, monkeypatch):
     monkeypatch.setattr(reference, "need_plain", lambda *_: (_ for _ in ()).throw(reference_products.refuse(status)))
     reference.plain_only = True
     with pytest.raises(CudaError, match=r"NOT_SUPPORTED: no algorithm for the float32 product \(3, 5\) @ \(5, 4\)"):
-        products.matmul(cp.ones((3, 5), np.float32), cp.ones((4, 5), np.float32).T)
+        kernels.matmul(cp.ones((3, 5), np.float32), cp.ones((4, 5), np.float32).T)
 
 
 @pytest.mark.parametrize(
@@ -563,24 +564,24 @@ def test_a_product_that_is_not_supported_at_all(reference, monkeypatch):
     ids=str,
 )
 def test_epilogues_that_are_not_even_asked_for(p, lt):
-    assert not product_plans.plan(p).epilogue_done
+    assert not plans.plan(p).epilogue_done
     assert lt.questions == 1
 
 
 def test_tf32_is_a_switch_that_is_off(lt, rng):
-    assert not products.is_tf32()
+    assert not kernels.is_tf32()
     (a, x), (b, y) = draw(rng, (3, 100), "float32"), draw(rng, (100, 4), "float32")
-    exact = cp.asnumpy(products.matmul(a, b))
-    products.set_tf32(True)
+    exact = cp.asnumpy(kernels.matmul(a, b))
+    kernels.set_tf32(True)
     try:
-        rounded = cp.asnumpy(products.matmul(a, b))
-        assert product_plans.plan(Product("float32", 3, 4, 100)).product.compute == "tf32"
-        assert product_plans.plan(Product("float64", 3, 4, 100)).product.compute == "float64"
+        rounded = cp.asnumpy(kernels.matmul(a, b))
+        assert plans.plan(Product("float32", 3, 4, 100)).product.compute == "tf32"
+        assert plans.plan(Product("float64", 3, 4, 100)).product.compute == "float64"
     finally:
-        products.set_tf32(False)
+        kernels.set_tf32(False)
     assert abs(exact - x @ y).max() < 1e-4
     assert 1e-4 < abs(rounded - x @ y).max() < 0.1
-    np.testing.assert_array_equal(cp.asnumpy(products.matmul(a, b)), exact)
+    np.testing.assert_array_equal(cp.asnumpy(kernels.matmul(a, b)), exact)
 
 
 def test_a_product_that_cannot_be_is_refused():
@@ -598,10 +599,10 @@ def test_captured_products_run_when_the_graph_does(epilogue, lt, rng):
     (a, x), (b, y), (bias, hb) = (draw(rng, shape, "float32") for shape in ((3, 100), (100, 4), (4,)))
     d, aux = cp.zeros((3, 4), np.float32), cp.zeros((max(p.aux_bytes, 1),), np.uint8)
     before = []
-    prepare = lambda: (product_plans.plan(p).warm(), before.append(lt.products))
+    prepare = lambda: (plans.plan(p).warm(), before.append(lt.products))
     graph = driver.capture(lambda: run(p, a, b, d, bias, aux), prepare)
     assert [lt.products] == before
-    products.forget()  # a graph needs neither plans nor descriptors
+    kernels.forget()  # a graph needs neither plans nor descriptors
     for scale in (1, 3):
         a[...] = cp.asarray((x * scale).astype(np.float32))
         graph.launch()
@@ -611,13 +612,13 @@ def test_captured_products_run_when_the_graph_does(epilogue, lt, rng):
 
 
 def test_a_capture_neither_chooses_algorithms_nor_makes_room(reference, rng, monkeypatch):
-    monkeypatch.setattr(product_plans, "workspaces", {})
+    monkeypatch.setattr(plans, "workspaces", {})
     nothing = lambda: None
     p = Product("float32", 3, 4, 100)
     (a, _), (b, _), (d, _) = (draw(rng, shape, "float32") for shape in ((3, 100), (100, 4), (3, 4)))
     with pytest.raises(CudaError, match="no algorithm can be chosen while the stream captures"):
         driver.capture(lambda: run(p, a, b, d), nothing)
-    ready = product_plans.plan(p)
+    ready = plans.plan(p)
     assert ready.workspace_bytes
     with pytest.raises(CudaError, match=r"call its plan's warm\(\) on the stream before"):
         driver.capture(lambda: run(p, a, b, d), nothing)
@@ -629,29 +630,29 @@ def test_a_capture_neither_chooses_algorithms_nor_makes_room(reference, rng, mon
 
 def test_warming_up_leaves_the_workspace_of_the_stream_alone(reference, monkeypatch):
     # A graph captured on this stream may be running on another one, with that workspace.
-    monkeypatch.setattr(product_plans, "workspaces", {})
+    monkeypatch.setattr(plans, "workspaces", {})
     used: list[int] = []
     run_it = reference.matmul
     monkeypatch.setattr(reference, "matmul", lambda *given: (used.append(given[13]), run_it(*given))[1])
     stream = cp.cuda.Stream(non_blocking=True)
     with stream:
-        product_plans.plan(Product("float32", 3, 4, 100)).warm()
-    (memory,) = product_plans.workspaces.values()
+        plans.plan(Product("float32", 3, 4, 100)).warm()
+    (memory,) = plans.workspaces.values()
     assert len(used) == 1
     assert used[0] not in (0, memory.data.ptr)
 
 
 def test_each_stream_has_a_workspace_of_its_own(reference, rng, monkeypatch):
-    monkeypatch.setattr(product_plans, "workspaces", {})
+    monkeypatch.setattr(plans, "workspaces", {})
     (a, x), (b, y) = draw(rng, (3, 100), "float32"), draw(rng, (100, 4), "float32")
     streams = [cp.cuda.Stream(non_blocking=True) for _ in range(2)]
     for stream in streams:
         with stream:
-            d = products.matmul(a, b)
+            d = kernels.matmul(a, b)
             stream.synchronize()
         close(d, x @ y, "float32", 100)
-    assert {(0, stream.ptr) for stream in streams} == set(product_plans.workspaces)
-    assert len({memory.data.ptr for memory in product_plans.workspaces.values()}) == 2
+    assert {(0, stream.ptr) for stream in streams} == set(plans.workspaces)
+    assert len({memory.data.ptr for memory in plans.workspaces.values()}) == 2
 
 
 def test_errors_of_the_library_name_the_product_and_the_status(lt, rng, monkeypatch):
@@ -661,18 +662,18 @@ def test_errors_of_the_library_name_the_product_and_the_status(lt, rng, monkeypa
         raise cublaslt.StatusError(cublaslt.NOT_SUPPORTED, "words")
 
     for matmul in (refuse, lambda *arguments: cublaslt.NOT_SUPPORTED):
-        products.forget()
+        kernels.forget()
         monkeypatch.setattr(lt, "matmul", matmul)
         with pytest.raises(CudaError, match=r"CUBLAS_STATUS_NOT_SUPPORTED: float32 product \(3, 5\) @ \(5, 4\)") as e:
             run(Product("float32", 3, 4, 5), a, b, d)
         assert f"d at {d.data.ptr:#x}" in str(e.value)
     monkeypatch.setattr(lt, "matmul_algo_get_heuristic", refuse)
     with pytest.raises(CudaError, match=r"NOT_SUPPORTED: no algorithm for the float32 product \(3, 5\) @ \(5, 9\)"):
-        product_plans.plan(Product("float32", 3, 9, 5))
+        plans.plan(Product("float32", 3, 9, 5))
     monkeypatch.setattr(lt, "create", lambda: refuse())
-    products.forget()
+    kernels.forget()
     with pytest.raises(CudaError, match="CUBLAS_STATUS_NOT_SUPPORTED"):
-        product_plans.plan(Product("float32", 3, 9, 5))
+        plans.plan(Product("float32", 3, 9, 5))
 
 
 @pytest.mark.parametrize("epilogue", ["", "bias"])
@@ -690,7 +691,7 @@ def test_operands_of_a_device_that_is_not_the_current_one(lt, monkeypatch):
     a = cp.asarray(np.ones((2, 2), np.float32))
     monkeypatch.setattr(driver, "here", lambda: 1)
     with pytest.raises(CudaError, match="operands are on device 0, but device 1 is the current one"):
-        products.matmul(a, a)
+        kernels.matmul(a, a)
 
 
 # -- planted faults -------------------------------------------------------------------------------------------------
@@ -700,7 +701,7 @@ def test_operands_of_a_device_that_is_not_the_current_one(lt, monkeypatch):
 def planted(reference, rng):
     """A plan's insides, and operands to run it on."""
     p = Product("float32", 3, 5, 100, epilogue="relu_aux_bias", compute="float32")
-    chosen = product_plans.Chosen.make(p, cublaslt.EPILOGUES[p.epilogue], 0)
+    chosen = plans.Chosen.make(p, cublaslt.EPILOGUES[p.epilogue], 0)
     sizes = (300, 500, 15, 5, p.aux_bytes // 4, 1024)
     arrays = [cp.zeros((size,), np.float32) for size in sizes]
     return chosen, arrays
@@ -791,5 +792,5 @@ def test_a_product_read_at_another_alignment_has_another_plan(lt):
     x = cp.zeros((200,), np.float16)
     at = x.data.ptr + 2
     with pytest.raises(CudaError, match=r"no multiple of 16, for which the plan was made: float16 product"):
-        product_plans.plan(p).run(at, x.data.ptr + 64, x.data.ptr + 160)
-    product_plans.plan(dataclasses.replace(p, align=2)).run(at, x.data.ptr + 64, x.data.ptr + 160)
+        plans.plan(p).run(at, x.data.ptr + 64, x.data.ptr + 160)
+    plans.plan(dataclasses.replace(p, align=2)).run(at, x.data.ptr + 64, x.data.ptr + 160)

@@ -8,7 +8,7 @@ import pytest
 import gradengine as ge
 from gradengine import nn, optim
 from gradengine.errors import DeviceError, IndexRangeError
-from gradengine_kernels.cupy_cuda import drafts, loop_source, programs
+from gradengine_kernels.cupy_cuda import loop_codegen, programs, row_kernels
 
 pytestmark = pytest.mark.cuda
 
@@ -447,19 +447,19 @@ def test_all_operands_of_a_line_are_asked_for_together():
 
 
 def rows_of(draft, real, columns):
-    made = drafts.Draft(real)
+    made = row_kernels.Draft(real)
     draft(made)
-    given = loop_source.Given(1 << 17, ("columns",), tuple(made.scalars), columns, 16)
-    return loop_source.source_of(made.loop, given).code
+    given = loop_codegen.Given(1 << 17, ("columns",), tuple(made.scalars), columns, 16)
+    return loop_codegen.source_of(made.loop, given).code
 
 
 def test_several_rows_are_read_before_the_first_is_added():
-    text = rows_of(drafts.sum_columns, "float32", 1024)
+    text = rows_of(row_kernels.sum_columns, "float32", 1024)
     assert text.index("load<4>") < text.index("step < 4", text.index("step < 4") + 1) < text.index("columns0[team")
 
 
 def test_half_precision_is_read_before_it_is_converted():
-    text = rows_of(drafts.softmax_grad, "bfloat16", 1024)
+    text = rows_of(row_kernels.softmax_grad, "bfloat16", 1024)
     assert text.count("fetch(") == text.count("spread(") == 2
     assert text.rindex("fetch(") < text.index("spread(")
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gradengine_kernels.cupy_cuda import driver
-from gradengine_kernels.cupy_cuda.lib import cp
+from gradengine_kernels.cupy_cuda.lazy_cupy import cp
 from gradengine_kernels.cupy_cuda.pointwise_kernels import Fused, pointwise
 
 pytestmark = pytest.mark.cuda

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ...tensor_class import Tensor, seen_on_the_type
+from ...core.tensor_class import Tensor, seen_on_the_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ... import ops
-from ...tensor_class import Tensor, mode
+from ...core.tensor_class import Tensor, mode
 from .registry import adapts, only, tensor
 
 

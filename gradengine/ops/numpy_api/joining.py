@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from ... import ops
-from ...dtypes import check_dtype
-from ...tensor_class import Tensor
+from ...core.tensor_class import Tensor
+from ...shapes.dtypes import check_dtype
 from .registry import adapts, only, tensors
 from .shapes import at_least
 

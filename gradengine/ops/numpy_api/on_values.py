@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ... import backend as backends
-from ...dtypes import get_default_dtype, is_floating, is_half
+from ...backends import devices
+from ...core.tensor_class import Tensor, constant, mode
 from ...errors import (
     ArgumentError,
     DeviceError,
@@ -22,7 +22,7 @@ from ...errors import (
     OutOfMemoryError,
     ShapeError,
 )
-from ...tensor_class import Tensor, constant, mode
+from ...shapes.dtypes import get_default_dtype, is_floating, is_half
 
 # What NumPy's functions write into their arguments: nothing that requires grad may go there unseen.
 WRITING = {np.copyto, np.put, np.place, np.putmask, np.put_along_axis, np.fill_diagonal}
@@ -149,7 +149,7 @@ def dressed(result: Any, found: list[Tensor], arrays: list[Any], asked: bool) ->
             return result
         array = np.array(result)
         wanted = array.dtype if asked else narrowed(array.dtype, arrays)
-        backend = found[0].backend if found else backends.for_device("cpu")
+        backend = found[0].backend if found else devices.for_device("cpu")
         return constant(array.astype(wanted, copy=False), backend)
     kind = type(result)
     if kind is list or kind is tuple:

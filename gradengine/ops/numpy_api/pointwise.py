@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from ... import ops
-from ...dtypes import check_dtype, is_floating
-from ...tensor_class import Tensor
+from ...core.tensor_class import Tensor
+from ...shapes.dtypes import check_dtype, is_floating
 from .registry import NoValue, adapts, only, tensor, tensors
 
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...dtypes import check_dtype, is_floating
+from ...core.tensor_class import Tensor, wrap
 from ...errors import DTypeError, GradengineError, ShapeError, TraceError, describe
-from ...tensor_class import Tensor, wrap
+from ...shapes.dtypes import check_dtype, is_floating
 from .on_values import name_of, on_values
 
 if TYPE_CHECKING:

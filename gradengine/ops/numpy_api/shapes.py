@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from ... import ops
-from ...dtypes import is_floating
-from ...tensor_class import Tensor
+from ...core.tensor_class import Tensor
+from ...shapes.dtypes import is_floating
 from .registry import adapts, only, tensor, tensors
 
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ... import ops
-from ...dtypes import check_dtype, get_default_dtype, is_floating
+from ...core.tensor_class import Tensor
 from ...errors import GradengineError, TraceError
-from ...tensor_class import Tensor
+from ...shapes.dtypes import check_dtype, get_default_dtype, is_floating
 from .on_values import on_values
 from .registry import OutsideError, only, store, tensor, tensors
 

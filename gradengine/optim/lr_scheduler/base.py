@@ -8,8 +8,8 @@ import math
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from ...core.host_callbacks import each_time
 from ...errors import ArgumentError, CheckpointError, DTypeError, describe
-from ...hostwork import each_time
 from ...validation import check_integer, check_number, is_number, known_class, known_words
 from ..optimizer import Optimizer
 

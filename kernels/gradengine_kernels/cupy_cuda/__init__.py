@@ -27,9 +27,10 @@ __all__ = ["every_size", "kernels", "operations", "pointwise", "program"]
 
 def kernels() -> dict[str, Callable[..., Any]]:
     """The kernel of each op that has one of its own."""
-    from . import arrays, products, rows
+    from . import arrays, rows
+    from .gemm import kernels
 
-    found = {**arrays.KERNELS, **products.KERNELS}
+    found = {**arrays.KERNELS, **kernels.KERNELS}
     return {**found, **rows.kernels(found)}
 
 

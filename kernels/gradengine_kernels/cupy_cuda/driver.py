@@ -15,7 +15,7 @@ import threading
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from .lib import cp
+from .lazy_cupy import cp
 from .prelude import PRELUDE
 
 if TYPE_CHECKING:

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import expr
+from ..kernel_cache import Plans
+from ..loop_schedule import Placement
 from ..loops import MASK, Access, Compute, Load, Loop, Number, Operand, Store
-from ..placement import Placement
-from ..plans import Plans
 from . import driver
 from .dialect import COMPUTED, OPERATIONS
-from .lib import cp
-from .loop_source import MOST_BLOCKS, WIDE, Given, Source, source_of
+from .lazy_cupy import cp
+from .loop_codegen import MOST_BLOCKS, WIDE, Given, Source, source_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

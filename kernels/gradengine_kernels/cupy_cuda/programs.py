@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..loops import Dot, Draw, Load, Loop, Store
-from . import driver, products, service
-from .lib import cp
-from .loop_source import NUMBERS, Source, known, source_of
+from . import driver, step_kernels
+from .gemm import kernels
+from .lazy_cupy import cp
+from .loop_codegen import NUMBERS, Source, known, source_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -91,7 +92,7 @@ class Program:
         self.graphs: collections.OrderedDict[Any, Any] = collections.OrderedDict()
         self.changed = True
         self.current: Any = None
-        self.moving: service.Moving | None = None
+        self.moving: step_kernels.Moving | None = None
         self.workspace: Any = None  # of its products: two programs may run at the same time, on different streams
 
     # -- what is launched ---------------------------------------------------------------------------------------
@@ -101,11 +102,11 @@ class Program:
         name = lambda slot: table[slot - 2]
         if isinstance(stage, Dot):
             batch = kernel.rows if stage.batch else 1
-            product = products.Product(stage.real, stage.m, stage.n, stage.k, batch, stage.ta, stage.tb)
+            product = kernels.Product(stage.real, stage.m, stage.n, stage.k, batch, stage.ta, stage.tb)
             operands = [name(stage.a), name(stage.b), name(stage.c)]
-            return Launch(None, products.plan(product), operands, set(operands[:2]), {operands[2]})
+            return Launch(None, kernels.plan(product), operands, set(operands[:2]), {operands[2]})
         if isinstance(stage, Draw):
-            source = service.draw_source(stage, self.guarded)
+            source = step_kernels.draw_source(stage, self.guarded)
             made = Launch(source, None, [name(s) for s in source.slots], {name(stage.state)}, {name(stage.out)})
             made.rows = kernel.rows
         else:
@@ -157,7 +158,7 @@ class Program:
         self.stop.fill(0)
         return code
 
-    def graph(self, steps: int, moving: service.Moving | None) -> Any:
+    def graph(self, steps: int, moving: step_kernels.Moving | None) -> Any:
         """The graphs for the arrays that are bound now: one for each part, or one for several steps."""
         moved = None if moving is None else moving.shape
         key = (steps, moved, *[a.start for a in self.arrays.values()])
@@ -169,7 +170,7 @@ class Program:
         self.graphs.move_to_end(key)
         return found
 
-    def capture(self, steps: int, moving: service.Moving | None) -> list[Graph]:
+    def capture(self, steps: int, moving: step_kernels.Moving | None) -> list[Graph]:
         """New graphs: all that they need is compiled, loaded and placed before they are captured."""
         if moving is not None:
             turn = functools.partial(moving.launch, self.stop)
@@ -206,7 +207,7 @@ class Program:
             return lambda: launch.plan.run(a, b, c, workspace=room)
         if launch.source is None:
             flag = self.arrays[launch.buffers[0]].array()
-            note = service.note_failure(flag.dtype.name)
+            note = step_kernels.note_failure(flag.dtype.name)
             return lambda: driver.launch(note, 1, 1, (flag, self.stop, launch.rows))
         source = launch.source
         arrays = [(x if isinstance(x, Bound) else self.arrays[x]).array() for x in launch.buffers]
@@ -249,7 +250,7 @@ class Program:
         None. After it, each of `stacks`, (array, stack), gets a row. `bring(n)` is called, while the device runs,
         before it comes to row n - 1 of the tables; it returns how many rows are there, which may be no more.
         """
-        moving = self.moving = self.moving or service.Moving()
+        moving = self.moving = self.moving or step_kernels.Moving()
         moving.aim(tables, batches, order, stacks)
         bring(1)
         moving.start(self.stop, steps)

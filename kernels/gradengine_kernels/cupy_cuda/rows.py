@@ -17,11 +17,11 @@ import numpy as np
 
 from .. import expr
 from ..loops import Compute, Load, Loop, Operand, Store, Total
-from . import drafts, driver
+from . import driver, row_kernels
 from .dialect import COMPUTED
-from .drafts import FULL, LINE, Draft, wide, writer_of
-from .lib import cp
-from .loop_source import WIDE, Given, Source, source_of
+from .lazy_cupy import cp
+from .loop_codegen import WIDE, Given, Source, source_of
+from .row_kernels import FULL, LINE, Draft, wide, writer_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -183,16 +183,16 @@ def summed(x: Any, axes: tuple[int, ...], shape: tuple[int, ...], divisor: float
         if before < FEW_ROWS and along > LONG:
             return None
         if divisor == 1.0:
-            run(drafts.sum_rows, real, (x, out), before, along)
+            run(row_kernels.sum_rows, real, (x, out), before, along)
         else:
-            run(drafts.mean_rows, real, (x, out), before, along, divisor)
+            run(row_kernels.mean_rows, real, (x, out), before, along, divisor)
         return out
     if before != 1 or (divisor != 1.0 and x.dtype.itemsize == 2):  # a sum that half precision may not hold
         return None
     if after == 1:
-        run(drafts.sum_all, real, (x, out), along, 1)
+        run(row_kernels.sum_all, real, (x, out), along, 1)
     else:
-        run(drafts.sum_columns, real, (x, out), along, after)
+        run(row_kernels.sum_columns, real, (x, out), along, after)
     return out if divisor == 1.0 else out / divisor
 
 
@@ -282,7 +282,7 @@ def make_logsumexp(plain: Kernel) -> Kernel:
             before, along, after = split(x.shape, axes) if axes else (0, 0, 0)
             if after == 1 and along and not (before < FEW_ROWS and along > LONG):
                 out = cp.empty(reduced(x.shape, axes or (), keepdims), x.dtype)
-                run(drafts.logsumexp, name_of(x.dtype), (x, out), before, along)
+                run(row_kernels.logsumexp, name_of(x.dtype), (x, out), before, along)
                 return out
         return plain(x, axis, keepdims)
 
@@ -304,7 +304,7 @@ def make_standardize(plain: Kernel) -> Kernel:
         if not columns:
             return plain(x, axis, eps)
         out = cp.empty(x.shape, x.dtype)
-        run(drafts.standardize, name_of(x.dtype), (x, out), rows, columns, columns, eps)
+        run(row_kernels.standardize, name_of(x.dtype), (x, out), rows, columns, columns, eps)
         return out
 
     return call
@@ -316,7 +316,15 @@ def standardize_rule(g: Any, y: Any, x: Any, axis: Any, eps: float) -> Any:
     if not columns or type(g) is not cp.ndarray or g.shape != x.shape or g.dtype != x.dtype:
         return None
     out = cp.empty(x.shape, x.dtype)
-    run(drafts.standardize_grad, name_of(x.dtype), (cp.ascontiguousarray(g), y, x, out), rows, columns, columns, eps)
+    run(
+        row_kernels.standardize_grad,
+        name_of(x.dtype),
+        (cp.ascontiguousarray(g), y, x, out),
+        rows,
+        columns,
+        columns,
+        eps,
+    )
     return out
 
 
@@ -327,7 +335,7 @@ def make_mean_squared_error(plain: Kernel) -> Kernel:
         if not (fits(a, b) and a.shape == b.shape) or a.dtype.itemsize == 2:  # whose sum of squares may not fit
             return plain(a, b)
         out = cp.empty((), a.dtype)
-        run(drafts.squares_all, name_of(a.dtype), (a, b, out), a.size, 1)
+        run(row_kernels.squares_all, name_of(a.dtype), (a, b, out), a.size, 1)
         return out / float(a.size)
 
     return call
@@ -348,7 +356,7 @@ def make_cross_entropy(plain: Kernel) -> Kernel:
         rows, columns = logits.shape
         sums = cp.zeros(3, wide(name_of(logits.dtype)))
         outs = (sums,) if reduction != "none" else (cp.empty(rows, logits.dtype), sums)
-        write = writer_of(drafts.cross_entropy, ignore_index, reduction)
+        write = writer_of(row_kernels.cross_entropy, ignore_index, reduction)
         run_mixed(write, name_of(logits.dtype), name_of(sums.dtype), (logits, labels, *outs), rows, columns)
         total, count, outside = sums.tolist()
         if outside:
@@ -391,9 +399,9 @@ def make_cross_entropy_grad(plain: Kernel) -> Kernel:
         extra: tuple[Any, ...] = ()
         if reduction == "mean":
             count = cp.empty((), wide(real))
-            run(writer_of(drafts.count_labels, ignore_index), wide(real), (labels, count), rows, 1)
+            run(writer_of(row_kernels.count_labels, ignore_index), wide(real), (labels, count), rows, 1)
             extra = (count,)
-        write = writer_of(drafts.cross_entropy_grad, ignore_index, per_row, reduction == "mean")
+        write = writer_of(row_kernels.cross_entropy_grad, ignore_index, per_row, reduction == "mean")
         run(write, real, (g, logits, labels, *extra, out), rows, columns)
         return out
 
@@ -406,13 +414,13 @@ def kernels(plain: dict[str, Kernel]) -> dict[str, Kernel]:
         "sum": make_sum(plain["sum"], False),
         "mean": make_sum(plain["mean"], True),
         "mean.grad0": mean_rule,
-        "max": make_extreme(plain["max"], drafts.max_rows),
-        "min": make_extreme(plain["min"], drafts.min_rows),
+        "max": make_extreme(plain["max"], row_kernels.max_rows),
+        "min": make_extreme(plain["min"], row_kernels.min_rows),
         "sum_to": make_sum_to(plain["sum_to"]),
-        "softmax": along_rows(plain["softmax"], drafts.softmax),
-        "log_softmax": along_rows(plain["log_softmax"], drafts.log_softmax),
-        "softmax_grad": along_rows(plain["softmax_grad"], drafts.softmax_grad),
-        "log_softmax_grad": along_rows(plain["log_softmax_grad"], drafts.log_softmax_grad),
+        "softmax": along_rows(plain["softmax"], row_kernels.softmax),
+        "log_softmax": along_rows(plain["log_softmax"], row_kernels.log_softmax),
+        "softmax_grad": along_rows(plain["softmax_grad"], row_kernels.softmax_grad),
+        "log_softmax_grad": along_rows(plain["log_softmax_grad"], row_kernels.log_softmax_grad),
         "logsumexp": make_logsumexp(plain["logsumexp"]),
         "standardize": make_standardize(plain["standardize"]),
         "standardize.grad0": standardize_rule,

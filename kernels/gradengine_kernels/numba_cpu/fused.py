@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..plans import Plans, lock
+from ..kernel_cache import Plans, lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

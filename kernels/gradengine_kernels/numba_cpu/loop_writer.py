@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..loop_codegen import Scope, Writer
+from ..loop_schedule import uses_column
 from ..loops import ELEMENT, MASK, ONCE, ROW, SCALAR, Reduce
-from ..placement import uses_column
 from ..render import NUMBA
-from ..writer import Scope, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

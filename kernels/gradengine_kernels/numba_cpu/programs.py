@@ -19,8 +19,8 @@ from .. import progress
 from ..loops import Dot
 from . import loop_source, runtime
 from .blas import gemm_address, one_thread
-from .generated import load_source
-from .sources import HEADER, elementary, names_of, pieces
+from .generated_modules import load_source
+from .intrinsics import HEADER, elementary, names_of, pieces
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -162,7 +162,7 @@ def compiled(source: str, real: str) -> Any:
     """The machine code of a kernel's source."""
     runtime.prepare()
     more_checks()
-    module, _ = pieces("loop_pieces.py", real)
+    module, _ = pieces("device_functions.py", real)
     full = f"{HEADER}{names_of(elementary(real))}{names_of(module)}\n\n{source}{SIGNATURE}"
     return load_source("kernel", full).kernel
 

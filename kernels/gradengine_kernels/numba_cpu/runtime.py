@@ -18,8 +18,8 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from .. import progress
-from .generated import load_source
-from .sources import driver_source, kernel_source, names_of, pieces
+from .generated_modules import load_source
+from .intrinsics import driver_source, kernel_source, names_of, pieces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

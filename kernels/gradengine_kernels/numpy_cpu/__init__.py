@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import halves as halves
 from . import index, linalg, nn, pointwise, random, reduce, shape, sorting
+from . import low_precision as low_precision
 
 if TYPE_CHECKING:
     from collections.abc import Callable

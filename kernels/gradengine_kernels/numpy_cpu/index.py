@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..shared import by_name
+from ..xp_kernels import by_name
 
 CROWDED = 16  # values for each element from which on they are added in double precision
 MARKERS = ("integers", "mask")  # where an index array stands in `index`; the arrays themselves are operands

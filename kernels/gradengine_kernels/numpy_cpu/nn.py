@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..shared import by_name
+from ..xp_kernels import by_name
 from .sums import total
 
 if TYPE_CHECKING:

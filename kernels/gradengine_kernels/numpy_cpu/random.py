@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..shared import by_name
+from ..xp_kernels import by_name
 
 MASK = (1 << 64) - 1
 CHUNK = 16384  # elements that the normal distribution is computed for at a time: its temporaries stay in the cache

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..shared import by_name, cumprod_gradient_by_factors
+from ..xp_kernels import by_name, cumprod_gradient_by_factors
 from .sums import FEW, dot, total
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..shared import by_name, diagonal, matrices, matrix_transpose, moving, narrow, swapaxes, unpadding
+from ..xp_kernels import by_name, diagonal, matrices, matrix_transpose, moving, narrow, swapaxes, unpadding
 from .sums import FEW, total
 
 if TYPE_CHECKING:

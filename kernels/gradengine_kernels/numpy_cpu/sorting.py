@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..shared import BACKWARDS, along, by_name
+from ..xp_kernels import BACKWARDS, along, by_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ...numpy_cpu.halves import widened
+from ...numpy_cpu.low_precision import widened
 from . import index, nn, pointwise, random, reduce, shape, sorting
 
 if TYPE_CHECKING:

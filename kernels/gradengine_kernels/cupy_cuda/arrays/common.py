@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..lib import cp
+from ..lazy_cupy import cp
 
 NUMBERS = (int, float, bool)
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from ...numpy_cpu.index import complete, lone_axis, may_repeat
-from ...shared import by_name
-from ..lib import cp
+from ...xp_kernels import by_name
+from ..lazy_cupy import cp
 from . import moves
 from .common import as_array, axis_of, choose
 

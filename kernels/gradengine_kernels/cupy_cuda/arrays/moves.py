@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import driver
-from ..lib import cp
+from ..lazy_cupy import cp
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...shared import by_name
+from ...xp_kernels import by_name
 from .. import driver
-from ..lib import cp
+from ..lazy_cupy import cp
 from . import moves, reduce
 from .common import as_array, axes_of, choose, is_floating
 

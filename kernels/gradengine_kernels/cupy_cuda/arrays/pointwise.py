@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...numpy_cpu.pointwise import is_small_whole
-from ..lib import Lazy, cp
+from ..lazy_cupy import Lazy, cp
 from .common import as_array, choose, is_floating
 
 if TYPE_CHECKING:

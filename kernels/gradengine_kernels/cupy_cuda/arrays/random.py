@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from ...shared import by_name
+from ...xp_kernels import by_name
 from .. import driver
-from ..lib import cp
+from ..lazy_cupy import cp
 from . import philox
 from .common import as_array
 

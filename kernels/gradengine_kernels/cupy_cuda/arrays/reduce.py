@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...numpy_cpu.reduce import wanted
-from ...shared import BACKWARDS, along, by_name, cumprod_gradient_by_factors
-from ..lib import cp
+from ...xp_kernels import BACKWARDS, along, by_name, cumprod_gradient_by_factors
+from ..lazy_cupy import cp
 from .common import as_array, axes_of, axis_of, choose, is_floating, reduced_count, reduced_shape
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...shared import by_name, diagonal, matrices, matrix_transpose, moving, narrow, swapaxes, unpadding
-from ..lib import cp
+from ...xp_kernels import by_name, diagonal, matrices, matrix_transpose, moving, narrow, swapaxes, unpadding
+from ..lazy_cupy import cp
 from . import moves
 from .common import as_array, choose
 from .reduce import reduced

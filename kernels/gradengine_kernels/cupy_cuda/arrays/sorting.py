@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...shared import BACKWARDS, along, by_name
-from ..lib import cp
+from ...xp_kernels import BACKWARDS, along, by_name
+from ..lazy_cupy import cp
 from . import moves
 from .common import as_array, axis_of, is_floating
 from .index import flat_positions
