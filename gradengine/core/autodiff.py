@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ArgumentError, DeviceError, DTypeError, GraphError, ShapeError, describe
 from .dispatch import set_grad_enabled, uncast
+from .interpreter import k
 from .tensor_class import LEAF, RETAIN, Tensor, accumulating, constant, wrap
 from .views import set_value
 
@@ -342,8 +343,6 @@ def walk_tensors(
     needed: set[Tensor] | None,
 ) -> None:
     """Run the rules on Tensors, so that the gradients are recorded like any other computation."""
-    from .. import ops as k
-
     while ready:
         t = heappop(ready)[1]
         g = cotangents.pop(t)

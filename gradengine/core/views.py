@@ -23,6 +23,7 @@ from ..shapes.dtypes import fits, is_floating
 from ..validation import known_words
 from .dispatch import FEW, prune, switch
 from .host_callbacks import current
+from .interpreter import k
 from .tensor_class import EMPTY, EXCLUSIVE, LEAF, RETAIN, Op, Tensor, constant, mode, order, to_array
 
 if TYPE_CHECKING:
@@ -195,9 +196,7 @@ def fitting(new: Tensor, t: Tensor, what: str) -> Tensor:
 def adopt(t: Tensor, node: Tensor, old: Tensor) -> None:
     """Give `t` the value of `node`, and its place in the graph if it has one."""
     if mode.recording and node.op is None and t.op is not None and t.op is not LEAF:
-        from .. import ops
-
-        node = ops.overwrite(old, node)  # of an op without gradients, such as a comparison: none flows to the old value
+        node = k.overwrite(old, node)  # of an op without gradients, such as a comparison: none flows to the old value
     t.array = node.array
     if mode.recording and node.op is not None:
         become_node(t, node.op, node.inputs, node.saved, node.params, old)
@@ -277,8 +276,6 @@ def derive(view: Tensor, before: dict[int, Tensor] = EMPTY) -> None:  # type: ig
 
 def written(base: Tensor, value: Tensor, link: Link) -> Tensor:
     """`base` with the elements of a view of it replaced by `value`."""
-    from .. import ops as k
-
     _, op, params, at = link
     if op.name == "getitem":
         return k.put_at(base, value, *at, index=params["index"])

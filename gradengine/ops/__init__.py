@@ -5,9 +5,8 @@ activations, copying; reduce, sorting, shape, joining, totals, creation; index, 
 losses, classification. `declare` is how an op is made, `methods` gives Tensor its operators.
 """
 
-import sys as _sys
-
 from ..core import spelling as _spelling
+from ..core.interpreter import k as _k
 from .activations import *
 from .arithmetic import *
 from .classification import *
@@ -45,7 +44,8 @@ from .stacking import *
 from .statistics import *
 from .transcendental import *
 
-_spelling.interpreter = _sys.modules[__name__]
+_spelling.interpreter = _k
+_k.offer({name: value for name, value in globals().items() if name[0] != "_"})
 attach()
 attach_in_place()
 attach_hints()

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import ops as k
 from ..core.host_callbacks import outside
+from ..core.interpreter import k
 from ..core.tensor_class import Tensor
 from ..errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
 from ..shapes.dtypes import is_floating, is_half

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..backends import devices
 from ..core.dispatch import afresh, binary, first_array, nary, spelled, unary, viewing
+from ..core.interpreter import k
 from ..core.spelling import Signed, Spelling
 from ..core.tensor_class import EMPTY, Op, Tensor, wrap
 from ..core.views import set_value
@@ -137,8 +138,7 @@ def primitive(
 
     >>> import numpy as np
     >>> import gradengine as ge
-    >>> @ge.primitive(lambda k, g, y, x: ge.flip(g, axis=0) if k is ge.ops else np.flip(g, 0),
-    ...               kernel=lambda x: np.flip(x, 0))
+    >>> @ge.primitive(lambda k, g, y, x: k.flip(g, axis=0), kernel=lambda x: np.flip(x, 0))
     ... def doc_upside_down(x, /):
     ...     "The rows in reverse order."
     >>> doc_upside_down(ge.tensor([1.0, 2.0]))
@@ -241,8 +241,6 @@ def composite(
     """
     if body is None:
         return functools.partial(composite, words=words, form=form)
-    from .. import ops as k
-
     code = body.__code__
     arrays = (code.co_posonlyargcount or code.co_argcount) - 1
     names, defaults = metadata(body, arrays + 1)
@@ -379,5 +377,6 @@ def dress(call: Callable[..., Any], op: Op, doc: str, signed: Any) -> Callable[.
         caller = caller.f_back or sys._getframe(2)
     call.__module__ = caller.f_globals.get("__name__", __name__)
     call.op = op  # type: ignore[attr-defined]
+    k.offer({op.name: call})
     call.__wrapped__ = Signed(signed, op.spelling)  # type: ignore[attr-defined]
     return call

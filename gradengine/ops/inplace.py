@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import ops, shapes
+from .. import shapes
+from ..core.interpreter import k
 from ..core.tensor_class import Tensor
 from ..core.views import cut, link_of, turn
 from ..errors import ArgumentError, DTypeError, GraphError, ShapeError
@@ -56,7 +57,7 @@ def in_place(function: Callable[..., Any], name: str, source: str) -> Callable[.
 
 def put(old: Tensor, index: Any, value: Any) -> Tensor:
     """A copy of `old` with `value` at an index."""
-    out = ops.clone(old)
+    out = k.clone(old)
     out[index] = value
     return out
 
@@ -66,9 +67,9 @@ def put_(self: Tensor, index: Any, source: Any, accumulate: bool = False) -> Ten
     """Set the elements at the integers `index` of this Tensor, counted as if it were flat, to those of `source`."""
 
     def scatter(old: Tensor) -> Tensor:
-        flat, (at, given) = ops.reshape(old, (-1,)), beside("put_", index, source)
-        new = flat.index_put((ops.reshape(at, (-1,)),), ops.reshape(given, (-1,)), accumulate)
-        return ops.reshape(new, old.shape)
+        flat, (at, given) = k.reshape(old, (-1,)), beside("put_", index, source)
+        new = flat.index_put((k.reshape(at, (-1,)),), k.reshape(given, (-1,)), accumulate)
+        return k.reshape(new, old.shape)
 
     return self.become(scatter, "put_")
 
@@ -122,7 +123,7 @@ def log_normal_(self: Tensor, mean: float = 1.0, std: float = 2.0, *, generator:
     """Fill with numbers whose logarithms are normal."""
     if not std > 0:
         raise ArgumentError(f"log_normal_: std must be a number > 0, got {std}")
-    return assign(self, ops.exp(mean + std * draw(randn, self, generator, "log_normal_")), "log_normal_")
+    return assign(self, k.exp(mean + std * draw(randn, self, generator, "log_normal_")), "log_normal_")
 
 
 @checked
@@ -130,7 +131,7 @@ def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Any = None) -> 
     """Fill with numbers of the exponential distribution of rate `lambd`."""
     if not lambd > 0:
         raise ArgumentError(f"exponential_: lambd must be a number > 0, got {lambd}")
-    return assign(self, ops.log1p(-draw(rand, self, generator, "exponential_")) * (-1.0 / lambd), "exponential_")
+    return assign(self, k.log1p(-draw(rand, self, generator, "exponential_")) * (-1.0 / lambd), "exponential_")
 
 
 @checked
@@ -139,7 +140,7 @@ def cauchy_(self: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator:
     if not sigma > 0:
         raise ArgumentError(f"cauchy_: sigma must be a number > 0, got {sigma}")
     u = draw(rand, self, generator, "cauchy_")
-    return assign(self, median + sigma * ops.tan(math.pi * (u - 0.5)), "cauchy_")
+    return assign(self, median + sigma * k.tan(math.pi * (u - 0.5)), "cauchy_")
 
 
 @checked
@@ -149,18 +150,18 @@ def geometric_(self: Tensor, p: float, *, generator: Any = None) -> Tensor:
         raise ArgumentError(f"geometric_: p must be between 0 and 1, got {p}")
     dtype = self.dtype if is_floating(self.dtype) else np.dtype(np.float32)
     u = rand(self.shape, dtype=dtype, generator=generator, device=self.device)
-    value = ops.maximum(ops.ceil(ops.log1p(-u) / math.log1p(-p)), 1.0)
-    return assign(self, ops.astype(value, self.dtype), "geometric_")
+    value = k.maximum(k.ceil(k.log1p(-u) / math.log1p(-p)), 1.0)
+    return assign(self, k.astype(value, self.dtype), "geometric_")
 
 
 @checked
 def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Any = None) -> Tensor:
     """Fill with 1 with probability `p`, a number or a Tensor of probabilities, and 0 otherwise."""
     if isinstance(p, Tensor):
-        found = bernoulli(ops.broadcast_to(p, self.shape), generator=generator)
+        found = bernoulli(k.broadcast_to(p, self.shape), generator=generator)
     else:
         found = bernoulli(real("bernoulli_", "p", p), self.shape, generator=generator, device=self.device)
-    return assign(self, ops.astype(found, self.dtype), "bernoulli_")
+    return assign(self, k.astype(found, self.dtype), "bernoulli_")
 
 
 @checked
@@ -181,7 +182,7 @@ def random_(self: Tensor, low: int = 0, high: int | None = None, *, generator: A
         else:
             high = 2 if self.dtype == np.bool_ else min(int(np.iinfo(self.dtype).max), 2**63 - 2) + 1
     drawn = randint(low, high, self.shape, generator=generator, device=self.device)
-    return assign(self, ops.astype(drawn, self.dtype), "random_")
+    return assign(self, k.astype(drawn, self.dtype), "random_")
 
 
 # -- shapes -----------------------------------------------------------------------------------------------------
@@ -193,7 +194,7 @@ def transpose_(self: Tensor, dim0: int, dim1: int) -> Tensor:
     if not self.ndim:
         shapes.axes_of("transpose_", dim0, 1), shapes.axes_of("transpose_", dim1, 1)
         return self
-    return turn(self, lambda old: ops.swapaxes(old, dim0, dim1), "transpose_")
+    return turn(self, lambda old: k.swapaxes(old, dim0, dim1), "transpose_")
 
 
 @known_words
@@ -201,7 +202,7 @@ def t_(self: Tensor) -> Tensor:
     """Transpose this matrix; fewer axes stay as they are."""
     if self.ndim > 2:
         raise ShapeError(f"t_: needs at most two axes, got shape {self.shape}; use .transpose_(axis1, axis2)")
-    return turn(self, lambda old: ops.swapaxes(old, 0, 1), "t_") if self.ndim == 2 else self
+    return turn(self, lambda old: k.swapaxes(old, 0, 1), "t_") if self.ndim == 2 else self
 
 
 @checked
@@ -209,13 +210,13 @@ def squeeze_(self: Tensor, dim: Any = None) -> Tensor:
     """Take away axes of size 1: `dim`, if it has that size, or all of them."""
     axes = range(self.ndim) if dim is None else [a % max(self.ndim, 1) for a in (dim if type(dim) is tuple else (dim,))]
     gone = tuple([a for a in axes if self.ndim and self.shape[a] == 1])
-    return turn(self, lambda old: ops.squeeze(old, axis=gone), "squeeze_") if gone else self
+    return turn(self, lambda old: k.squeeze(old, axis=gone), "squeeze_") if gone else self
 
 
 @checked
 def unsqueeze_(self: Tensor, dim: int) -> Tensor:
     """Give this Tensor a new axis of size 1."""
-    return turn(self, lambda old: ops.expand_dims(old, axis=dim), "unsqueeze_")
+    return turn(self, lambda old: k.expand_dims(old, axis=dim), "unsqueeze_")
 
 
 @known_words

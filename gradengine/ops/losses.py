@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import ops as k
 from .. import shapes
 from ..core import dispatch
 from ..core.host_callbacks import current
+from ..core.interpreter import k
 from ..core.tensor_class import EMPTY, Tensor, wrap
 from ..errors import ArgumentError, ShapeError, describe
 from ..shapes.dtypes import is_floating

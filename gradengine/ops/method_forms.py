@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import ops
 from ..backends.device_names import check_device
 from ..core.dispatch import enlist
+from ..core.interpreter import k
 from ..core.tensor_class import Tensor, wrap
 from ..core.tensor_types import dtype_of_type, type_name
 from ..core.views import root_of
@@ -42,7 +42,7 @@ def several(given: tuple[Any, ...]) -> Any:
 @checked
 def reshape(self: Tensor, *shape: Any) -> Tensor:
     """The same elements in another shape; one size may be -1."""
-    return ops.reshape(self, shape=several(shape))
+    return k.reshape(self, shape=several(shape))
 
 
 @checked
@@ -50,27 +50,27 @@ def view(self: Tensor, *shape: Any) -> Tensor:
     """The same elements in another shape, as `reshape`. Raises DTypeError for a dtype: bits are not reinterpreted."""
     if len(shape) == 1 and isinstance(shape[0], (np.dtype, str)):
         raise DTypeError(f"view: {shape[0]!r} is a dtype, and bits are not reinterpreted; use .to(...) to convert")
-    return ops.reshape(self, shape=several(shape))
+    return k.reshape(self, shape=several(shape))
 
 
 @checked(words={"dims": "axes"})
 def permute(self: Tensor, *axes: Any) -> Tensor:
     """The axes in another order."""
-    return ops.permute_dims(self, axes=several(axes))
+    return k.permute_dims(self, axes=several(axes))
 
 
 @checked(form=pytorch_forms.transpose, lifts=True)
 def transpose(self: Tensor, *axes: Any) -> Tensor:
     """Two axes swapped, as PyTorch's `transpose(0, 1)`; with none or more, the axes in another order, as NumPy's."""
     if len(axes) == 2 and not isinstance(axes[0], (tuple, list)):
-        return ops.swapaxes(self, axis1=axes[0], axis2=axes[1])
-    return ops.transpose(self, axes=several(axes) or None)
+        return k.swapaxes(self, axis1=axes[0], axis2=axes[1])
+    return k.transpose(self, axes=several(axes) or None)
 
 
 @checked
 def unsqueeze(self: Tensor, axis: int) -> Tensor:
     """A new axis of size 1."""
-    return ops.expand_dims(self, axis=axis)
+    return k.expand_dims(self, axis=axis)
 
 
 @checked(ignored=frozenset({"implicit"}))
@@ -80,7 +80,7 @@ def expand(self: Tensor, *shape: Any) -> Tensor:
     for i in range(1, min(len(wanted), self.ndim) + 1):
         if wanted[-i] == -1:
             wanted[-i] = self.shape[-i]
-    return ops.broadcast_to(self, shape=tuple(wanted))
+    return k.broadcast_to(self, shape=tuple(wanted))
 
 
 def ambiguous(call: str, taken: str, instead: str, level: int = 4) -> None:
@@ -100,13 +100,13 @@ def repeat(self: Tensor, *repeats: Any, axis: int | None = None) -> Tensor:
     if axis is not None:
         if len(repeats) > 1:
             raise SignatureError(f"repeat: takes one number, or a list of them, with axis; got {len(repeats)}")
-        return ops.repeat(self, repeats=first, axis=axis)
+        return k.repeat(self, repeats=first, axis=axis)
     if len(repeats) == 1:
         return repeat_once(self, first)
     sizes = tuple([int(n) if hasattr(n, "__index__") else n for n in repeats])
     if len(sizes) == 2 and isinstance(sizes[1], int) and -self.ndim <= sizes[1] < self.ndim:
         if sizes[1] <= 0:  # of which PyTorch makes nothing, or an error
-            return ops.repeat(self, repeats=first, axis=sizes[1])
+            return k.repeat(self, repeats=first, axis=sizes[1])
         if self.ndim <= 2:
             ambiguous(
                 f"x.repeat{sizes}",
@@ -114,7 +114,7 @@ def repeat(self: Tensor, *repeats: Any, axis: int | None = None) -> Tensor:
                 f"write x.repeat({sizes[0]}, axis={sizes[1]}) for NumPy's, or x.tile({sizes}) for this in both",
             )
         else:
-            return ops.repeat(self, repeats=first, axis=sizes[1])  # PyTorch needs a size for each axis
+            return k.repeat(self, repeats=first, axis=sizes[1])  # PyTorch needs a size for each axis
     return tiled("repeat", self, sizes)
 
 
@@ -133,27 +133,27 @@ def repeat_once(x: Tensor, count: Any) -> Tensor:
             f"write x.tile({count}) for PyTorch's, or x.repeat_interleave({count}) for this in both",
             level=5,
         )
-    return ops.repeat(x, repeats=count)
+    return k.repeat(x, repeats=count)
 
 
 def tiled(name: str, x: Tensor, sizes: tuple[Any, ...]) -> Tensor:
     """`tile`, with at least a size for each axis, as PyTorch's `repeat` asks."""
     if len(sizes) < x.ndim:
         raise ShapeError(f"{name}: {len(sizes)} sizes for the {x.ndim} axes of {x.shape}; give one for each")
-    return ops.tile(x, repetitions=sizes)
+    return k.tile(x, repetitions=sizes)
 
 
 @checked(words={"dims": "repetitions", "reps": "repetitions"})
 def tile(self: Tensor, *repetitions: Any) -> Tensor:
     """Copies of the whole side by side: how many along each of the last axes."""
-    return ops.tile(self, repetitions=several(repetitions))
+    return k.tile(self, repetitions=several(repetitions))
 
 
 @checked(words={"dims": "axis", "dim": "axis"}, lifts=True)
 def flip(self: Tensor, *axis: Any) -> Tensor:
     """The elements in reverse order along some axes, or along all where none is given."""
     axes = several(axis)
-    return ops.flip(self, axis=None if not axis or axes == (None,) else tuple(axes))
+    return k.flip(self, axis=None if not axis or axes == (None,) else tuple(axes))
 
 
 @checked(words={"dimension": "axis"})
@@ -170,29 +170,29 @@ def unfold(self: Tensor, axis: int, size: int, step: int) -> Tensor:
 
 def view_as(self: Tensor, other: Tensor) -> Tensor:
     """The same elements in the shape of another Tensor."""
-    return ops.reshape(self, shape=wrap(other, self, "view_as").shape)
+    return k.reshape(self, shape=wrap(other, self, "view_as").shape)
 
 
 def reshape_as(self: Tensor, other: Tensor) -> Tensor:
     """The same elements in the shape of another Tensor."""
-    return ops.reshape(self, shape=wrap(other, self, "reshape_as").shape)
+    return k.reshape(self, shape=wrap(other, self, "reshape_as").shape)
 
 
 def expand_as(self: Tensor, other: Tensor) -> Tensor:
     """Broadcast to the shape of another Tensor."""
-    return ops.broadcast_to(self, shape=wrap(other, self, "expand_as").shape)
+    return k.broadcast_to(self, shape=wrap(other, self, "expand_as").shape)
 
 
 @checked
 def sum_to_size(self: Tensor, *shape: Any) -> Tensor:
     """Summed along the axes that broadcasting from a shape would repeat."""
-    return ops.sum_to(self, shape=several(shape))
+    return k.sum_to(self, shape=several(shape))
 
 
 def contiguous(self: Tensor, memory_format: Any = None) -> Tensor:
     """This Tensor where its elements lie in order, else a copy in which they do, which shares nothing with it."""
     check_ignored("contiguous", "memory_format", memory_format)
-    return self if self.backend.in_order(self.array) else ops.clone(self)
+    return self if self.backend.in_order(self.array) else k.clone(self)
 
 
 def is_contiguous(self: Tensor, memory_format: Any = None) -> bool:
@@ -227,8 +227,8 @@ def made_like(name: str, x: Tensor, shape: tuple[Any, ...], fill: Any, options: 
     given = {key: value for key, value in options.items() if value is not None}
     more = {**kept, **given}
     if fill is None:
-        return getattr(ops, name.removeprefix("new_"))(*shape, **more)
-    return ops.full(several(shape), fill, **more)
+        return getattr(k, name.removeprefix("new_"))(*shape, **more)
+    return k.full(several(shape), fill, **more)
 
 
 def new_zeros(self: Tensor, *shape: Any, **options: Any) -> Tensor:
@@ -254,20 +254,20 @@ def new_full(self: Tensor, size: Any, fill_value: Any, **options: Any) -> Tensor
 def new_tensor(self: Tensor, data: Any, **options: Any) -> Tensor:
     """A copy of data, with this Tensor's dtype and device unless `dtype` and `device` say otherwise."""
     given = {key: value for key, value in options.items() if value is not None}
-    return ops.tensor(data, **{"dtype": self.dtype, "device": self.device, **given})
+    return k.tensor(data, **{"dtype": self.dtype, "device": self.device, **given})
 
 
 def equal(self: Tensor, other: Any) -> bool:
     """Whether two Tensors have the same shape and elements, as PyTorch's `equal`. (`ge.equal` is `==`.)"""
     if not isinstance(other, Tensor):
         raise DTypeError(f"equal: takes a Tensor, got {describe(other)}; use (x == value).all()")
-    return self.shape == wrap(other, self, "is_same_size").shape and bool(ops.all(ops.equal(self, other)))
+    return self.shape == wrap(other, self, "is_same_size").shape and bool(k.all(k.equal(self, other)))
 
 
 @checked(words={"y": "other"})
 def where(self: Tensor, condition: Any, other: Any) -> Tensor:
     """The elements of this Tensor where the condition holds, those of `other` elsewhere."""
-    return ops.where(condition, self, other)
+    return k.where(condition, self, other)
 
 
 def is_floating_point(self: Tensor) -> bool:
@@ -354,7 +354,7 @@ def is_nonzero(self: Tensor) -> bool:
 
 def copy(self: Tensor) -> Tensor:
     """A copy that gradients flow through, as `clone`: NumPy's word."""
-    return ops.clone(self)
+    return k.clone(self)
 
 
 class ElementCount(int):

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import ops
 from ..backends import devices
 from ..core.copies import copied, copied_with_views
+from ..core.interpreter import k as ops
 from ..core.tensor_class import RETAIN, Op, Tensor, constant, mode, order, to_array, wrap
 from ..errors import DeviceError
 from ..migration_hints import METHODS as ABSENT
@@ -18,6 +18,7 @@ from ..shapes.dtypes import check_dtype
 from ..validation import check_ignored, known_words
 from . import method_forms
 from .arguments import checked
+from .index import item
 from .powers import power_of
 
 OPERATORS = {
@@ -444,7 +445,7 @@ def attach_methods() -> None:
         "__dir__": names_there,
         "__copy__": copied,
         "__deepcopy__": copied_with_views,
-        "__getitem__": ops.index.item,
+        "__getitem__": item,
         "__setitem__": ops.setitem,
         "is_cuda": property(lambda self: self.device != "cpu", doc="Whether this Tensor is on a GPU."),
     }.items():

@@ -10,6 +10,7 @@ import math
 from typing import Any, NamedTuple
 
 from .. import shapes
+from ..core.interpreter import k as ops
 from ..core.tensor_class import Tensor, wrap
 from ..errors import ArgumentError, ShapeError
 from ..shapes.dtypes import float32, is_floating
@@ -140,8 +141,6 @@ def kthvalue(x: Any, /, k: int, axis: int = -1, keepdims: bool = False) -> Value
     >>> ge.kthvalue(ge.tensor([3.0, 1.0, 2.0]), 2).values
     tensor(2.)
     """
-    from .. import ops
-
     x = wrap(x, None, "kthvalue")
     place = shapes.axis_of("kthvalue", axis, builtins.max(x.ndim, 1))
     length = x.shape[place] if x.ndim else 1
@@ -161,8 +160,6 @@ def mode(x: Any, /, axis: int = -1, keepdims: bool = False) -> ValuesIndices:
     >>> ge.mode(ge.tensor([1.0, 2.0, 2.0, 3.0])).values
     tensor(2.)
     """
-    from .. import ops
-
     x = wrap(x, None, "mode")
     place = shapes.axis_of("mode", axis, x.ndim or 1)
     if not x.ndim:

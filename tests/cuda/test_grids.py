@@ -15,7 +15,8 @@ MULTIPROCESSORS = 132
 LOOPS = re.compile(r"for \(idx (\w+) = [^;]*; \1 < (\w+); \1 \+= (\(idx\)gridDim\.x[^)]*)\)")
 WRITERS = [
     row_kernels.sum_rows, row_kernels.max_rows, row_kernels.sum_all, row_kernels.squares_all, row_kernels.softmax,
-    row_kernels.softmax_grad, row_kernels.logsumexp, row_kernels.standardize_grad, writer_of(row_kernels.cross_entropy, -100, "mean"),
+    row_kernels.softmax_grad, row_kernels.logsumexp, row_kernels.standardize_grad,
+    writer_of(row_kernels.cross_entropy, -100, "mean"),
 ]  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ... import ops
+from ...core.interpreter import k
 from ...core.tensor_class import Tensor, mode
 from .registry import adapts, only, tensor
 
@@ -19,19 +19,19 @@ def sizes(x: Tensor, shape: Any) -> Any:
 @adapts(np.zeros_like)
 def zeros_like(a, dtype=None, order="K", subok=True, shape=None, *, device=None):
     x = tensor(a)
-    return ops.zeros(sizes(x, shape), dtype=x.dtype if dtype is None else dtype, device=x.device)
+    return k.zeros(sizes(x, shape), dtype=x.dtype if dtype is None else dtype, device=x.device)
 
 
 @adapts(np.ones_like)
 def ones_like(a, dtype=None, order="K", subok=True, shape=None, *, device=None):
     x = tensor(a)
-    return ops.ones(sizes(x, shape), dtype=x.dtype if dtype is None else dtype, device=x.device)
+    return k.ones(sizes(x, shape), dtype=x.dtype if dtype is None else dtype, device=x.device)
 
 
 @adapts(np.empty_like)
 def empty_like(prototype, /, dtype=None, order="K", subok=True, shape=None, *, device=None):
     x = tensor(prototype)
-    return ops.empty(sizes(x, shape), dtype=x.dtype if dtype is None else dtype, device=x.device)
+    return k.empty(sizes(x, shape), dtype=x.dtype if dtype is None else dtype, device=x.device)
 
 
 @adapts(np.full_like)
@@ -39,7 +39,7 @@ def full_like(a, fill_value, dtype=None, order="K", subok=True, shape=None, *, d
     x, value = tensor(a), tensor(fill_value)
     only(isinstance(a, Tensor))
     filled = value.to(x.dtype if dtype is None else dtype, device=x.device)
-    return ops.clone(ops.broadcast_to(filled, shape=sizes(x, shape)))
+    return k.clone(k.broadcast_to(filled, shape=sizes(x, shape)))
 
 
 @adapts(np.linspace)
@@ -50,6 +50,6 @@ def linspace(start, stop, num=50, endpoint=True, retstep=False, dtype=None, axis
     steps = np.linspace(0, 1, num, endpoint=endpoint)
     share = tensor(steps.astype(np.result_type(first.dtype, last.dtype))).to(device=first.device)
     span = last - first
-    share = ops.reshape(share, shape=(-1,) + (1,) * span.ndim)
+    share = k.reshape(share, shape=(-1,) + (1,) * span.ndim)
     found = first * (1 - share) + last * share
-    return found if axis == 0 else ops.moveaxis(found, 0, axis)
+    return found if axis == 0 else k.moveaxis(found, 0, axis)

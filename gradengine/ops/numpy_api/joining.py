@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ... import ops
+from ...core.interpreter import k
 from ...core.tensor_class import Tensor
 from ...shapes.dtypes import check_dtype
 from .registry import adapts, only, tensors
@@ -24,45 +24,45 @@ def cast(x: Tensor, dtype: Any, casting: str) -> Tensor:
 
 def listed(arrays: Any) -> list[Tensor]:
     """A sequence of arrays, or the rows of one."""
-    return tensors(*(ops.unstack(arrays) if isinstance(arrays, Tensor) else arrays))
+    return tensors(*(k.unstack(arrays) if isinstance(arrays, Tensor) else arrays))
 
 
 @adapts(np.concatenate)
 def concatenate(arrays, /, axis=0, out=None, *, dtype=None, casting="same_kind"):
-    return cast(ops.concat(listed(arrays), axis=axis), dtype, casting)
+    return cast(k.concat(listed(arrays), axis=axis), dtype, casting)
 
 
 @adapts(np.stack)
 def stack(arrays, axis=0, out=None, *, dtype=None, casting="same_kind"):
-    return cast(ops.stack(listed(arrays), axis=axis), dtype, casting)
+    return cast(k.stack(listed(arrays), axis=axis), dtype, casting)
 
 
 @adapts(np.hstack)
 def hstack(tup, *, dtype=None, casting="same_kind"):
     parts = [at_least(1, x) for x in listed(tup)]
-    return cast(ops.concat(parts, axis=0 if parts[0].ndim == 1 else 1), dtype, casting)
+    return cast(k.concat(parts, axis=0 if parts[0].ndim == 1 else 1), dtype, casting)
 
 
 @adapts(np.vstack)
 def vstack(tup, *, dtype=None, casting="same_kind"):
-    return cast(ops.concat([at_least(2, x) for x in listed(tup)], axis=0), dtype, casting)
+    return cast(k.concat([at_least(2, x) for x in listed(tup)], axis=0), dtype, casting)
 
 
 @adapts(np.dstack)
 def dstack(tup):
-    return ops.concat([at_least(3, x) for x in listed(tup)], axis=2)
+    return k.concat([at_least(3, x) for x in listed(tup)], axis=2)
 
 
 @adapts(np.column_stack)
 def column_stack(tup):
-    columns = [x if x.ndim >= 2 else ops.reshape(x, shape=(-1, 1)) for x in listed(tup)]
-    return ops.concat(columns, axis=1)
+    columns = [x if x.ndim >= 2 else k.reshape(x, shape=(-1, 1)) for x in listed(tup)]
+    return k.concat(columns, axis=1)
 
 
 @adapts(np.append)
 def append(arr, values, axis=None):
     x, more = tensors(arr, values)
-    return ops.concat([ops.ravel(x), ops.ravel(more)] if axis is None else [x, more], axis=0 if axis is None else axis)
+    return k.concat([k.ravel(x), k.ravel(more)] if axis is None else [x, more], axis=0 if axis is None else axis)
 
 
 @adapts(np.block)
@@ -74,6 +74,6 @@ def block(arrays):
     only(all([len(row) > 0 and not any([isinstance(x, list) for x in row]) for row in rows]))
     parts = [tensors(*row) for row in rows]
     most = max([x.ndim for row in parts for x in row] + [2 if all(nested) else 1])
-    grown = [[ops.reshape(x, shape=(1,) * (most - x.ndim) + x.shape) for x in row] for row in parts]
-    joined = [ops.concat(row, axis=-1) for row in grown]
-    return ops.concat(joined, axis=-2) if all(nested) else joined[0]
+    grown = [[k.reshape(x, shape=(1,) * (most - x.ndim) + x.shape) for x in row] for row in parts]
+    joined = [k.concat(row, axis=-1) for row in grown]
+    return k.concat(joined, axis=-2) if all(nested) else joined[0]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ... import ops
+from ...core.interpreter import k
 from ...core.tensor_class import Tensor
 from ...shapes.dtypes import check_dtype, is_floating
 from .registry import NoValue, adapts, only, tensor, tensors
@@ -20,7 +20,7 @@ def clip(a, a_min=NoValue, a_max=NoValue, out=None, *, min=NoValue, max=NoValue,
     high = a_max if max is NoValue else max
     x = tensor(a)
     low, high = [bound_for(x, bound) for bound in (low, high)]
-    return ops.clip(x, low, high)
+    return k.clip(x, low, high)
 
 
 def bound_for(x: Tensor, bound: Any) -> Any:
@@ -38,24 +38,24 @@ def round(a, decimals=0, out=None):
     x = tensor(a)
     only(x.dtype.kind != "b")
     if decimals == 0:
-        return ops.round(x)
+        return k.round(x)
     only(is_floating(x.dtype))
     scale = 10.0 ** abs(decimals)
-    return ops.round(x * scale) / scale if decimals > 0 else ops.round(x / scale) * scale
+    return k.round(x * scale) / scale if decimals > 0 else k.round(x / scale) * scale
 
 
 @adapts(np.fix)
 def fix(x, out=None):
-    return ops.trunc(tensor(x))
+    return k.trunc(tensor(x))
 
 
 @adapts(np.where)
 def where(condition, x=NoValue, y=NoValue, /):
     if x is NoValue and y is NoValue:
-        return ops.nonzero(tensor(condition))
+        return k.nonzero(tensor(condition))
     only(x is not NoValue and y is not NoValue)
     c = tensor(condition)
-    return ops.where(c if c.dtype == np.bool_ else ops.not_equal(c, 0), x, y)
+    return k.where(c if c.dtype == np.bool_ else k.not_equal(c, 0), x, y)
 
 
 @adapts(np.select)
@@ -65,18 +65,18 @@ def select(condlist, choicelist, default=0):
     for condition, choice in zip(reversed(condlist), reversed(choicelist), strict=True):
         condition = tensor(condition)
         only(condition.dtype == np.bool_)
-        result = ops.where(condition, choice, result)
+        result = k.where(condition, choice, result)
     return result
 
 
 @adapts(np.isclose)
 def isclose(a, b, rtol=1e-05, atol=1e-08, equal_nan=False):
-    return ops.isclose(a, b, rtol=rtol, atol=atol, equal_nan=equal_nan)
+    return k.isclose(a, b, rtol=rtol, atol=atol, equal_nan=equal_nan)
 
 
 @adapts(np.allclose)
 def allclose(a, b, rtol=1e-05, atol=1e-08, equal_nan=False):
-    return ops.allclose(a, b, rtol=rtol, atol=atol, equal_nan=equal_nan)
+    return k.allclose(a, b, rtol=rtol, atol=atol, equal_nan=equal_nan)
 
 
 @adapts(np.nan_to_num)
@@ -87,17 +87,17 @@ def nan_to_num(x, copy=True, nan=0.0, posinf=None, neginf=None):
     high = float(ends.max) if posinf is None else posinf
     low = float(ends.min) if neginf is None else neginf
     only(np.ndim(high) == 0 and np.ndim(low) == 0)
-    infinite = ops.isinf(x)
-    at = lambda mask, value, rest: ops.where(mask, value, rest)
-    found = at(ops.logical_and(infinite, ops.greater(x, 0)), high, at(ops.isnan(x), nan, x))
-    return at(ops.logical_and(infinite, ops.less(x, 0)), low, found)
+    infinite = k.isinf(x)
+    at = lambda mask, value, rest: k.where(mask, value, rest)
+    found = at(k.logical_and(infinite, k.greater(x, 0)), high, at(k.isnan(x), nan, x))
+    return at(k.logical_and(infinite, k.less(x, 0)), low, found)
 
 
 @adapts(np.sinc)
 def sinc(x):
     x = tensor(x)
     only(is_floating(x.dtype))
-    return ops.sinc(x)
+    return k.sinc(x)
 
 
 @adapts(np.real, np.real_if_close)
@@ -107,18 +107,18 @@ def real(val, tol=100):
 
 @adapts(np.imag)
 def imag(val):
-    return ops.zeros_like(tensor(val))
+    return k.zeros_like(tensor(val))
 
 
 @adapts(np.astype)
 def astype(x, dtype, /, *, copy=True, device=None):
     wanted = check_dtype(dtype, "astype")
-    return ops.clone(x) if copy and wanted == x.dtype else x.to(wanted)
+    return k.clone(x) if copy and wanted == x.dtype else x.to(wanted)
 
 
 @adapts(np.copy)
 def copy(a, order="K", subok=False):
-    return ops.clone(tensor(a))
+    return k.clone(tensor(a))
 
 
 @adapts(np.copyto)
@@ -129,7 +129,7 @@ def copyto(dst, src, casting="same_kind", where=True):
     value = tensor(src, dst)
     if type(src) in (bool, int, float) and np.can_cast(np.min_scalar_type(src), dst.dtype, casting):
         value = value.to(dst.dtype)
-    store(dst, ops.broadcast_to(value, shape=dst.shape), casting, where if where is True else tensor(where, dst))
+    store(dst, k.broadcast_to(value, shape=dst.shape), casting, where if where is True else tensor(where, dst))
 
 
 @adapts(np.shape)
@@ -156,7 +156,7 @@ def size(a, axis=None):
 def polyval(p, x):
     p, x = tensors(p, x)
     only(p.ndim == 1 and p.shape[0] > 0)
-    result = ops.zeros_like(x)
-    for coefficient in ops.unstack(p):
+    result = k.zeros_like(x)
+    for coefficient in k.unstack(p):
         result = result * x + coefficient
     return result

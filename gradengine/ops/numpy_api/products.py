@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ... import ops
+from ...core.interpreter import k
 from ...core.tensor_class import Tensor
 from ...shapes.dtypes import is_floating
 from .registry import adapts, only, tensor, tensors
@@ -19,26 +19,26 @@ def dot(a, b, out=None):
     if a.ndim == 0 or b.ndim == 0:
         return a * b
     if b.ndim <= 2:
-        return ops.matmul(a, b)
-    return ops.tensordot(a, b, axes=([a.ndim - 1], [b.ndim - 2]))
+        return k.matmul(a, b)
+    return k.tensordot(a, b, axes=([a.ndim - 1], [b.ndim - 2]))
 
 
 @adapts(np.inner)
 def inner(a, b, /):
     a, b = tensors(a, b)
-    return a * b if a.ndim == 0 or b.ndim == 0 else ops.tensordot(a, b, axes=([a.ndim - 1], [b.ndim - 1]))
+    return a * b if a.ndim == 0 or b.ndim == 0 else k.tensordot(a, b, axes=([a.ndim - 1], [b.ndim - 1]))
 
 
 @adapts(np.vdot)
 def vdot(a, b, /):
     a, b = tensors(a, b)
-    return ops.matmul(ops.ravel(a), ops.ravel(b))
+    return k.matmul(k.ravel(a), k.ravel(b))
 
 
 @adapts(np.outer)
 def outer(a, b, out=None):
     a, b = tensors(a, b)
-    return ops.reshape(a, shape=(-1, 1)) * ops.reshape(b, shape=(1, -1))
+    return k.reshape(a, shape=(-1, 1)) * k.reshape(b, shape=(1, -1))
 
 
 @adapts(np.linalg.outer)
@@ -50,13 +50,13 @@ def outer_of_vectors(x1, x2, /):
 
 @adapts(np.linalg.matmul)
 def matmul(x1, x2, /):
-    return ops.matmul(*tensors(x1, x2))
+    return k.matmul(*tensors(x1, x2))
 
 
 @adapts(np.linalg.vecdot)
 def vecdot(x1, x2, /, *, axis=-1):
     a, b = tensors(x1, x2)
-    return ops.vecdot(a, b, axis=axis)
+    return k.vecdot(a, b, axis=axis)
 
 
 @adapts(np.tensordot)
@@ -65,7 +65,7 @@ def tensordot(a, b, axes=2):
     if not isinstance(axes, int):
         left, right = [[axis] if isinstance(axis, int) else list(axis) for axis in axes]
         axes = ([axis % a.ndim for axis in left], [axis % b.ndim for axis in right])
-    return ops.tensordot(a, b, axes=axes)
+    return k.tensordot(a, b, axes=axes)
 
 
 @adapts(np.linalg.tensordot)
@@ -76,7 +76,7 @@ def tensordot_of_linalg(x1, x2, /, *, axes=2):
 @adapts(np.einsum)
 def einsum(*operands, out=None, optimize=False, **kwargs):
     only(isinstance(operands[0], str) and not kwargs)
-    return ops.einsum(operands[0], *tensors(*operands[1:]))
+    return k.einsum(operands[0], *tensors(*operands[1:]))
 
 
 @adapts(np.kron)
@@ -84,9 +84,9 @@ def kron(a, b):
     a, b = tensors(a, b)
     most = max(a.ndim, b.ndim)
     left, right = [(1,) * (most - x.ndim) + x.shape for x in (a, b)]
-    a = ops.reshape(a, shape=tuple([n for size in left for n in (size, 1)]))
-    b = ops.reshape(b, shape=tuple([n for size in right for n in (1, size)]))
-    return ops.reshape(a * b, shape=tuple([m * n for m, n in zip(left, right, strict=True)]))
+    a = k.reshape(a, shape=tuple([n for size in left for n in (size, 1)]))
+    b = k.reshape(b, shape=tuple([n for size in right for n in (1, size)]))
+    return k.reshape(a * b, shape=tuple([m * n for m, n in zip(left, right, strict=True)]))
 
 
 @adapts(np.cross)
@@ -94,11 +94,11 @@ def cross(a, b, axisa=-1, axisb=-1, axisc=-1, axis=None):
     a, b = tensors(a, b)
     if axis is not None:
         axisa = axisb = axisc = axis
-    a, b = ops.moveaxis(a, axisa, -1), ops.moveaxis(b, axisb, -1)
+    a, b = k.moveaxis(a, axisa, -1), k.moveaxis(b, axisb, -1)
     only(a.shape[-1] == 3 and b.shape[-1] == 3)
-    (a1, a2, a3), (b1, b2, b3) = ops.unstack(a, axis=-1), ops.unstack(b, axis=-1)
+    (a1, a2, a3), (b1, b2, b3) = k.unstack(a, axis=-1), k.unstack(b, axis=-1)
     parts = [a2 * b3 - a3 * b2, a3 * b1 - a1 * b3, a1 * b2 - a2 * b1]
-    return ops.moveaxis(ops.stack(parts, axis=-1), -1, axisc)
+    return k.moveaxis(k.stack(parts, axis=-1), -1, axisc)
 
 
 @adapts(np.linalg.cross)
@@ -112,7 +112,7 @@ def multi_dot(arrays, *, out=None):
     only(len(arrays) >= 2)
     result, *others = tensors(*arrays)
     for x in others:
-        result = ops.matmul(result, x)
+        result = k.matmul(result, x)
     return result
 
 
@@ -122,7 +122,7 @@ def matrix_power(a, n):
     only(isinstance(n, int) and 0 < n < 64)
     result = x
     for _ in range(n - 1):
-        result = ops.matmul(result, x)
+        result = k.matmul(result, x)
     return result
 
 
@@ -134,8 +134,8 @@ def norm(x, ord=None, axis=None, keepdims=False):
     x = tensor(x)
     if axis is None:
         if ord is None or (x.ndim == 2 and ord == "fro") or (x.ndim == 1 and ord == 2):
-            result = vector(ops.ravel(x), 2, None, False)
-            return ops.reshape(result, shape=(1,) * x.ndim) if keepdims else result
+            result = vector(k.ravel(x), 2, None, False)
+            return k.reshape(result, shape=(1,) * x.ndim) if keepdims else result
         axis = tuple(range(x.ndim))
     axes = (axis,) if isinstance(axis, int) else tuple(axis)
     if len(axes) == 1:
@@ -147,19 +147,19 @@ def vector(x: Tensor, ord: Any, axis: Any, keepdims: bool) -> Tensor:
     """The norm of vectors."""
     only(isinstance(ord, (int, float)) and not isinstance(ord, bool) and is_floating(x.dtype))
     only(x.ndim > 0 or axis in (None, ()))
-    return ops.vector_norm(x, ord, axis=axis, keepdims=keepdims)
+    return k.vector_norm(x, ord, axis=axis, keepdims=keepdims)
 
 
 def of_matrices(x: Tensor, ord: Any, axes: tuple[int, ...], keepdims: bool) -> Tensor:
     """Those norms of matrices that need no singular values."""
     only(x.ndim > 1 and len(axes) == 2 and is_floating(x.dtype) and axes[0] % x.ndim != axes[1] % x.ndim)
     if ord == "fro":
-        return ops.vector_norm(x, 2, axis=axes, keepdims=keepdims)
+        return k.vector_norm(x, 2, axis=axes, keepdims=keepdims)
     only(ord in (1, -1, math.inf, -math.inf) and not isinstance(ord, str))
     added, chosen = axes if abs(ord) == 1 else axes[::-1]
-    sums = ops.sum(ops.abs(x), axis=added, keepdims=True)
-    found = (ops.max if ord > 0 else ops.min)(sums, axis=chosen, keepdims=True)
-    return found if keepdims else ops.squeeze(found, axis=axes)
+    sums = k.sum(k.abs(x), axis=added, keepdims=True)
+    found = (k.max if ord > 0 else k.min)(sums, axis=chosen, keepdims=True)
+    return found if keepdims else k.squeeze(found, axis=axes)
 
 
 @adapts(np.linalg.vector_norm)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ... import ops
+from ...core.interpreter import k
 from ...core.tensor_class import Tensor
 from ...shapes.dtypes import check_dtype, is_floating
 from .registry import NoValue, adapts, flag, floats, given, only, tensor, tensors
@@ -18,7 +18,7 @@ def kept(x: Tensor, where: Any, neutral: float) -> Tensor:
         return x
     mask = tensor(where, x)
     only(np.broadcast_shapes(mask.shape, x.shape) == x.shape and mask.dtype == np.bool_)
-    return ops.where(mask, x, neutral)
+    return k.where(mask, x, neutral)
 
 
 def added(x: Any, initial: Any) -> Any:
@@ -46,13 +46,13 @@ def target(out: Any, dtype: Any) -> Any:
 
 @adapts(np.sum)
 def sum(a, axis=None, dtype=None, out=None, keepdims=NoValue, initial=NoValue, where=NoValue):
-    total = ops.sum(kept(tensor(a), where, 0), axis=axis, keepdims=flag(keepdims), dtype=target(out, dtype))
+    total = k.sum(kept(tensor(a), where, 0), axis=axis, keepdims=flag(keepdims), dtype=target(out, dtype))
     return total + added(total, initial) if given(initial) else total
 
 
 @adapts(np.prod)
 def prod(a, axis=None, dtype=None, out=None, keepdims=NoValue, initial=NoValue, where=NoValue):
-    total = ops.prod(kept(tensor(a), where, 1), axis=axis, keepdims=flag(keepdims), dtype=target(out, dtype))
+    total = k.prod(kept(tensor(a), where, 1), axis=axis, keepdims=flag(keepdims), dtype=target(out, dtype))
     return total * added(total, initial) if given(initial) else total
 
 
@@ -67,33 +67,33 @@ def extremum(reduce: Any, choose: Any, a: Any, axis: Any, keepdims: Any, initial
 
 @adapts(np.max, np.amax)
 def max(a, axis=None, out=None, keepdims=NoValue, initial=NoValue, where=NoValue):
-    return extremum(ops.max, ops.maximum, a, axis, keepdims, initial, where)
+    return extremum(k.max, k.maximum, a, axis, keepdims, initial, where)
 
 
 @adapts(np.min, np.amin)
 def min(a, axis=None, out=None, keepdims=NoValue, initial=NoValue, where=NoValue):
-    return extremum(ops.min, ops.minimum, a, axis, keepdims, initial, where)
+    return extremum(k.min, k.minimum, a, axis, keepdims, initial, where)
 
 
 @adapts(np.ptp)
 def ptp(a, axis=None, out=None, keepdims=NoValue):
     x = tensor(a)
-    return ops.max(x, axis=axis, keepdims=flag(keepdims)) - ops.min(x, axis=axis, keepdims=flag(keepdims))
+    return k.max(x, axis=axis, keepdims=flag(keepdims)) - k.min(x, axis=axis, keepdims=flag(keepdims))
 
 
 def counted(x: Tensor, axis: Any, keepdims: bool, where: Any) -> Any:
     """How many elements go into each result, where some are passed over."""
-    mask = ops.broadcast_to(tensor(where, x).to(x.dtype), shape=x.shape)
-    return ops.sum(mask, axis=axis, keepdims=keepdims)
+    mask = k.broadcast_to(tensor(where, x).to(x.dtype), shape=x.shape)
+    return k.sum(mask, axis=axis, keepdims=keepdims)
 
 
 @adapts(np.mean)
 def mean(a, axis=None, dtype=None, out=None, keepdims=NoValue, *, where=NoValue):
     x = has_axis(floats(tensor(a), dtype), axis)
     if where is NoValue or where is True:
-        return ops.mean(x, axis=axis, keepdims=flag(keepdims))
+        return k.mean(x, axis=axis, keepdims=flag(keepdims))
     only(is_floating(x.dtype))
-    total = ops.sum(kept(x, where, 0), axis=axis, keepdims=flag(keepdims))
+    total = k.sum(kept(x, where, 0), axis=axis, keepdims=flag(keepdims))
     return total / counted(x, axis, flag(keepdims), where)
 
 
@@ -109,7 +109,7 @@ def var(
 ):  # fmt: skip
     only(mean is NoValue)
     x, less = variance(a, axis, dtype, ddof, keepdims, where, correction)
-    return ops.var(x, axis=axis, correction=less, keepdims=flag(keepdims))
+    return k.var(x, axis=axis, correction=less, keepdims=flag(keepdims))
 
 
 @adapts(np.std)
@@ -118,32 +118,32 @@ def std(
 ):  # fmt: skip
     only(mean is NoValue)
     x, less = variance(a, axis, dtype, ddof, keepdims, where, correction)
-    return ops.std(x, axis=axis, correction=less, keepdims=flag(keepdims))
+    return k.std(x, axis=axis, correction=less, keepdims=flag(keepdims))
 
 
 @adapts(np.any)
 def any(a, axis=None, out=None, keepdims=NoValue, *, where=NoValue):
-    return ops.any(kept(tensor(a), where, False), axis=axis, keepdims=flag(keepdims))
+    return k.any(kept(tensor(a), where, False), axis=axis, keepdims=flag(keepdims))
 
 
 @adapts(np.all)
 def all(a, axis=None, out=None, keepdims=NoValue, *, where=NoValue):
-    return ops.all(kept(tensor(a), where, True), axis=axis, keepdims=flag(keepdims))
+    return k.all(kept(tensor(a), where, True), axis=axis, keepdims=flag(keepdims))
 
 
 @adapts(np.count_nonzero)
 def count_nonzero(a, axis=None, *, keepdims=False):
-    return ops.count_nonzero(tensor(a), axis=axis, keepdims=keepdims)
+    return k.count_nonzero(tensor(a), axis=axis, keepdims=keepdims)
 
 
 @adapts(np.argmax)
 def argmax(a, axis=None, out=None, *, keepdims=NoValue):
-    return ops.argmax(tensor(a), axis=axis, keepdims=flag(keepdims))
+    return k.argmax(tensor(a), axis=axis, keepdims=flag(keepdims))
 
 
 @adapts(np.argmin)
 def argmin(a, axis=None, out=None, *, keepdims=NoValue):
-    return ops.argmin(tensor(a), axis=axis, keepdims=flag(keepdims))
+    return k.argmin(tensor(a), axis=axis, keepdims=flag(keepdims))
 
 
 @adapts(np.average)
@@ -153,50 +153,50 @@ def average(a, axis=None, weights=None, returned=False, *, keepdims=NoValue):
     if w.shape != x.shape:
         only(w.ndim == 1 and isinstance(axis, int) and w.shape == (x.shape[axis],))
         place = axis % x.ndim
-        w = ops.broadcast_to(ops.reshape(w, shape=(1,) * place + (-1,) + (1,) * (x.ndim - place - 1)), shape=x.shape)
-    total = ops.sum(w, axis=axis, keepdims=flag(keepdims))
-    return ops.sum(x * w, axis=axis, keepdims=flag(keepdims)) / total
+        w = k.broadcast_to(k.reshape(w, shape=(1,) * place + (-1,) + (1,) * (x.ndim - place - 1)), shape=x.shape)
+    total = k.sum(w, axis=axis, keepdims=flag(keepdims))
+    return k.sum(x * w, axis=axis, keepdims=flag(keepdims)) / total
 
 
 @adapts(np.nansum)
 def nansum(a, axis=None, dtype=None, out=None, keepdims=NoValue, initial=NoValue, where=NoValue):
     x = tensor(a)
     only(is_floating(x.dtype))
-    return sum(ops.where(ops.isnan(x), 0, x), axis, target(out, dtype), None, keepdims, initial, where)
+    return sum(k.where(k.isnan(x), 0, x), axis, target(out, dtype), None, keepdims, initial, where)
 
 
 @adapts(np.nanmean)
 def nanmean(a, axis=None, dtype=None, out=None, keepdims=NoValue, *, where=NoValue):
     x = tensor(a)
     only(is_floating(x.dtype) and dtype is None and where is NoValue)
-    there = ops.logical_not(ops.isnan(x)).to(x.dtype)
-    total = ops.sum(ops.where(ops.isnan(x), 0, x), axis=axis, keepdims=flag(keepdims))
-    return total / ops.sum(there, axis=axis, keepdims=flag(keepdims))
+    there = k.logical_not(k.isnan(x)).to(x.dtype)
+    total = k.sum(k.where(k.isnan(x), 0, x), axis=axis, keepdims=flag(keepdims))
+    return total / k.sum(there, axis=axis, keepdims=flag(keepdims))
 
 
 @adapts(np.cumsum)
 def cumsum(a, axis=None, dtype=None, out=None):
-    return ops.cumsum(tensor(a), axis=axis, dtype=target(out, dtype))
+    return k.cumsum(tensor(a), axis=axis, dtype=target(out, dtype))
 
 
 @adapts(np.cumprod)
 def cumprod(a, axis=None, dtype=None, out=None):
-    return ops.cumprod(tensor(a), axis=axis, dtype=target(out, dtype))
+    return k.cumprod(tensor(a), axis=axis, dtype=target(out, dtype))
 
 
 @adapts("cumulative_sum")
 def cumulative_sum(x, /, *, axis=None, dtype=None, out=None, include_initial=False):
-    return ops.cumulative_sum(tensor(x), axis=axis, dtype=target(out, dtype), include_initial=include_initial)
+    return k.cumulative_sum(tensor(x), axis=axis, dtype=target(out, dtype), include_initial=include_initial)
 
 
 @adapts("cumulative_prod")
 def cumulative_prod(x, /, *, axis=None, dtype=None, out=None, include_initial=False):
-    return ops.cumulative_prod(tensor(x), axis=axis, dtype=target(out, dtype), include_initial=include_initial)
+    return k.cumulative_prod(tensor(x), axis=axis, dtype=target(out, dtype), include_initial=include_initial)
 
 
 @adapts(np.diff)
 def diff(a, n=1, axis=-1, prepend=NoValue, append=NoValue):
-    return ops.diff(
+    return k.diff(
         tensor(a),
         axis=axis,
         n=n,
@@ -212,48 +212,48 @@ def along(value: Any, a: Any, axis: int) -> Any:
         return value
     shape = list(x.shape)
     shape[axis] = 1
-    return ops.broadcast_to(value, shape=tuple(shape))
+    return k.broadcast_to(value, shape=tuple(shape))
 
 
 @adapts(np.trapezoid)
 def trapezoid(y, x=None, dx=1.0, axis=-1):
     y = tensor(y)
     n = y.shape[axis]
-    low = ops.narrow(y, axis=axis, start=0, length=n - 1)
-    high = ops.narrow(y, axis=axis, start=1, length=n - 1)
+    low = k.narrow(y, axis=axis, start=0, length=n - 1)
+    high = k.narrow(y, axis=axis, start=1, length=n - 1)
     width: Any = dx
     if x is not None:
-        width = ops.diff(tensor(x, y), axis=-1 if tensor(x).ndim == 1 else axis)
+        width = k.diff(tensor(x, y), axis=-1 if tensor(x).ndim == 1 else axis)
         if width.ndim == 1:
             place = axis % y.ndim
-            width = ops.reshape(width, shape=(-1,) + (1,) * (y.ndim - place - 1))
-    return ops.sum(width * (low + high) / 2.0, axis=axis)
+            width = k.reshape(width, shape=(-1,) + (1,) * (y.ndim - place - 1))
+    return k.sum(width * (low + high) / 2.0, axis=axis)
 
 
 @adapts(np.sort)
 def sort(a, axis=-1, kind=None, order=None, *, stable=None):
     only(order is None and (kind is None or stable is None))
     x = tensor(a)
-    return ops.sort(ops.ravel(x) if axis is None else x, axis=-1 if axis is None else axis)
+    return k.sort(k.ravel(x) if axis is None else x, axis=-1 if axis is None else axis)
 
 
 @adapts(np.argsort)
 def argsort(a, axis=-1, kind=None, order=None, *, stable=None):
     only(order is None and (kind is None or stable is None))
     x = tensor(a)
-    return ops.argsort(ops.ravel(x) if axis is None else x, axis=-1 if axis is None else axis, stable=True)
+    return k.argsort(k.ravel(x) if axis is None else x, axis=-1 if axis is None else axis, stable=True)
 
 
 @adapts(np.searchsorted)
 def searchsorted(a, v, side="left", sorter=None):
     only(sorter is None)
     x, values = tensors(a, v)
-    return ops.searchsorted(x, values, side=side)
+    return k.searchsorted(x, values, side=side)
 
 
 @adapts(np.median)
 def median(a, axis=None, out=None, overwrite_input=False, keepdims=False):
-    return ops.median(some_axis(tensor(a), axis), axis=axis, keepdims=flag(keepdims))
+    return k.median(some_axis(tensor(a), axis), axis=axis, keepdims=flag(keepdims))
 
 
 @adapts(np.quantile)
@@ -265,7 +265,7 @@ def quantile(
     q = q if isinstance(q, Tensor) or np.ndim(q) == 0 else np.asarray(q)
     x = some_axis(tensor(a), axis)
     only(np.ndim(q) < 2 and x.dtype.kind != "b")
-    return ops.quantile(x, q, axis=axis, keepdims=flag(keepdims))
+    return k.quantile(x, q, axis=axis, keepdims=flag(keepdims))
 
 
 @adapts(np.percentile)
@@ -279,15 +279,15 @@ def percentile(
 
 @adapts(np.trace)
 def trace(a, offset=0, axis1=0, axis2=1, dtype=None, out=None):
-    diagonal = ops.diagonal(tensor(a), offset=offset, axis1=axis1, axis2=axis2)
-    return ops.sum(diagonal, axis=-1, dtype=target(out, dtype))
+    diagonal = k.diagonal(tensor(a), offset=offset, axis1=axis1, axis2=axis2)
+    return k.sum(diagonal, axis=-1, dtype=target(out, dtype))
 
 
 @adapts(np.linalg.trace)
 def matrix_trace(x, /, *, offset=0, dtype=None):
     x = tensor(x)
-    return ops.sum(
-        ops.diagonal(x, offset=offset, axis1=-2, axis2=-1),
+    return k.sum(
+        k.diagonal(x, offset=offset, axis1=-2, axis2=-1),
         axis=-1,
         dtype=None if dtype is None else check_dtype(dtype, "trace"),
     )

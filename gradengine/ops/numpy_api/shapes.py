@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ... import ops
+from ...core.interpreter import k as ops
 from ...core.tensor_class import Tensor
 from ...shapes.dtypes import is_floating
 from .registry import adapts, only, tensor, tensors

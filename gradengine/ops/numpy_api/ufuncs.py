@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ... import ops
+from ...core.interpreter import k
 from ...core.tensor_class import Tensor
 from ...errors import GradengineError, TraceError
 from ...shapes.dtypes import check_dtype, get_default_dtype, is_floating
@@ -48,7 +48,7 @@ def nan_passed_over(op: Callable[..., Any]) -> Callable[..., Any]:
     def call(a: Any, b: Any) -> Any:
         a, b = tensors(a, b)
         only(is_floating(a.dtype) and is_floating(b.dtype))
-        return ops.where(ops.isnan(a), b, ops.where(ops.isnan(b), a, op(a, b)))
+        return k.where(k.isnan(a), b, k.where(k.isnan(b), a, op(a, b)))
 
     return call
 
@@ -56,52 +56,52 @@ def nan_passed_over(op: Callable[..., Any]) -> Callable[..., Any]:
 def logaddexp2(a: Any, b: Any) -> Any:
     """log2(2**a + 2**b), where one of the two is a floating-point Tensor."""
     only(any([isinstance(x, Tensor) and is_floating(x.dtype) for x in (a, b)]))
-    return ops.logaddexp2(a, b)
+    return k.logaddexp2(a, b)
 
 
 def power(a: Any, b: Any) -> Any:
     """Powers of numbers; what those of bools are, NumPy says."""
     only(tensor(a).dtype.kind != "b")
-    return ops.pow(a, b)
+    return k.pow(a, b)
 
 
 def division(a: Any, b: Any) -> tuple[Any, Any]:
     """Quotient and remainder."""
-    return ops.floor_divide(a, b), ops.remainder(a, b)
+    return k.floor_divide(a, b), k.remainder(a, b)
 
 
 def matvec(a: Any, v: Any) -> Any:
     """Matrices times vectors, over the last axes."""
     a, v = tensors(a, v)
-    return ops.squeeze(ops.matmul(a, ops.expand_dims(v, axis=-1)), axis=-1)
+    return k.squeeze(k.matmul(a, k.expand_dims(v, axis=-1)), axis=-1)
 
 
 def vecmat(v: Any, a: Any) -> Any:
     """Vectors times matrices, over the last axes."""
     v, a = tensors(v, a)
-    return ops.squeeze(ops.matmul(ops.expand_dims(v, axis=-2), a), axis=-2)
+    return k.squeeze(k.matmul(k.expand_dims(v, axis=-2), a), axis=-2)
 
 
 UFUNCS: dict[Any, Callable[..., Any]] = {
-    np.abs: ops.abs, np.add: ops.add, np.arccos: ops.acos, np.arccosh: ops.acosh, np.arcsin: ops.asin,
-    np.arcsinh: ops.asinh, np.arctan: ops.atan, np.arctan2: ops.atan2, np.arctanh: ops.atanh,
-    np.bitwise_and: ops.bitwise_and, np.bitwise_or: ops.bitwise_or, np.bitwise_xor: ops.bitwise_xor,
-    np.ceil: ops.ceil, np.conjugate: ops.positive, np.copysign: ops.copysign, np.cos: ops.cos, np.cosh: ops.cosh,
-    np.deg2rad: scaled(np.pi / 180), np.degrees: scaled(180 / np.pi), np.divide: ops.divide, np.divmod: division,
-    np.equal: ops.equal, np.exp: ops.exp, np.exp2: ops.exp2, np.expm1: ops.expm1, np.fabs: as_floats(ops.abs),
-    np.floor: ops.floor, np.floor_divide: ops.floor_divide, np.fmax: nan_passed_over(ops.maximum),
-    np.fmin: nan_passed_over(ops.minimum), np.greater: ops.greater, np.greater_equal: ops.greater_equal,
-    np.hypot: ops.hypot, np.invert: ops.bitwise_invert, np.isfinite: ops.isfinite, np.isinf: ops.isinf,
-    np.isnan: ops.isnan, np.left_shift: ops.bitwise_left_shift, np.less: ops.less, np.less_equal: ops.less_equal,
-    np.log: ops.log, np.log10: ops.log10, np.log1p: ops.log1p, np.log2: ops.log2, np.logaddexp: ops.logaddexp,
-    np.logaddexp2: logaddexp2, np.logical_and: ops.logical_and, np.logical_not: ops.logical_not,
-    np.logical_or: ops.logical_or, np.logical_xor: ops.logical_xor, np.matmul: ops.matmul,
-    np.maximum: ops.maximum, np.minimum: ops.minimum, np.multiply: ops.multiply, np.negative: ops.negative,
-    np.not_equal: ops.not_equal, np.positive: ops.positive, np.power: power, np.rad2deg: scaled(180 / np.pi),
-    np.radians: scaled(np.pi / 180), np.reciprocal: of_floats(ops.reciprocal), np.remainder: ops.remainder,
-    np.right_shift: ops.bitwise_right_shift, np.rint: as_floats(ops.round), np.sign: ops.sign, np.sin: ops.sin,
-    np.sinh: ops.sinh, np.sqrt: ops.sqrt, np.square: ops.square, np.subtract: ops.subtract, np.tan: ops.tan,
-    np.tanh: ops.tanh, np.trunc: ops.trunc, np.vecdot: ops.vecdot,
+    np.abs: k.abs, np.add: k.add, np.arccos: k.acos, np.arccosh: k.acosh, np.arcsin: k.asin,
+    np.arcsinh: k.asinh, np.arctan: k.atan, np.arctan2: k.atan2, np.arctanh: k.atanh,
+    np.bitwise_and: k.bitwise_and, np.bitwise_or: k.bitwise_or, np.bitwise_xor: k.bitwise_xor,
+    np.ceil: k.ceil, np.conjugate: k.positive, np.copysign: k.copysign, np.cos: k.cos, np.cosh: k.cosh,
+    np.deg2rad: scaled(np.pi / 180), np.degrees: scaled(180 / np.pi), np.divide: k.divide, np.divmod: division,
+    np.equal: k.equal, np.exp: k.exp, np.exp2: k.exp2, np.expm1: k.expm1, np.fabs: as_floats(k.abs),
+    np.floor: k.floor, np.floor_divide: k.floor_divide, np.fmax: nan_passed_over(k.maximum),
+    np.fmin: nan_passed_over(k.minimum), np.greater: k.greater, np.greater_equal: k.greater_equal,
+    np.hypot: k.hypot, np.invert: k.bitwise_invert, np.isfinite: k.isfinite, np.isinf: k.isinf,
+    np.isnan: k.isnan, np.left_shift: k.bitwise_left_shift, np.less: k.less, np.less_equal: k.less_equal,
+    np.log: k.log, np.log10: k.log10, np.log1p: k.log1p, np.log2: k.log2, np.logaddexp: k.logaddexp,
+    np.logaddexp2: logaddexp2, np.logical_and: k.logical_and, np.logical_not: k.logical_not,
+    np.logical_or: k.logical_or, np.logical_xor: k.logical_xor, np.matmul: k.matmul,
+    np.maximum: k.maximum, np.minimum: k.minimum, np.multiply: k.multiply, np.negative: k.negative,
+    np.not_equal: k.not_equal, np.positive: k.positive, np.power: power, np.rad2deg: scaled(180 / np.pi),
+    np.radians: scaled(np.pi / 180), np.reciprocal: of_floats(k.reciprocal), np.remainder: k.remainder,
+    np.right_shift: k.bitwise_right_shift, np.rint: as_floats(k.round), np.sign: k.sign, np.sin: k.sin,
+    np.sinh: k.sinh, np.sqrt: k.sqrt, np.square: k.square, np.subtract: k.subtract, np.tan: k.tan,
+    np.tanh: k.tanh, np.trunc: k.trunc, np.vecdot: k.vecdot,
 }  # fmt: skip
 for newer, function in (("matvec", matvec), ("vecmat", vecmat)):  # since NumPy 2.2
     if hasattr(np, newer):
@@ -163,7 +163,7 @@ def called(
     if place is None:
         only(dtype is None or result.dtype == wanted)
         return result
-    return store(place, ops.broadcast_to(tensor(result), shape=place.shape), casting, where)
+    return store(place, k.broadcast_to(tensor(result), shape=place.shape), casting, where)
 
 
 def reduced(ufunc: Any, array: Any, axis: Any = 0, dtype: Any = None, out: Any = None, **kwargs: Any) -> Any:
@@ -196,7 +196,7 @@ def outer(ufunc: Any, a: Any, b: Any, **kwargs: Any) -> Any:
     op = UFUNCS.get(ufunc)
     only(op is not None and not kwargs and ufunc.signature is None)
     a, b = tensors(a, b)
-    return op(ops.reshape(a, shape=a.shape + (1,) * b.ndim), b)  # type: ignore[misc]
+    return op(k.reshape(a, shape=a.shape + (1,) * b.ndim), b)  # type: ignore[misc]
 
 
 METHODS: dict[str, Callable[..., Any]] = {
