@@ -22,7 +22,7 @@ import numpy as np
 import gradengine as ge
 from docs.make_jit import fenced, filled, write_or_check
 from gradengine.backends import devices, gpu
-from gradengine_kernels.cupy_cuda import dialect, driver, loop_codegen, programs, row_kernels
+from gradengine_kernels.cupy_cuda import dialect, driver, loop_codegen, loop_kernel, programs, row_kernels
 from gradengine_kernels.cupy_cuda.gemm import kernels
 
 PAGE = Path(__file__).parent / "cuda.md"
@@ -38,7 +38,7 @@ def of_rows(write: Any, rows: int, columns: int, real: str = "float32") -> loop_
     write(draft)
     scalars = tuple(draft.scalars)
     given = loop_codegen.Given(rows, ("columns",), scalars, columns, math.gcd(columns, 16))
-    return loop_codegen.source_of(draft.loop, given, write.__name__)
+    return loop_kernel.source_of(draft.loop, given, write.__name__)
 
 
 def declaration(op: Any) -> str:

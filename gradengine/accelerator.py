@@ -1,7 +1,5 @@
 """What PyTorch's `torch.accelerator` asks: whether there is a GPU, how many, which.
 
-May import backend, cuda and device_names.
-
 >>> import gradengine as ge
 >>> device = ge.accelerator.current_accelerator() if ge.accelerator.is_available() else ge.device("cpu")
 """

@@ -7,8 +7,7 @@
     scaler.step(optimizer)
     scaler.update()
 
-Which ops do what is PyTorch's choice for CUDA, on every device. May import dispatch, tensor, dtypes, hostwork,
-errors and ops.
+Which ops do what is PyTorch's choice for CUDA, on every device.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 
 Libraries that are written for the standard, such as SciPy with SCIPY_ARRAY_API=1 and scikit-learn with
 array_api_dispatch=True, ask a Tensor for `__array_namespace__()` and compute with the functions of `gradengine`. The
-extensions for linear algebra and FFT are not there, and neither are complex numbers. May import backend, dtypes and
-errors.
+extensions for linear algebra and FFT are not there, and neither are complex numbers.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Automatic differentiation under PyTorch's names: `ge.autograd.Function`, `grad`, `backward`, `gradcheck`.
-
-May import autodiff, function, inspect.gradient_check, module_paths and tensor_class.
-"""
+"""Automatic differentiation under PyTorch's names: `ge.autograd.Function`, `grad`, `backward`, `gradcheck`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The constants of the array API standard, as plain Python numbers. Imports nothing of the engine."""
+"""The constants of the array API standard, as plain Python numbers."""
 
 from __future__ import annotations
 

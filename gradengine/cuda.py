@@ -7,8 +7,7 @@ for them: `.item()`, `.numpy()` and `synchronize()` do. Work of your own on the 
         y = model(x)
 
 Other libraries' arrays come and go without copies through DLPack and `__cuda_array_interface__`, both of which say on
-which stream an array is ready. May import backend, ops, dtypes, resolve and errors; imports CuPy with the first
-question to a device.
+which stream an array is ready.
 
 >>> import gradengine as ge
 >>> x = ge.ones(3, device="cuda" if ge.cuda.is_available() else "cpu")
@@ -205,7 +204,7 @@ def source(op: Any, dtype: Any = "float32", gradient: int | None = None, **metad
     'extern "C" __global__ void __launch_bounds__'
     """
     from gradengine_kernels import expr, loops
-    from gradengine_kernels.cupy_cuda import dialect, loop_codegen
+    from gradengine_kernels.cupy_cuda import dialect, loop_codegen, loop_kernel
     from gradengine_kernels.cupy_cuda.pointwise_kernels import LINE, as_inputs, kind_of
 
     found, real = op_of(op), check_dtype(dtype, "cuda.source").name
@@ -244,7 +243,7 @@ def source(op: Any, dtype: Any = "float32", gradient: int | None = None, **metad
     except expr.NotPointwiseError as error:
         raise ArgumentError(f"cuda.source: no kernel is generated for {name} of {real} arrays: {error}") from None
     loop = loops.Loop(real, 1, values, [loops.Store("y0", loops.Operand(arity, kind, LINE))])
-    return loop_codegen.source_of(loop, loop_codegen.Given(1, (), tuple(given)), name).code
+    return loop_kernel.source_of(loop, loop_codegen.Given(1, (), tuple(given)), name).code
 
 
 def op_of(function: Any) -> Any:

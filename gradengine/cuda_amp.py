@@ -1,4 +1,4 @@
-"""`torch.cuda.amp`: `amp` as older programs ask for it, with no device to name. May import amp and validation."""
+"""`torch.cuda.amp`: `amp` as older programs ask for it, with no device to name."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What programs ask of the library itself, in PyTorch's words: print options, threads, is_tensor, Size and the like.
-
-May import backend, device_names, dispatch, dtypes, errors and tensor.
-"""
+"""What programs ask of the library itself, in PyTorch's words: print options, threads, is_tensor, Size and the like."""
 
 from __future__ import annotations
 
@@ -16,8 +13,9 @@ from .backends.device_names import check_device, device
 from .backends.devices import backends, for_device
 from .core.dispatch import no_grad
 from .core.tensor_class import Tensor, wrap
-from .errors import ArgumentError, DTypeError, SignatureError, describe
+from .errors import ArgumentError, DTypeError, describe
 from .shapes.dtypes import check_dtype, dtype_of, is_floating, result_type
+from .shapes.size import Size
 from .validation import known_class, known_words
 
 __all__ = [
@@ -28,30 +26,6 @@ __all__ = [
     "promote_types", "is_same_size", "is_signed", "get_device", "detach", "get_device_module", "set_warn_always",
     "set_flush_denormal",
 ]  # fmt: skip
-
-
-@known_class
-class Size(tuple[int, ...]):
-    """A shape with `numel()`, as `x.size()` gives it. It is a tuple, and equal to one.
-
-    >>> import gradengine as ge
-    >>> ge.ones(2, 3).size().numel()
-    6
-    """
-
-    def __new__(cls, sizes: Any = ()) -> Size:
-        """A shape of ints. Raises ShapeError for a size that is none, SignatureError for what is no sequence."""
-        if isinstance(sizes, (str, bytes, dict)) or not hasattr(sizes, "__iter__"):
-            raise SignatureError(f"Size: needs a sequence of ints, such as (2, 3), got {describe(sizes)}")
-        found = tuple(sizes)
-        for size in found:
-            if not hasattr(size, "__index__"):
-                raise DTypeError(f"Size: a size must be an int, got {describe(size)}")
-        return super().__new__(cls, found)
-
-    def numel(self) -> int:
-        """The number of elements of an array of that shape."""
-        return math.prod(self)
 
 
 @known_class

@@ -1,4 +1,4 @@
-"""The errors that gradengine raises for a user's mistake. Imports nothing of the engine.
+"""The errors that gradengine raises for a user's mistake.
 
 Each says what was asked for, what came, what was needed and what to do about it. Each is also the builtin
 error that NumPy or PyTorch users would catch for the same mistake, so `except ValueError` goes on working.

@@ -1,7 +1,4 @@
-"""Functions of functions under PyTorch's names: `torch.func`, as far as it is there.
-
-May import nn.stateless, transforms and validation.
-"""
+"""Functions of functions under PyTorch's names: `torch.func`, as far as it is there."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The errors for names and arguments that are not here: what to use instead, or which name was probably meant.
-
-May import errors, migration_hints and validation.
-"""
+"""The errors for names and arguments that are not here: what to use instead, or which name was probably meant."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""GradScaler: losses scaled up, so that their gradients in float16 do not vanish, and gradients scaled down again.
-
-May import dispatch, views, tensor, hostwork, errors and ops.
-"""
+"""GradScaler: losses scaled up, so that their gradients in float16 do not vanish, and gradients scaled down again."""
 
 from __future__ import annotations
 

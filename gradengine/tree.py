@@ -1,7 +1,6 @@
 """Functions on nested containers, as `jax.tree` has them: `ge.tree.map(lambda p, g: p - 0.1 * g, params, grads)`.
 
 Containers are tuples, named tuples, lists, dicts and dataclasses; all else is a leaf, and None is an empty container.
-May import pytrees and errors.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Checks of settings, shared by layers, optimizers, schedules, loaders and distributions; imports only errors.
+"""Checks of settings, shared by layers, optimizers, schedules, loaders and distributions.
 
 Each check returns the value and raises ArgumentError in the name of its owner: what came, what was needed.
 A call that does not fit a signature is a SignatureError that names the likely argument, "did you mean lr?":

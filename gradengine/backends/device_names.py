@@ -1,4 +1,4 @@
-"""`ge.device`: the name of a device, which is a str that also has a `type` and an `index`. May import errors."""
+"""`ge.device`: the name of a device, which is a str that also has a `type` and an `index`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A backend whose arrays live in a GPU's memory: where its kernels run, and what its errors mean to a user.
 
-Loads with the first CUDA device; `backend` says which. May import backend, errors and `gradengine_kernels`.
+Loads with the first CUDA device; `backend` says which.
 """
 
 from __future__ import annotations
@@ -14,13 +14,12 @@ from gradengine_kernels.cupy_cuda.gemm import plans
 from gradengine_kernels.cupy_cuda.memory import Exports, Memory
 
 from ..errors import CompileError, CudaFaultError, DeviceError, GradengineError, IndexRangeError, OutOfMemoryError
-from .devices import Backend
+from .backend import Backend
 
 if TYPE_CHECKING:
     import contextlib
     from collections.abc import Callable
 
-    from ..core.tensor_class import Tensor
 
 ASYNCHRONOUS = (
     "Kernels run asynchronously: this was the first to notice, not the one that failed. To find that one, set "
@@ -108,7 +107,7 @@ class GpuBackend(Backend):
         """True when `value`, of any library, is in the memory of `array`."""
         return self.tried("asarray", self.memory.shares, value, array)
 
-    def interface(self, tensor: Tensor) -> dict[str, Any]:
+    def interface(self, tensor: Any) -> dict[str, Any]:
         """The CUDA array interface of a Tensor, whose array stays where it is as long as the Tensor lives.
 
         Who reads it keeps the Tensor, not the array, which the next change in place would set free.

@@ -1,4 +1,4 @@
-"""Which kernel runs an op: found once, when a backend loads or an op is declared. May import NumPy.
+"""Which kernel runs an op: found once, when a backend loads or an op is declared.
 
 An op's own kernel if the backend has one, else one generated from the op's pointwise expression, else the op's body.
 """

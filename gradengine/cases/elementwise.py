@@ -9,8 +9,8 @@ import numpy as np
 
 import gradengine as ge
 
-from . import Case
 from .activations import CASES as ACTIVATIONS
+from .case import Case
 
 if TYPE_CHECKING:
     from collections.abc import Callable

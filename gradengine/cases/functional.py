@@ -9,7 +9,7 @@ import numpy as np
 
 from ..core.tensor_class import Tensor
 from ..nn import functional as F
-from . import Case
+from .case import Case
 
 if TYPE_CHECKING:
     from collections.abc import Callable

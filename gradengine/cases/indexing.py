@@ -8,7 +8,7 @@ import numpy as np
 
 import gradengine as ge
 
-from . import Case
+from .case import Case
 
 Shape = tuple[int, ...]
 MASK = np.array([[True, False, True], [False, True, True]])

@@ -8,7 +8,7 @@ import numpy as np
 
 import gradengine as ge
 
-from . import Case
+from .case import Case
 
 
 def words(seed: int, count: int) -> Any:

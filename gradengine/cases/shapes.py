@@ -9,7 +9,7 @@ import numpy as np
 
 import gradengine as ge
 
-from . import Case
+from .case import Case
 
 if TYPE_CHECKING:
     from collections.abc import Callable

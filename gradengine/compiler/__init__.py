@@ -41,6 +41,7 @@ from gradengine_kernels import progress
 
 from .. import amp
 from ..backends import devices
+from ..backends.backend import Backend
 from ..core import pytrees as tree
 from ..core.dispatch import mode
 from ..core.host_callbacks import current
@@ -346,7 +347,7 @@ class Step:
             raise two_devices(found, other.backend) from None
 
     def traced_on(
-        self, backend: devices.Backend, arguments: list[Any], leaves: list[Any], structure: Any, exact: bool
+        self, backend: Backend, arguments: list[Any], leaves: list[Any], structure: Any, exact: bool
     ) -> Program:
         """The step, traced for a device. Raises OtherDeviceError where it computes on another one."""
         followed: frozenset[tuple[int, str]] = frozenset()
@@ -479,7 +480,7 @@ def has_numbers(arguments: list[Any]) -> bool:
     return any([type(x) is float or type(x) is int for x in arguments])
 
 
-def backend_of(leaves: list[Any]) -> devices.Backend:
+def backend_of(leaves: list[Any]) -> Backend:
     """The backend of the first Tensor, else that of the default device."""
     for leaf in leaves:
         if isinstance(leaf, Tensor):
@@ -487,7 +488,7 @@ def backend_of(leaves: list[Any]) -> devices.Backend:
     return devices.for_device(None)
 
 
-def two_devices(one: devices.Backend, other: devices.Backend) -> DeviceError:
+def two_devices(one: Backend, other: Backend) -> DeviceError:
     """The error for a step that computes on two devices."""
     return DeviceError(
         f"jit: the step computes on {one.device!r} and on {other.device!r}, but a compiled step runs on one; move what "

@@ -1,7 +1,4 @@
-"""Where the elements of arrays are, for a loop over rows and columns. All arrays are contiguous.
-
-May import gradengine_kernels.loops.
-"""
+"""Where the elements of arrays are, for a loop over rows and columns. All arrays are contiguous."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The memory plan: a fixed place in one arena for every intermediate result, by its lifetime.
 
 Two results share memory when one is no longer read before the other is written; a result may take the place of an
-operand that is read for the last time by the very loop that writes it, element by element. May import graph.
+operand that is read for the last time by the very loop that writes it, element by element.
 """
 
 from __future__ import annotations

@@ -6,8 +6,6 @@ whole step. A step that native code alone cannot repeat is called from Python in
 
 On a GPU the samples stay where they are; numbers for a stretch go there together, and batches are gathered, steps run
 and results stacked by graphs of several steps each.
-
-May import buffers, execute, graph, interrupts, program, tree, backend, tensor and errors.
 """
 
 from __future__ import annotations

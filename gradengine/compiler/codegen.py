@@ -1,7 +1,4 @@
-"""Units as kernels: what each stage reads, computes and stores, in the language of gradengine_kernels.loops.
-
-May import access, core, fuse, graph, and gradengine_kernels (expr, render and loops).
-"""
+"""Units as kernels: what each stage reads, computes and stores, in the language of gradengine_kernels.loops."""
 
 from __future__ import annotations
 

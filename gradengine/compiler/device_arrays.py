@@ -2,8 +2,6 @@
 
 On the host a program finds its arrays by address at each run. On a GPU addresses are part of a graph, so what changes
 from call to call (arguments, and what the host has computed) is copied to where it was.
-
-May import backend, NumPy and gradengine_kernels.
 """
 
 from __future__ import annotations

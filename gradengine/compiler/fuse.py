@@ -5,8 +5,6 @@ are its own rows; so a chain of layers, its loss and its gradients become one ke
 another. Inside, equations over the same columns share a loop nest, and a product's bias and activation follow it
 while its rows are still in the cache. What reads all rows of a result (the product that makes a weight's gradient)
 goes to a later kernel.
-
-May import access, core, graph, backend, errors, and gradengine_kernels (expr, kinds, loops: which ops are pointwise).
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@
       in (d) }
 
 An equation applies one op to variables and numbers. This file does not interpret ops.
-May import errors.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Passes that make a graph smaller without changing a bit of what it computes.
 
-A pass takes a graph and returns one; `simplify` runs all of them in turn and typechecks after each. May import graph
-and NumPy.
+A pass takes a graph and returns one; `simplify` runs all of them in turn and typechecks after each.
 """
 
 from __future__ import annotations

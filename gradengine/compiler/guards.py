@@ -4,15 +4,14 @@ A step reads modules, hooks, gradients and Tensors through the trace, which note
 Python (variables, attributes, entries of containers, elements of NumPy arrays) is found here: starting from the step
 and its arguments, `reads` follows the names that the code which has run loads, and guards whatever lies on the way.
 Nothing is compared by an id: guards hold what they compare with, but refer weakly to the objects that own attributes.
-
-May import values.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import weakref
 from operator import is_
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..core.tensor_class import Tensor
 from ..core.views import link_of, root_of
@@ -21,9 +20,21 @@ from .values import NOTHING, same
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .tracing import Source, Trace
 
 SETTINGS = frozenset((bool, int, float, str, type(None), tuple, frozenset))  # what a module's forward may depend on
+
+
+Trace: TypeAlias = Any  # tracing.Trace, which imports this file
+
+
+@dataclasses.dataclass(frozen=True, eq=False, slots=True)
+class Source:
+    """Where a program finds an input, or puts an output: a Tensor, argument `place`, or the gradient of `owner`."""
+
+    kind: str  # "tensor", "argument", "grad", "host"
+    tensor: Tensor | None = None
+    place: int = 0
+    owner: Source | None = None
 
 
 def find(source: Source, arguments: list[Any]) -> Any:

@@ -1,7 +1,6 @@
 """A graph as compiled kernels: which variables need memory and where, and what is bound and run at each call.
 
-Equations that no kernel was made for are run by the backend's own kernels, between compiled programs. May import
-graph, core, core_passes, fuse, emit, access, buffers, memory, simplify, replay and errors.
+Equations that no kernel was made for are run by the backend's own kernels, between compiled programs.
 """
 
 from __future__ import annotations

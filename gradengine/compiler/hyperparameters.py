@@ -7,15 +7,13 @@ While a step is traced, an option that it sets to a number of its arguments is a
 host, such as an optimizer's step or a schedule's, finds numbers there: around it, options are `settled`. When the
 trace is over, all options are as before. A number that a step sets may come from the one before, which only a second
 trace can tell: in that one the option is a symbol from the beginning (it is `followed`).
-
-May import optim, errors, backend, complaints, graph, recording, replay and tree; it is handed the trace.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -25,14 +23,13 @@ from ..optim import Optimizer
 from .graph import Equation, Var
 from .replay import of_numbers
 from .trace_errors import own_change_error, user_frame
-from .tracers import Traced
+from .tracers import Traced, traced_array
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from .tracing import Trace
-
 NOTHING = object()
+Trace: TypeAlias = Any  # tracing.Trace, which imports this file
 
 
 class FollowError(Exception):
@@ -120,8 +117,6 @@ def put_back(items: list[tuple[dict[str, Any], str, Any]]) -> None:
 
 def symbol_of(leaf: Any) -> Traced | None:
     """The symbol that a value is, or holds as a Tensor."""
-    from .tracing import traced_array
-
     return leaf if type(leaf) is Traced else traced_array(leaf)
 
 

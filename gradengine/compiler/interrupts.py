@@ -1,4 +1,4 @@
-"""Interrupts that wait. Imports progress of the kernels, and nothing of the engine."""
+"""Interrupts that wait."""
 
 from __future__ import annotations
 

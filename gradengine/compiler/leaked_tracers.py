@@ -1,8 +1,7 @@
 """What a trace leaves behind in a user's objects, and how to take it out of them again.
 
 A step that is traced may store symbols, which have no values and mean nothing when the trace is over. `has_rest` finds
-them in what is new in an object; `put_back` gives the object what it held before. May import recording, tracing and
-tensor.
+them in what is new in an object; `put_back` gives the object what it held before.
 """
 
 from __future__ import annotations
@@ -15,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.tensor_class import Tensor
-from .tracers import Traced
-from .tracing import traced_array
+from .tracers import Traced, traced_array
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

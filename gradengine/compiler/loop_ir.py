@@ -1,8 +1,6 @@
 """The core terms: the few ops that a compiler of loops knows, what builds equations of them, and their types.
 
 Besides these, equations in core terms have pointwise ops, and ops whose own kernel is called.
-
-May import graph, simplify, recording, backend, tensor and NumPy.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Passes over a graph in core terms, and all that a graph goes through on the way to kernels.
-
-May import graph, simplify, core, lower and backend.
-"""
+"""Passes over a graph in core terms, and all that a graph goes through on the way to kernels."""
 
 from __future__ import annotations
 

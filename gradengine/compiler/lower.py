@@ -2,8 +2,6 @@
 
 Ops that neural networks are made of are written out here in those terms, so that fusion puts each into one kernel
 again, together with what surrounds it. An op that is not in the table stays as it is; its kernel is called.
-
-May import core, graph, tensor and NumPy.
 """
 
 from __future__ import annotations

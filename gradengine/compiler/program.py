@@ -1,7 +1,4 @@
-"""A traced step as a program: where its inputs are found at each call, and where its outputs go.
-
-May import graph, simplify, recording, tracing, tree, execute, replay, interrupts, backend, errors and tensor.
-"""
+"""A traced step as a program: where its inputs are found at each call, and where its outputs go."""
 
 from __future__ import annotations
 
@@ -10,6 +7,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
+from ..backends.backend import Backend
 from ..core import pytrees as tree
 from ..core.dispatch import explain
 from ..core.tensor_class import EXCLUSIVE, Tensor, constant
@@ -17,24 +15,22 @@ from ..core.views import set_value
 from ..errors import GradengineError, IndexRangeError
 from .graph import Graph, Var, typecheck
 from .graph_passes import simplify
-from .guards import Guard, find
+from .guards import Guard, Source, find
 from .host_executor import Compiled
 from .interrupts import uninterrupted
 from .replay import Replay
-from .tracers import Traced
-from .tracing import ARRAY, Source, Trace
+from .tracers import ARRAY, Traced
+from .tracing import Trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from ..backends import devices
 
 
 class StaleError(Exception):
     """What the host decides at each call has become of another kind than it was in the trace."""
 
 
-def typed(error: Exception, backend: devices.Backend) -> Exception:
+def typed(error: Exception, backend: Backend) -> Exception:
     """A kernel's failure as the engine's own error, in the name of its op."""
     if isinstance(error, IndexError) and not isinstance(error, GradengineError):
         return IndexRangeError(f"jit: {str(error).replace('out of bounds', 'out of range')}")
@@ -49,7 +45,7 @@ def typed(error: Exception, backend: devices.Backend) -> Exception:
 class Program:
     """A compiled step for arguments of one kind. `run(arguments)` does what the step does."""
 
-    def __init__(self, trace: Trace, result: Any, read: list[Any], backend: devices.Backend) -> None:
+    def __init__(self, trace: Trace, result: Any, read: list[Any], backend: Backend) -> None:
         self.backend, self.lock = backend, threading.RLock()
         self.guard = Guard(trace, read)
         self.owners: list[Any] = []  # weak references to the arguments that are built in

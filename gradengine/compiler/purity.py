@@ -7,8 +7,6 @@
 A Watch notes what the function can reach before it runs (variables, attributes of objects, items of containers) and
 compares afterwards. It finds the line by comparing also after each line of the user's own files. Tensors, optimizers,
 schedules and random generators are left out: the trace itself follows them.
-
-May import leftovers, values, errors and tensor; the classes that are left out are imported when a Watch is made.
 """
 
 from __future__ import annotations

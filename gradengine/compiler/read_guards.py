@@ -2,7 +2,7 @@
 
 `reads` finds what is read and makes these; each has `holds()`, asked at each call of the compiled step, and `values()`,
 the paths and values. Nothing is compared by running a user's code. Guards refer weakly to the objects that own
-attributes. May import values.
+attributes.
 """
 
 from __future__ import annotations

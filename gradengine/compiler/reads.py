@@ -4,8 +4,6 @@
 there it follows the names that this code loads, and every item of a container, to whatever is outside: an attribute
 that no code names is not read, and may change as it likes. Where names are computed (`getattr`, `vars`), all
 attributes count as read.
-
-May import read_guards, values, watch, hostwork, tensor and, when it is first asked, nn and optim.
 """
 
 from __future__ import annotations

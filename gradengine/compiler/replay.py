@@ -1,7 +1,6 @@
 """A graph run equation by equation, with the kernels of a backend: what `jit` does where nothing is compiled.
 
 Results of NumPy's own functions are written to fixed places in one arena, so that nothing large is allocated in a loop.
-May import graph, memory, backend and tensor.
 """
 
 from __future__ import annotations

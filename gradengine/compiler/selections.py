@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import operator
 from operator import is_
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -26,8 +26,8 @@ from .tracers import weak
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from .tracing import Trace
 
+Trace: TypeAlias = Any  # tracing.Trace, which imports this file
 BINARY = ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor"]
 UNARY = ["neg", "pos", "abs", "invert"]
 HERE = ("arrays", "error", "index", "mask", "shape", "structure", "trace", "value")

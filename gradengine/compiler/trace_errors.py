@@ -1,7 +1,4 @@
-"""What is said about a step that cannot be traced: the user's own line, and what to do instead.
-
-May import errors, tensor, gradengine_kernels (whose place it needs) and NumPy.
-"""
+"""What is said about a step that cannot be traced: the user's own line, and what to do instead."""
 
 from __future__ import annotations
 

@@ -1,16 +1,15 @@
-"""What stands for arrays and for the backend during a trace: symbols, and a backend that notes what is done to them.
-
-May import complaints, graph, backend and tensor; it is handed the trace.
-"""
+"""What stands for arrays and for the backend during a trace: symbols, and a backend that notes what is done to them."""
 
 from __future__ import annotations
 
 import operator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from ..backends import devices
+from ..backends.backend import Backend
+from ..core.tensor_class import Op, Tensor
 from ..shapes.dtypes import is_half
 from .graph import Var
 from .trace_errors import value_error
@@ -18,8 +17,9 @@ from .trace_errors import value_error
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..core.tensor_class import Op
-    from .tracing import Trace
+
+Trace: TypeAlias = Any  # tracing.Trace, which imports this file
+ARRAY = Tensor.__dict__["array"]
 
 
 class Traced:
@@ -139,7 +139,7 @@ class TracingBackend:
 
     small = float("inf")
 
-    def __init__(self, trace: Trace, real: devices.Backend) -> None:
+    def __init__(self, trace: Trace, real: Backend) -> None:
         self.trace, self.real = trace, real
         self.name, self.device = real.name, real.device
         self.table = Table(trace)
@@ -205,3 +205,14 @@ class TracingBackend:
     def writable(self, array: Any) -> bool:
         """False: every change makes a new symbol."""
         return False
+
+
+def traced_array(value: Any) -> Traced | None:
+    """The symbol that is a Tensor's array; None for one that has a value, and for what is no Tensor."""
+    if not isinstance(value, Tensor):
+        return None
+    try:
+        array = ARRAY.__get__(value)
+    except AttributeError:
+        return None
+    return array if type(array) is Traced else None

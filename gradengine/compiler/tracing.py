@@ -4,8 +4,6 @@ While a trace runs in a thread, `Tensor.array`, `Tensor.backend` and `Tensor.gra
 Tensor from outside becomes an input the first time somebody looks at its array; what it is given then stands in the
 trace alone, so the Tensor itself keeps its value until the compiled program has run, and whatever happens to the
 trace, nothing is lost. Symbols carry values, so that shapes and dtypes, and errors, are those of an eager run.
-
-May import recording, options, graph, buffers, complaints, backend, tensor, optim, hostwork and errors.
 """
 
 from __future__ import annotations
@@ -20,21 +18,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..backends import devices
+from ..backends.backend import Backend
 from ..core.host_callbacks import current, outside
 from ..core.tensor_class import LEAF, Op, Tensor, constant, to_array
 from ..core.views import link_of
 from ..errors import GraphError, TraceError
 from .device_arrays import buffers_of
 from .graph import Equation, Graph, Var
-from .guards import ModuleGuard
+from .guards import ModuleGuard, Source
 from .hyperparameters import Assignment, Options
 from .read_guards import Answer
 from .replay import OPERATORS, number_kernel
 from .selections import Selection, has_mask, select
 from .source_files import is_outside
 from .trace_errors import NumberError, shape_error, user_frame, value_error
-from .tracers import Traced, TracingBackend, weak
+from .tracers import ARRAY, Traced, TracingBackend, traced_array, weak
 from .values import PLAIN, is_a
 
 if TYPE_CHECKING:
@@ -46,26 +44,16 @@ NUMBERS = (bool, int, float)
 OF_NUMBERS = {bool: np.bool_, int: np.int64, float: np.float64}
 NAMES = ("array", "backend", "grad", "become", "requires_grad", "__getitem__", "__setitem__")
 OWN = {name: getattr(Tensor, name) if name[:2] == "__" else Tensor.__dict__[name] for name in NAMES}
-ARRAY, BACKEND, GRAD, BECOME, FLAG, READ, WRITE = OWN.values()
+_, BACKEND, GRAD, BECOME, FLAG, READ, WRITE = OWN.values()
 
 
 # -- the trace ----------------------------------------------------------------------------------------------------
 
 
-@dataclasses.dataclass(frozen=True, eq=False, slots=True)
-class Source:
-    """Where a program finds an input, or puts an output: a Tensor, argument `place`, or the gradient of `owner`."""
-
-    kind: str  # "tensor", "argument", "grad", "host"
-    tensor: Tensor | None = None
-    place: int = 0
-    owner: Source | None = None
-
-
 class OtherDeviceError(Exception):
     """The step computes on a device for which it is not being traced."""
 
-    def __init__(self, backend: devices.Backend) -> None:
+    def __init__(self, backend: Backend) -> None:
         super().__init__(f"the step computes on {backend.device}")
         self.backend = backend
 
@@ -121,7 +109,7 @@ class Trace:
 
     def __init__(
         self,
-        real: devices.Backend,
+        real: Backend,
         arguments: list[Any],
         exact: bool = False,
         followed: frozenset[tuple[int, str]] = frozenset(),
@@ -213,7 +201,7 @@ class Trace:
         """A Python number as the array that it is to an op which takes arrays only."""
         return self.backend.astype(number, dtype=to_array(number.value, None, self.real).dtype)
 
-    def meet(self, backend: devices.Backend) -> Any:
+    def meet(self, backend: Backend) -> Any:
         """Give up: the step computes on another device, for which it is to be traced instead."""
         if self.failure is None:
             self.failure = OtherDeviceError(backend)
@@ -517,17 +505,6 @@ def copy_of(state: Any) -> dict[int, Any]:
 def counts_in(state: Any, keys: frozenset[str]) -> tuple[Any, ...]:
     """The plain values under some keys in an optimizer's state."""
     return tuple([held[key] for held in state.values() for key in held if key in keys and type(held[key]) in PLAIN])
-
-
-def traced_array(value: Any) -> Traced | None:
-    """The symbol that is a Tensor's array; None for one that has a value, and for what is no Tensor."""
-    if not isinstance(value, Tensor):
-        return None
-    try:
-        array = ARRAY.__get__(value)
-    except AttributeError:
-        return None
-    return array if type(array) is Traced else None
 
 
 def stand_in(t: Tensor) -> Tensor:

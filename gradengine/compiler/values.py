@@ -1,4 +1,4 @@
-"""Whether two values are the same, without running any code of theirs. May import NumPy."""
+"""Whether two values are the same, without running any code of theirs."""
 
 from __future__ import annotations
 

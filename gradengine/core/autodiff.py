@@ -4,8 +4,6 @@ The walk visits recorded Tensors in the reverse order of their making, so each a
 the op's rules for the cotangents of its inputs and sums what arrives over several paths. It is iterative, so the
 length of a chain does not matter. Rules run on raw arrays, or on Tensors when the gradients themselves are to have
 gradients.
-
-May import dispatch, views, tensor and errors; the ops only when rules run on Tensors.
 """
 
 from __future__ import annotations
@@ -14,6 +12,7 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ArgumentError, DeviceError, DTypeError, GraphError, ShapeError, describe
+from ..validation import known_words
 from .dispatch import set_grad_enabled, uncast
 from .interpreter import k
 from .tensor_class import LEAF, RETAIN, Tensor, accumulating, constant, wrap
@@ -23,21 +22,34 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+@known_words
 def backward(
-    root: Tensor,
+    self: Tensor,
     gradient: Any = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
     inputs: Any = None,
 ) -> None:
-    """Accumulate d(root)/d(leaf) into the `grad` of the leaves (or only of `inputs`)."""
-    seed = start(root, gradient, "backward", create_graph)
+    """Add d(self)/d(leaf) to the `grad` of every leaf that this Tensor was computed from.
+
+    `gradient` is the cotangent to start from, of this Tensor's shape; a scalar needs none. `retain_graph`
+    keeps what the walk would release, so that it can run again (default: `create_graph`). `create_graph`
+    records the gradients' own computation. Raises GraphError for a Tensor without graph, a freed graph, or a
+    non-scalar without `gradient`.
+
+    >>> import gradengine as ge
+    >>> x = ge.tensor(3.0, requires_grad=True)
+    >>> (x ** 2).backward()
+    >>> x.grad
+    tensor(6.)
+    """
+    seed = start(self, gradient, "backward", create_graph)
     targets = None if inputs is None else list(as_sequence(inputs))
     for x in targets or ():
         if not isinstance(x, Tensor) or x.op is None:
             raise GraphError("backward: one of `inputs` is no Tensor that requires grad; set requires_grad on it")
     keep = create_graph if retain_graph is None else retain_graph
-    found = walk([root], [seed], keep, create_graph, targets)
+    found = walk([self], [seed], keep, create_graph, targets)
     with accumulating:
         for leaf, g in found.items():
             if targets is not None and not any(leaf is x for x in targets):
@@ -446,3 +458,6 @@ def add_to_grad(leaf: Tensor, g: Any, create_graph: bool) -> None:
 def fitted(array: Any, t: Tensor) -> Any:
     """An array in the dtype of `t`, whose place it is to take."""
     return array if array.dtype == t.dtype else t.backend.cast(array, t.dtype)
+
+
+Tensor.backward = backward  # type: ignore[method-assign]

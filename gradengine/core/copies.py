@@ -1,7 +1,4 @@
-"""Copies of Tensors: `copy.copy`, which shares elements, and `copy.deepcopy`, which keeps shared what is shared.
-
-May import tensor, views and errors.
-"""
+"""Copies of Tensors: `copy.copy`, which shares elements, and `copy.deepcopy`, which keeps shared what is shared."""
 
 from __future__ import annotations
 

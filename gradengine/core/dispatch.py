@@ -2,8 +2,6 @@
 
 What a generic apply(op, *args) would look up on every call, a closure made for one op knows: on small arrays that is
 most of the cost. Whether anything is recorded is each thread's own switch, `no_grad` and its like.
-
-May import tensor, dtypes, backend and errors.
 """
 
 from __future__ import annotations
@@ -18,6 +16,7 @@ from weakref import ref
 import numpy as np
 
 from ..backends import devices
+from ..backends.backend import Backend
 from ..errors import (
     AxisError,
     DeviceError,
@@ -57,7 +56,7 @@ ONLY_BOOL = frozenset({bool})
 NOTHING: frozenset[type] = frozenset()
 
 
-def common_backend(op: Op, tensors: tuple[Tensor, ...]) -> devices.Backend:
+def common_backend(op: Op, tensors: tuple[Tensor, ...]) -> Backend:
     """The one backend for all operands. Raises DeviceError when they live on two devices."""
     first = tensors[0]
     for other in tensors[1:]:

@@ -3,8 +3,6 @@
 In the graph a call is two nodes: one that gathers the inputs into a bundle and one that computes, so that `backward`
 runs once however many inputs there are; each of several outputs is a third. A gradient rule like those of the
 engine's own ops (`gradengine.primitive`) is shorter; a Function may compute anything in Python.
-
-May import dispatch, tensor, dtypes, shapes and errors.
 """
 
 from __future__ import annotations

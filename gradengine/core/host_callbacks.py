@@ -2,7 +2,7 @@
 
 While a step is traced for `jit`, such work is noted as well: the compiled step does it again at each call, and what it
 returns is an input of the compiled program. So a learning rate, a step count or a random state may change at every
-call without a retrace. Imports nothing of the engine.
+call without a retrace.
 """
 
 from __future__ import annotations

@@ -3,8 +3,6 @@
 NumPy computes float32 with int64 in float64, integers with a Python float in float64, and functions of small integers
 in float16. Dispatch asks `settled` when the dtype of a result is one that such a case could have produced, so ops on
 operands of one dtype never get here. Casts are recorded ops: gradients flow through them, and `jit` sees them.
-
-May import dtypes and tensor.
 """
 
 from __future__ import annotations

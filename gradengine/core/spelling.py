@@ -4,8 +4,6 @@ A `Spelling` is a fact of a declaration. It is read when a call does not fit as 
 nothing. A word that means the same in both libraries is translated. Where PyTorch means something else (`max(dim=1)`
 gives values and indices), the declaration carries PyTorch's form, which runs when a keyword is given that only PyTorch
 has.
-
-May import errors and validation.
 """
 
 from __future__ import annotations

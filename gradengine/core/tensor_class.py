@@ -5,7 +5,7 @@ arrays that those Tensors had at that moment. Arrays are values: once an array i
 it, unless the Tensor is all that can see it. In-place operators give the Tensor another array, and `saved` tells the
 backward walk which version an op has read, so a gradient is that of what was computed, whatever happened since.
 
-May import errors, backend and dtypes. `dispatch` runs ops and records them, `autodiff` walks back over what was
+ `dispatch` runs ops and records them, `autodiff` walks back over what was
 recorded, and `gradengine.ops` declares the ops and gives Tensor its operators.
 """
 
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ..backends import devices
+from ..backends.backend import Backend, home_of
 from ..backends.device_names import device
 from ..errors import (
     ArgumentError,
@@ -146,7 +147,7 @@ class Tensor:
     changed_in_place: ClassVar[bool] = False  # True once any recorded Tensor was; the walk looks for it only then
 
     array: Any
-    backend: devices.Backend
+    backend: Backend
     op: Op | None
     inputs: tuple[Tensor, ...] | None
     saved: tuple[Any, ...] | None
@@ -167,6 +168,15 @@ class Tensor:
         def detach(self) -> Tensor: ...
         def __copy__(self) -> Tensor: ...
         def __deepcopy__(self, memo: dict[int, Any]) -> Tensor: ...
+
+        # What gradengine.core.autodiff attaches.
+        def backward(
+            self,
+            gradient: Tensor | None = None,
+            retain_graph: bool | None = None,
+            create_graph: bool = False,
+            inputs: Any = None,
+        ) -> None: ...
 
         # The operators and methods that gradengine.ops attaches.
         def __getattr__(self, name: str) -> Any: ...
@@ -215,7 +225,7 @@ class Tensor:
         else:
             data = uninitialised(given, dtype)
         if device is not None or not isinstance(data, Tensor):
-            self.backend = devices.for_device(devices.home_of(data) if device is None else device)
+            self.backend = devices.for_device(home_of(data) if device is None else device)
         else:
             self.backend = data.backend
         self.array = to_array(data, dtype, self.backend, copy=True)
@@ -329,31 +339,6 @@ class Tensor:
             )
         if value.device != self.device:
             raise DeviceError(f"grad: the Tensor is on {self.device!r}, its gradient on {value.device!r}; use .to(...)")
-
-    @known_words
-    def backward(
-        self,
-        gradient: Tensor | None = None,
-        retain_graph: bool | None = None,
-        create_graph: bool = False,
-        inputs: Any = None,
-    ) -> None:
-        """Add d(self)/d(leaf) to the `grad` of every leaf that this Tensor was computed from.
-
-        `gradient` is the cotangent to start from, of this Tensor's shape; a scalar needs none. `retain_graph`
-        keeps what the walk would release, so that it can run again (default: `create_graph`). `create_graph`
-        records the gradients' own computation. Raises GraphError for a Tensor without graph, a freed graph, or a
-        non-scalar without `gradient`.
-
-        >>> import gradengine as ge
-        >>> x = ge.tensor(3.0, requires_grad=True)
-        >>> (x ** 2).backward()
-        >>> x.grad
-        tensor(6.)
-        """
-        from .autodiff import backward
-
-        backward(self, gradient, retain_graph, create_graph, inputs)
 
     @known_words
     def retain_grad(self) -> None:
@@ -560,7 +545,7 @@ def constant(array: Any, backend: Any) -> Tensor:
 EXCLUSIVE = _count_references()
 
 
-def to_array(data: Any, dtype: Any, backend: devices.Backend, copy: bool = False, what: str = "tensor") -> Any:
+def to_array(data: Any, dtype: Any, backend: Backend, copy: bool = False, what: str = "tensor") -> Any:
     """`data` as a raw array of `backend`: Python floats get the default dtype, arrays keep their dtype.
 
     An error begins with `what`, the op that is to take it.
@@ -576,7 +561,7 @@ def to_array(data: Any, dtype: Any, backend: devices.Backend, copy: bool = False
                 array = backend.cast(array, dtype)
             return backend.duplicate(array) if copy and array is data.array else array
         return array if dtype is None else backend.cast(array, dtype)
-    if backend.device != "cpu" and devices.home_of(data) is None:
+    if backend.device != "cpu" and home_of(data) is None:
         host = devices.for_device("cpu")
         return backend.receive(to_array(data, dtype, host, what=what), host)
     given = dtype is not None or any([hasattr(data, name) for name in DTYPE_OF_ITS_OWN])
@@ -645,7 +630,7 @@ def printed(array: Any, plain: bool, options: Mapping[str, Any]) -> str:
 def fresh(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A new Tensor with a copy of `data`."""
     if device is not None or not isinstance(data, Tensor):
-        backend = devices.for_device(devices.home_of(data) if device is None else device)
+        backend = devices.for_device(home_of(data) if device is None else device)
     else:
         backend = data.backend
     out = constant(to_array(data, dtype, backend, copy=True), backend)
@@ -700,10 +685,10 @@ def wrap(value: Any, like: Any = None, what: str = "tensor") -> Tensor:
             return constant(int(value), like.backend)
         if isinstance(value, np.generic) and type(value.item()) in (float, int, bool):
             return constant(value.item(), like.backend)
-        home = devices.home_of(value)
+        home = home_of(value)
         backend = like.backend if home is None or home == like.device else devices.for_device(home)
         return constant(to_array(value, None, backend, True, what), backend)
     if isinstance(like, np.ndarray) and (kind is float or kind is int or kind is bool):
         return constant(value, devices.for_device(None))  # the array becomes a Tensor, whose dtype it takes
-    backend = devices.for_device(devices.home_of(value))
+    backend = devices.for_device(home_of(value))
     return constant(to_array(value, None, backend, True, what), backend)

@@ -1,7 +1,4 @@
-"""PyTorch's names of Tensor types, such as FloatTensor: they make Tensors, and `isinstance` asks for the dtype.
-
-May import dtypes, errors and tensor.
-"""
+"""PyTorch's names of Tensor types, such as FloatTensor: they make Tensors, and `isinstance` asks for the dtype."""
 
 from __future__ import annotations
 

@@ -5,8 +5,6 @@ Arrays are values, so Tensors that share elements are kept equal by hand. A Tens
 of weak references; Tensors that share all of their elements (`detach()`, `.data`) share that list. After a change of
 any member the base gets its new value, by writing the view's value into it, and every live view is computed from the
 base again. So reading costs nothing, and what is recorded is what the same program without views would have recorded.
-
-Imports tensor, dispatch, hostwork and errors; the ops when something is changed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""From samples to a batch: what `default_collate` makes of Tensors, arrays, numbers and what holds them.
-
-May import errors, tensor and ops.
-"""
+"""From samples to a batch: what `default_collate` makes of Tensors, arrays, numbers and what holds them."""
 
 from __future__ import annotations
 

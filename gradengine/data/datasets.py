@@ -2,7 +2,6 @@
 
 `Dataset` and `IterableDataset` are PyTorch's protocols, for a user's own classes: one index gives one sample.
 `TensorDataset` holds arrays and takes slices and arrays of positions too, which the loader uses.
-May import errors, tensor, backend, dispatch, validation and ops.
 """
 
 from __future__ import annotations
@@ -13,7 +12,8 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from ..backends.devices import for_device, home_of
+from ..backends.backend import home_of
+from ..backends.devices import for_device
 from ..core.dispatch import no_grad
 from ..core.tensor_class import Tensor, constant, to_array
 from ..errors import ArgumentError, DTypeError, IndexRangeError, ShapeError, describe

@@ -1,7 +1,4 @@
-"""Files from the network: from the first mirror that has the right one, and kept only if it is right.
-
-May import errors and io.files, and pooch, requests (which comes with pooch) and rich when they are first used.
-"""
+"""Files from the network: from the first mirror that has the right one, and kept only if it is right."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""How the batch at some positions is got out of a dataset: by one look into arrays, or sample by sample.
-
-May import errors, tensor and this package's datasets, collate and workers.
-"""
+"""How the batch at some positions is got out of a dataset: by one look into arrays, or sample by sample."""
 
 from __future__ import annotations
 

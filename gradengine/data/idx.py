@@ -1,4 +1,4 @@
-"""The IDX format, in which MNIST is published: one array per file, plain or gzip-compressed. Imports errors only.
+"""The IDX format, in which MNIST is published: one array per file, plain or gzip-compressed.
 
 Two zero bytes, a byte for the element type, a byte for the rank, the sizes as big-endian 32-bit integers, then the
 elements in C order, big-endian. Source: http://yann.lecun.com/exdb/mnist/ ("The IDX file format").

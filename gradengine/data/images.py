@@ -1,4 +1,4 @@
-"""Labelled pictures in memory, split into training and test data. Imports errors only."""
+"""Labelled pictures in memory, split into training and test data."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Batches of Tensors, in an order that a seed decides and a checkpoint remembers.
-
-May import backend, errors, tensor, ops, validation and this package's other files.
-"""
+"""Batches of Tensors, in an order that a seed decides and a checkpoint remembers."""
 
 from __future__ import annotations
 

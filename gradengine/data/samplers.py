@@ -1,4 +1,4 @@
-"""Samplers: in which order a DataLoader goes through a dataset. May import errors, ops.random and validation."""
+"""Samplers: in which order a DataLoader goes through a dataset."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The datasets by name: `mnist`, `digits`, and `load`, which takes the best one that can be had.
-
-May import errors and its own package, and scikit-learn when it is first used.
-"""
+"""The datasets by name: `mnist`, `digits`, and `load`, which takes the best one that can be had."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 Threads and not processes: samples are shared instead of pickled and copied, datasets may hold lambdas, open files and
 Tensors on any device, and nothing is imported again. Reading files, decompressing and NumPy's work on arrays run beside
-each other; Python code runs in turns. Imports errors only.
+each other; Python code runs in turns.
 """
 
 from __future__ import annotations

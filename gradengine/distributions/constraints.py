@@ -1,4 +1,4 @@
-"""Constraints: what the parameters and the samples of a distribution must fulfil. May import ops and tensor.
+"""Constraints: what the parameters and the samples of a distribution must fulfil.
 
 `constraint.check(value)` is a Tensor of bools, one per event.
 """

@@ -1,4 +1,4 @@
-"""Distributions on the line: Normal, Uniform, Laplace, Cauchy, Gumbel, Exponential, HalfNormal. May import ops."""
+"""Distributions on the line: Normal, Uniform, Laplace, Cauchy, Gumbel, Exponential, HalfNormal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Distributions on integers and classes. May import ops, shapes and this package's base."""
+"""Distributions on integers and classes."""
 
 from __future__ import annotations
 

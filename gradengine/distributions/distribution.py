@@ -1,4 +1,4 @@
-"""Distribution: the base of all, with shapes, validation, and what follows from a few methods. May import ops, shapes.
+"""Distribution: the base of all, with shapes, validation, and what follows from a few methods.
 
 A subclass has attributes for its parameters, says in `arg_constraints` what they must fulfil, and defines `rsample`
 or `sample`, `log_prob` and whatever else has a formula.

@@ -1,4 +1,4 @@
-"""Distributions made of gamma variables: Gamma, Chi2, Beta, Dirichlet, StudentT. May import ops and special functions.
+"""Distributions made of gamma variables: Gamma, Chi2, Beta, Dirichlet, StudentT.
 
 Samples are drawn on the CPU (Marsaglia and Tsang 2000); gradients flow through them as `pathwise` says.
 """

@@ -1,4 +1,4 @@
-"""Kullback-Leibler divergences, by pairs of distributions. May import ops and this package's distributions."""
+"""Kullback-Leibler divergences, by pairs of distributions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MultivariateNormal: normal vectors with a covariance. May import ops, triangular and this package's base."""
+"""MultivariateNormal: normal vectors with a covariance."""
 
 from __future__ import annotations
 

@@ -3,7 +3,6 @@
 A sample moves with its parameter a so that its quantile stays: dx/da = -(dF/da) / f, with the distribution function F
 and the density f. dF/da is the integral of f(t) (log t - E log t) over what is below x, or minus that over the rest.
 Both are computed by double-exponential quadrature (Takahasi and Mori 1974), to about ten digits.
-May import ops, function and tensor.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Distributions made of others: Independent, TransformedDistribution, LogNormal, MixtureSameFamily. May import ops."""
+"""Distributions made of others: Independent, TransformedDistribution, LogNormal, MixtureSameFamily."""
 
 from __future__ import annotations
 

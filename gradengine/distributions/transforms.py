@@ -1,4 +1,4 @@
-"""Transforms: invertible functions with the logarithm of their derivative. May import ops and constraints."""
+"""Transforms: invertible functions with the logarithm of their derivative."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Cholesky factors and triangular systems, as far as multivariate normal distributions need them.
 
-Both are ops with gradients of any order. May import ops.declare, shapes and errors.
+Both are ops with gradients of any order.
 """
 
 from __future__ import annotations

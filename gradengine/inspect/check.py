@@ -2,7 +2,7 @@
 
 `check_case` is what both the test-suite and `gradengine check` run: the float32 forward against the float64
 reference, gradients and gradients of gradients in float64 against central differences, and how far the backends
-are apart. May import gradengine's public names and the case table.
+are apart.
 """
 
 from __future__ import annotations

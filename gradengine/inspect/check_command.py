@@ -1,7 +1,4 @@
-"""`gradengine check`: the case table on the user's own machine, as a table and as JSON.
-
-May import inspect.check; rich is used for the table where it is installed.
-"""
+"""`gradengine check`: the case table on the user's own machine, as a table and as JSON."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Check gradients against central differences: is the gradient that a function gives the slope of its values?
 
 `gradcheck` looks at the first order, `gradgradcheck` at the gradients' own gradients; both under PyTorch's names.
-May import autodiff, tensor, dtypes and errors.
 """
 
 from __future__ import annotations

@@ -3,8 +3,6 @@
 A file is an ordinary safetensors file whose arrays any program can read. One entry of its header, `gradengine`, holds
 the rest as JSON: the version of this format, the tree that says where each array belongs (see `state`), and a SHA-256
 over tree and arrays, so that damage is found when the file is read and not by a model that has become worse.
-
-May import missing_names, errors, tensor, dtypes, and safetensors when it is first used.
 """
 
 from __future__ import annotations

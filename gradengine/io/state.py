@@ -1,4 +1,4 @@
-"""Nested state taken apart into named arrays and a JSON tree, and put together again. Imports errors and tensor.
+"""Nested state taken apart into named arrays and a JSON tree, and put together again.
 
 The arrays go into a checkpoint's data, the tree into its header. Nothing is rounded on the way: floats keep every bit,
 ints may have any size, tuples stay tuples, and dict keys need not be strings (optimizers number their parameters).

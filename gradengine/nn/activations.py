@@ -1,7 +1,6 @@
 """Activations as layers. With `inplace`, the input itself gets the result's values.
 
-Each applies the function of the same name in `nn.functional`, which says what it computes. May import functional and
-module.
+Each applies the function of the same name in `nn.functional`, which says what it computes.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Changes of a whole module: its mode, its device and dtype, whether its parameters are learned.
 
-`ModuleChanges` is the part of `Module` that does it. May import ops.methods, backend, tensor, dtypes and errors.
+`ModuleChanges` is the part of `Module` that does it.
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ from .parameter import Parameter, cast_later, is_uninitialized
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from .module import Module
-
     M = TypeVar("M", bound="ModuleChanges")
 
 
@@ -38,7 +36,7 @@ class ModuleChanges:
         def _own(self, kind: str) -> list[tuple[str, Any]]: ...
         def _get_name(self) -> str: ...
 
-    def apply(self: M, function: Callable[[Module], Any]) -> M:
+    def apply(self: M, function: Callable[[Any], Any]) -> M:
         """Call `function` on every module below this one, then on this one: how weights are initialised.
 
         >>> import gradengine as ge
@@ -50,7 +48,7 @@ class ModuleChanges:
         check_callable(f"{self._get_name()}.apply", "function", function, "(module)")
         for module in self.children():
             module.apply(function)
-        function(self)  # type: ignore[arg-type]
+        function(self)
         return self
 
     def train(self: M, mode: bool = True) -> M:

@@ -1,4 +1,4 @@
-"""Layers that gate, combine and rearrange channels, and borders. May import functional, init, module and parameter."""
+"""Layers that gate, combine and rearrange channels, and borders."""
 
 from __future__ import annotations
 

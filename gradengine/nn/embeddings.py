@@ -1,4 +1,4 @@
-"""Embedding: a table of vectors, looked up by integers. May import ops, functional, init, module and parameter."""
+"""Embedding: a table of vectors, looked up by integers."""
 
 from __future__ import annotations
 

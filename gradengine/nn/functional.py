@@ -2,7 +2,7 @@
 
     import gradengine.nn.functional as F
 
-Arguments are PyTorch's too; where it says `dim`, `axis` works as well. May import the ops, shapes, tensor, errors.
+Arguments are PyTorch's too; where it says `dim`, `axis` works as well.
 """
 
 from __future__ import annotations

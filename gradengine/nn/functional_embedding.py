@@ -1,7 +1,4 @@
-"""Rows of a table by integers, and what PyTorch's settings do to the table and its gradient.
-
-May import ops, tensor and errors.
-"""
+"""Rows of a table by integers, and what PyTorch's settings do to the table and its gradient."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Losses beyond those of `gradengine.ops`: of margins, triplets, several labels and likelihoods. PyTorch's values.
 
-Every loss takes `reduction`: "mean" (the default), "sum", or "none". May import ops, shapes, tensor and errors.
+Every loss takes `reduction`: "mean" (the default), "sum", or "none".
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Functions of neural networks that draw random numbers: dropout in all its forms, rrelu, gumbel_softmax.
-
-May import ops, tensor and errors.
-"""
+"""Functions of neural networks that draw random numbers: dropout in all its forms, rrelu, gumbel_softmax."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Functions that gate, combine and rearrange channels: glu, bilinear, rms_norm, pixel_shuffle and the like.
-
-May import ops, shapes, tensor and errors.
-"""
+"""Functions that gate, combine and rearrange channels: glu, bilinear, rms_norm, pixel_shuffle and the like."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Hooks of modules: functions that are called before and after a forward, with gradients, and around saving.
 
-`ModuleHooks` is the part of `Module` that keeps them and calls them. May import errors, tensor, function, validation.
+`ModuleHooks` is the part of `Module` that keeps them and calls them.
 """
 
 from __future__ import annotations
@@ -12,9 +12,6 @@ from ..core.function import Context, Function
 from ..core.tensor_class import HookHandle, Tensor
 from ..errors import ArgumentError, DTypeError, describe
 from ..validation import check_callable, known_class
-
-if TYPE_CHECKING:
-    from .module import Module
 
 # The dicts of hooks that every module has, by kind.
 KINDS = (
@@ -272,7 +269,7 @@ def spread(gradients: tuple[Any, ...], places: list[int], count: int) -> tuple[A
     return tuple(found)
 
 
-def replaced(module: Module, what: str, before: tuple[Any, ...], changed: Any) -> tuple[Any, ...]:
+def replaced(module: Any, what: str, before: tuple[Any, ...], changed: Any) -> tuple[Any, ...]:
     """The gradients after a hook. Raises typed errors for what cannot take their place."""
     if changed is None:
         return before

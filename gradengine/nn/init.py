@@ -4,7 +4,6 @@
 
 They draw from the engine's generator (or the one given), so a seed gives the same weights on every backend, and are
 not recorded. Raises ShapeError for a Tensor with too few axes, ArgumentError for an unknown mode or nonlinearity.
-May import ops, views, tensor and errors.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Layers that hold weights or change shapes: Linear, LayerNorm, Flatten, ...
-
-May import functional, init, module, parameter, ops and errors.
-"""
+"""Layers that hold weights or change shapes: Linear, LayerNorm, Flatten, ..."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lazy layers: the first input decides the sizes that were left open. May import module, parameter, layers and errors.
+"""Lazy layers: the first input decides the sizes that were left open.
 
     class LazyLinear(LazyModuleMixin, Linear): ...
 

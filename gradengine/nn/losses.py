@@ -1,7 +1,6 @@
 """Losses as layers: called with the prediction and the target. `reduction` is "mean", "sum" or "none".
 
 Each applies the function in `nn.functional` that it names, which says what it computes and which shapes it takes.
-May import functional and module.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Losses of margins, triplets, several labels and likelihoods as layers. May import functional, losses and module.
+"""Losses of margins, triplets, several labels and likelihoods as layers.
 
 Each applies the function in `nn.functional` that it names.
 """

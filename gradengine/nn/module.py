@@ -9,8 +9,7 @@
             return self.head(F.relu(self.hidden(x)))
 
 Parameters, buffers and sub-modules are ordinary attributes; `_registered` says which attributes are which. An error
-that a forward raises ends with the path of the module it came from. May import tensor, hostwork, errors, validation
-and this package's parameter, hooks, state and changes.
+that a forward raises ends with the path of the module it came from.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Parameter and Buffer: the Tensors that a module learns, and those that it keeps. May import tensor, views and errors.
+"""Parameter and Buffer: the Tensors that a module learns, and those that it keeps.
 
 Uninitialized ones stand in for those whose shape the first input decides, in lazy layers.
 """

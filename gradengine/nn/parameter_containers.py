@@ -1,4 +1,4 @@
-"""Lists and dicts of parameters: ParameterList and ParameterDict. May import module, parameter and errors."""
+"""Lists and dicts of parameters: ParameterList and ParameterDict."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Layers that draw random numbers in training: all forms of dropout, and RReLU. May import functional and module."""
+"""Layers that draw random numbers in training: all forms of dropout, and RReLU."""
 
 from __future__ import annotations
 

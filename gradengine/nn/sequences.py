@@ -1,7 +1,4 @@
-"""Sequences of different lengths as one Tensor, and back: PyTorch's `nn.utils.rnn`, as far as it needs no layer.
-
-May import ops, tensor and errors.
-"""
+"""Sequences of different lengths as one Tensor, and back: PyTorch's `nn.utils.rnn`, as far as it needs no layer."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Saving and loading a module: `state_dict`, `load_state_dict` and their hooks.
 
 Loading sets all values or none, and names every one that does not fit. `ModuleState` is the part of `Module` that does
-it. May import errors, tensor and parameter.
+it.
 """
 
 from __future__ import annotations

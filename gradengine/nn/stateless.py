@@ -1,7 +1,4 @@
-"""A module called with other parameters: `functional_call`, PyTorch's `torch.func.functional_call`.
-
-May import errors, tensor and module.
-"""
+"""A module called with other parameters: `functional_call`, PyTorch's `torch.func.functional_call`."""
 
 from __future__ import annotations
 

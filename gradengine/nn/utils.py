@@ -1,4 +1,4 @@
-"""What one does with all gradients or all parameters at once. May import ops, dispatch, tensor and errors."""
+"""What one does with all gradients or all parameters at once."""
 
 from __future__ import annotations
 

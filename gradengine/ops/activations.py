@@ -1,4 +1,4 @@
-"""Activation functions of neural networks, each one op. May import arguments, declare, tensor and errors.
+"""Activation functions of neural networks, each one op.
 
 Names, parameters and gradients at kinks are PyTorch's; in `gradengine.nn.functional` they are public. A body in
 simpler pointwise ops defines each, so that every backend has it; its rule is written out to be safe where the body's

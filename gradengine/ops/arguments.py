@@ -1,7 +1,4 @@
-"""Typed errors for calls that do not fit, in the name of what the user called.
-
-May import tensor, backend and errors.
-"""
+"""Typed errors for calls that do not fit, in the name of what the user called."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Pointwise functions of PyTorch's that are made of others: lerp, addcmul, fmod, frac, nan_to_num, logit and more.
-
-May import arguments, dtypes, tensor and the pointwise ops.
-"""
+"""Pointwise functions of PyTorch's that are made of others: lerp, addcmul, fmod, frac, nan_to_num, logit and more."""
 
 from __future__ import annotations
 

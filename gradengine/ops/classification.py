@@ -1,7 +1,7 @@
 """Cross-entropy and negative log-likelihood: how wrong logits are about labels.
 
 The usual case, integer labels without weights or smoothing, is one node with a kernel of its own; every other
-option is a handful of ops. May import the ops, losses, tensor, dtypes, hostwork and errors.
+option is a handful of ops.
 """
 
 from __future__ import annotations

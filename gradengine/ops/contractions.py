@@ -1,8 +1,7 @@
 """`einsum`: sums of products told by index letters, as a sequence of matrix products.
 
 NumPy chooses the order of contraction; every contraction is a `matmul` of permuted and reshaped operands, so it runs
-in BLAS and has gradients of every order. May import arguments, dtypes, and the elementwise,
-shape, reduce and linalg ops.
+in BLAS and has gradients of every order.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`clone`, the identity with an array of its own, and `overwrite`, what filling in place is. May import declare."""
+"""`clone`, the identity with an array of its own, and `overwrite`, what filling in place is."""
 
 from .declare import primitive
 

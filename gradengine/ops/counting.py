@@ -1,7 +1,6 @@
 """Which elements there are, and how often: unique, bincount, histc. They have no gradients.
 
 How many elements `unique` and `bincount` give depends on values, so a jitted step has no place for them.
-May import arguments, shapes, tensor and the ops before it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""New Tensors: from data, of one value, in steps, and grids. May import tensor, dtypes, and the ops before it.
+"""New Tensors: from data, of one value, in steps, and grids.
 
 Each takes `dtype`, `device` and `requires_grad`. Floats get the default dtype; integers give int64 and bools bool.
 """
@@ -13,6 +13,7 @@ import numpy as np
 
 from .. import shapes
 from ..backends import devices
+from ..backends.backend import home_of
 from ..core.host_callbacks import as_array
 from ..core.tensor_class import Tensor, constant, fresh, mode, to_array, wrap
 from ..errors import (
@@ -85,7 +86,7 @@ def asarray(
         if requires_grad and not out.requires_grad:
             out = constant(out.array, out.backend)
     else:
-        backend = devices.for_device(devices.home_of(data) if device is None else device)
+        backend = devices.for_device(home_of(data) if device is None else device)
         out = constant(to_array(data, dtype, backend, bool(copy), "asarray"), backend)
         shared = copy is False and backend.shares(data, out.array)
     if copy is False and not shared:
@@ -113,7 +114,7 @@ def from_dlpack(x: Any, /, device: Any = None, copy: bool | None = None) -> Tens
         return asarray(x.detach(), device=device, copy=copy)
     if not hasattr(x, "__dlpack__"):
         raise DTypeError(f"from_dlpack: {describe(x)} has no __dlpack__; use ge.asarray")
-    home = devices.home_of(x)
+    home = home_of(x)
     if home is not None:
         return asarray(x, device=device, copy=copy)
     try:

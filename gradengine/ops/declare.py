@@ -6,8 +6,6 @@ A gradient rule takes `(k, g, y, *inputs, **params)`: `g` the cotangent, `y` the
 speaks to. On raw arrays `k` is a backend (first-order gradients), on Tensors the ops themselves (gradients of
 gradients), on symbols the tracer (fused kernels). The engine sums a rule's result to the operand's shape and casts
 it to its dtype; rules never do. Arrays are positional-only in a declaration's signature, metadata comes after them.
-
-May import arguments, dispatch, views, tensor, dtypes, backend and errors.
 """
 
 from __future__ import annotations

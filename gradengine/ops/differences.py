@@ -1,4 +1,4 @@
-"""Differences of neighbours. May import arguments, elementwise, joining, predicates, shapes, tensor and errors."""
+"""Differences of neighbours."""
 
 from __future__ import annotations
 

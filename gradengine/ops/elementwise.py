@@ -1,4 +1,4 @@
-"""Pointwise arithmetic: sums and products, rounding, choosing, casting. May import arguments, declare, tensor, dtypes.
+"""Pointwise arithmetic: sums and products, rounding, choosing, casting.
 
 Names are the array API standard's, else NumPy's. Operands broadcast as in NumPy and promote as `dtypes.promoted` says:
 a number takes the other operand's dtype. Gradients at kinks are PyTorch's.

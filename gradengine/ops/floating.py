@@ -1,7 +1,4 @@
-"""What is asked of floating-point numbers: their sign bit, the next one, and their parts as complex numbers.
-
-May import arguments, creation, declare, elementwise, predicates, dtypes, tensor and errors.
-"""
+"""What is asked of floating-point numbers: their sign bit, the next one, and their parts as complex numbers."""
 
 from __future__ import annotations
 

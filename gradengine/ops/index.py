@@ -1,8 +1,7 @@
 """Reading and writing at positions: `x[index]`, `x[index] = v`, take, gather, scatter_add, one_hot, nonzero.
 
 An index is split in two: its static structure (ints, slices, `...`, None) is metadata, and each index array is an
-operand, for which the structure holds the marker "integers" or "mask". May import arguments, declare, dispatch,
-backend, shapes, tensor, dtypes, and the elementwise and shape ops.
+operand, for which the structure holds the marker "integers" or "mask".
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from weakref import ref
 import numpy as np
 
 from .. import shapes
-from ..backends.devices import home_of
+from ..backends.backend import home_of
 from ..core import views
 from ..core.dispatch import FEW, explain, prune
 from ..core.tensor_class import LEAF, Tensor, mode, order, wrap

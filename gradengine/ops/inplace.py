@@ -3,8 +3,6 @@
 Most are derived: every elementwise method `f` has an `f_`, and so has every method in `SAME_SHAPE` that there is.
 Those of which PyTorch has only the form in place are written out below. All go through `Tensor.become` or `turn`, so
 what shares elements with the Tensor follows, and gradients stay those of what was computed.
-
-May import the ops, views, tensor, dtypes and errors.
 """
 
 from __future__ import annotations

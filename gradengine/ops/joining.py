@@ -1,7 +1,6 @@
 """Joining and cutting: several arrays made one, or one made several.
 
-A sequence may hold numbers and lists, which take the dtype of the arrays beside them. May import arguments, declare,
-shape, shapes, tensor, dtypes and errors.
+A sequence may hold numbers and lists, which take the dtype of the arrays beside them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Products: matmul, vecdot, outer, tensordot, linear. `einsum` has a file of its own. May import declare and shapes."""
+"""Products: matmul, vecdot, outer, tensordot, linear. `einsum` has a file of its own."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 Every loss takes `reduction`: "mean" (the default), "sum", or "none" for the loss of each element. Input and target
 must have one shape: (8, 1) against (8,) would broadcast to (8, 8) and train on nonsense, so it is a ShapeError.
-May import the ops, dispatch, shapes, tensor, dtypes and errors.
 """
 
 from __future__ import annotations

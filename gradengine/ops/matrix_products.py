@@ -1,6 +1,6 @@
 """PyTorch's products by the number of axes: mm, bmm, mv, dot, inner, and sums with a product (addmm and its like).
 
-Each checks what PyTorch checks, and is made of `matmul`. May import arguments, linalg, tensor and errors.
+Each checks what PyTorch checks, and is made of `matmul`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Methods of Tensor that are more than an op under its own name: shapes as several ints, PyTorch's `repeat`, `new_*`.
 
 Where PyTorch and NumPy mean different things by a method, `docs/spellings.md` says which is taken and why.
-May import the ops, tensor, tensor_types, dtypes and errors.
 """
 
 from __future__ import annotations
@@ -17,9 +16,9 @@ from ..core.interpreter import k
 from ..core.tensor_class import Tensor, wrap
 from ..core.tensor_types import dtype_of_type, type_name
 from ..core.views import root_of
-from ..environment import Size
 from ..errors import DTypeError, ShapeError, SignatureError, SpellingWarning, describe
 from ..shapes.dtypes import is_floating
+from ..shapes.size import Size
 from ..validation import check_ignored
 from . import pytorch_forms
 from .arguments import checked

@@ -1,4 +1,4 @@
-"""Operators and methods of Tensor: each is an op, attached by name. May import the ops and tensor, dtypes.
+"""Operators and methods of Tensor: each is an op, attached by name.
 
 `Tensor.__matmul__` is `ops.matmul` itself, so an operator costs what the op costs. Array methods follow NumPy and
 the array API standard; the aliases at the end are what PyTorch users type.

@@ -1,7 +1,7 @@
 """Ops of neural networks: softmax, the cores of the losses, embedding, normalisation.
 
 The losses' own functions, with their checks and options, are in `losses` and `classification`; users meet them all in
-`gradengine.nn.functional`. May import declare, shapes and errors.
+`gradengine.nn.functional`.
 """
 
 from __future__ import annotations

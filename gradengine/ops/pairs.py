@@ -3,7 +3,6 @@ them of `max(x, 1)`.
 
 By position the second argument is the array API's `axis`, and the result is the values alone. `v, i = x.max(1)` and
 `x.max(1)[1]` are then no errors by themselves, but not what PyTorch means: `ValuesAlone` says so.
-May import errors and tensor.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Pointwise powers and roots. May import elementwise, declare, tensor, dtypes and errors.
+"""Pointwise powers and roots.
 
 A Python number for an exponent is metadata, not an operand: the rule then knows it, and squares stay squares.
 """

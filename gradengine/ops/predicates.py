@@ -1,7 +1,6 @@
 """Pointwise comparisons, logic and bits: results that have no gradient.
 
-Names are the array API standard's; NaN, infinity and signed zeros compare as in NumPy. May import arguments, declare,
-elementwise and tensor, dtypes.
+Names are the array API standard's; NaN, infinity and signed zeros compare as in NumPy.
 """
 
 from __future__ import annotations

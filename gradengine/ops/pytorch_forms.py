@@ -1,7 +1,6 @@
 """PyTorch's form of functions that mean something else in NumPy: it runs once a keyword is given that only PyTorch has.
 
 Each is `form(k, *arrays, **words)` over the ops `k`, and stands in the declaration of the op whose name it shares.
-May import errors, shapes and pairs.
 """
 
 from __future__ import annotations

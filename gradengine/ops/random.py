@@ -1,7 +1,7 @@
 """Random numbers: rand, randn, uniform, normal, randint, randperm, bernoulli, and the Generator that they draw from.
 
 A draw is an op on the generator's state, seed and offset, as it was when the draw began; the numbers depend on
-nothing else. May import arguments, declare, tensor, dtypes, backend and errors.
+nothing else.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The same elements in another shape or order: unflatten, movedim, rot90, select, diag_embed, triangles' indices.
-
-May import arguments, creation, index, joining, shape, shapes, tensor and errors.
-"""
+"""The same elements in another shape or order: unflatten, movedim, rot90, select, diag_embed, triangles' indices."""
 
 from __future__ import annotations
 

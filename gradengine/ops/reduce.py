@@ -1,7 +1,7 @@
 """Reductions, with gradients right to every order, also at zeros, ties and NaN.
 
 Names are the array API standard's, then NumPy's, then PyTorch's. `axis` is None (all), an int or a tuple of ints;
-`keepdims` leaves reduced axes with size 1. May import declare, dtypes and shapes.
+`keepdims` leaves reduced axes with size 1.
 """
 
 from __future__ import annotations

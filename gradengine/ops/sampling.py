@@ -1,7 +1,4 @@
-"""More draws in PyTorch's words: rand_like and its like, multinomial, poisson, and the state of the generator.
-
-May import arguments, random, creation, tensor and the ops before it.
-"""
+"""More draws in PyTorch's words: rand_like and its like, multinomial, poisson, and the state of the generator."""
 
 from __future__ import annotations
 

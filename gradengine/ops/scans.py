@@ -1,7 +1,6 @@
 """Running totals along an axis, with gradients right to every order, also at zeros.
 
-`axis=None` runs through the flattened array. May import arguments, declare, reduce, shape, shapes, tensor, dtypes and
-errors.
+`axis=None` runs through the flattened array.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Writing at positions, out of place: scatter, index_fill, index_copy, index_put, masked_scatter and their like.
 
-Each gives a new Tensor, through which gradients flow. May import arguments, creation, index, shape, shapes and tensor.
+Each gives a new Tensor, through which gradients flow.
 """
 
 from __future__ import annotations

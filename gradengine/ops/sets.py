@@ -1,7 +1,6 @@
 """Sets of values: the distinct ones, how often each is there, and membership.
 
-Composed of sorting and indexing, so they run on every device; values carry gradients. May import arguments and the ops
-for indices, joining, reductions, shapes, sorting and totals.
+Composed of sorting and indexing, so they run on every device; values carry gradients.
 """
 
 from __future__ import annotations

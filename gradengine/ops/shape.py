@@ -1,4 +1,4 @@
-"""Shape ops: new shapes, axes in another order, padding, copies, triangles, diagonals. May import declare, shapes.
+"""Shape ops: new shapes, axes in another order, padding, copies, triangles, diagonals.
 
 Names are the array API standard's, then NumPy's, then PyTorch's. Each is linear, so a rule is the op that puts the
 cotangent back.

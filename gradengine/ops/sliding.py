@@ -1,4 +1,4 @@
-"""Windows along an axis, which `Tensor.unfold` gives. May import declare, arguments, shapes and errors."""
+"""Windows along an axis, which `Tensor.unfold` gives."""
 
 from __future__ import annotations
 

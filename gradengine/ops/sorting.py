@@ -1,7 +1,4 @@
-"""Sorting, the largest elements, and quantiles. NaN counts as the largest number.
-
-May import arguments, declare, dtypes and shapes.
-"""
+"""Sorting, the largest elements, and quantiles. NaN counts as the largest number."""
 
 from __future__ import annotations
 

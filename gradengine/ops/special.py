@@ -1,7 +1,6 @@
 """Special functions: the error function and its kin, the logarithm of gamma and its derivatives.
 
 Names are SciPy's or PyTorch's. What has a body here is computed by it wherever a backend has no kernel of its own.
-May import declare, tensor and errors.
 """
 
 from __future__ import annotations

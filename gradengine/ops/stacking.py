@@ -1,7 +1,4 @@
-"""Arrays side by side, and cut apart: hstack, vstack, dstack, tensor_split and more. NumPy and PyTorch mean the same.
-
-May import arguments, joining, shape, shapes, tensor and errors.
-"""
+"""Arrays side by side, and cut apart: hstack, vstack, dstack, tensor_split and more."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Statistics along axes: pairs of them, running extremes, NaN left out, covariance, distances, differences.
-
-May import arguments, pairs, dtypes, shapes, tensor and the reductions.
-"""
+"""Statistics along axes: pairs of them, running extremes, NaN left out, covariance, distances, differences."""
 
 from __future__ import annotations
 

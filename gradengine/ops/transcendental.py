@@ -1,4 +1,4 @@
-"""Pointwise exponentials, logarithms, trigonometric and hyperbolic functions. May import declare and tensor.
+"""Pointwise exponentials, logarithms, trigonometric and hyperbolic functions.
 
 Names are the array API standard's. Angles are in radians. Outside a function's domain the result is NaN.
 """

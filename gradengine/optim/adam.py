@@ -1,7 +1,4 @@
-"""Adam and AdamW: steps scaled by running averages of the gradient and its square.
-
-May import ops.declare and this package's base.
-"""
+"""Adam and AdamW: steps scaled by running averages of the gradient and its square."""
 
 from __future__ import annotations
 

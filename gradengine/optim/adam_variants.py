@@ -1,7 +1,4 @@
-"""Adamax, NAdam and RAdam: Adam with another norm, with Nesterov's momentum, and with a rectified variance.
-
-May import ops.declare, adam and this package's base.
-"""
+"""Adamax, NAdam and RAdam: Adam with another norm, with Nesterov's momentum, and with a rectified variance."""
 
 from __future__ import annotations
 

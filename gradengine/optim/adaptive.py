@@ -1,7 +1,4 @@
-"""RMSprop, Adagrad and Adadelta: steps divided by a measure of the gradients so far.
-
-May import ops.declare and this package's base.
-"""
+"""RMSprop, Adagrad and Adadelta: steps divided by a measure of the gradients so far."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ASGD and Rprop: descent whose result is an average, and descent by signs. May import ops.declare and the base."""
+"""ASGD and Rprop: descent whose result is an average, and descent by signs."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Parameter groups: what is checked before an optimizer takes one, and options that only say how PyTorch computes.
-
-May import tensor, errors and validation.
-"""
+"""Parameter groups: what is checked before an optimizer takes one, and options that only say how PyTorch computes."""
 
 from __future__ import annotations
 
@@ -17,7 +14,6 @@ from ..validation import check_choice, check_flag, unexpected
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .optimizer import Optimizer
 
 Group = dict[str, Any]
 
@@ -51,7 +47,7 @@ def check_implementation(owner: str, given: dict[str, Any], options: Iterable[st
         raise ArgumentError(f"{owner}: foreach and fused exclude each other; give one of them")
 
 
-def checked_group(optimizer: Optimizer, param_group: Group) -> Group:
+def checked_group(optimizer: Any, param_group: Group) -> Group:
     """A group with its parameters in a list and all options set. Raises typed errors for what makes no group."""
     owner = type(optimizer).__name__
     if not isinstance(param_group, dict) or "params" not in param_group:
@@ -83,7 +79,7 @@ def checked_group(optimizer: Optimizer, param_group: Group) -> Group:
     return group
 
 
-def check_group(optimizer: Optimizer, group: Group) -> None:
+def check_group(optimizer: Any, group: Group) -> None:
     """Raise ArgumentError for options that make no sense."""
     for option in optimizer.flags:
         if option in group and not (isinstance(group[option], int) and group[option] in (0, 1)):

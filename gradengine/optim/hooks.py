@@ -1,17 +1,14 @@
-"""Hooks of optimizers: before and after a step, and around saving and loading. May import tensor and validation."""
+"""Hooks of optimizers: before and after a step, and around saving and loading."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..core.tensor_class import HookHandle
 from ..errors import ArgumentError, describe
 from ..validation import check_callable
-
-if TYPE_CHECKING:
-    from .optimizer import Optimizer
 
 KINDS = ("step_pre", "step_post", "state_dict_pre", "state_dict_post", "load_state_dict_pre", "load_state_dict_post")
 
@@ -42,7 +39,7 @@ def with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
     """An optimizer's `step`, between its hooks."""
 
     @functools.wraps(step)
-    def call(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         hooks = self.__dict__.get("hooks")
         if hooks is None or hooks.stepping or not (hooks.by_kind["step_pre"] or hooks.by_kind["step_post"]):
             return step(self, *args, **kwargs)

@@ -1,4 +1,4 @@
-"""L-BFGS: steps along directions that the last gradients correct. May import ops, hostwork and this package's base.
+"""L-BFGS: steps along directions that the last gradients correct.
 
 All parameters together are one vector; the state is kept with the first of them, as in PyTorch.
 """

@@ -1,4 +1,4 @@
-"""A line search that ends where the strong Wolfe conditions hold. Imports nothing of the engine.
+"""A line search that ends where the strong Wolfe conditions hold.
 
 Formulas: Nocedal and Wright, Numerical Optimization (2006), section 3.5, with the safeguards of minFunc that PyTorch
 has too: a bracket is found first and then made smaller by cubic interpolation.

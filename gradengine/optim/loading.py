@@ -1,7 +1,4 @@
-"""Loading an optimizer's saved state: all of it or nothing, and every part that does not fit is an error.
-
-May import tensor and errors.
-"""
+"""Loading an optimizer's saved state: all of it or nothing, and every part that does not fit is an error."""
 
 from __future__ import annotations
 
@@ -11,17 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.tensor_class import Tensor, constant, to_array
 from ..errors import CheckpointError, GradengineError, describe
-from .groups import check_group
+from .groups import Group, check_group
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .optimizer import Group, Optimizer
 
 State = dict[str, Any]
 
 
-def load(optimizer: Optimizer, state_dict: Mapping[str, Any]) -> None:
+def load(optimizer: Any, state_dict: Mapping[str, Any]) -> None:
     """Give the optimizer the groups and the state of a `state_dict`. Raises CheckpointError and changes nothing."""
     owner = type(optimizer).__name__
     try:
@@ -60,7 +56,7 @@ def load(optimizer: Optimizer, state_dict: Mapping[str, Any]) -> None:
     optimizer.param_groups, optimizer.state, optimizer.fresh = loaded_groups, loaded_states, set()
 
 
-def options_of(optimizer: Optimizer, own: Group, group: Group) -> Group:
+def options_of(optimizer: Any, own: Group, group: Group) -> Group:
     """A saved group with this optimizer's parameters. Raises CheckpointError for options that make no sense."""
     # JSON knows no tuples.
     options = {
@@ -76,7 +72,7 @@ def options_of(optimizer: Optimizer, own: Group, group: Group) -> Group:
     return loaded
 
 
-def check_slots(optimizer: Optimizer, group: Group, states: Mapping[Tensor, State]) -> None:
+def check_slots(optimizer: Any, group: Group, states: Mapping[Tensor, State]) -> None:
     """Raise CheckpointError for a parameter whose state lacks what this optimizer keeps."""
     for p in group["params"]:
         held = states.get(p)

@@ -1,4 +1,4 @@
-"""Adafactor and Muon: optimizers whose update looks at a matrix as a whole. May import ops and this package's base.
+"""Adafactor and Muon: optimizers whose update looks at a matrix as a whole.
 
 Their rules are written in ops of Tensors, and take and change Tensors as the pointwise rules do.
 """

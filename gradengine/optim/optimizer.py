@@ -1,8 +1,7 @@
 """Optimizer: parameter groups, the state of each parameter, and the step that every optimizer here shares.
 
 A subclass says which slots a parameter has, which scalars its update needs, and which pointwise rule makes the new
-parameter and slots of the old ones and the gradient. May import tensor, hostwork, errors, validation and this
-package's groups, hooks and loading.
+parameter and slots of the old ones and the gradient.
 """
 
 from __future__ import annotations

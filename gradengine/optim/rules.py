@@ -1,7 +1,7 @@
 """What the update rules share. A rule is pointwise: `rule(k, p, *slots, g, **scalars)` -> the new p and slots.
 
 Bools and None among the scalars decide which formula it is; floats may change with every step. An average takes in
-`intake` of what is new: 1 minus its decay, subtracted in float64, because float32 would lose digits. Imports nothing.
+`intake` of what is new: 1 minus its decay, subtracted in float64, because float32 would lose digits.
 """
 
 from __future__ import annotations

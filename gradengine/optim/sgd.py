@@ -1,4 +1,4 @@
-"""Stochastic gradient descent, with momentum. May import ops.declare and this package's base."""
+"""Stochastic gradient descent, with momentum."""
 
 from __future__ import annotations
 

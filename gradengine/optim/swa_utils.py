@@ -5,7 +5,7 @@
         train(model, x, y)
         averaged.update_parameters(model)
 
-Names and formulas are those of `torch.optim.swa_utils` (Izmailov et al. 2018). May import nn, ops and lr_scheduler.
+Names and formulas are those of `torch.optim.swa_utils` (Izmailov et al. 2018).
 """
 
 from __future__ import annotations

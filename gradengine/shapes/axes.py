@@ -1,4 +1,4 @@
-"""Axes and sizes as users give them, and the rules that every family builds on. Imports errors only."""
+"""Axes and sizes as users give them, and the rules that every family builds on."""
 
 from __future__ import annotations
 

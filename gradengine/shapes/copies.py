@@ -1,4 +1,4 @@
-"""Rules for borders, copies side by side, triangles and diagonals. May import axes and errors."""
+"""Rules for borders, copies side by side, triangles and diagonals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rules for `x[index]`, for writing at an index, and for taking along an axis. May import axes and errors."""
+"""Rules for `x[index]`, for writing at an index, and for taking along an axis."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rules for the same elements in another shape or place, and for joining and cutting. May import axes and errors."""
+"""Rules for the same elements in another shape or place, and for joining and cutting."""
 
 from __future__ import annotations
 

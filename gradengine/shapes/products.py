@@ -1,4 +1,4 @@
-"""Rules for products: matrices, vectors, tensors, linear layers. May import axes and errors."""
+"""Rules for products: matrices, vectors, tensors, linear layers."""
 
 from __future__ import annotations
 

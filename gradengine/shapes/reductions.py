@@ -1,4 +1,4 @@
-"""Rules for reductions, running totals, norms, sorting and searching. May import axes and errors."""
+"""Rules for reductions, running totals, norms, sorting and searching."""
 
 from __future__ import annotations
 

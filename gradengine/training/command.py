@@ -1,7 +1,4 @@
-"""`gradengine train`: from options to a finished run in a folder.
-
-May import data, errors, backend and its own package.
-"""
+"""`gradengine train`: from options to a finished run in a folder."""
 
 from __future__ import annotations
 

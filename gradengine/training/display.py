@@ -1,7 +1,6 @@
 """What a run shows while it trains: a table that grows by a line per epoch, and on a terminal a progress bar below.
 
-Written to a file or a pipe it is plain text. May import progress of the kernels and the standard library, and rich when
-stdout is a terminal.
+Written to a file or a pipe it is plain text.
 """
 
 from __future__ import annotations

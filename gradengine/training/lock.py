@@ -1,4 +1,4 @@
-"""A lock on the folder of a run, so that two processes never write to one. Imports errors and the standard library.
+"""A lock on the folder of a run, so that two processes never write to one.
 
 The operating system holds the lock and releases it with the process, however that ends. The lock file says who has it.
 """

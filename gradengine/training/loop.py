@@ -1,7 +1,4 @@
-"""The training loop: epochs of steps, what is measured on the way, and checkpoints from which it goes on bit for bit.
-
-May import compiler, nn, optim, data, io, errors and its own package.
-"""
+"""The training loop: epochs of steps, what is measured on the way, and checkpoints to resume from bit for bit."""
 
 from __future__ import annotations
 

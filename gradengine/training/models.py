@@ -1,7 +1,4 @@
-"""The models that can be trained by name, and the optimizer and schedule that the options ask for.
-
-May import nn, optim, options and errors.
-"""
+"""The models that can be trained by name, and the optimizer and schedule that the options ask for."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What a training run is asked to do: the options, what suits each model, and what may change when a run goes on.
-
-Imports errors only, so that the command line can show its help quickly.
-"""
+"""What a training run is asked to do: the options, what suits each model, and what may change when a run goes on."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The pictures of a run: learning curves, the confusion matrix, the worst mistakes.
-
-May import errors, io.files and metrics, and matplotlib when it is first used.
-"""
+"""The pictures of a run: learning curves, the confusion matrix, the worst mistakes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signals that ask training to stop, noted so that it can stop where it is safe. Imports the standard library only."""
+"""Signals that ask training to stop, noted so that it can stop where it is safe."""
 
 from __future__ import annotations
 

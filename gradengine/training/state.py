@@ -1,4 +1,4 @@
-"""The files of a run, and the checkpoint from which it goes on. May import io, errors, tensor and options."""
+"""The files of a run, and the checkpoint from which it goes on."""
 
 from __future__ import annotations
 

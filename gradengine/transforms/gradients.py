@@ -3,8 +3,6 @@
 A call takes the arguments at `argnums` apart into leaves, puts fresh variables in their place, runs the function and
 walks back to them. The result is in an outer graph, and itself differentiable, exactly where the function depends on
 Tensors that require grad elsewhere: a parameter that it finds, or an argument of an outer `grad`.
-
-May import autodiff, dispatch, ops, pytrees, tensor, dtypes and errors.
 """
 
 from __future__ import annotations

@@ -3,8 +3,6 @@
 What is read from here is run, so a file counts only if it belongs to this user, nobody else may write to it, and its
 content matches the digest and the key in its head. Anything else counts as absent: it is compiled again and replaced.
 Nothing here raises: where nothing can be written, programs run without a cache, and one warning says so.
-
-Imports the standard library only.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 every call of `k.exp`, `k.where`, ...; Python's operators build expressions too. What comes back says which
 scalar operations make one element of the output, in no language in particular: `render` writes it in one.
 
-Imports nothing of this package. Knows no backend.
+ Knows no backend.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The kernels of a pointwise function, made when they are first needed, whatever makes and runs them.
-
-May import expr, when the first kernel is made.
-"""
+"""The kernels of a pointwise function, made when they are first needed, whatever makes and runs them."""
 
 from __future__ import annotations
 

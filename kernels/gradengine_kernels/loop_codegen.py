@@ -1,7 +1,4 @@
-"""What writers of loop nests share, whatever the language: variables, and how a value is read or computed.
-
-May import expr, loops, placement and render.
-"""
+"""What writers of loop nests share, whatever the language: variables, and how a value is read or computed."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Where each value of a loop nest is computed: what is known of it before a line is written, in whatever language.
-
-May import expr, kinds and loops.
-"""
+"""Where each value of a loop nest is computed: what is known of it before a line is written, in whatever language."""
 
 from __future__ import annotations
 

@@ -4,8 +4,6 @@ A kernel is run for some of its `rows`, by several threads for a part each. Its 
 r, column j. A value of a Loop is known once ("once"), for each row ("row") or for each element ("element"); a Reduce
 makes a value of each row from the elements, and sums over rows go to accumulators of the thread's own, which `finish`
 adds up when all threads are done. Sums are accumulated in double precision.
-
-May import expr.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Who is told while something compiles, and how long it has taken so far. Imports the standard library only.
+"""Who is told while something compiles, and how long it has taken so far.
 
     with progress.compiling("the training step"):
         for i, kernel in enumerate(kernels):

@@ -2,8 +2,6 @@
 
 A Dialect says how a language writes each operation; `NUMBA` is the one for Numba. `write` turns expressions into
 straight-line code, each shared part once; `numba_loop` puts them into one fused loop over contiguous arrays.
-
-May import expr, kinds and loops.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a scalar expression is while it is computed: a number, a truth value, a Python number, or an index.
 
 The rules are those of every backend: Python numbers among themselves are computed in double precision, and truth
-values are not numbers. May import expr and loops.
+values are not numbers.
 """
 
 from __future__ import annotations

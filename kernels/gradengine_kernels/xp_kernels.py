@@ -1,6 +1,6 @@
 """Kernels whose text is the same for NumPy's arrays and CuPy's, and how a family lists its own.
 
-What needs the library takes it as `xp`, or is made for it once; the rest are methods of arrays. Imports NumPy.
+What needs the library takes it as `xp`, or is made for it once; the rest are methods of arrays.
 """
 
 from __future__ import annotations

@@ -6,7 +6,8 @@ import pytest
 
 from gradengine_kernels import expr
 from gradengine_kernels.cupy_cuda import row_kernels
-from gradengine_kernels.cupy_cuda.loop_codegen import WIDE, Given, source_of
+from gradengine_kernels.cupy_cuda.loop_codegen import WIDE, Given
+from gradengine_kernels.cupy_cuda.loop_kernel import source_of
 from gradengine_kernels.cupy_cuda.row_kernels import Draft, writer_of
 from gradengine_kernels.cupy_cuda.rows import at_one_column
 from gradengine_kernels.loops import Access, Compute, Load, Loop, Operand, Store

@@ -8,7 +8,7 @@ import pytest
 import gradengine as ge
 from gradengine import nn, optim
 from gradengine.errors import DeviceError, IndexRangeError
-from gradengine_kernels.cupy_cuda import loop_codegen, programs, row_kernels
+from gradengine_kernels.cupy_cuda import loop_codegen, loop_kernel, programs, row_kernels
 
 pytestmark = pytest.mark.cuda
 
@@ -450,7 +450,7 @@ def rows_of(draft, real, columns):
     made = row_kernels.Draft(real)
     draft(made)
     given = loop_codegen.Given(1 << 17, ("columns",), tuple(made.scalars), columns, 16)
-    return loop_codegen.source_of(made.loop, given).code
+    return loop_kernel.source_of(made.loop, given).code
 
 
 def test_several_rows_are_read_before_the_first_is_added():

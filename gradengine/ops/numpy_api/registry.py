@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...core.interpreter import k
 from ...core.tensor_class import Tensor, wrap
 from ...errors import DTypeError, GradengineError, ShapeError, TraceError, describe
 from ...shapes.dtypes import check_dtype, is_floating
@@ -60,14 +61,12 @@ def with_out(adapter: Callable[..., Any], positional: tuple[str, ...]) -> Callab
 
 def store(out: Tensor, result: Any, casting: str, mask: Any = True) -> Tensor:
     """Put a result into the Tensor `out`, which keeps its dtype, and return that."""
-    from .. import where
-
     result = tensor(result, out)
     if not np.can_cast(result.dtype, out.dtype, casting):  # type: ignore[arg-type]
         raise DTypeError(f"out: a result of {result.dtype} does not fit into {out.dtype} under casting={casting!r}")
     if len(result.shape) > len(out.shape) or (mask is True and result.shape != out.shape):
         raise ShapeError(f"out: the result has shape {result.shape}, but out has {out.shape}")
-    value = result if mask is True else where(mask, result.to(out.dtype), out.detach() if out.op is None else out)
+    value = result if mask is True else k.where(mask, result.to(out.dtype), out.detach() if out.op is None else out)
     return out.copy_(value)
 
 

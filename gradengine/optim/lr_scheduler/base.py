@@ -1,4 +1,4 @@
-"""The base of all schedules, and how they check their settings. May import errors, hostwork, optimizer."""
+"""The base of all schedules, and how they check their settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Schedules that go up and down again. May import errors and this package's base."""
+"""Schedules that go up and down again."""
 
 from __future__ import annotations
 

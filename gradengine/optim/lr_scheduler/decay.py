@@ -1,4 +1,4 @@
-"""Schedules that follow one formula from the first epoch on. May import this package's base."""
+"""Schedules that follow one formula from the first epoch on."""
 
 from __future__ import annotations
 

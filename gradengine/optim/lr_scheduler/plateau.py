@@ -1,4 +1,4 @@
-"""A schedule that follows a metric instead of the epochs. May import errors and this package's base."""
+"""A schedule that follows a metric instead of the epochs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Schedules one after the other, and schedules at once. May import errors and this package's other files."""
+"""Schedules one after the other, and schedules at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why there is no GPU to be had, and what an error of CUDA's means. May import driver, and CuPy where it asks it."""
+"""Why there is no GPU to be had, and what an error of CUDA's means."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""How CUDA C writes each scalar operation. Half precision is computed in float.
-
-May import loops and render.
-"""
+"""How CUDA C writes each scalar operation. Half precision is computed in float."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """The CUDA driver, as far as kernels need it: compile CUDA C, launch it, capture many launches as one graph.
 
 The only file that does so. Work goes to CuPy's current stream and nobody waits for it, unless `synchronous` is set.
-May import lib and prelude.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""A loop without sums as a CUDA C kernel: a thread takes as many elements at once as one access of 16 bytes holds.
-
-May import loop_source, dialect, loops, placement and writer.
-"""
+"""A loop without sums as a CUDA C kernel: a thread takes as many elements at once as one access of 16 bytes holds."""
 
 from __future__ import annotations
 

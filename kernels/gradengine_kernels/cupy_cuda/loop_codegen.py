@@ -4,8 +4,7 @@ A loop without sums is `Flat`: each thread takes elements, as many at once as on
 sums is `Rows`: a team of threads, be it some lanes of a warp or a whole block, takes a row, and keeps what it has
 read of it in registers, so that memory is read once. Sums over rows are added up by the block that ends last.
 
-A kernel takes the addresses of `slots`, then the number of rows, then sizes, then scalars. May import driver,
-dialect, loops and writer.
+A kernel takes the addresses of `slots`, then the number of rows, then sizes, then scalars.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from ..loop_codegen import PLACE, Scope, Writer
-from ..loops import INDEX, MASK, NUMBER, SCALAR, Access, Load, Loop, Number, Operand, Reduce
+from ..loops import INDEX, MASK, NUMBER, SCALAR, Access, Load, Loop, Number, Operand
 from . import driver
 from .dialect import COMPUTED, CUDA, STORED, chosen
 
@@ -188,15 +187,6 @@ class Given:
     wide: bool = False
     guarded: bool = False
     noted: Mapping[int, int] = dataclasses.field(default_factory=dict)
-
-
-def source_of(loop: Loop, given: Given, name: str = "loop") -> Source:
-    """A loop as a kernel."""
-    from .elementwise_codegen import Flat
-    from .reduction_codegen import Rows
-
-    sums = loop.totals or any(isinstance(v, Reduce) for v in loop.values)
-    return Rows(loop, given).source(name) if sums else Flat(loop, given).source(name)
 
 
 def known(loop: Loop, rows: int, guarded: bool = False, noted: Mapping[int, int] | None = None) -> Given:

@@ -3,8 +3,6 @@
 A kernel is made for each kind of operands: their dtypes, and how they are laid out. Arrays that are contiguous are
 read 16 bytes at a time; others by strides, which the kernel is given, so that a new shape needs no new kernel.
 What no kernel can be made for (integers, say) goes to `fallback`.
-
-May import dialect, driver, loop_source, expr, loops, placement, plans and lib.
 """
 
 from __future__ import annotations
@@ -21,7 +19,8 @@ from ..loops import MASK, Access, Compute, Load, Loop, Number, Operand, Store
 from . import driver
 from .dialect import COMPUTED, OPERATIONS
 from .lazy_cupy import cp
-from .loop_codegen import MOST_BLOCKS, WIDE, Given, Source, source_of
+from .loop_codegen import MOST_BLOCKS, WIDE, Given, Source
+from .loop_kernel import source_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

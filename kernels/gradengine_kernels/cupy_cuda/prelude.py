@@ -1,7 +1,7 @@
 """The CUDA C that every generated kernel starts with: types, what elements are in memory, sums over threads.
 
 No header is included: NVRTC then needs no folder of them, and compiles in a third of the time. CUDA_EMUL is defined
-where the same source is compiled for the CPU; see the tests. Imports nothing.
+where the same source is compiled for the CPU; see the tests.
 """
 
 from __future__ import annotations

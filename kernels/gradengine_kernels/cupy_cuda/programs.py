@@ -5,8 +5,6 @@ lately, captured when they are first needed; whoever runs it keeps arrays where 
 first: the host waits for that one, and not for the rest. A kernel's stages are launches:
 a loop is a generated kernel, a product is cuBLASLt's. Launches of one kernel for several sets of arrays, such as the
 updates of all parameters, are one launch.
-
-May import driver, loop_source, products, service, loops and lib.
 """
 
 from __future__ import annotations
@@ -22,7 +20,8 @@ from ..loops import Dot, Draw, Load, Loop, Store
 from . import driver, step_kernels
 from .gemm import kernels
 from .lazy_cupy import cp
-from .loop_codegen import NUMBERS, Source, known, source_of
+from .loop_codegen import NUMBERS, Source, known
+from .loop_kernel import source_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -2,8 +2,6 @@
 
 What a row's elements need in several passes stays in registers where there are enough, and is read again where there
 are not. Sums over rows are kept by each thread, then by each block, and added up by the block that ends last.
-
-May import loop_source, flat_source, dialect, loops, placement and writer.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What eager kernels that go by rows compute: each is a function that drafts a loop.
 
 A draft is written in the terms in which compiled programs are. `columns` is a size that the kernel is told when it
-runs. May import expr, loops and dialect.
+runs.
 """
 
 from __future__ import annotations

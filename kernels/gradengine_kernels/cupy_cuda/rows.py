@@ -2,7 +2,7 @@
 
 Each is written as a loop, in the terms in which compiled programs are, and becomes one kernel for about so many
 columns; how many there are exactly, it is told when it runs. An array that is not laid out so, or of another dtype,
-goes to the kernel that `kernels` was given. May import drafts, driver, expr, loops, loop_source, dialect and lib.
+goes to the kernel that `kernels` was given.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from ..loops import Compute, Load, Loop, Operand, Store, Total
 from . import driver, row_kernels
 from .dialect import COMPUTED
 from .lazy_cupy import cp
-from .loop_codegen import WIDE, Given, Source, source_of
+from .loop_codegen import WIDE, Given, Source
+from .loop_kernel import source_of
 from .row_kernels import FULL, LINE, Draft, wide, writer_of
 
 if TYPE_CHECKING:

@@ -1,7 +1,4 @@
-"""Small kernels that serve programs: numbers brought to the device, batches gathered, results stacked, failures noted.
-
-May import driver, dialect, loops, loop_source and lib.
-"""
+"""Small kernels for programs: numbers brought to the device, batches gathered, results stacked, failures recorded."""
 
 from __future__ import annotations
 

@@ -3,8 +3,6 @@
 Kernels call BLAS from Numba's threads, so each call must run on one thread: two thread pools compete for the cores.
 BLAS libraries have one setting for the whole process, and it belongs to the user. `one_thread` changes it for the
 length of a call and restores it.
-
-May import threadpoolctl and Numba, on first use.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Fused kernels for pointwise functions: `pointwise` wraps the NumPy way, and takes over when arrays are large.
-
-May import plans; expr, render and runtime when the first large array comes.
-"""
+"""Fused kernels for pointwise functions: `pointwise` wraps the NumPy way, and takes over when arrays are large."""
 
 from __future__ import annotations
 

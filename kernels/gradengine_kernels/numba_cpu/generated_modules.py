@@ -1,7 +1,6 @@
 """Source code that is generated, and the modules that it becomes.
 
 No source is read from a file, so none can be damaged; jit_cache keeps the machine code.
-Imports nothing of this package.
 """
 
 from __future__ import annotations

@@ -2,8 +2,6 @@
 
 Elementary functions, pieces of kernels and the kernels written by hand stand in Python files of this folder, without
 Numba. Here they get their dtype and their decorators, and what Python cannot say is added as LLVM code.
-
-May import generated.
 """
 
 from __future__ import annotations

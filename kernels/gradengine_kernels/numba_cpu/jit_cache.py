@@ -3,8 +3,6 @@
 Numba's own cache unpickles what it finds, so a damaged file breaks every later run and a forged one runs any code.
 Here an entry's key is all that its machine code depends on: the source, the function and its signature, the versions,
 the processor and the compiler's settings. The entry itself is what Numba's cache would hold.
-
-May import disk_cache and, when the first function is compiled, Numba.
 """
 
 from __future__ import annotations

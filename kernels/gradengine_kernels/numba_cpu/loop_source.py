@@ -2,8 +2,6 @@
 
 A kernel is a C function `kernel(f4, f8, u1, i8, words, start, stop, task)`; the first five are one table of
 addresses, seen as arrays of several types and as whole numbers.
-
-May import expr, render, loops and loop_writer.
 """
 
 from __future__ import annotations

@@ -1,7 +1,5 @@
 """A loop nest, written as Numba source. Sums may be added in any order within SUMMED elements, and in double precision
 beyond; everything else rounds as it does in an eager run.
-
-May import loops, placement, render and writer.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Large matrix products: one-thread BLAS on tiles, spread over Numba's threads; all others go to NumPy.
 
-Both run with one BLAS thread (see blas); NumPy's products of two small operands run as the user has set it. May import
-blas, fused and, when the first large product comes, runtime.
+Both run with one BLAS thread (see blas); NumPy's products of two small operands run as the user has set it.
 """
 
 from __future__ import annotations

@@ -2,8 +2,6 @@
 
 A program is a plan, a row of numbers for each kernel, and a table of addresses that the kernels find their arrays in.
 One compiled function walks the plan. Threads are Numba's, and BLAS has one inside each.
-
-May import blas, loops, loop_source, runtime, generated and sources.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Reductions and softmaxes along rows, for large contiguous arrays; all else goes to the NumPy kernels wrapped here.
 
-Axes are brought to one of three forms: the last ones (rows), the first ones (columns) or all of them. May import
-numpy_cpu, fused and, when the first large array comes, runtime.
+Axes are brought to one of three forms: the last ones (rows), the first ones (columns) or all of them.
 """
 
 from __future__ import annotations

@@ -3,8 +3,6 @@
 A kernel is a C function `kernel(reals, masks, ints, sizes, scalars, start, stop)` generated as Numba source: it finds
 its arrays in a table of addresses. So one driver, compiled once, spreads every kernel over the threads, and a kernel
 itself compiles in a few hundredths of a second (Numba's own `parallel=True` takes five times as long).
-
-May import generated and sources.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Device "cpu", backend "numpy": the definition that every other backend is held to.
 
 A kernel takes and returns raw NumPy arrays, keeps their dtype and never writes to its inputs. Files by family:
-pointwise, reduce, sorting, shape, index, linalg, nn, random. Imports NumPy only (and SciPy, where it is installed, for
-special functions).
+pointwise, reduce, sorting, shape, index, linalg, nn, random.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 NumPy rounds float16 after every step, and knows bfloat16 only as a dtype of the package ml_dtypes: of kind "V", with a
 Python float it becomes float32, and there is no matrix product. So each kernel gets its operands in float32, and its
-result is rounded to what they were. May import NumPy.
+result is rounded to what they were.
 """
 
 from __future__ import annotations

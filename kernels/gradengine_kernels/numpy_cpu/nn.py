@@ -1,8 +1,7 @@
 """Softmax, cross-entropy, embedding and the other kernels of neural networks.
 
 A softmax is shifted by its maximum before the exponential, so no logit overflows. Labels are checked here, with one
-pass over them: an IndexError says which label, where, and how many classes there are. Imports NumPy, shared and
-sums.
+pass over them: an IndexError says which label, where, and how many classes there are.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Pointwise kernels of the "numpy" backend: NumPy's own functions wherever it has them.
-
-May import NumPy; SciPy, where it is installed, with the first call of a special function.
-"""
+"""Pointwise kernels of the "numpy" backend: NumPy's own functions wherever it has them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reductions and running totals of the "numpy" backend. May import NumPy and shared.
+"""Reductions and running totals of the "numpy" backend.
 
 `ufunc.reduce` is called directly: NumPy's methods around it (`x.sum()`, `np.mean`) cost more than small arrays do.
 Half precision is summed in single precision and rounded once.

@@ -1,4 +1,4 @@
-"""Kernels that change an array's shape, or the order of its elements. May import NumPy, shared and sums.
+"""Kernels that change an array's shape, or the order of its elements.
 
 Results are views wherever NumPy can give one: an array is a value, so sharing memory is safe. NumPy's Python-level
 helpers (`np.broadcast_to`, `np.expand_dims`, `np.pad`) cost microseconds per call, so the ops on every backward

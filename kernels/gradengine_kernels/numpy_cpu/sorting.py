@@ -1,4 +1,4 @@
-"""Sorting kernels. NaN counts as the largest number. May import NumPy and shared."""
+"""Sorting kernels. NaN counts as the largest number."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 NumPy adds neighbours in pairs of pairs, but rows one after the other: the error of a sum of n rows grows with n. Here
 long axes are cut into short stretches first, and the sums of those are added up the same way. A matrix of few columns
-is seen as one of fewer and longer rows, which is many times faster too. May import NumPy.
+is seen as one of fewer and longer rows, which is many times faster too.
 """
 
 from __future__ import annotations

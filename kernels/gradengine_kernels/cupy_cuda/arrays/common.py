@@ -1,4 +1,4 @@
-"""What several families of kernels need: operands as arrays, axes in order. May import lib."""
+"""What several families of kernels need: operands as arrays, axes in order."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """Kernels that read and write elements at positions: indexing, take, and the sums that are their gradients.
 
 CuPy lets indices out of range wrap round and leaves open which of several writes to an element lasts, so indices are
-checked here, and what may be named twice is written by kernels of our own. May import moves, common, lib,
-shared and numpy_cpu.index.
+checked here, and what may be named twice is written by kernels of our own.
 """
 
 from __future__ import annotations

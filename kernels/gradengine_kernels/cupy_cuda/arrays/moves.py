@@ -2,7 +2,7 @@
 
 An array of indices names rows of an axis: x is seen as (before, rows, after), what is read or written as (before,
 count, after). A kernel finds the first index outside the axis while it works; the host asks for it once, which is
-the only time that it waits. May import driver and lib.
+the only time that it waits.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Softmax, cross-entropy, embedding and the other kernels of neural networks.
 
 Labels are checked by one kernel, which the host waits for: an IndexError says which label, where, and how many
-classes there are. May import moves, reduce, common, driver, lib and shared.
+classes there are.
 """
 
 from __future__ import annotations

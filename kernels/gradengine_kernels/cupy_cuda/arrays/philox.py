@@ -1,8 +1,7 @@
 """CUDA C for random numbers: Philox4x64-10 and what is made of its words, each bit as the NumPy backend has it.
 
 A thread takes a block of four words. The formulas use the operations that round to nearest and are never contracted
-into a fused multiply-add; what they are and where the constants come from is said in `numpy_cpu.random`. May import
-numpy_cpu.
+into a fused multiply-add; what they are and where the constants come from is said in `numpy_cpu.random`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Pointwise kernels over CuPy's functions, for the dtypes and layouts that no generated kernel takes.
 
 CuPy decides for itself what a Python number beside an array becomes, and divides floats as CUDA does; here both are
-as in NumPy. May import common and lib.
+as in NumPy.
 """
 
 from __future__ import annotations

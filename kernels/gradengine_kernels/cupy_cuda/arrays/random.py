@@ -1,7 +1,6 @@
 """Random numbers on the device: for an equal state the bits that the NumPy backend draws.
 
-A `state` of two uint64, seed and offset, may be a NumPy array or lie on the device. May import philox, driver,
-common, lib and shared.
+A `state` of two uint64, seed and offset, may be a NumPy array or lie on the device.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Reductions and running totals over CuPy's, which know no `initial` and refuse a maximum of no elements.
-
-May import common, lib, shared and numpy_cpu.reduce.
-"""
+"""Reductions and running totals over CuPy's, which know no `initial` and refuse a maximum of no elements."""
 
 from __future__ import annotations
 

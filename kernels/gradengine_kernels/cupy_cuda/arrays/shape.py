@@ -1,7 +1,6 @@
 """Kernels that change an array's shape, or the order of its elements; views wherever CuPy can give one.
 
-Where elements come from in a border, or in copies of different numbers, NumPy works out on the host. May import moves,
-reduce, common, lib and shared.
+Where elements come from in a border, or in copies of different numbers, NumPy works out on the host.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Sorting kernels. NaN counts as the largest number; CuPy has no sort but a stable one.
-
-May import index, moves, common, lib and shared.
-"""
+"""Sorting kernels. NaN counts as the largest number; CuPy has no sort but a stable one."""
 
 from __future__ import annotations
 

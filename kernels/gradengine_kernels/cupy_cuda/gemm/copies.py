@@ -1,7 +1,7 @@
 """Products that cuBLASLt does not do as their operands lie, done over copies without gaps, in order and aligned.
 
 Which layouts cuBLASLt supports is not written down for all versions and devices: an answer of "not supported" is no
-reason to fail where a copy helps. May import product and lib.
+reason to fail where a copy helps.
 """
 
 from __future__ import annotations

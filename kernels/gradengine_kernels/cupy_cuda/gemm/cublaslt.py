@@ -1,7 +1,7 @@
 """cuBLASLt, NVIDIA's library of matrix products: the functions, types and attributes that plans use.
 
 `lib()` is nvmath's binding where nvmath is installed, else the same functions, under the same names and with the same
-arguments, through ctypes. Every argument is a number: pointers are addresses. May import driver and lib.
+arguments, through ctypes. Every argument is a number: pointers are addresses.
 """
 
 from __future__ import annotations

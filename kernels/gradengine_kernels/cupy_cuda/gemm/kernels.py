@@ -6,7 +6,7 @@ worked out once for each combination of shapes, strides and dtypes. Integers and
 as NumPy does, go through CuPy.
 
 How a jit program makes and runs plans of its own: see product_plans. Which epilogues there are, and which are safe: see
-product. May import both, driver and lib.
+product.
 """
 
 from __future__ import annotations

@@ -13,8 +13,6 @@ Epilogues carry cuBLASLt's names, and x is the bare product, alpha included:
 
 `p.bias_length`, `p.aux_ld` and `p.aux_bytes` give the sizes. Safe everywhere: bias. Safe for finite values: relu and
 relu_bias (NVIDIA does not say what relu makes of NaN).
-
-May import cublaslt.
 """
 
 from __future__ import annotations
