@@ -18,7 +18,7 @@ import numpy as np
 
 from . import device_names
 from .errors import DeviceError, OutOfMemoryError, installing
-from .resolve import ALL_OPS, UPDATES, Kernels
+from .resolve import ALL_OPS, REPLACED, UPDATES, Kernels
 from .validation import known_words
 
 if TYPE_CHECKING:
@@ -159,6 +159,8 @@ class Backend(Kernels):
 
 def register(op: Any) -> None:
     """Make a newly declared op known to every backend."""
+    if op.name in ALL_OPS:
+        REPLACED.append(ALL_OPS[op.name])
     ALL_OPS[op.name] = op
     for backend in _loaded.values():
         backend.resolve(op)
