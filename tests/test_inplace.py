@@ -247,6 +247,7 @@ IN_PLACE = sorted(n for n in dir(ge.ones(1)) if n.endswith("_") and not n.endswi
 
 
 @pytest.mark.parametrize("name", [n for n in IN_PLACE if n not in RANDOM])
+@pytest.mark.filterwarnings("ignore:index_reduce")  # "is in beta", says PyTorch
 def test_in_place_methods_equal_pytorchs(name: str, torch: Any) -> None:
     if name in ("addmv_", "baddbmm_", "scatter_reduce_") or name in OURS or not hasattr(torch.Tensor, name):
         pytest.skip("PyTorch has none of that name")

@@ -15,6 +15,7 @@ import operator
 import os
 import random
 import secrets
+import sys
 import threading
 import time
 import types
@@ -646,3 +647,36 @@ def test_iterators_and_random_numbers_beside_what_is_traced(x):
         return x * first + ge.rand(()) * 0
 
     assert_equal(ge.jit(step)(x), step(x))
+
+
+def test_imports_make_no_retrace(backend):
+    """Modules that are imported in the step or between calls, and `sys`, which lists them."""
+
+    def step(x):
+        import colorsys
+
+        return x * len(sys.byteorder) + colorsys.ONE_THIRD
+
+    jitted = ge.jit(step)
+    x = ge.ones(3)
+    for name in ("sndhdr_of_nobody", "this_is_no_module"):
+        np.testing.assert_array_equal(jitted(x).numpy(), step(x).numpy())
+        sys.modules[name] = types.ModuleType(name)
+    jitted(x)
+    for name in ("sndhdr_of_nobody", "this_is_no_module"):
+        del sys.modules[name]
+    assert jitted.cache_info().misses == 1
+
+
+def test_a_generator_with_a_seed_of_the_step(backend):
+    """It gives the same at each call, unlike one that stands outside."""
+
+    def step(x):
+        numbers = random.Random(7)
+        return x * numbers.random() + numbers.randint(1, 9)
+
+    jitted = ge.jit(step)
+    for _ in range(3):
+        np.testing.assert_allclose(jitted(ge.ones(3)).numpy(), step(ge.ones(3)).numpy(), rtol=1e-6)
+    with pytest.raises(ge.TraceError, match="random"):
+        ge.jit(lambda x: x * random.Random().random())(ge.ones(3))

@@ -223,3 +223,12 @@ def test_a_view_of_another_device_is_refused(elsewhere):
     assert np.asarray(x).tolist() == [1.0, 1.0]
     with pytest.raises(DeviceError, match="without a copy"):
         np.asarray(x, copy=False)
+
+
+def test_an_op_whose_name_is_declared_again_works_on_backends_that_load_later(monkeypatch):
+    """As when the cell of a notebook runs twice, while a model holds the first op."""
+    first, second = [ge.elementwise("twice_declared", None, body=lambda k, x, n=n: x * n) for n in (2.0, 3.0)]
+    ge.set_cpu_backend("numpy")
+    monkeypatch.delitem(devices._loaded, "numpy")
+    x = ge.ones(2)
+    assert (first(x) + second(x)).tolist() == [5.0, 5.0]

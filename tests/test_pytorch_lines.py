@@ -324,3 +324,49 @@ def test_windows_that_overlap_cannot_be_changed_in_place() -> None:
         with pytest.raises(ge.GraphError, match="cannot be changed in place"):
             a.unfold(0, size, step).fill_(0)
         assert a.tolist() == list(range(length))
+
+
+def test_new_forms_under_jit_equal_eager() -> None:
+    ge.set_cpu_backend("numpy")
+    F, rnn = ge.nn.functional, ge.nn.utils.rnn
+    layer, zero = ge.nn.Linear(3, 2), ge.tensor([0, 0])
+
+    def step(x: ge.Tensor) -> Any:
+        parts = [
+            F.softmax(x.reshape(1, 2, 3), dim=0, dtype=ge.float64).sum(),
+            F.pad(x, (-1, 2, 1, -1)).square().sum(),
+            x.unfold(1, 2, 1).square().sum(),
+            x.quantile(0.3, dim=1, interpolation="nearest").sum(),
+            x.index_reduce(0, zero, x * 2, "prod").sum(),
+            x.mean(1, dtype=ge.float64).square().sum(),
+            rnn.pad_sequence([x, x[:1]]).square().sum(),
+            F.relu(x * 1, True).sum(),
+            ge.func.functional_call(layer, {"weight": x}, (x,)).sum(),
+        ]
+        y = x * 2
+        with ge.no_grad():
+            y.mul_(3)
+        total = sum(parts) + y.sum()
+        return total, y.detach(), ge.grad(total, x)[0]
+
+    x = ge.tensor([[1.0, 9.0, 3.0], [7.0, 2.0, 4.0]], requires_grad=True)
+    for ours, eager in zip(ge.jit(step)(x), step(x), strict=True):
+        assert ours.dtype == eager.dtype
+        np.testing.assert_allclose(ours.detach().numpy(), eager.detach().numpy(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("cpu", ["numpy", "numba"])
+def test_embedding_with_max_norm_under_jit(cpu: str) -> None:
+    ge.set_cpu_backend(cpu)
+    given = dict(max_norm=1.0, scale_grad_by_freq=True)
+    layers = [ge.nn.Embedding(4, 2, **given, _weight=ge.arange(8.0).reshape(4, 2)) for _ in range(2)]
+
+    def step(layer: Any, indices: ge.Tensor) -> ge.Tensor:
+        out = layer(indices)
+        out.square().sum().backward()
+        return out.detach()
+
+    indices = ge.tensor([[1, 3], [1, 0]])
+    np.testing.assert_allclose(ge.jit(step)(layers[1], indices).numpy(), step(layers[0], indices).numpy(), rtol=1e-6)
+    for ours, eager in ((layers[1].weight, layers[0].weight), (layers[1].weight.grad, layers[0].weight.grad)):
+        np.testing.assert_allclose(ours.detach().numpy(), eager.detach().numpy(), rtol=1e-6)

@@ -15,7 +15,7 @@ from ..errors import DeviceError, installing
 from ..validation import known_words
 from . import device_names
 from .backend import Backend
-from .kernel_table import ALL_OPS, UPDATES
+from .kernel_table import ALL_OPS, REPLACED, UPDATES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +29,8 @@ _default = "cpu"  # the device of Tensors that are made without one
 
 def register(op: Any) -> None:
     """Make a newly declared op known to every backend."""
+    if op.name in ALL_OPS:
+        REPLACED.append(ALL_OPS[op.name])
     ALL_OPS[op.name] = op
     for backend in _loaded.values():
         backend.resolve(op)

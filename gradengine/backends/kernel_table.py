@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ALL_OPS: dict[str, Any] = {}  # every declared op by name, in order of declaration
+REPLACED: list[Any] = []  # ops whose name another one has taken since, as in a notebook: who holds them may call them
 UPDATES: dict[str, Callable[..., Any]] = {}  # the optimizers' pointwise update rules
 
 
@@ -44,7 +45,7 @@ class Kernels:
 
     def resolve_all(self) -> None:
         """Resolve every op and every optimizer update that there is."""
-        for op in ALL_OPS.values():
+        for op in (*REPLACED, *ALL_OPS.values()):
             self.resolve(op)
         for update, function in UPDATES.items():
             self.resolve_update(update, function)

@@ -14,6 +14,7 @@ import functools
 import gc
 import operator
 import os
+import random
 import re
 import sys
 from array import array
@@ -140,6 +141,8 @@ class Walk:
         self.classes = Classes()
         self.found: list[Any] = []
         self.seen: dict[int, Any] = {}  # by id; as they stay alive, so do the ids
+        for cache in (sys.modules, sys.path_importer_cache):  # any import adds to them; no answer depends on that
+            self.seen[id(cache)] = cache
         self.queue: deque[tuple[str, Any]] = deque()
 
     def run(self, roots: Iterable[tuple[str, Any]]) -> list[Any]:
@@ -352,6 +355,16 @@ def root_of_package(variables: dict[str, Any]) -> str:
     return str(variables.get("__name__")).partition(".")[0]
 
 
+SEED = random.Random.seed.__code__
+
+
+def is_importing(frame: Any) -> bool:
+    """Whether the code runs because a module is imported, which happens once however often a step is called."""
+    while frame is not None and not frame.f_code.co_filename.startswith("<frozen importlib"):
+        frame = frame.f_back
+    return frame is not None
+
+
 def caller_of(frame: Any) -> Any:
     """The frame of the code that has called into Python's standard library."""
     while frame is not None and frame.f_code.co_filename.startswith((*STANDARD, "<frozen")):
@@ -368,6 +381,7 @@ class Calls:
         self.functions: set[Any] = set()  # functions written in C that code outside has called
         self.containers: dict[int, bool] = {}  # groups of optimizers, by id: whether the step has found them by itself
         self.volatile: Exception | None = None  # for a clock that was asked, or a random number
+        self.seeded: dict[int, Any] = {}  # generators that the step has given a seed, by id: the same at each call
         self.environment = False  # whether os.environ was read
         self.other: Any = None
 
@@ -375,6 +389,8 @@ class Calls:
         """Note a call, unless it is the engine's, or work of the host that is done at each call."""
         code = frame.f_code
         if code not in self.found and is_outside(code.co_filename) and current.trace is not None:
+            if is_importing(frame):
+                return
             if code.co_filename[0] != "<" or root_of_package(frame.f_globals) not in CLOSED:  # made for a dataclass
                 self.found[code] = frame.f_globals
         elif code in ENVIRONMENT and current.trace is not None:
@@ -388,6 +404,10 @@ class Calls:
         if function in NOTED:
             if is_outside(frame.f_code.co_filename):
                 self.functions.add(function)
+        elif frame.f_code is SEED and frame.f_locals.get("a") is not None:
+            self.seeded[id(frame.f_locals["self"])] = frame.f_locals["self"]
+        elif id(getattr(function, "__self__", None)) in self.seeded:
+            return
         elif (kind := volatile(function)) and self.volatile is None:
             caller = caller_of(frame) if kind == "random" else frame  # a library may ask a clock, as to log
             file = caller.f_code.co_filename if caller is not None else ""
