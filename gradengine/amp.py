@@ -35,32 +35,19 @@ __all__ = ["GradScaler", "autocast", "get_autocast_dtype", "is_autocast_enabled"
 
 FLOAT32 = np.dtype(np.float32)
 DEFAULTS = {"cpu": "bfloat16", "cuda": "float16"}
-# Products, which matrix units do fast: in the lower precision.
-LOWER = frozenset({"linear", "linear_no_bias", "matmul", "vecdot"})
-# What grows, cancels or adds up: in float32, unless a `dtype` says otherwise. The rest follow their inputs.
-# fmt: off
-HIGHER = frozenset({
-    "acos", "asin", "cosh", "cumprod", "cumsum", "digamma", "erfinv", "exp", "exp2", "expm1", "lgamma", "log", "log10",
-    "log1p", "log2", "logaddexp", "logsumexp", "log_sigmoid", "log_softmax", "mean", "polygamma", "pow",
-    "power_by_scalar", "prod", "reciprocal", "rsqrt", "sinh", "softmax", "softplus", "square", "standardize", "std",
-    "sum", "tan", "var", "vector_norm",
-    "binary_cross_entropy_elements", "cross_entropy_rows", "huber_elements", "kl_elements", "logistic_loss_elements",
-    "mean_squared_error",
-})
-# fmt: on
 lock = threading.Lock()
 
 
 def prepare(op: Op, args: tuple[Any, ...], params: Any) -> tuple[Any, ...]:
     """An op's operands in the precision that it is to compute in."""
-    lower = op.name in LOWER or op.name.startswith("conv")
-    if not lower and (op.name not in HIGHER or params.get("dtype") is not None):
+    precision = op.precision
+    if not precision or (precision == "high" and params.get("dtype") is not None):
         return args
     device = next((x.backend.device for x in args if isinstance(x, Tensor)), "")
     dtype = mode.casting.get(device.partition(":")[0])
     if dtype is None:
         return args
-    if lower:
+    if precision == "low":
         return tuple([lowered(x, dtype) if isinstance(x, Tensor) else x for x in args])
     return tuple([raised(x) if isinstance(x, Tensor) else x for x in args])
 

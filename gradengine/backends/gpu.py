@@ -15,6 +15,7 @@ from gradengine_kernels.cupy_cuda.memory import Exports, Memory
 
 from ..errors import CompileError, CudaFaultError, DeviceError, GradengineError, IndexRangeError, OutOfMemoryError
 from .backend import Backend
+from .kernel_table import ALL_OPS
 
 if TYPE_CHECKING:
     import contextlib
@@ -206,7 +207,7 @@ def load(ordinal: int, name: str) -> GpuBackend:
     return GpuBackend(
         name,
         f"cuda:{ordinal}",
-        cupy_cuda.kernels(),
+        cupy_cuda.kernels(lambda name: name in ALL_OPS and ALL_OPS[name].any_precision),
         cupy_cuda.pointwise,
         0,
         force=cupy_cuda.every_size,

@@ -67,7 +67,7 @@ class Kernels:
             if any(own):  # the rules of an op of any number of arrays stay the endless sequence that they are
                 rules = tuple([tried_first(made, rule) if made else rule for made, rule in zip(own, rules)])
         if self.low:
-            kernel = self.halves.widened(kernel, op.name)
+            kernel = self.halves.widened(kernel, op.any_precision)
             self.rules_in_halves[op] = WidenedRules(self, op, rules)
         self.table[op] = kernel
         self.rules[op] = rules
@@ -78,7 +78,7 @@ class Kernels:
         if self.halves is not None and not self.low:
             self.low = True
             for op, kernel in list(self.table.items()):
-                kernel = self.table[op] = self.halves.widened(kernel, op.name)
+                kernel = self.table[op] = self.halves.widened(kernel, op.any_precision)
                 setattr(self, op.name, kernel)
                 self.rules_in_halves[op] = WidenedRules(self, op, self.rules[op])
             for name, function in UPDATES.items():

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     Listener = Callable[[str, Graph], None]
 
 COMPARED = 1 << 12  # the largest constant, in bytes, that is compared with others
-RESHAPES = ("reshape", "view", "expand_dims", "squeeze")  # the same elements in the same order
 
 
 def simplify(
@@ -134,18 +133,14 @@ def apply_identities(graph: Graph) -> Graph:
             return inputs[1]
         if e.name in ("astype", "sum_to", "positive", "clone", "detach") and same(inputs[0]):
             return inputs[0]
-        if e.name in (*RESHAPES, "broadcast_to") and same(inputs[0]):
+        if (e.op.same_order or e.name == "broadcast_to") and same(inputs[0]):
             return inputs[0]
         if e.name == "overwrite" and same(inputs[1]):
             return inputs[1]
         before = definitions.get(inputs[0]) if inputs and isinstance(inputs[0], Var) else None
         if e.name == "negative" and before is not None and before.name == "negative":
             return before.inputs[0]
-        if (
-            e.name in ("reshape", "view")
-            and before is not None
-            and before.name in ("reshape", "expand_dims", "squeeze", "view")
-        ):
+        if e.op.same_order and e.op.names == ("shape",) and before is not None and before.op.same_order:
             source = before.inputs[0]
             return source if same(source) else Equation(e.op, (source,), e.params, out)
         if e.name == "matrix_transpose" and before is not None and before.name == "matrix_transpose":

@@ -26,10 +26,6 @@ from .replay import kernel_of, of_numbers, raised_by
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-LOOKING_UP = (  # ops whose own kernels refuse an index or a label out of range
-    "getitem", "take", "take_along_axis", "put_at", "one_hot",
-    "embedding_rows", "pick_class", "cross_entropy_rows", "label_weights",
-)  # fmt: skip
 MOST_MOVES = 4  # of an output whose address is built in
 KEPT = 2  # arrays of one result that are kept to be given again, once nobody holds them
 
@@ -403,8 +399,8 @@ class Compiled:
 def may_refuse(e: Equation) -> bool:
     """Whether the kernel that is called may raise an error for what it finds: an index, or a number out of range."""
     kinds = {x.dtype.kind for x in e.variables()}
-    found = e.name in LOOKING_UP and "b" in kinds  # a mask, which may have another number of elements
-    return found or (not kinds.isdisjoint("iu") and (e.name in LOOKING_UP or any(x.weak for x in e.variables())))
+    found = e.op.checks_index and "b" in kinds  # a mask, which may have another number of elements
+    return found or (not kinds.isdisjoint("iu") and (e.op.checks_index or any(x.weak for x in e.variables())))
 
 
 def failure(checks: Sequence[Equation], where: str = "") -> IndexRangeError:

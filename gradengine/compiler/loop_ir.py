@@ -33,7 +33,7 @@ BROADCAST = Op("broadcast", kind="core", names=("start", "steps"))  # a copy tha
 AT_COLUMN = Op("at_column", kind="core")  # whether an element's column is the one that its row names
 DRAW = Op("draw", kind="core", names=("p",))  # 0 with probability p, else 1 / (1 - p)
 CHECK = Op("check", kind="check", names=("message",))  # raises where the input is not 0
-RESHAPE = Op("view", kind="core", names=("shape",))
+RESHAPE = Op("view", kind="core", names=("shape",), same_order=True)
 
 
 class Node:
@@ -141,14 +141,10 @@ def summed_in(dtype: Any) -> Any:
 
 def result_dtype(op: Any, nodes: list[Node]) -> Any:
     """The dtype of a pointwise op's result: the floats', unless the op compares."""
-    if op.name in MASKS:
+    if op.boolean:
         return np.dtype(np.bool_)
     floats = [x.dtype for x in nodes if x.dtype.name in x.k.reals and not x.var.weak]
     return np.result_type(*(floats or [x.dtype for x in nodes]))
-
-
-MASKS = {"less", "less_equal", "greater", "greater_equal", "equal", "not_equal", "isnan", "isinf", "isfinite"}
-MASKS |= {"logical_and", "logical_or", "logical_not", "logical_xor"}
 
 
 LABEL_IS = Op("label_is", kind="core", names=("value",))

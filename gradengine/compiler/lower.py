@@ -375,7 +375,6 @@ LOWERINGS: dict[str, Callable[..., Node | None]] = {
     "overwrite": lambda k, x, v: lower_broadcast(k, v, x.shape) if v.dtype == x.dtype else None,
     "clone": lambda k, x: copied(k, x, x.shape, 0, strides_of(x.shape)),
 }
-VIEWS = frozenset(("reshape", "expand_dims", "squeeze", "flatten"))
 
 
 def lower(graph: Graph, reals: frozenset[str] = SAME_ON_CPU) -> Graph:
@@ -390,7 +389,7 @@ def lower(graph: Graph, reals: frozenset[str] = SAME_ON_CPU) -> Graph:
         nodes = [Node(k, x) if isinstance(x, Var) else x for x in inputs]
         rule, made = LOWERINGS.get(e.name), None
         mark = len(k.equations)
-        if e.name in VIEWS and (inputs[0].dtype == np.int64 or is_copied(k, inputs[0].dtype)):
+        if e.op.same_order and (inputs[0].dtype == np.int64 or is_copied(k, inputs[0].dtype)):
             made = k.view(nodes[0], e.out.shape)
         elif rule is not None and not any(x.weak for x in e.variables()) and (nodes and isinstance(nodes[-1], Node)):
             made = rule(k, *nodes, **e.params)

@@ -68,11 +68,15 @@ class Op:
 
     `rules[i](k, g, y, *inputs, **params)` is the cotangent of input i, or None where there is none to have.
     `shape(name, *shapes, **params)` returns the output's shape or raises a ShapeError that says what does not fit.
+    Facts that other parts of the engine ask for: `precision` under autocast is "low", "high", or "" for that of the
+    operands; an op of `any_precision` moves elements and computes nothing, so its kernel takes half precision as it is;
+    `checks_index` says that its kernel refuses an index or a label out of range, `boolean` that it gives truth values,
+    `same_order` that the result has the same elements in the same order.
     """
 
     __slots__ = (
-        "body", "check", "defaults", "kind", "name", "names", "pair", "rules", "shape", "shaped_by_data", "shown",
-        "spelling", "view",
+        "any_precision", "body", "boolean", "check", "checks_index", "defaults", "kind", "name", "names", "pair",
+        "precision", "rules", "same_order", "shape", "shaped_by_data", "shown", "spelling", "view",
     )  # fmt: skip
 
     def __init__(
@@ -89,7 +93,14 @@ class Op:
         spelling: Spelling | None = None,
         view: bool | str = False,
         check: Callable[[str, Mapping[str, Any]], None] | None = None,
+        precision: str = "",
+        any_precision: bool = False,
+        checks_index: bool = False,
+        boolean: bool = False,
+        same_order: bool = False,
     ) -> None:
+        self.precision, self.any_precision, self.checks_index = precision, any_precision, checks_index
+        self.boolean, self.same_order = boolean, same_order
         self.check = check  # raises for settings that a kernel would take, though they make no sense
         self.view = view  # whether the result shares the elements of the operand, as far as a user can tell
         self.shown = shown or name  # what a user called, for error messages

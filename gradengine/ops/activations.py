@@ -230,6 +230,7 @@ log_sigmoid = elementwise(
     >>> ge.nn.functional.log_sigmoid(ge.tensor([0.0, -1000.0]))
     tensor([   -0.6931, -1000.    ])
     """,
+    precision="high",
 )
 
 logsigmoid = log_sigmoid
@@ -264,6 +265,7 @@ softplus = elementwise(
     >>> ge.nn.functional.softplus(ge.tensor([0.0, 1000.0]))
     tensor([   0.6931, 1000.    ])
     """,
+    precision="high",
 )
 
 softsign = elementwise(

@@ -16,6 +16,6 @@ def clone(x, /):
 
 
 # The old value has gradient 0, as in PyTorch, rather than none: an optimizer must not skip what it came from.
-@primitive(lambda k, g, y, old, value: k.equal(old, old) * 0.0, lambda k, g, y, old, value: g)
+@primitive(lambda k, g, y, old, value: k.equal(old, old) * 0.0, lambda k, g, y, old, value: g, any_precision=True)
 def overwrite(old, value, /):
     """`value` in the shape and dtype of `old`, whose own value is lost: what `fill_` and `copy_` turn a Tensor into."""

@@ -42,6 +42,9 @@ def elementwise(
     words: Mapping[str, str] = EMPTY,
     form: Callable[..., Any] | None = None,
     check: Callable[[str, Mapping[str, Any]], None] | None = None,
+    precision: str = "",
+    any_precision: bool = False,
+    boolean: bool = False,
 ) -> Callable[..., Tensor]:
     """Declare an op that works on each element by itself, with one gradient rule (or None) per array.
 
@@ -49,6 +52,10 @@ def elementwise(
     of that name. Parameters of `body` after its positional arrays are metadata. Errors name the op `shown`, where that
     is given. `words` are other names of its arguments and `form` is PyTorch's function, as in `primitive`; so is
     `check`.
+
+    Under autocast the op computes in the lower precision with `precision="low"`, in float32 with "high", else in that
+    of its operands. `any_precision` says that it computes nothing that is rounded, so half precision needs no care, and
+    `boolean` that the result is of truth values.
 
     Raises ArgumentError when the name is taken or no Python name, the body uses an op that is not elementwise, or no
     rules are given (a function that has no gradient has the rule None).
@@ -80,6 +87,9 @@ def elementwise(
             defaults=defaults,
             shown=shown,
             check=check,
+            precision=precision,
+            any_precision=any_precision,
+            boolean=boolean,
             spelling=Spelling(shown or name, (*array_names(len(rules)), *names), len(rules), words, form),
         )
     )
@@ -120,6 +130,11 @@ def primitive(
     view: bool | str = False,
     lifts: bool = False,
     check: Callable[[str, Mapping[str, Any]], None] | None = None,
+    precision: str = "",
+    any_precision: bool = False,
+    checks_index: bool = False,
+    boolean: bool = False,
+    same_order: bool = False,
 ) -> Callable[[Callable[..., Any]], Callable[..., Tensor]]:
     """Declare an op from a stub that gives its signature and docstring; every backend has a kernel of that name.
 
@@ -127,6 +142,9 @@ def primitive(
     the cotangent of array i. `kernel(*arrays, **metadata)`, when given, runs the op on raw arrays everywhere.
     `view` says that the result shares the elements of the one array ("maybe": where it is in the same memory), and
     that the rule puts each element back where it was: a change in place of one is then seen in the other.
+
+    `precision`, `any_precision` and `boolean` are as in `elementwise`. `checks_index` says that the kernel refuses an
+    index out of range, and `same_order` that the result has the same elements in the same order in another shape.
 
     `words` maps other names of an argument to the stub's, beyond those that all ops know (`dim`, `keepdim`, `input`,
     ...). `form(k, *args, **words)` is PyTorch's function, where that means something else: it runs once a keyword is
@@ -161,6 +179,11 @@ def primitive(
                 shown=shown,
                 view=view,
                 check=check,
+                precision=precision,
+                any_precision=any_precision,
+                checks_index=checks_index,
+                boolean=boolean,
+                same_order=same_order,
                 spelling=Spelling(
                     shown or name or stub.__name__,
                     (*code.co_varnames[:arrays], *names),

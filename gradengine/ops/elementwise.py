@@ -128,6 +128,7 @@ positive = elementwise(
     >>> ge.positive(ge.tensor([1.0, -2.0]))
     tensor([ 1., -2.])
     """,
+    any_precision=True,
 )
 
 abs = elementwise(
@@ -367,7 +368,7 @@ true_divide = divide
 # -- casting ------------------------------------------------------------------------------------------------------
 
 
-@primitive(lambda k, g, y, x, dtype: g, name="astype")
+@primitive(lambda k, g, y, x, dtype: g, name="astype", any_precision=True)
 def cast_array(x, /, dtype):
     """The op behind `astype`."""
 

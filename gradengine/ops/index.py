@@ -89,6 +89,8 @@ def index_array(item: Any, copy: bool) -> Any:
     view=True,
     name="getitem",
     shown="index",
+    any_precision=True,
+    checks_index=True,
 )
 def read(*arrays, index):
     """The elements of the first array at an index, whose arrays follow."""
@@ -99,7 +101,7 @@ def place_rule(k: Any, g: Any, y: Any, x: Any, *at: Any, index: Any, shape: Any,
     return k.selected(g, *at, index=index, shape=x.shape) if "mask" in index else k.getitem(g, *at, index=index)
 
 
-@primitive(place_rule, shape=shapes.place)
+@primitive(place_rule, shape=shapes.place, any_precision=True)
 def place(*arrays, index, shape):
     """Zeros of `shape` with the first array added at an index, whose arrays follow: the gradient of `x[index]`."""
 
@@ -212,7 +214,7 @@ def put_at_rule(k: Any, g: Any, y: Any, x: Any, v: Any, *at: Any, index: Any, co
     return k.reshape(d, shape=(1,) * (v.ndim - d.ndim) + d.shape) if v.ndim > d.ndim else d
 
 
-@primitive(put_at_rule, shape=shapes.put_at, shown="setitem")
+@primitive(put_at_rule, shape=shapes.put_at, shown="setitem", any_precision=True, checks_index=True)
 def put_at(*arrays, index, copy=True):
     """The first array with the second written at an index, whose arrays follow. Without `copy` it is written to."""
 
@@ -220,7 +222,7 @@ def put_at(*arrays, index, copy=True):
 PUT_AT = put_at.op  # type: ignore[attr-defined]
 
 
-@primitive(None)
+@primitive(None, any_precision=True)
 def last_writes(*arrays, index, shape):
     """Which elements written to an index of an array of `shape` are not overwritten by later ones: a mask."""
 
@@ -277,6 +279,8 @@ def storable(v: Tensor, dtype: Any) -> bool:
     lambda k, g, y, x, indices, axis: k.accumulate(g, indices, axis=axis if x.shape else None, shape=x.shape),
     None,
     shape=shapes.take,
+    any_precision=True,
+    checks_index=True,
 )
 def take(x, indices, /, axis=None):
     """The elements of `x` at integer `indices` along `axis`, or of the flattened `x` when `axis` is None.
@@ -306,6 +310,8 @@ def accumulate(x, indices, /, axis, shape):
     lambda k, g, y, x, indices, axis: k.accumulate_along_axis(g, indices, axis=axis, shape=x.shape),
     None,
     shape=shapes.take_along_axis,
+    any_precision=True,
+    checks_index=True,
 )
 def take_along_axis(x, indices, /, axis=-1):
     """The elements of `x` at integer `indices` along `axis`, an index for each element of the result.
@@ -416,7 +422,7 @@ def index_add(x: Any, axis: int, index: Any, src: Any, *, alpha: Any = 1) -> Ten
 # -- masks and classes ------------------------------------------------------------------------------------------
 
 
-@primitive(None, shape=shapes.one_hot, name="one_hot")
+@primitive(None, shape=shapes.one_hot, name="one_hot", any_precision=True, checks_index=True)
 def one_hot_rows(labels, /, num_classes, dtype):
     """A row per label, with 1 in the label's column."""
 
@@ -444,7 +450,7 @@ def one_hot(labels: Any, num_classes: int = -1, dtype: Any = np.int64) -> Tensor
     return one_hot_rows(labels, num_classes=count, dtype=check_dtype(dtype, "one_hot"))
 
 
-@primitive(None)
+@primitive(None, any_precision=True)
 def argwhere(x, /):
     """The positions of the elements that are not 0, a row of indices each: shape (count, x.ndim), int64.
 

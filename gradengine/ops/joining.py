@@ -131,7 +131,7 @@ def narrow_rule(k: Any, g: Any, y: Any, x: Any, axis: int, start: int, length: i
     return k.pad(g, pad_width=tuple([ends if i == place else (0, 0) for i in range(len(x.shape))]))
 
 
-@primitive(narrow_rule, shape=shapes.narrow, view=True)
+@primitive(narrow_rule, shape=shapes.narrow, view=True, any_precision=True)
 def narrow(x, /, axis, start, length):
     """The elements from `start` on, `length` of them, along one axis.
 

@@ -39,7 +39,7 @@ def matmul_grad_b(k: Any, g: Any, y: Any, a: Any, b: Any) -> Any:
     return k.matmul(k.matrix_transpose(a), g)
 
 
-@primitive(matmul_grad_a, matmul_grad_b, shape=shapes.matmul)
+@primitive(matmul_grad_a, matmul_grad_b, shape=shapes.matmul, precision="low")
 def matmul(x1, x2, /):
     """Matrix product over the last two axes; the axes before them broadcast.
 
@@ -70,6 +70,7 @@ def vecdot_grad(k: Any, g: Any, x: Any, other: Any, axis: int) -> Any:
     lambda k, g, y, x1, x2, axis: vecdot_grad(k, g, x1, x2, axis),
     lambda k, g, y, x1, x2, axis: vecdot_grad(k, g, x2, x1, axis),
     shape=shapes.vecdot,
+    precision="low",
 )
 def vecdot(x1, x2, /, axis=-1):
     """Dot products of the vectors along `axis`; the other axes broadcast.
@@ -128,6 +129,7 @@ linear_no_bias = primitive(
     linear_grad_weight,
     shape=shapes.linear,
     name="linear_no_bias",
+    precision="low",
     shown="linear",
 )(lambda x, weight, /: None)
 
@@ -137,6 +139,7 @@ linear_bias = primitive(
     lambda k, g, y, x, w, b: g,
     shape=shapes.linear,
     name="linear",
+    precision="low",
 )(lambda x, weight, bias, /: None)
 
 

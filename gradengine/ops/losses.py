@@ -110,6 +110,7 @@ huber_elements = elementwise(
     ),
     shown="huber_loss",
     doc="Half the squared difference up to delta, then linear.",
+    precision="high",
 )
 
 
@@ -215,6 +216,7 @@ binary_cross_entropy_elements = elementwise(
     body=lambda k, p, t: (t - 1) * clamped_log1m(k, p) - t * clamped_log(k, p),
     shown="binary_cross_entropy",
     doc="-(t log p + (1 - t) log(1 - p)), each logarithm at least -100.",
+    precision="high",
 )
 
 logistic_loss_elements = elementwise(
@@ -224,6 +226,7 @@ logistic_loss_elements = elementwise(
     body=lambda k, x, t: k.where(k.greater(x, 0), x * (1 - t), -x * t) + k.log1p(k.exp(-k.abs(x))),
     shown="binary_cross_entropy_with_logits",
     doc="Binary cross-entropy of sigmoid(x) and t, without overflow.",
+    precision="high",
 )
 
 
@@ -341,6 +344,7 @@ kl_elements = elementwise(
     body=lambda k, x, t: t * k.log(k.where(k.equal(t, 0), 1.0, t)) - t * x,
     shown="kl_div",
     doc="t (log t - x), which is 0 where t is 0.",
+    precision="high",
 )
 
 

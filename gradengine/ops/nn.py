@@ -37,6 +37,7 @@ __all__ = [
     lambda k, g, y, x, axis: k.softmax_grad(g, y, axis=axis),
     shape=shapes.same,
     form=pytorch_forms.in_dtype("softmax"),
+    precision="high",
 )
 def softmax(x, /, axis=-1):
     """exp(x) / sum(exp(x)) along `axis`: positive numbers that sum to 1.
@@ -65,6 +66,7 @@ def softmax_grad(g, y, /, axis):
     lambda k, g, y, x, axis: k.log_softmax_grad(g, y, axis=axis),
     shape=shapes.same,
     form=pytorch_forms.in_dtype("log_softmax"),
+    precision="high",
 )
 def log_softmax(x, /, axis=-1):
     """log(softmax(x)) along `axis`, exact where the softmax itself would underflow.
@@ -101,6 +103,8 @@ def labelled(name, x, labels, **metadata):
     None,
     shape=labelled,
     shown="nll_loss",
+    any_precision=True,
+    checks_index=True,
 )
 def pick_class(x, labels, /, ignore_index):
     """x[i, labels[i]] of every row i, 0 where the label is to be ignored."""
@@ -110,12 +114,13 @@ def pick_class(x, labels, /, ignore_index):
     lambda k, h, out, g, labels, classes, ignore_index: k.pick_class(h, labels, ignore_index=ignore_index),
     None,
     shown="nll_loss",
+    any_precision=True,
 )
 def place_class(g, labels, /, classes, ignore_index):
     """Zeros, with g[i] at [i, labels[i]]."""
 
 
-@primitive(None, None, shown="cross_entropy")
+@primitive(None, None, shown="cross_entropy", checks_index=True)
 def label_weights(labels, logits, /, ignore_index, reduction):
     """What each row counts in a loss, as a column: 0 where ignored, and 1/(rows that count) under a mean."""
 
@@ -127,6 +132,8 @@ def label_weights(labels, logits, /, ignore_index, reduction):
     None,
     shape=labelled,
     shown="cross_entropy",
+    precision="high",
+    checks_index=True,
 )
 def cross_entropy_rows(logits, labels, /, ignore_index, reduction):
     """log(sum(exp(logits))) - logits[label] of every row: their mean, their sum, or (N,) for "none"."""
@@ -166,6 +173,7 @@ def over_size(a: Any) -> float:
     lambda k, g, y, a, b: (b - a) * (g * over_size(b)),
     shape=shapes.broadcast,
     shown="mse_loss",
+    precision="high",
 )
 def mean_squared_error(a, b, /):
     """mean((a - b)**2) of two arrays of one shape."""
@@ -181,6 +189,7 @@ def mean_squared_error(a, b, /):
     None,
     shape=shapes.rows_of_table,
     shown="embedding",
+    checks_index=True,
 )
 def embedding_rows(weight, indices, /, padding_idx=None, blank=False):
     """The rows of `weight` at `indices`; with `blank`, zeros in place of the row `padding_idx`."""
@@ -205,6 +214,6 @@ def standardize_rule(k: Any, g: Any, y: Any, x: Any, axis: Any, eps: float) -> A
     return (g - k.mean(g, axis=axis, keepdims=True) - along_y) / deviation
 
 
-@primitive(standardize_rule, shape=shapes.same, shown="layer_norm")
+@primitive(standardize_rule, shape=shapes.same, shown="layer_norm", precision="high")
 def standardize(x, /, axis=-1, eps=1e-5):
     """(x - mean) / sqrt(variance + eps) over `axis`."""

@@ -34,6 +34,7 @@ square = elementwise(
     >>> ge.square(ge.tensor([1.0, -3.0]))
     tensor([1., 9.])
     """,
+    precision="high",
 )
 
 sqrt = elementwise(
@@ -57,6 +58,7 @@ rsqrt = elementwise(
     >>> ge.rsqrt(ge.tensor([4.0, 0.25]))
     tensor([0.5, 2. ])
     """,
+    precision="high",
 )
 
 reciprocal = elementwise(
@@ -68,6 +70,7 @@ reciprocal = elementwise(
     >>> ge.reciprocal(ge.tensor([4.0, -0.5]))
     tensor([ 0.25, -2.  ])
     """,
+    precision="high",
 )
 
 
@@ -90,7 +93,7 @@ def power_by_scalar_rule(k: Any, g: Any, y: Any, x: Any, exponent: Any) -> Any:
     return g * (exponent * k.pow(x, exponent - 1))
 
 
-power = elementwise("pow", pow_base, pow_exponent)
+power = elementwise("pow", pow_base, pow_exponent, precision="high")
 
 power_by_scalar = elementwise(
     "power_by_scalar",
@@ -103,6 +106,7 @@ power_by_scalar = elementwise(
     >>> ge.ops.powers.power_by_scalar(ge.tensor([2.0, -2.0]), exponent=3)
     tensor([ 8., -8.])
     """,
+    precision="high",
 )
 
 

@@ -61,6 +61,7 @@ equal = elementwise(
     >>> ge.equal(ge.tensor([1.0, 2.0]), 2)
     tensor([False,  True])
     """,
+    boolean=True,
 )
 
 not_equal = elementwise(
@@ -73,6 +74,7 @@ not_equal = elementwise(
     >>> ge.not_equal(ge.tensor([1.0, 2.0]), 2)
     tensor([ True, False])
     """,
+    boolean=True,
 )
 
 less = elementwise(
@@ -85,6 +87,7 @@ less = elementwise(
     >>> ge.less(ge.tensor([1.0, 2.0, 3.0]), 2)
     tensor([ True, False, False])
     """,
+    boolean=True,
 )
 
 less_equal = elementwise(
@@ -97,6 +100,7 @@ less_equal = elementwise(
     >>> ge.less_equal(ge.tensor([1.0, 2.0, 3.0]), 2)
     tensor([ True,  True, False])
     """,
+    boolean=True,
 )
 
 greater = elementwise(
@@ -109,6 +113,7 @@ greater = elementwise(
     >>> ge.greater(ge.tensor([1.0, 2.0, 3.0]), 2)
     tensor([False, False,  True])
     """,
+    boolean=True,
 )
 
 greater_equal = elementwise(
@@ -121,6 +126,7 @@ greater_equal = elementwise(
     >>> ge.greater_equal(ge.tensor([1.0, 2.0, 3.0]), 2)
     tensor([False,  True,  True])
     """,
+    boolean=True,
 )
 
 isnan = elementwise(
@@ -132,6 +138,7 @@ isnan = elementwise(
     >>> ge.isnan(ge.tensor([1.0, float("nan"), float("inf")]))
     tensor([False,  True, False])
     """,
+    boolean=True,
 )
 
 isinf = elementwise(
@@ -143,6 +150,7 @@ isinf = elementwise(
     >>> ge.isinf(ge.tensor([1.0, float("nan"), float("-inf")]))
     tensor([False, False,  True])
     """,
+    boolean=True,
 )
 
 isfinite = elementwise(
@@ -154,6 +162,7 @@ isfinite = elementwise(
     >>> ge.isfinite(ge.tensor([1.0, float("nan"), float("inf")]))
     tensor([ True, False, False])
     """,
+    boolean=True,
 )
 
 # -- logic: every number but 0 is true ----------------------------------------------------------------------------
@@ -168,6 +177,7 @@ logical_and = elementwise(
     >>> ge.logical_and(ge.tensor([True, True, False]), ge.tensor([True, False, False]))
     tensor([ True, False, False])
     """,
+    boolean=True,
 )
 
 logical_or = elementwise(
@@ -180,6 +190,7 @@ logical_or = elementwise(
     >>> ge.logical_or(ge.tensor([True, True, False]), ge.tensor([True, False, False]))
     tensor([ True,  True, False])
     """,
+    boolean=True,
 )
 
 logical_xor = elementwise(
@@ -192,6 +203,7 @@ logical_xor = elementwise(
     >>> ge.logical_xor(ge.tensor([True, True, False]), ge.tensor([True, False, False]))
     tensor([False,  True, False])
     """,
+    boolean=True,
 )
 
 logical_not = elementwise(
@@ -203,6 +215,7 @@ logical_not = elementwise(
     >>> ge.logical_not(ge.tensor([True, False]))
     tensor([False,  True])
     """,
+    boolean=True,
 )
 
 # -- bits of integers; of bools, the same as logic. Floats raise DTypeError. --------------------------------------

@@ -230,32 +230,32 @@ def manual_seed(seed: int) -> Generator:
 # -- the draws as ops on a state --------------------------------------------------------------------------------
 
 
-@primitive(None)
+@primitive(None, any_precision=True)
 def random_uniform(state, /, shape, low, high, dtype):
     """Uniform numbers in [low, high)."""
 
 
-@primitive(None)
+@primitive(None, any_precision=True)
 def random_normal(state, /, shape, mean, std, dtype):
     """Normal numbers."""
 
 
-@primitive(None)
+@primitive(None, any_precision=True)
 def random_integers(state, /, shape, low, high, dtype):
     """Integers in [low, high)."""
 
 
-@primitive(None)
+@primitive(None, any_precision=True)
 def random_permutation(state, /, n):
     """A permutation of 0 to n - 1."""
 
 
-@primitive(None, None)
+@primitive(None, None, any_precision=True)
 def random_bernoulli(state, p, /, shape, dtype):
     """1 with probability p, else 0."""
 
 
-@primitive(None)
+@primitive(None, any_precision=True)
 def random_dropout(state, /, shape, p, dtype):
     """0 with probability p, else 1 / (1 - p)."""
 

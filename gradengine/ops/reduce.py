@@ -45,7 +45,7 @@ def sum_rule(k: Any, g: Any, y: Any, x: Any, axis: Any, keepdims: bool, dtype: A
     return k.broadcast_to(regrow(k, g, x.shape, axis, keepdims), shape=x.shape)
 
 
-@primitive(sum_rule, shape=shapes.reduction)
+@primitive(sum_rule, shape=shapes.reduction, precision="high")
 def sum(x, /, axis=None, keepdims=False, dtype=None):
     """The sum of the elements along `axis`; 0 where there are none.
 
@@ -64,6 +64,7 @@ def sum(x, /, axis=None, keepdims=False, dtype=None):
     ),
     shape=shapes.reduction,
     form=pytorch_forms.mean,
+    precision="high",
 )
 def mean(x, /, axis=None, keepdims=False):
     """The mean of the elements along `axis`; NaN where there are none. Integers give the default dtype.
@@ -85,7 +86,7 @@ def prod_rule(k: Any, g: Any, y: Any, x: Any, axis: Any, keepdims: bool, dtype: 
     return g * k.product_of_others(x, axis=axis) if x.shape and axis != () else g
 
 
-@primitive(prod_rule, shape=shapes.reduction)
+@primitive(prod_rule, shape=shapes.reduction, precision="high")
 def prod(x, /, axis=None, keepdims=False, dtype=None):
     """The product of the elements along `axis`; 1 where there are none.
 
@@ -214,7 +215,7 @@ def var_rule(k: Any, g: Any, y: Any, x: Any, axis: Any, correction: float, keepd
     return regrow(k, g, x.shape, axis, keepdims) * (2 / freedom if freedom > 0 else math.nan) * deviation(k, x, axis)
 
 
-@primitive(var_rule, shape=shapes.reduction, form=pytorch_forms.spread("var"))
+@primitive(var_rule, shape=shapes.reduction, form=pytorch_forms.spread("var"), precision="high")
 def var(x, /, axis=None, correction=0.0, keepdims=False):
     """The variance along `axis`: the sum of squared deviations from the mean, divided by n - `correction`.
 
@@ -235,7 +236,7 @@ def std_rule(k: Any, g: Any, y: Any, x: Any, axis: Any, correction: float, keepd
     return regrow(k, scale, x.shape, axis, keepdims) * deviation(k, x, axis)
 
 
-@primitive(std_rule, shape=shapes.reduction, form=pytorch_forms.spread("std"))
+@primitive(std_rule, shape=shapes.reduction, form=pytorch_forms.spread("std"), precision="high")
 def std(x, /, axis=None, correction=0.0, keepdims=False):
     """The standard deviation along `axis`, the root of `var`; where it is 0 its gradient is 0.
 
@@ -252,7 +253,7 @@ def logsumexp_rule(k: Any, g: Any, y: Any, x: Any, axis: Any, keepdims: bool) ->
     return regrow(k, g, x.shape, axis, keepdims) * k.exp(x - regrow(k, y, x.shape, axis, keepdims))
 
 
-@primitive(logsumexp_rule, shape=shapes.reduction)
+@primitive(logsumexp_rule, shape=shapes.reduction, precision="high")
 def logsumexp(x, /, axis=None, keepdims=False):
     """log(sum(exp(x))) along `axis`, computed so that it does not overflow; -inf where there are no elements.
 
@@ -283,7 +284,7 @@ def norm_rule(k: Any, g: Any, y: Any, x: Any, ord: float, axis: Any, keepdims: b
     return k.where(k.logical_or(zero, flat), 0, g * k.sign(x) * ratio ** (ord - 1))
 
 
-@primitive(norm_rule, shape=shapes.vector_norm, form=pytorch_forms.norm)
+@primitive(norm_rule, shape=shapes.vector_norm, form=pytorch_forms.norm, precision="high")
 def vector_norm(x, /, ord=2, axis=None, keepdims=False):
     """The p-norm of the vectors along `axis` (all elements for None): (sum |x|^p)^(1/p).
 

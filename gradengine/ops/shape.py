@@ -28,7 +28,9 @@ __all__ = [
 SWAPPED = {"dim0": "axis1", "dim1": "axis2", "axis0": "axis1"}  # PyTorch's words for two axes
 
 
-@primitive(lambda k, g, y, x, shape: k.sum_to(g, shape=x.shape), shape=shapes.broadcast_to, view=True)
+@primitive(
+    lambda k, g, y, x, shape: k.sum_to(g, shape=x.shape), shape=shapes.broadcast_to, view=True, any_precision=True
+)
 def broadcast_to(x, /, shape):
     """x repeated along axes of size 1, and along new axes in front, until it has `shape`. Also called `expand`.
 
@@ -78,6 +80,8 @@ def check_sizes(name: str, given: Mapping[str, Any]) -> None:
     form=reshape_copied,
     view="maybe",
     check=check_sizes,
+    any_precision=True,
+    same_order=True,
 )
 def reshape(x, /, shape):
     """The same elements in another shape; one size may be -1, which stands for what is left.
@@ -134,6 +138,7 @@ def check_axes(name: str, given: Mapping[str, Any]) -> None:
     shape=shapes.permutation,
     view=True,
     check=check_axes,
+    any_precision=True,
 )
 def permute_dims(x, /, axes):
     """The axes in another order: axis i of the result is axis `axes[i]` of x.
@@ -172,6 +177,7 @@ def transpose(k, x, /, axes=None, other_axis=None):
     view=True,
     words=SWAPPED,
     lifts=True,
+    any_precision=True,
 )
 def swapaxes(x, /, axis1=-1, axis2=-2):
     """Two axes swapped, by default the last two. Raises ShapeError for an axis that x does not have.
@@ -182,7 +188,7 @@ def swapaxes(x, /, axis1=-1, axis2=-2):
     """
 
 
-@primitive(lambda k, g, y, x: k.matrix_transpose(g), shape=shapes.matrix_transpose, view=True)
+@primitive(lambda k, g, y, x: k.matrix_transpose(g), shape=shapes.matrix_transpose, view=True, any_precision=True)
 def matrix_transpose(x, /):
     """The last two axes swapped: each matrix transposed; `x.mT` is the same. Raises ShapeError below two dimensions.
 
@@ -197,6 +203,7 @@ def matrix_transpose(x, /):
     lambda k, g, y, x, source, destination: k.moveaxis(g, source=destination, destination=source),
     shape=shapes.moveaxis,
     view=True,
+    any_precision=True,
 )
 def moveaxis(x, /, source, destination):
     """The axes `source` (an int or several) moved to the places `destination`; the others keep their order.
@@ -209,7 +216,13 @@ def moveaxis(x, /, source, destination):
     """
 
 
-@primitive(lambda k, g, y, x, axis: k.reshape(g, shape=x.shape), shape=shapes.expand_dims, view=True)
+@primitive(
+    lambda k, g, y, x, axis: k.reshape(g, shape=x.shape),
+    shape=shapes.expand_dims,
+    view=True,
+    any_precision=True,
+    same_order=True,
+)
 def expand_dims(x, /, axis=0):
     """New axes of size 1, at the places `axis` (an int or a tuple) of the result.
 
@@ -222,7 +235,12 @@ def expand_dims(x, /, axis=0):
 
 
 @primitive(
-    lambda k, g, y, x, axis: k.reshape(g, shape=x.shape), shape=shapes.squeeze, view=True, form=pytorch_forms.squeeze
+    lambda k, g, y, x, axis: k.reshape(g, shape=x.shape),
+    shape=shapes.squeeze,
+    view=True,
+    form=pytorch_forms.squeeze,
+    any_precision=True,
+    same_order=True,
 )
 def squeeze(x, /, axis=None):
     """Axes of size 1 taken away: `axis` (an int or a tuple), or all of them for None.
@@ -235,7 +253,13 @@ def squeeze(x, /, axis=None):
     """
 
 
-@primitive(lambda k, g, y, x, axis: k.flip(g, axis=axis), shape=shapes.flip, words={"dims": "axis"}, lifts=True)
+@primitive(
+    lambda k, g, y, x, axis: k.flip(g, axis=axis),
+    shape=shapes.flip,
+    words={"dims": "axis"},
+    lifts=True,
+    any_precision=True,
+)
 def flip(x, /, axis=None):
     """The elements in reverse order along `axis` (an int, a tuple, or None for all).
 
@@ -263,6 +287,7 @@ def check_shift(name: str, given: Mapping[str, Any]) -> None:
     shape=shapes.roll,
     words={"shifts": "shift", "dims": "axis"},
     check=check_shift,
+    any_precision=True,
 )
 def roll(x, /, shift, axis=None):
     """The elements moved on by `shift` places, round the end; for several axes, a tuple of each.
@@ -286,7 +311,7 @@ def pad_rule(k: Any, g: Any, y: Any, x: Any, pad_width: Any, mode: str, constant
     return g
 
 
-@primitive(pad_rule, shape=shapes.pad)
+@primitive(pad_rule, shape=shapes.pad, any_precision=True)
 def pad(x, /, pad_width, mode="constant", constant_values=0):
     """x with a border, as `np.pad`: `pad_width` is an int, a pair (before, after), or a pair for each axis.
 
@@ -321,7 +346,7 @@ def tile_rule(k: Any, g: Any, y: Any, x: Any, repetitions: Any) -> Any:
     return k.reshape(k.sum(copies, axis=tuple(range(0, 2 * ndim, 2))), shape=x.shape)
 
 
-@primitive(tile_rule, shape=shapes.tile, words={"dims": "repetitions", "reps": "repetitions"})
+@primitive(tile_rule, shape=shapes.tile, words={"dims": "repetitions", "reps": "repetitions"}, any_precision=True)
 def tile(x, /, repetitions):
     """Copies of x side by side: `repetitions` (an int or a tuple) says how many along each of the last axes.
 
@@ -345,7 +370,7 @@ def repeat_rule(k: Any, g: Any, y: Any, x: Any, repeats: Any, axis: int | None) 
     return k.reshape(sums, shape=x.shape)
 
 
-@primitive(repeat_rule, shape=shapes.repeat)
+@primitive(repeat_rule, shape=shapes.repeat, any_precision=True)
 def repeat(x, /, repeats, axis=None):
     """Each element `repeats` times along an axis (of the flattened array for None); or as often as each number says.
 
@@ -379,7 +404,7 @@ def triu_rule(ops: Any, g: Any, y: Any, x: Any, /, k: int) -> Any:
     return ops.triu(g, k=k)
 
 
-@primitive(tril_rule, shape=shapes.triangle)
+@primitive(tril_rule, shape=shapes.triangle, any_precision=True)
 def tril(x, /, k=0):
     """The matrices of x with zeros above diagonal `k`. Raises ShapeError below two dimensions.
 
@@ -390,7 +415,7 @@ def tril(x, /, k=0):
     """
 
 
-@primitive(triu_rule, shape=shapes.triangle)
+@primitive(triu_rule, shape=shapes.triangle, any_precision=True)
 def triu(x, /, k=0):
     """The matrices of x with zeros below diagonal `k`. Raises ShapeError below two dimensions.
 
@@ -406,7 +431,9 @@ def diagonal_rule(k: Any, g: Any, y: Any, x: Any, **where: Any) -> Any:
     return k.fill_diagonal(g, shape=x.shape, **where)
 
 
-@primitive(diagonal_rule, shape=shapes.diagonal, view=True, form=pytorch_forms.diagonal, mark=last_two_axes)
+@primitive(
+    diagonal_rule, shape=shapes.diagonal, view=True, form=pytorch_forms.diagonal, mark=last_two_axes, any_precision=True
+)
 def diagonal(x, /, offset=0, axis1=-2, axis2=-1):
     """A diagonal of two axes, by default the last two as in the array API; it becomes the last axis.
 
@@ -418,10 +445,7 @@ def diagonal(x, /, offset=0, axis1=-2, axis2=-1):
     """
 
 
-@primitive(
-    lambda k, g, y, x, shape, **where: k.diagonal(g, **where),
-    shape=shapes.fill_diagonal,
-)
+@primitive(lambda k, g, y, x, shape, **where: k.diagonal(g, **where), shape=shapes.fill_diagonal, any_precision=True)
 def fill_diagonal(x, /, shape, offset=0, axis1=-2, axis2=-1):
     """Zeros of `shape` with x on a diagonal: the adjoint of `diagonal`.
 
@@ -437,7 +461,7 @@ def diag_rule(k: Any, g: Any, y: Any, x: Any, offset: int) -> Any:
     return k.diagonal(g, offset=offset) if len(x.shape) == 1 else k.fill_diagonal(g, shape=x.shape, offset=offset)
 
 
-@primitive(diag_rule, shape=shapes.diag)
+@primitive(diag_rule, shape=shapes.diag, any_precision=True)
 def diag(x, /, offset=0):
     """A vector as a diagonal matrix, or a matrix' diagonal as a vector, as `np.diag`.
 

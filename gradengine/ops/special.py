@@ -85,6 +85,7 @@ erfinv = elementwise(
     >>> ge.erfinv(ge.tensor([0.0, 0.8427008]))
     tensor([0., 1.])
     """,
+    precision="high",
 )
 
 # -- gamma and its logarithmic derivatives ------------------------------------------------------------------------
@@ -98,6 +99,7 @@ lgamma = elementwise(
     >>> ge.lgamma(ge.tensor([1.0, 5.0]))
     tensor([0.    , 3.1781])
     """,
+    precision="high",
 )
 
 
@@ -128,6 +130,7 @@ digamma = elementwise(
     >>> ge.digamma(ge.tensor([1.0, 2.0]))
     tensor([-0.5772,  0.4228])
     """,
+    precision="high",
 )
 
 
@@ -196,7 +199,9 @@ def rounded(number: Fraction) -> float:
         return math.inf if number > 0 else -math.inf
 
 
-derivative_of_digamma = elementwise("polygamma", lambda k, g, y, x, n: g * k.polygamma(x, n=n + 1), body=polygamma_body)
+derivative_of_digamma = elementwise(
+    "polygamma", lambda k, g, y, x, n: g * k.polygamma(x, n=n + 1), body=polygamma_body, precision="high"
+)
 
 
 @known_words

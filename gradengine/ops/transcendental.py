@@ -55,6 +55,7 @@ exp = elementwise(
     >>> ge.exp(ge.tensor([0.0, 1.0]))
     tensor([1.    , 2.7183])
     """,
+    precision="high",
 )
 
 exp2 = elementwise(
@@ -66,6 +67,7 @@ exp2 = elementwise(
     >>> ge.exp2(ge.tensor([-1.0, 3.0]))
     tensor([0.5, 8. ])
     """,
+    precision="high",
 )
 
 expm1 = elementwise(
@@ -77,6 +79,7 @@ expm1 = elementwise(
     >>> ge.expm1(ge.tensor([0.0, 1.0]))
     tensor([0.    , 1.7183])
     """,
+    precision="high",
 )
 
 log = elementwise(
@@ -88,6 +91,7 @@ log = elementwise(
     >>> ge.log(ge.tensor([1.0, 10.0]))
     tensor([0.    , 2.3026])
     """,
+    precision="high",
 )
 
 log2 = elementwise(
@@ -99,6 +103,7 @@ log2 = elementwise(
     >>> ge.log2(ge.tensor([1.0, 8.0]))
     tensor([0., 3.])
     """,
+    precision="high",
 )
 
 log10 = elementwise(
@@ -110,6 +115,7 @@ log10 = elementwise(
     >>> ge.log10(ge.tensor([1.0, 100.0]))
     tensor([0., 2.])
     """,
+    precision="high",
 )
 
 log1p = elementwise(
@@ -121,6 +127,7 @@ log1p = elementwise(
     >>> ge.log1p(ge.tensor([0.0, 1.0]))
     tensor([0.    , 0.6931])
     """,
+    precision="high",
 )
 
 logaddexp = elementwise(
@@ -133,6 +140,7 @@ logaddexp = elementwise(
     >>> ge.logaddexp(ge.tensor([0.0, 1000.0]), ge.tensor([0.0, 0.0]))
     tensor([   0.6931, 1000.    ])
     """,
+    precision="high",
 )
 
 # -- trigonometric functions --------------------------------------------------------------------------------------
@@ -168,6 +176,7 @@ tan = elementwise(
     >>> ge.tan(ge.tensor([0.0, 1.0]))
     tensor([0.    , 1.5574])
     """,
+    precision="high",
 )
 
 asin = elementwise(
@@ -179,6 +188,7 @@ asin = elementwise(
     >>> ge.asin(ge.tensor([0.0, 1.0]))
     tensor([0.    , 1.5708])
     """,
+    precision="high",
 )
 
 acos = elementwise(
@@ -190,6 +200,7 @@ acos = elementwise(
     >>> ge.acos(ge.tensor([0.0, 1.0]))
     tensor([1.5708, 0.    ])
     """,
+    precision="high",
 )
 
 atan = elementwise(
@@ -264,6 +275,7 @@ sinh = elementwise(
     >>> ge.sinh(ge.tensor([0.0, 1.0]))
     tensor([0.    , 1.1752])
     """,
+    precision="high",
 )
 
 cosh = elementwise(
@@ -275,6 +287,7 @@ cosh = elementwise(
     >>> ge.cosh(ge.tensor([0.0, 1.0]))
     tensor([1.    , 1.5431])
     """,
+    precision="high",
 )
 
 tanh = elementwise(

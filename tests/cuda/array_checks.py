@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from gradengine.backends.kernel_table import ALL_OPS
 from gradengine_kernels import numpy_cpu
 from gradengine_kernels.cupy_cuda import arrays
 from gradengine_kernels.cupy_cuda.lazy_cupy import cp
@@ -27,8 +28,14 @@ TOLERANCE = {"float64": 1e-12, "float32": 2e-6, "float16": 2e-3, "bfloat16": 1.6
 NAN, INF = math.nan, math.inf
 
 Generator = np.random.Generator
-REFERENCE = {name: widened(run, name) for name, run in numpy_cpu.KERNELS.items()}
-KERNELS = dict(arrays.KERNELS)
+
+
+def any_precision(name: str) -> bool:
+    return name in ALL_OPS and ALL_OPS[name].any_precision
+
+
+REFERENCE = {name: widened(run, any_precision(name)) for name, run in numpy_cpu.KERNELS.items()}
+KERNELS = arrays.kernels(any_precision)
 
 
 def to_device(x: Any) -> Any:

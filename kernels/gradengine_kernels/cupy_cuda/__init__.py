@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 __all__ = ["every_size", "kernels", "operations", "pointwise", "program"]
 
 
-def kernels() -> dict[str, Callable[..., Any]]:
-    """The kernel of each op that has one of its own."""
+def kernels(any_precision: Callable[[str], bool]) -> dict[str, Callable[..., Any]]:
+    """The kernel of each op that has one of its own; `any_precision` says of an op whether it computes nothing."""
     from . import arrays, rows
     from .gemm import kernels
 
-    found = {**arrays.KERNELS, **kernels.KERNELS}
+    found = {**arrays.kernels(any_precision), **kernels.KERNELS}
     return {**found, **rows.kernels(found)}
 
 

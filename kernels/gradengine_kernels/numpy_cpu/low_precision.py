@@ -18,17 +18,6 @@ if TYPE_CHECKING:
 FLOATS = "fV"  # the kinds of floating-point dtypes; "V" is bfloat16
 HALF, SINGLE = np.dtype(np.float16), np.dtype(np.float32)
 
-# What moves elements and computes nothing, writes into an operand, or draws numbers in the dtype that it is told.
-# fmt: off
-NATIVE = frozenset([
-    "overwrite", "broadcast_to", "reshape", "permute_dims", "swapaxes", "matrix_transpose", "moveaxis", "expand_dims",
-    "squeeze", "narrow", "flip", "roll", "pad", "tile", "repeat", "tril", "triu", "diagonal", "fill_diagonal", "diag",
-    "getitem", "put_at", "last_writes", "place", "take", "take_along_axis", "pick_class", "place_class", "one_hot",
-    "argwhere", "positive", "random_uniform", "random_normal", "random_integers", "random_permutation",
-    "random_bernoulli", "random_dropout",
-])
-# fmt: on
-
 
 def is_half(dtype: Any) -> bool:
     """True for float16 and bfloat16."""
@@ -69,12 +58,13 @@ def narrowed(value: Any, dtype: Any) -> Any:
     return value.astype(dtype) if getattr(value, "dtype", None) == SINGLE and dtype != SINGLE else value
 
 
-def widened(kernel: Callable[..., Any], name: str = "") -> Callable[..., Any]:
-    """A kernel that computes in float32 where it is given, or asked for, half precision."""
-    if name in NATIVE:
+def widened(kernel: Callable[..., Any], any_precision: bool = False) -> Callable[..., Any]:
+    """A kernel that computes in float32 where it is given, or asked for, half precision.
+
+    With `any_precision` it is as it was: it moves elements, or draws numbers in the dtype that it is told.
+    """
+    if any_precision:
         return kernel
-    if name == "astype":
-        return quiet_cast(kernel)
 
     @functools.wraps(kernel, updated=())
     def call(*arrays: Any, **params: Any) -> Any:
@@ -89,19 +79,6 @@ def widened(kernel: Callable[..., Any], name: str = "") -> Callable[..., Any]:
             meant, params["dtype"] = np.dtype(asked), SINGLE
         with np.errstate(all="ignore"):
             return narrowed(kernel(*[wide(x) for x in arrays], **params), meant)
-
-    call.plain = kernel  # type: ignore[attr-defined]
-    return call
-
-
-def quiet_cast(kernel: Callable[..., Any]) -> Callable[..., Any]:
-    """`astype`, which in half precision makes infinities of large numbers as a matter of course."""
-
-    def call(x: Any, dtype: Any) -> Any:
-        if dtype.itemsize != 2:
-            return kernel(x, dtype)
-        with np.errstate(over="ignore"):
-            return kernel(x, dtype)
 
     call.plain = kernel  # type: ignore[attr-defined]
     return call

@@ -186,6 +186,15 @@ def log_gamma(x: float) -> float:
 
 # -- the table ----------------------------------------------------------------------------------------------------
 
+
+def astype(x: Any, dtype: Any) -> Any:
+    """The elements in another dtype; half precision makes infinities of large numbers as a matter of course."""
+    if dtype.itemsize != 2:
+        return np.asarray(x).astype(dtype)
+    with np.errstate(over="ignore"):
+        return np.asarray(x).astype(dtype)
+
+
 KERNELS: dict[str, Callable[..., Any]] = {
     # sums and products
     "add": np.add,
@@ -220,7 +229,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
     "clip": clip,
     "where": where,
     "relu": relu,
-    "astype": lambda x, dtype: np.asarray(x).astype(dtype),
+    "astype": astype,
     # exponentials and logarithms
     "exp": np.exp,
     "exp2": np.exp2,

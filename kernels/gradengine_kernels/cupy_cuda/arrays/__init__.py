@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 FAMILIES: list[Any] = [pointwise, reduce, sorting, shape, index, nn, random]
 
-KERNELS: dict[str, Callable[..., Any]] = {
-    name: widened(run, name) for family in FAMILIES for name, run in family.KERNELS.items()
-}
+
+def kernels(any_precision: Callable[[str], bool]) -> dict[str, Callable[..., Any]]:
+    """The kernels by name of their op; `any_precision` says of an op whether it computes nothing that is rounded."""
+    found = {name: run for family in FAMILIES for name, run in family.KERNELS.items()}
+    return {name: widened(run, any_precision(name)) for name, run in found.items()}

@@ -253,7 +253,16 @@ def shift(name: str) -> Callable[..., Any]:
 
 # -- the table ----------------------------------------------------------------------------------------------------
 
+
 # fmt: off
+def astype(x: Any, dtype: Any) -> Any:
+    """The elements in another dtype; half precision makes infinities of large numbers as a matter of course."""
+    if dtype.itemsize != 2:
+        return as_array(x).astype(dtype)
+    with np.errstate(over="ignore"):
+        return as_array(x).astype(dtype)
+
+
 SAME_NAME = [
     "negative", "positive", "sign", "square", "sqrt", "floor", "ceil", "trunc", "exp", "exp2", "expm1",
     "log", "log2", "log10", "log1p", "sin", "cos", "tan", "sinh", "cosh", "tanh", "isnan", "isinf", "isfinite",
@@ -296,7 +305,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
     "clip": clip,
     "where": where,
     "relu": relu,
-    "astype": lambda x, dtype: as_array(x).astype(dtype),
+    "astype": astype,
     "sigmoid": sigmoid,
     "erf": special("erf"),
     "erfc": special("erfc"),
