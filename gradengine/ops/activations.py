@@ -56,6 +56,7 @@ relu = elementwise(
     >>> ge.nn.functional.relu(ge.tensor([-1.0, 2.0]))
     tensor([0., 2.])
     """,
+    method=True,
 )
 
 
@@ -218,6 +219,7 @@ sigmoid = elementwise(
     >>> ge.nn.functional.sigmoid(ge.tensor([0.0, 1.0]))
     tensor([0.5   , 0.7311])
     """,
+    method=True,
 )
 
 log_sigmoid = elementwise(

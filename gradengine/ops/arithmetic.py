@@ -26,6 +26,7 @@ from .elementwise import (
 )  # fmt: skip
 from .powers import pow
 from .predicates import equal, greater, isfinite, isinf, isnan, less, less_equal, logical_and, logical_or
+from .tensor_methods import method, methods
 from .transcendental import exp2, log, log1p, logaddexp
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
 ]  # fmt: skip
 
 sgn = sign
+methods(sgn=sign)
 
 
 def is_one(factor: Any) -> bool:
@@ -42,6 +44,7 @@ def is_one(factor: Any) -> bool:
     return type(factor) in (int, float) and factor == 1
 
 
+@method(in_place=True)
 @checked
 def clamp_min(x: Any, /, min: Any) -> Tensor:
     """`x`, or `min` where that is larger.
@@ -55,6 +58,7 @@ def clamp_min(x: Any, /, min: Any) -> Tensor:
     return clip(x, min=min)
 
 
+@method(in_place=True)
 @checked
 def clamp_max(x: Any, /, max: Any) -> Tensor:
     """`x`, or `max` where that is smaller.
@@ -79,6 +83,7 @@ def rsub(x1: Any, x2: Any, /, *, alpha: Any = 1) -> Tensor:
     return subtract(x2, x1 if is_one(alpha) else multiply(x1, alpha))
 
 
+@method(in_place=True)
 @checked
 def lerp(start: Any, end: Any, weight: Any) -> Tensor:
     """`start + weight * (end - start)`, a mix of two arrays; `weight` is a number or an array.
@@ -90,6 +95,7 @@ def lerp(start: Any, end: Any, weight: Any) -> Tensor:
     return add(start, multiply(subtract(end, start), weight))
 
 
+@method(in_place=True)
 @checked(words={"tensor1": "x1", "tensor2": "x2"})
 def addcmul(x: Any, x1: Any, x2: Any, /, *, value: Any = 1) -> Tensor:
     """`x + value * x1 * x2`.
@@ -102,6 +108,7 @@ def addcmul(x: Any, x1: Any, x2: Any, /, *, value: Any = 1) -> Tensor:
     return add(x, product if is_one(value) else multiply(product, value))
 
 
+@method(in_place=True)
 @checked(words={"tensor1": "x1", "tensor2": "x2"})
 def addcdiv(x: Any, x1: Any, x2: Any, /, *, value: Any = 1) -> Tensor:
     """`x + value * x1 / x2`.
@@ -113,6 +120,7 @@ def addcdiv(x: Any, x1: Any, x2: Any, /, *, value: Any = 1) -> Tensor:
     return add(x, divide(x1 if is_one(value) else multiply(x1, value), x2))
 
 
+@method(in_place=True)
 @checked
 def frac(x: Any, /) -> Tensor:
     """What is behind the point, with the sign of x: `x - trunc(x)`.
@@ -124,6 +132,7 @@ def frac(x: Any, /) -> Tensor:
     return subtract(x, trunc(x))
 
 
+@method(in_place=True)
 @checked
 def fmod(x1: Any, x2: Any, /) -> Tensor:
     """The remainder of a division rounded towards 0: it has the sign of x1 (`remainder` has that of x2).
@@ -138,6 +147,7 @@ def fmod(x1: Any, x2: Any, /) -> Tensor:
     return where(below, negative(rest), rest)
 
 
+@method(in_place=True)
 @checked
 def nan_to_num(x: Any, /, nan: float | None = None, posinf: float | None = None, neginf: float | None = None) -> Tensor:
     """`x` with NaN as `nan` (0 for None) and infinities as `posinf` and `neginf` (the ends of the dtype for None).
@@ -159,6 +169,7 @@ def nan_to_num(x: Any, /, nan: float | None = None, posinf: float | None = None,
     return where(isnan(x), 0.0 if nan is None else nan, where(positive, high, where(infinite, low, plain)))
 
 
+@method(in_place=True)
 @checked
 def logit(x: Any, /, eps: float | None = None) -> Tensor:
     """`log(x / (1 - x))`, the inverse of `sigmoid`; with `eps`, x is held between eps and 1 - eps first.
@@ -175,6 +186,7 @@ def logit(x: Any, /, eps: float | None = None) -> Tensor:
     return subtract(log(x), log1p(multiply(x, -1)))
 
 
+@method(in_place=True)
 @checked
 def xlogy(x1: Any, x2: Any, /) -> Tensor:
     """`x1 * log(x2)`, and 0 where x1 is 0, unless x2 is NaN.
@@ -197,6 +209,7 @@ def in_floats(*values: Any) -> list[Any]:
     return [x.to(wanted) if isinstance(x, Tensor) and not is_floating(x.dtype) else x for x in values]
 
 
+@method(in_place=True)
 @checked
 def float_power(x1: Any, x2: Any, /) -> Tensor:
     """`x1 ** x2` in float64, as in NumPy and PyTorch.
@@ -213,6 +226,7 @@ def in_float64(x: Any) -> Any:
     return float(x) if isinstance(x, (int, float)) else wrap(x, None, "float_power").to("float64")
 
 
+@method
 @checked
 def fmax(x1: Any, x2: Any, /) -> Tensor:
     """The larger of two values, the other one where one is NaN.
@@ -225,6 +239,7 @@ def fmax(x1: Any, x2: Any, /) -> Tensor:
     return where(isnan(a), b, where(isnan(b), a, maximum(a, b)))
 
 
+@method
 @checked
 def fmin(x1: Any, x2: Any, /) -> Tensor:
     """The smaller of two values, the other one where one is NaN.
@@ -237,6 +252,7 @@ def fmin(x1: Any, x2: Any, /) -> Tensor:
     return where(isnan(a), b, where(isnan(b), a, minimum(a, b)))
 
 
+@method(in_place=True)
 @checked
 def deg2rad(x: Any, /) -> Tensor:
     """Degrees as radians.
@@ -248,6 +264,7 @@ def deg2rad(x: Any, /) -> Tensor:
     return multiply(x, math.pi / 180)
 
 
+@method(in_place=True)
 @checked
 def rad2deg(x: Any, /) -> Tensor:
     """Radians as degrees.
@@ -259,6 +276,7 @@ def rad2deg(x: Any, /) -> Tensor:
     return multiply(x, 180 / math.pi)
 
 
+@method
 @checked
 def isposinf(x: Any, /) -> Tensor:
     """Whether each element is infinite and positive.
@@ -270,6 +288,7 @@ def isposinf(x: Any, /) -> Tensor:
     return logical_and(isinf(x), greater(x, 0))
 
 
+@method
 @checked
 def isneginf(x: Any, /) -> Tensor:
     """Whether each element is infinite and negative.
@@ -281,6 +300,7 @@ def isneginf(x: Any, /) -> Tensor:
     return logical_and(isinf(x), less(x, 0))
 
 
+@method
 @checked
 def isreal(x: Any, /) -> Tensor:
     """True for each element: there are no complex numbers here.
@@ -294,6 +314,7 @@ def isreal(x: Any, /) -> Tensor:
     return ones_like(x, dtype="bool")
 
 
+@method(in_place=True)
 @checked(words={"values": "x2"})
 def heaviside(x1: Any, x2: Any, /) -> Tensor:
     """0 where x1 is negative, 1 where it is positive, x2 where it is 0. It has no gradient.
@@ -307,6 +328,7 @@ def heaviside(x1: Any, x2: Any, /) -> Tensor:
     return where(isnan(a), a, step)
 
 
+@method
 @checked
 def logaddexp2(x1: Any, x2: Any, /) -> Tensor:
     """`log2(2**x1 + 2**x2)`, computed so that it does not overflow.
@@ -320,6 +342,7 @@ def logaddexp2(x1: Any, x2: Any, /) -> Tensor:
     return divide(logaddexp(multiply(x1, two), multiply(x2, two)), two)
 
 
+@method(in_place=True)
 @checked
 def ldexp(x1: Any, x2: Any, /) -> Tensor:
     """`x1 * 2**x2`.

@@ -23,6 +23,7 @@ from .reduce import max, min, sum
 from .scans import cumsum
 from .shape import reshape
 from .sorting import argsort, inverse_permutation, searchsorted
+from .tensor_methods import method
 
 __all__ = ["unique", "unique_consecutive", "bincount", "histc", "histogram", "bucketize"]
 
@@ -55,6 +56,7 @@ def runs(flat: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return values, number, subtract(ends, at)
 
 
+@method
 @checked
 def unique(
     x: Any, /, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False, axis: int | None = None
@@ -87,6 +89,7 @@ def unique_slices(x: Tensor, axis: int, return_inverse: bool, return_counts: boo
     return chosen(values, reshape(inverse, shape=(-1,)), counts, return_inverse, return_counts)
 
 
+@method
 @checked
 def unique_consecutive(x: Any, /, return_inverse: bool = False, return_counts: bool = False) -> Any:
     """The first of each run of equal elements of the flattened array; more as in `unique`.
@@ -100,6 +103,7 @@ def unique_consecutive(x: Any, /, return_inverse: bool = False, return_counts: b
     return chosen(values, reshape(number, shape=x.shape), counts, return_inverse, return_counts)
 
 
+@method
 @checked
 def bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Tensor:
     """How often each integer from 0 on is in a vector, or the sum of its weights.
@@ -153,6 +157,7 @@ def ends_of(name: str, x: Tensor, low: Any, high: Any) -> tuple[Any, Any]:
     return (low - 1, high + 1) if low == high else (low, high)
 
 
+@method
 @checked
 def histc(x: Any, /, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
     """How many elements fall into each of `bins` equal bins from `min` to `max` (those of the data where both are 0).
@@ -173,6 +178,7 @@ def histc(x: Any, /, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
     return in_bins(flat, count, float(low), float(high))
 
 
+@method
 @checked
 def histogram(x: Any, /, bins: Any = 10, range: Any = None, weight: Any = None, density: bool = False) -> Histogram:
     """How many elements fall between each two edges, as a named tuple (hist, bin_edges).
@@ -203,6 +209,7 @@ def histogram(x: Any, /, bins: Any = 10, range: Any = None, weight: Any = None, 
     return Histogram(hist, edges)
 
 
+@method
 @checked
 def bucketize(x: Any, boundaries: Any, /, *, out_int32: bool = False, right: bool = False) -> Tensor:
     """Into which bucket between the boundaries, in order, each element falls; on one, the lower unless `right`.

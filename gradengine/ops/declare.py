@@ -25,6 +25,7 @@ from ..core.views import set_value
 from ..errors import ArgumentError, GradengineError, describe
 from ..shapes.dtypes import is_half
 from ..validation import check_flags, known_words
+from . import tensor_methods
 from .arguments import in_the_name_of
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ def elementwise(
     precision: str = "",
     any_precision: bool = False,
     boolean: bool = False,
+    method: bool = False,
+    in_place: bool = True,
 ) -> Callable[..., Tensor]:
     """Declare an op that works on each element by itself, with one gradient rule (or None) per array.
 
@@ -55,7 +58,8 @@ def elementwise(
 
     Under autocast the op computes in the lower precision with `precision="low"`, in float32 with "high", else in that
     of its operands. `any_precision` says that it computes nothing that is rounded, so half precision needs no care, and
-    `boolean` that the result is of truth values.
+    `boolean` that the result is of truth values. With `method` Tensors have the op as a method, and as one with a
+    trailing underscore that works in place.
 
     Raises ArgumentError when the name is taken or no Python name, the body uses an op that is not elementwise, or no
     rules are given (a function that has no gradient has the rule None).
@@ -97,7 +101,8 @@ def elementwise(
         call = nary(op, len(rules))
     else:
         call = unary(op) if len(rules) == 1 else binary(op)
-    return dress(call, op, doc, PLAIN_SIGNATURES.get(len(rules)) if not names else signature_of(len(rules), op))
+    signed = PLAIN_SIGNATURES.get(len(rules)) if not names else signature_of(len(rules), op)
+    return dress(call, op, doc, signed, method, in_place)
 
 
 def check_body(name: str, body: Callable[..., Any], arity: int) -> None:
@@ -135,6 +140,8 @@ def primitive(
     checks_index: bool = False,
     boolean: bool = False,
     same_order: bool = False,
+    method: bool = False,
+    in_place: bool = False,
 ) -> Callable[[Callable[..., Any]], Callable[..., Tensor]]:
     """Declare an op from a stub that gives its signature and docstring; every backend has a kernel of that name.
 
@@ -144,7 +151,8 @@ def primitive(
     that the rule puts each element back where it was: a change in place of one is then seen in the other.
 
     `precision`, `any_precision` and `boolean` are as in `elementwise`. `checks_index` says that the kernel refuses an
-    index out of range, and `same_order` that the result has the same elements in the same order in another shape.
+    index out of range, and `same_order` that the result has the same elements in the same order in another shape. With
+    `method` Tensors have the op as a method; with `in_place` also as one that works in place.
 
     `words` maps other names of an argument to the stub's, beyond those that all ops know (`dim`, `keepdim`, `input`,
     ...). `form(k, *args, **words)` is PyTorch's function, where that means something else: it runs once a keyword is
@@ -202,7 +210,7 @@ def primitive(
         call = make(op) if make else nary(op, None if variadic else arrays)
         if mark is not None and mark.unless in defaults and defaults[mark.unless] is not None:
             call = marking(call, mark, op)
-        return dress(call, op, stub.__doc__ or "", stub)
+        return dress(call, op, stub.__doc__ or "", stub, method, in_place)
 
     return decorate
 
@@ -246,6 +254,8 @@ def composite(
     *,
     words: Mapping[str, str] = EMPTY,
     form: Callable[..., Any] | None = None,
+    method: bool = False,
+    in_place: bool = False,
 ) -> Any:
     """Declare an op as a function `body(k, *arrays, **metadata)` of other ops; it needs no gradient rule.
 
@@ -261,7 +271,7 @@ def composite(
     tensor(3.5355)
     """
     if body is None:
-        return functools.partial(composite, words=words, form=form)
+        return functools.partial(composite, words=words, form=form, method=method, in_place=in_place)
     code = body.__code__
     arrays = (code.co_posonlyargcount or code.co_argcount) - 1
     names, defaults = metadata(body, arrays + 1)
@@ -285,7 +295,7 @@ def composite(
             typed = in_the_name_of(call, error, args, params)
         raise typed from None
 
-    return dress(call, op, body.__doc__ or "", functools.partial(body, None))
+    return dress(call, op, body.__doc__ or "", functools.partial(body, None), method, in_place)
 
 
 def update(name: str, function: Callable[..., Any]) -> Callable[..., None]:
@@ -389,7 +399,9 @@ def signature_of(arrays: int, op: Op) -> Callable[..., Any]:
     return signed
 
 
-def dress(call: Callable[..., Any], op: Op, doc: str, signed: Any) -> Callable[..., Tensor]:
+def dress(
+    call: Callable[..., Any], op: Op, doc: str, signed: Any, method: bool, in_place: bool
+) -> Callable[..., Tensor]:
     """Give a dispatch closure the name and docstring of its declaration, and the signature of `signed`."""
     call.__name__ = call.__qualname__ = op.name
     call.__doc__ = doc or f"The op {op.name}."
@@ -400,4 +412,6 @@ def dress(call: Callable[..., Any], op: Op, doc: str, signed: Any) -> Callable[.
     call.op = op  # type: ignore[attr-defined]
     k.offer({op.name: call})
     call.__wrapped__ = Signed(signed, op.spelling)  # type: ignore[attr-defined]
+    if method:
+        tensor_methods.add(op.name, call, in_place)
     return call

@@ -11,10 +11,12 @@ from .arguments import checked, whole
 from .elementwise import subtract
 from .joining import concat, narrow
 from .predicates import not_equal
+from .tensor_methods import method
 
 __all__ = ["diff"]
 
 
+@method
 @checked
 def diff(x: Any, /, n: int = 1, axis: int = -1, *, prepend: Any = None, append: Any = None) -> Tensor:
     """The difference of each element and the one before it along an axis, `n` times over.

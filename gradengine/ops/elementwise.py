@@ -16,6 +16,7 @@ from ..validation import known_words
 from . import pytorch_forms
 from .arguments import checked
 from .declare import elementwise, primitive
+from .tensor_methods import method, methods
 
 __all__ = [
     "add",
@@ -67,6 +68,7 @@ add = elementwise(
     >>> ge.add(ge.tensor([1.0, 2.0]), 10)
     tensor([11., 12.])
     """,
+    method=True,
 )
 
 subtract = elementwise(
@@ -80,6 +82,7 @@ subtract = elementwise(
     >>> ge.subtract(ge.tensor([1.0, 2.0]), 10)
     tensor([-9., -8.])
     """,
+    method=True,
 )
 
 multiply = elementwise(
@@ -93,6 +96,7 @@ multiply = elementwise(
     tensor([[3., 6.],
             [4., 8.]])
     """,
+    method=True,
 )
 
 divide = elementwise(
@@ -106,6 +110,7 @@ divide = elementwise(
     >>> ge.divide(ge.tensor([1.0, 2.0]), 4)
     tensor([0.25, 0.5 ])
     """,
+    method=True,
 )
 
 negative = elementwise(
@@ -117,6 +122,7 @@ negative = elementwise(
     >>> ge.negative(ge.tensor([1.0, -2.0]))
     tensor([-1.,  2.])
     """,
+    method=True,
 )
 
 positive = elementwise(
@@ -129,6 +135,7 @@ positive = elementwise(
     tensor([ 1., -2.])
     """,
     any_precision=True,
+    method=True,
 )
 
 abs = elementwise(
@@ -140,6 +147,7 @@ abs = elementwise(
     >>> ge.abs(ge.tensor([1.0, -2.0]))
     tensor([1., 2.])
     """,
+    method=True,
 )
 
 sign = elementwise(
@@ -151,6 +159,7 @@ sign = elementwise(
     >>> ge.sign(ge.tensor([3.0, 0.0, -2.0]))
     tensor([ 1.,  0., -1.])
     """,
+    method=True,
 )
 
 copysign = elementwise(
@@ -163,6 +172,7 @@ copysign = elementwise(
     >>> ge.copysign(ge.tensor([1.0, 2.0]), ge.tensor([-3.0, 0.0]))
     tensor([-1.,  2.])
     """,
+    method=True,
 )
 
 
@@ -177,6 +187,7 @@ floor = elementwise(
     >>> ge.floor(ge.tensor([1.5, -1.5]))
     tensor([ 1., -2.])
     """,
+    method=True,
 )
 
 ceil = elementwise(
@@ -188,6 +199,7 @@ ceil = elementwise(
     >>> ge.ceil(ge.tensor([1.5, -1.5]))
     tensor([ 2., -1.])
     """,
+    method=True,
 )
 
 trunc = elementwise(
@@ -199,6 +211,7 @@ trunc = elementwise(
     >>> ge.trunc(ge.tensor([1.5, -1.5]))
     tensor([ 1., -1.])
     """,
+    method=True,
 )
 
 round = elementwise(
@@ -211,6 +224,7 @@ round = elementwise(
     >>> ge.round(ge.tensor([0.5, 1.5, -1.7]))
     tensor([ 0.,  2., -2.])
     """,
+    method=True,
 )
 
 remainder = elementwise(
@@ -223,6 +237,7 @@ remainder = elementwise(
     >>> ge.remainder(ge.tensor([5.0, -5.0]), 3)
     tensor([2., 1.])
     """,
+    method=True,
 )
 
 floor_divide = elementwise(
@@ -235,6 +250,7 @@ floor_divide = elementwise(
     >>> ge.floor_divide(ge.tensor([5.0, -5.0]), 3)
     tensor([ 1., -2.])
     """,
+    method=True,
 )
 
 
@@ -261,6 +277,7 @@ maximum = elementwise(
     >>> ge.maximum(ge.tensor([1.0, 5.0]), 3)
     tensor([3., 5.])
     """,
+    method=True,
 )
 
 minimum = elementwise(
@@ -273,6 +290,7 @@ minimum = elementwise(
     >>> ge.minimum(ge.tensor([1.0, 5.0]), 3)
     tensor([1., 3.])
     """,
+    method=True,
 )
 
 at_least = elementwise(
@@ -313,6 +331,7 @@ def clip_body(k: Any, x: Any, min: Any = None, max: Any = None) -> Any:
 clip_to_numbers = elementwise("clip", clip_rule, body=clip_body)
 
 
+@method(in_place=True)
 @checked
 def clip(x: Any, /, min: Any = None, max: Any = None) -> Tensor:
     """`x` held between two bounds: numbers, arrays that broadcast with it, or None for no bound.
@@ -362,7 +381,9 @@ where = elementwise(
 
 # What PyTorch or NumPy calls them besides.
 sub, mul, div, neg, clamp, absolute, fix = subtract, multiply, divide, negative, clip, abs, trunc
+methods(absolute=abs, fix=trunc)
 true_divide = divide
+methods(true_divide=divide)
 
 
 # -- casting ------------------------------------------------------------------------------------------------------
@@ -373,6 +394,7 @@ def cast_array(x, /, dtype):
     """The op behind `astype`."""
 
 
+@method
 @known_words
 def astype(x: Any, /, dtype: Any, *, copy: bool = True, device: Any = None) -> Tensor:
     """`x` in another dtype; gradients flow back in the dtype of `x`, and none through integers and bools.
@@ -391,3 +413,7 @@ def astype(x: Any, /, dtype: Any, *, copy: bool = True, device: Any = None) -> T
     if not copy and isinstance(x, Tensor) and x.dtype == wanted:
         return x
     return cast_array(x.detach() if not is_floating(wanted) and isinstance(x, Tensor) else x, dtype=wanted)
+
+
+methods(sub=subtract, mul=multiply, div=divide, neg=negative)
+methods(in_place=True, clamp=clip)

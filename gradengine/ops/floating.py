@@ -15,10 +15,12 @@ from .creation import zeros_like
 from .declare import primitive
 from .elementwise import copysign, positive
 from .predicates import less
+from .tensor_methods import method
 
 __all__ = ["signbit", "nextafter", "conj", "real", "imag", "next_number"]
 
 
+@method
 @checked
 def signbit(x: Any, /) -> Tensor:
     """Whether the sign of a number is negative, also that of -0.0 and NaN.
@@ -36,6 +38,7 @@ def next_number(x1, x2, /):
     """The op behind `nextafter`."""
 
 
+@method(in_place=True)
 @checked
 def nextafter(x1: Any, x2: Any, /) -> Tensor:
     """The next number after `x1` that its dtype has, on the way to `x2`. It has no gradient.
@@ -53,6 +56,7 @@ def nextafter(x1: Any, x2: Any, /) -> Tensor:
     return next_number(x1.detach(), x2.detach())
 
 
+@method
 @known_words
 def conj(x: Any, /) -> Tensor:
     """The complex conjugate, which real numbers are themselves.

@@ -26,6 +26,7 @@ from .arguments import beside, checked, whole
 from .declare import primitive
 from .elementwise import where
 from .shape import broadcast_to
+from .tensor_methods import method
 
 __all__ = [
     "getitem", "setitem", "take", "take_along_axis", "gather", "scatter_add", "index_add", "one_hot",
@@ -281,6 +282,7 @@ def storable(v: Tensor, dtype: Any) -> bool:
     shape=shapes.take,
     any_precision=True,
     checks_index=True,
+    method=True,
 )
 def take(x, indices, /, axis=None):
     """The elements of `x` at integer `indices` along `axis`, or of the flattened `x` when `axis` is None.
@@ -312,6 +314,7 @@ def accumulate(x, indices, /, axis, shape):
     shape=shapes.take_along_axis,
     any_precision=True,
     checks_index=True,
+    method=True,
 )
 def take_along_axis(x, indices, /, axis=-1):
     """The elements of `x` at integer `indices` along `axis`, an index for each element of the result.
@@ -352,6 +355,7 @@ def check_gather(name: str, x: Tensor, axis: int, index: Tensor, what: str = "th
         )
 
 
+@method
 @checked(lifts=True)
 def gather(x: Any, axis: int, index: Any) -> Tensor:
     """The elements of `x` at integer `index` along `axis`, an index for each element of the result, as in PyTorch.
@@ -371,6 +375,7 @@ def gather(x: Any, axis: int, index: Any) -> Tensor:
     return take_along_axis(x if seen == (slice(None),) * x.ndim else read(x, index=seen), index, axis=axis)
 
 
+@method(in_place=True)
 @checked(lifts=True)
 def scatter_add(x: Any, axis: int, index: Any, src: Any) -> Tensor:
     """`x` with the elements of `src` added at integer `index` along `axis`, as in PyTorch.
@@ -395,6 +400,7 @@ def scatter_add(x: Any, axis: int, index: Any, src: Any) -> Tensor:
     return x + (added if seen == whole else place(added, index=seen, shape=x.shape))
 
 
+@method(in_place=True)
 @checked(words={"source": "src"}, lifts=True)
 def index_add(x: Any, axis: int, index: Any, src: Any, *, alpha: Any = 1) -> Tensor:
     """`x` with the slices of `src` (times `alpha`) added at the 1-d integer `index` along `axis`, as in PyTorch.
@@ -450,7 +456,7 @@ def one_hot(labels: Any, num_classes: int = -1, dtype: Any = np.int64) -> Tensor
     return one_hot_rows(labels, num_classes=count, dtype=check_dtype(dtype, "one_hot"))
 
 
-@primitive(None, any_precision=True)
+@primitive(None, any_precision=True, method=True)
 def argwhere(x, /):
     """The positions of the elements that are not 0, a row of indices each: shape (count, x.ndim), int64.
 
@@ -464,6 +470,7 @@ def argwhere(x, /):
 argwhere.op.shaped_by_data = lambda params: True  # type: ignore[attr-defined]
 
 
+@method
 @checked(form=pytorch_forms.nonzero)
 def nonzero(x: Any, /) -> tuple[Tensor, ...]:
     """The positions of the elements that are not 0, as one array of indices per axis. Raises ShapeError for 0-d.
@@ -491,6 +498,7 @@ class Positions(tuple[Tensor, ...]):
         )
 
 
+@method
 @checked
 def masked_select(x: Any, mask: Any) -> Tensor:
     """The elements of `x` where `mask` is true, in order, as a 1-d Tensor; the two broadcast.
@@ -507,6 +515,7 @@ def masked_select(x: Any, mask: Any) -> Tensor:
     return read(x, mask, index=("mask",))
 
 
+@method(in_place=True)
 @checked
 def masked_fill(x: Any, mask: Any, value: Any) -> Tensor:
     """`x` with `value` wherever the bool `mask` is true; the mask broadcasts.

@@ -1,6 +1,6 @@
 """In-place methods: `x.add_(y)` and its like turn a Tensor into what the function of that name gives, as in PyTorch.
 
-Most are derived: every elementwise method `f` has an `f_`, and so has every method in `SAME_SHAPE` that there is.
+Most are derived: a declaration says whether its method `f` has an `f_`.
 Those of which PyTorch has only the form in place are written out below. All go through `Tensor.become` or `turn`, so
 what shares elements with the Tensor follows, and gradients stay those of what was computed.
 """
@@ -22,19 +22,10 @@ from ..validation import known_words
 from .arguments import beside, checked, real
 from .methods import assign
 from .random import bernoulli, rand, randint, randn
+from .tensor_methods import METHODS, Method, listeners
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-# Methods of whole arrays whose result has the shape of the Tensor; elementwise ones are found by their op.
-SAME_SHAPE = [
-    "clamp", "clip", "deg2rad", "pow", "rad2deg", "round", "addbmm", "addcdiv", "addcmul", "addmm", "addmv", "addr",
-    "baddbmm", "clamp_max", "clamp_min", "cumprod", "cumsum", "float_power", "fmod", "frac", "gcd", "heaviside",
-    "i0", "igamma", "igammac", "index_add", "index_copy", "index_fill", "index_put", "index_reduce", "lcm", "ldexp",
-    "lerp", "logit", "masked_fill", "masked_scatter", "mvlgamma", "nan_to_num", "nextafter", "polygamma", "renorm",
-    "scatter", "scatter_add", "scatter_reduce", "sgn", "tril", "triu", "xlogy",
-]  # fmt: skip
-PREDICATES = ("isfinite", "isinf", "isnan", "where", "signbit")  # elementwise too, but no other value of an array
 
 
 def in_place(function: Callable[..., Any], name: str, source: str) -> Callable[..., Tensor]:
@@ -236,13 +227,19 @@ ALIASES = {"swapaxes_": transpose_, "swapdims_": transpose_}
 
 
 def attach_in_place() -> None:
-    """Give Tensor its in-place methods."""
-    methods = {name: method for name, method in vars(Tensor).items() if callable(method) and not name.startswith("_")}
-    for name, method in methods.items():
-        elementwise = getattr(getattr(method, "op", None), "kind", "") == "pointwise" and name not in PREDICATES
-        if (elementwise or name in SAME_SHAPE) and not name.endswith("_"):
-            setattr(Tensor, f"{name}_", in_place(method, f"{name}_", name))
-    for method in WRITTEN_OUT:
-        setattr(Tensor, method.__name__, method)
-    for name, method in ALIASES.items():
-        setattr(Tensor, name, method)
+    """Give Tensor its in-place methods, and both forms of what is declared as a method from now on."""
+    for name, method in METHODS.items():
+        if method.in_place:
+            setattr(Tensor, f"{name}_", in_place(getattr(Tensor, name), f"{name}_", name))
+    for function in WRITTEN_OUT:
+        setattr(Tensor, function.__name__, function)
+    for name, function in ALIASES.items():
+        setattr(Tensor, name, function)
+    listeners.append(attach)
+
+
+def attach(name: str, method: Method) -> None:
+    """Give Tensor a method that a user has declared."""
+    setattr(Tensor, name, method.function)
+    if method.in_place:
+        setattr(Tensor, f"{name}_", in_place(method.function, f"{name}_", name))

@@ -20,6 +20,7 @@ from . import pytorch_forms
 from .arguments import IN_A_LIST, checked
 from .declare import primitive
 from .shape import broadcast_to, reshape
+from .tensor_methods import method
 
 __all__ = [
     "concat", "concat_arrays", "stack", "stack_arrays", "broadcast_arrays", "narrow", "split", "chunk", "unstack",
@@ -131,7 +132,7 @@ def narrow_rule(k: Any, g: Any, y: Any, x: Any, axis: int, start: int, length: i
     return k.pad(g, pad_width=tuple([ends if i == place else (0, 0) for i in range(len(x.shape))]))
 
 
-@primitive(narrow_rule, shape=shapes.narrow, view=True, any_precision=True)
+@primitive(narrow_rule, shape=shapes.narrow, view=True, any_precision=True, method=True)
 def narrow(x, /, axis, start, length):
     """The elements from `start` on, `length` of them, along one axis.
 
@@ -150,6 +151,7 @@ def pieces(name: str, x: Tensor, axis: int, ends: list[int]) -> tuple[Tensor, ..
     return tuple([narrow(x, axis=axis, start=a, length=max(b - a, 0)) for a, b in itertools.pairwise(bounds)])
 
 
+@method
 @checked(form=pytorch_forms.split)
 def split(x: Any, /, indices_or_sections: Any, axis: int | None = None) -> tuple[Tensor, ...]:
     """x cut along an axis (the first by default), into equal pieces or before each of the given indices, as `np.split`.
@@ -195,6 +197,7 @@ def pieces_of(taken: str, given: Any, other: str) -> None:
     )
 
 
+@method
 @checked
 def chunk(x: Any, /, chunks: int, axis: int = 0) -> tuple[Tensor, ...]:
     """x cut along an axis into at most `chunks` pieces of equal size, the last one maybe smaller, as in PyTorch.
@@ -213,6 +216,7 @@ def chunk(x: Any, /, chunks: int, axis: int = 0) -> tuple[Tensor, ...]:
     return pieces("chunk", x, place, list(range(size, x.shape[place], size)) if size else [0] * (chunks - 1))
 
 
+@method
 @checked
 def unstack(x: Any, /, axis: int = 0) -> tuple[Tensor, ...]:
     """The slices of x along an axis, which they no longer have: what `stack` takes back.

@@ -39,7 +39,7 @@ def matmul_grad_b(k: Any, g: Any, y: Any, a: Any, b: Any) -> Any:
     return k.matmul(k.matrix_transpose(a), g)
 
 
-@primitive(matmul_grad_a, matmul_grad_b, shape=shapes.matmul, precision="low")
+@primitive(matmul_grad_a, matmul_grad_b, shape=shapes.matmul, precision="low", method=True)
 def matmul(x1, x2, /):
     """Matrix product over the last two axes; the axes before them broadcast.
 
@@ -83,7 +83,7 @@ def vecdot(x1, x2, /, axis=-1):
     """
 
 
-@composite
+@composite(method=True)
 def outer(k, x1, x2, /):
     """Every element of `x1` times every element of `x2`: shape (x1.size, x2.size). Both are flattened, as in NumPy.
 

@@ -14,6 +14,7 @@ from .elementwise import add, multiply
 from .linalg import matmul, outer, tensordot
 from .reduce import sum
 from .shape import reshape
+from .tensor_methods import method
 
 __all__ = [
     "mm", "bmm", "mv", "dot", "inner", "ger", "addmm", "addmv", "addbmm", "baddbmm", "addr", "kron", "chain_matmul",
@@ -31,6 +32,7 @@ def with_axes(name: str, *operands: tuple[Any, int]) -> list[Tensor]:
     return tensors
 
 
+@method
 @checked(words={"mat2": "x2"})
 def mm(x1: Any, x2: Any, /) -> Tensor:
     """The product of two matrices, (m, n) and (n, p). Raises ShapeError for anything but a matrix or does not fit.
@@ -42,6 +44,7 @@ def mm(x1: Any, x2: Any, /) -> Tensor:
     return matmul(*with_axes("mm", (x1, 2), (x2, 2)))
 
 
+@method
 @checked(words={"mat2": "x2"})
 def bmm(x1: Any, x2: Any, /) -> Tensor:
     """The products of as many matrices, (b, m, n) and (b, n, p). Raises ShapeError for other shapes.
@@ -56,6 +59,7 @@ def bmm(x1: Any, x2: Any, /) -> Tensor:
     return matmul(a, b)
 
 
+@method
 @checked(words={"vec": "x2"})
 def mv(x1: Any, x2: Any, /) -> Tensor:
     """The product of a matrix (m, n) and a vector (n,). Raises ShapeError for other shapes.
@@ -67,6 +71,7 @@ def mv(x1: Any, x2: Any, /) -> Tensor:
     return matmul(*with_axes("mv", (x1, 2), (x2, 1)))
 
 
+@method
 @checked(words={"tensor": "x2"})
 def dot(x1: Any, x2: Any, /) -> Tensor:
     """The dot product of two vectors. NumPy's `dot` of more axes is `@` or `tensordot`; for them it raises ShapeError.
@@ -78,6 +83,7 @@ def dot(x1: Any, x2: Any, /) -> Tensor:
     return matmul(*with_axes("dot", (x1, 1), (x2, 1)))
 
 
+@method
 @checked
 def inner(x1: Any, x2: Any, /) -> Tensor:
     """Dot products of the last axes, for every pair of the others; a 0-d operand multiplies, as in NumPy and PyTorch.
@@ -94,6 +100,7 @@ def inner(x1: Any, x2: Any, /) -> Tensor:
     return tensordot(a, b, axes=((-1,), (-1,)))
 
 
+@method
 @checked(words={"vec2": "x2"})
 def ger(x1: Any, x2: Any, /) -> Tensor:
     """The outer product of two vectors, as `outer`. Raises ShapeError for other shapes.
@@ -114,6 +121,7 @@ def plus_product(x: Any, product: Tensor, beta: Any, alpha: Any) -> Tensor:
     return add(x if beta == 1 else multiply(x, beta), scaled)
 
 
+@method(in_place=True)
 @checked(words={"mat1": "x1", "mat2": "x2"})
 def addmm(x: Any, x1: Any, x2: Any, /, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
     """`beta * x + alpha * (x1 @ x2)` for matrices x1 and x2; x broadcasts.
@@ -125,6 +133,7 @@ def addmm(x: Any, x1: Any, x2: Any, /, *, beta: Any = 1, alpha: Any = 1) -> Tens
     return plus_product(x, matmul(*with_axes("addmm", (x1, 2), (x2, 2))), beta, alpha)
 
 
+@method(in_place=True)
 @checked(words={"mat": "x1", "vec": "x2"})
 def addmv(x: Any, x1: Any, x2: Any, /, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
     """`beta * x + alpha * (x1 @ x2)` for a matrix x1 and a vector x2; x broadcasts.
@@ -136,6 +145,7 @@ def addmv(x: Any, x1: Any, x2: Any, /, *, beta: Any = 1, alpha: Any = 1) -> Tens
     return plus_product(x, matmul(*with_axes("addmv", (x1, 2), (x2, 1))), beta, alpha)
 
 
+@method(in_place=True)
 @checked(words={"batch1": "x1", "batch2": "x2"})
 def baddbmm(x: Any, x1: Any, x2: Any, /, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
     """`beta * x + alpha * bmm(x1, x2)`; x broadcasts.
@@ -147,6 +157,7 @@ def baddbmm(x: Any, x1: Any, x2: Any, /, *, beta: Any = 1, alpha: Any = 1) -> Te
     return plus_product(x, bmm(x1, x2), beta, alpha)
 
 
+@method(in_place=True)
 @checked(words={"batch1": "x1", "batch2": "x2"})
 def addbmm(x: Any, x1: Any, x2: Any, /, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
     """`beta * x + alpha *` the sum of the matrices of `bmm(x1, x2)`; x broadcasts.
@@ -158,6 +169,7 @@ def addbmm(x: Any, x1: Any, x2: Any, /, *, beta: Any = 1, alpha: Any = 1) -> Ten
     return plus_product(x, sum(bmm(x1, x2), axis=0), beta, alpha)
 
 
+@method(in_place=True)
 @checked(words={"vec1": "x1", "vec2": "x2"})
 def addr(x: Any, x1: Any, x2: Any, /, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
     """`beta * x + alpha * outer(x1, x2)` for vectors; x broadcasts.
@@ -169,6 +181,7 @@ def addr(x: Any, x1: Any, x2: Any, /, *, beta: Any = 1, alpha: Any = 1) -> Tenso
     return plus_product(x, outer(*with_axes("addr", (x1, 1), (x2, 1))), beta, alpha)
 
 
+@method
 @checked
 def kron(x1: Any, x2: Any, /) -> Tensor:
     """The Kronecker product: each element of x1 times all of x2, in blocks.

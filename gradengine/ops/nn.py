@@ -38,6 +38,7 @@ __all__ = [
     shape=shapes.same,
     form=pytorch_forms.in_dtype("softmax"),
     precision="high",
+    method=True,
 )
 def softmax(x, /, axis=-1):
     """exp(x) / sum(exp(x)) along `axis`: positive numbers that sum to 1.
@@ -67,6 +68,7 @@ def softmax_grad(g, y, /, axis):
     shape=shapes.same,
     form=pytorch_forms.in_dtype("log_softmax"),
     precision="high",
+    method=True,
 )
 def log_softmax(x, /, axis=-1):
     """log(softmax(x)) along `axis`, exact where the softmax itself would underflow.

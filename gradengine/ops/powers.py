@@ -15,6 +15,7 @@ from ..shapes.dtypes import is_floating
 from .arguments import checked
 from .declare import elementwise
 from .elementwise import flat
+from .tensor_methods import method
 
 __all__ = [
     "square",
@@ -35,6 +36,7 @@ square = elementwise(
     tensor([1., 9.])
     """,
     precision="high",
+    method=True,
 )
 
 sqrt = elementwise(
@@ -46,6 +48,7 @@ sqrt = elementwise(
     >>> ge.sqrt(ge.tensor([4.0, 9.0]))
     tensor([2., 3.])
     """,
+    method=True,
 )
 
 rsqrt = elementwise(
@@ -59,6 +62,7 @@ rsqrt = elementwise(
     tensor([0.5, 2. ])
     """,
     precision="high",
+    method=True,
 )
 
 reciprocal = elementwise(
@@ -71,6 +75,7 @@ reciprocal = elementwise(
     tensor([ 0.25, -2.  ])
     """,
     precision="high",
+    method=True,
 )
 
 
@@ -128,6 +133,7 @@ def power_of(x1: Any, x2: Any) -> Any:
     return power(x1, x2)
 
 
+@method(in_place=True)
 @checked(words={"exponent": "x2"})
 def pow(x1: Any, x2: Any, /) -> Tensor:
     """`x1` to the power `x2`; NaN for a negative number to a fractional power.
@@ -154,4 +160,5 @@ hypot = elementwise(
     >>> ge.hypot(ge.tensor([3.0, 3e30]), ge.tensor([4.0, 4e30]))
     tensor([5.e+00, 5.e+30])
     """,
+    method=True,
 )

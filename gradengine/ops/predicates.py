@@ -16,6 +16,7 @@ from ..validation import is_number
 from .arguments import checked
 from .declare import elementwise
 from .elementwise import abs, add, multiply, subtract
+from .tensor_methods import method, methods
 
 __all__ = [
     "equal",
@@ -75,6 +76,7 @@ not_equal = elementwise(
     tensor([ True, False])
     """,
     boolean=True,
+    method=True,
 )
 
 less = elementwise(
@@ -88,6 +90,7 @@ less = elementwise(
     tensor([ True, False, False])
     """,
     boolean=True,
+    method=True,
 )
 
 less_equal = elementwise(
@@ -101,6 +104,7 @@ less_equal = elementwise(
     tensor([ True,  True, False])
     """,
     boolean=True,
+    method=True,
 )
 
 greater = elementwise(
@@ -114,6 +118,7 @@ greater = elementwise(
     tensor([False, False,  True])
     """,
     boolean=True,
+    method=True,
 )
 
 greater_equal = elementwise(
@@ -127,6 +132,7 @@ greater_equal = elementwise(
     tensor([False,  True,  True])
     """,
     boolean=True,
+    method=True,
 )
 
 isnan = elementwise(
@@ -139,6 +145,8 @@ isnan = elementwise(
     tensor([False,  True, False])
     """,
     boolean=True,
+    method=True,
+    in_place=False,
 )
 
 isinf = elementwise(
@@ -151,6 +159,8 @@ isinf = elementwise(
     tensor([False, False,  True])
     """,
     boolean=True,
+    method=True,
+    in_place=False,
 )
 
 isfinite = elementwise(
@@ -163,6 +173,8 @@ isfinite = elementwise(
     tensor([ True, False, False])
     """,
     boolean=True,
+    method=True,
+    in_place=False,
 )
 
 # -- logic: every number but 0 is true ----------------------------------------------------------------------------
@@ -178,6 +190,7 @@ logical_and = elementwise(
     tensor([ True, False, False])
     """,
     boolean=True,
+    method=True,
 )
 
 logical_or = elementwise(
@@ -191,6 +204,7 @@ logical_or = elementwise(
     tensor([ True,  True, False])
     """,
     boolean=True,
+    method=True,
 )
 
 logical_xor = elementwise(
@@ -204,6 +218,7 @@ logical_xor = elementwise(
     tensor([False,  True, False])
     """,
     boolean=True,
+    method=True,
 )
 
 logical_not = elementwise(
@@ -216,6 +231,7 @@ logical_not = elementwise(
     tensor([False,  True])
     """,
     boolean=True,
+    method=True,
 )
 
 # -- bits of integers; of bools, the same as logic. Floats raise DTypeError. --------------------------------------
@@ -230,6 +246,7 @@ bitwise_and = elementwise(
     >>> ge.bitwise_and(ge.tensor([12, 10]), 6)
     tensor([4, 2])
     """,
+    method=True,
 )
 
 bitwise_or = elementwise(
@@ -242,6 +259,7 @@ bitwise_or = elementwise(
     >>> ge.bitwise_or(ge.tensor([12, 10]), 6)
     tensor([14, 14])
     """,
+    method=True,
 )
 
 bitwise_xor = elementwise(
@@ -254,6 +272,7 @@ bitwise_xor = elementwise(
     >>> ge.bitwise_xor(ge.tensor([12, 10]), 6)
     tensor([10, 12])
     """,
+    method=True,
 )
 
 bitwise_invert = elementwise(
@@ -277,6 +296,7 @@ bitwise_left_shift = elementwise(
     >>> ge.bitwise_left_shift(ge.tensor([1, 3]), 2)
     tensor([ 4, 12])
     """,
+    method=True,
 )
 
 bitwise_right_shift = elementwise(
@@ -289,15 +309,19 @@ bitwise_right_shift = elementwise(
     >>> ge.bitwise_right_shift(ge.tensor([4, -12]), 2)
     tensor([ 1, -3])
     """,
+    method=True,
 )
 
 # What PyTorch calls them besides. `ge.ge` is not among the names of `from gradengine import *`.
 eq, ne, lt, le, gt, ge = equal, not_equal, less, less_equal, greater, greater_equal
+methods(eq=equal, ne=not_equal, lt=less, le=less_equal, gt=greater, ge=greater_equal)
 bitwise_not = invert = bitwise_invert
+methods(bitwise_not=bitwise_invert)
 
 # -- equal but for rounding ---------------------------------------------------------------------------------------
 
 
+@method
 @checked
 def isclose(x1: Any, x2: Any, /, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: bool = False) -> Tensor:
     """`|x1 - x2| <= atol + rtol * |x2|` for each element, as `np.isclose`: equal infinities are close, NaN is not.
@@ -324,6 +348,7 @@ def isclose(x1: Any, x2: Any, /, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: 
     return logical_or(close, logical_and(isnan(x1), isnan(x2))) if equal_nan else close
 
 
+@method
 @checked
 def allclose(x1: Any, x2: Any, /, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: bool = False) -> bool:
     """Whether all elements are close, by `isclose`. Raises ShapeError for shapes that do not broadcast.

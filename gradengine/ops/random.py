@@ -25,6 +25,7 @@ from ..shapes.dtypes import check_dtype, get_default_dtype, is_floating
 from ..validation import known_class, known_words
 from .arguments import checked, real, whole
 from .declare import primitive
+from .tensor_methods import method
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -449,6 +450,7 @@ def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None, d
     return order if dtype is None else order.to(check_dtype(dtype, "randperm"))
 
 
+@method
 @checked(words={"input": "p"})
 def bernoulli(
     p: Any, shape: Any = None, *, generator: Generator | None = None, dtype: Any = None, device: Any = None

@@ -25,6 +25,7 @@ from .shape import (
     reshape,
     swapaxes,
 )  # fmt: skip
+from .tensor_methods import method, methods
 
 __all__ = [
     "movedim", "swapdims", "unbind", "unflatten", "select", "fliplr", "flipud", "rot90", "diag_embed", "diagflat",
@@ -33,8 +34,10 @@ __all__ = [
 ]  # fmt: skip
 
 movedim, swapdims, unbind, unsqueeze, permute = moveaxis, swapaxes, unstack, expand_dims, permute_dims
+methods(movedim=moveaxis, swapdims=swapaxes, unbind=unstack)
 
 
+@method
 @checked(words={"sizes": "shape"})
 def unflatten(x: Any, /, axis: int, shape: Any) -> Tensor:
     """One axis as several, of the sizes `shape`, one of which may be -1.
@@ -54,6 +57,7 @@ def unflatten(x: Any, /, axis: int, shape: Any) -> Tensor:
     return reshape(x, shape=(*x.shape[:place], *sizes, *x.shape[place + 1 :]))
 
 
+@method
 @checked
 def select(x: Any, /, axis: int, index: int) -> Tensor:
     """The slice at one index of an axis, which is then gone: `x[index]` for the first axis.
@@ -67,6 +71,7 @@ def select(x: Any, /, axis: int, index: int) -> Tensor:
     return read(x, index=(*(slice(None),) * place, whole("select", "index", index)))
 
 
+@method
 @checked(lifts=True)
 def index_select(x: Any, /, axis: int, index: Any) -> Tensor:
     """The slices at a vector of indices along an axis: `take(x, index, axis=axis)`.
@@ -84,6 +89,7 @@ def index_select(x: Any, /, axis: int, index: Any) -> Tensor:
     return take(x, reshape(index, shape=(-1,)), axis=axis)
 
 
+@method
 @checked
 def take_along_dim(x: Any, indices: Any, /, axis: Any = None) -> Tensor:
     """`take_along_axis`, of the flattened array where no axis is given.
@@ -102,6 +108,7 @@ def take_along_dim(x: Any, indices: Any, /, axis: Any = None) -> Tensor:
     return take_along_axis(x, indices, axis=axis)
 
 
+@method
 @checked
 def fliplr(x: Any, /) -> Tensor:
     """The second axis in reverse order. Raises ShapeError below two dimensions.
@@ -116,6 +123,7 @@ def fliplr(x: Any, /) -> Tensor:
     return flip(x, axis=1)
 
 
+@method
 @checked
 def flipud(x: Any, /) -> Tensor:
     """The first axis in reverse order. Raises ShapeError for a 0-d array.
@@ -130,6 +138,7 @@ def flipud(x: Any, /) -> Tensor:
     return flip(x, axis=0)
 
 
+@method
 @checked
 def rot90(x: Any, /, k: int = 1, axes: Any = (0, 1)) -> Tensor:
     """Turned by 90 degrees `k` times, from the first of two axes towards the second.
@@ -154,6 +163,7 @@ def rot90(x: Any, /, k: int = 1, axes: Any = (0, 1)) -> Tensor:
     return flip(swapaxes(x, axis1=first, axis2=second), axis=second)
 
 
+@method
 @checked(words={"dim1": "axis1", "dim2": "axis2"})
 def diag_embed(x: Any, /, offset: int = 0, axis1: int = -2, axis2: int = -1) -> Tensor:
     """The last axis as the diagonal of two new axes, `axis1` and `axis2` of the result; zeros elsewhere.
@@ -175,6 +185,7 @@ def diag_embed(x: Any, /, offset: int = 0, axis1: int = -2, axis2: int = -1) -> 
     return moveaxis(made, source=(-2, -1), destination=(first, second))
 
 
+@method
 @checked(words={"k": "offset"})
 def diagflat(x: Any, /, offset: int = 0) -> Tensor:
     """A matrix with all elements of x on a diagonal.
@@ -218,6 +229,7 @@ def triu_indices(row: int, col: int, offset: int = 0, dtype: Any = None, device:
     return triangle("triu_indices", np.triu, row, col, offset, dtype or "int64", device)
 
 
+@method
 @checked
 def t(x: Any, /) -> Tensor:
     """A matrix transposed; an array of fewer axes as it is. Raises ShapeError for more than two.
@@ -234,8 +246,10 @@ def t(x: Any, /) -> Tensor:
 
 
 adjoint = matrix_transpose
+methods(adjoint=matrix_transpose)
 
 
+@method
 @checked(ignored=frozenset({"output_size"}))
 def repeat_interleave(x: Any, /, repeats: Any = None, axis: int | None = None) -> Tensor:
     """Each element `repeats` times along an axis, as NumPy's `repeat`; of one vector of counts, each index so often.

@@ -16,6 +16,7 @@ from ..shapes.dtypes import is_floating, is_half
 from . import pytorch_forms
 from .declare import composite, primitive
 from .pairs import values_alone
+from .tensor_methods import methods
 
 __all__ = [
     "sum", "mean", "prod", "max", "min", "amax", "amin", "var", "std", "logsumexp", "vector_norm", "norm", "argmax",
@@ -45,7 +46,7 @@ def sum_rule(k: Any, g: Any, y: Any, x: Any, axis: Any, keepdims: bool, dtype: A
     return k.broadcast_to(regrow(k, g, x.shape, axis, keepdims), shape=x.shape)
 
 
-@primitive(sum_rule, shape=shapes.reduction, precision="high")
+@primitive(sum_rule, shape=shapes.reduction, precision="high", method=True)
 def sum(x, /, axis=None, keepdims=False, dtype=None):
     """The sum of the elements along `axis`; 0 where there are none.
 
@@ -65,6 +66,7 @@ def sum(x, /, axis=None, keepdims=False, dtype=None):
     shape=shapes.reduction,
     form=pytorch_forms.mean,
     precision="high",
+    method=True,
 )
 def mean(x, /, axis=None, keepdims=False):
     """The mean of the elements along `axis`; NaN where there are none. Integers give the default dtype.
@@ -86,7 +88,7 @@ def prod_rule(k: Any, g: Any, y: Any, x: Any, axis: Any, keepdims: bool, dtype: 
     return g * k.product_of_others(x, axis=axis) if x.shape and axis != () else g
 
 
-@primitive(prod_rule, shape=shapes.reduction, precision="high")
+@primitive(prod_rule, shape=shapes.reduction, precision="high", method=True)
 def prod(x, /, axis=None, keepdims=False, dtype=None):
     """The product of the elements along `axis`; 1 where there are none.
 
@@ -152,7 +154,7 @@ def extremum_rule(k: Any, g: Any, y: Any, x: Any, axis: Any, keepdims: bool) -> 
     return mask * (regrow(k, g, x.shape, axis, keepdims) / shares)
 
 
-@primitive(extremum_rule, shape=shapes.extremum, form=pytorch_forms.extremum("max"), mark=values_alone)
+@primitive(extremum_rule, shape=shapes.extremum, form=pytorch_forms.extremum("max"), mark=values_alone, method=True)
 def max(x, /, axis=None, keepdims=False):
     """The largest element along `axis`, NaN where there is one; equal largest elements share the gradient evenly.
 
@@ -166,7 +168,7 @@ def max(x, /, axis=None, keepdims=False):
     """
 
 
-@primitive(extremum_rule, shape=shapes.extremum, form=pytorch_forms.extremum("min"), mark=values_alone)
+@primitive(extremum_rule, shape=shapes.extremum, form=pytorch_forms.extremum("min"), mark=values_alone, method=True)
 def min(x, /, axis=None, keepdims=False):
     """The smallest element along `axis`, NaN where there is one; equal smallest elements share the gradient evenly.
 
@@ -178,7 +180,7 @@ def min(x, /, axis=None, keepdims=False):
     """
 
 
-@composite
+@composite(method=True)
 def amax(k, x, /, axis=None, keepdims=False):
     """The largest element along `axis`, as `max`; given as `dim`, too, it gives the values alone.
 
@@ -191,7 +193,7 @@ def amax(k, x, /, axis=None, keepdims=False):
     return k.max(x, axis=axis, keepdims=keepdims)
 
 
-@composite
+@composite(method=True)
 def amin(k, x, /, axis=None, keepdims=False):
     """The smallest element along `axis`, as `min`; given as `dim`, too, it gives the values alone.
 
@@ -215,7 +217,7 @@ def var_rule(k: Any, g: Any, y: Any, x: Any, axis: Any, correction: float, keepd
     return regrow(k, g, x.shape, axis, keepdims) * (2 / freedom if freedom > 0 else math.nan) * deviation(k, x, axis)
 
 
-@primitive(var_rule, shape=shapes.reduction, form=pytorch_forms.spread("var"), precision="high")
+@primitive(var_rule, shape=shapes.reduction, form=pytorch_forms.spread("var"), precision="high", method=True)
 def var(x, /, axis=None, correction=0.0, keepdims=False):
     """The variance along `axis`: the sum of squared deviations from the mean, divided by n - `correction`.
 
@@ -236,7 +238,7 @@ def std_rule(k: Any, g: Any, y: Any, x: Any, axis: Any, correction: float, keepd
     return regrow(k, scale, x.shape, axis, keepdims) * deviation(k, x, axis)
 
 
-@primitive(std_rule, shape=shapes.reduction, form=pytorch_forms.spread("std"), precision="high")
+@primitive(std_rule, shape=shapes.reduction, form=pytorch_forms.spread("std"), precision="high", method=True)
 def std(x, /, axis=None, correction=0.0, keepdims=False):
     """The standard deviation along `axis`, the root of `var`; where it is 0 its gradient is 0.
 
@@ -253,7 +255,7 @@ def logsumexp_rule(k: Any, g: Any, y: Any, x: Any, axis: Any, keepdims: bool) ->
     return regrow(k, g, x.shape, axis, keepdims) * k.exp(x - regrow(k, y, x.shape, axis, keepdims))
 
 
-@primitive(logsumexp_rule, shape=shapes.reduction, precision="high")
+@primitive(logsumexp_rule, shape=shapes.reduction, precision="high", method=True)
 def logsumexp(x, /, axis=None, keepdims=False):
     """log(sum(exp(x))) along `axis`, computed so that it does not overflow; -inf where there are no elements.
 
@@ -299,9 +301,10 @@ def vector_norm(x, /, ord=2, axis=None, keepdims=False):
 
 
 norm = vector_norm
+methods(norm=vector_norm)
 
 
-@primitive(None, shape=shapes.single_axis_extremum)
+@primitive(None, shape=shapes.single_axis_extremum, method=True)
 def argmax(x, /, axis=None, keepdims=False):
     """The index of the (first) largest element along one axis, or in the flattened array.
 
@@ -313,7 +316,7 @@ def argmax(x, /, axis=None, keepdims=False):
     """
 
 
-@primitive(None, shape=shapes.single_axis_extremum)
+@primitive(None, shape=shapes.single_axis_extremum, method=True)
 def argmin(x, /, axis=None, keepdims=False):
     """The index of the (first) smallest element along one axis, or in the flattened array.
 
@@ -325,7 +328,7 @@ def argmin(x, /, axis=None, keepdims=False):
     """
 
 
-@primitive(None, shape=shapes.reduction)
+@primitive(None, shape=shapes.reduction, method=True)
 def any(x, /, axis=None, keepdims=False):
     """Whether any element along `axis` is not 0; False where there are none.
 
@@ -337,7 +340,7 @@ def any(x, /, axis=None, keepdims=False):
     """
 
 
-@primitive(None, shape=shapes.reduction)
+@primitive(None, shape=shapes.reduction, method=True)
 def all(x, /, axis=None, keepdims=False):
     """Whether every element along `axis` is not 0; True where there are none.
 
@@ -349,7 +352,7 @@ def all(x, /, axis=None, keepdims=False):
     """
 
 
-@primitive(None, shape=shapes.reduction)
+@primitive(None, shape=shapes.reduction, method=True)
 def count_nonzero(x, /, axis=None, keepdims=False):
     """How many elements along `axis` are not 0.
 
@@ -361,7 +364,7 @@ def count_nonzero(x, /, axis=None, keepdims=False):
     """
 
 
-@composite
+@composite(method=True)
 def trace(k, x, /, offset=0):
     """The sum of each matrix' diagonal; the last two axes are the matrices, as in the array API.
 

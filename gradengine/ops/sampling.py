@@ -21,6 +21,7 @@ from .reduce import max, sum
 from .scans import cumsum
 from .shape import expand_dims
 from .sorting import topk
+from .tensor_methods import method
 from .transcendental import log
 
 __all__ = [
@@ -82,6 +83,7 @@ def randint_like(
     return drawn.to(dtype)
 
 
+@method
 @checked
 def multinomial(
     x: Any, /, num_samples: int, replacement: bool = False, *, generator: Generator | None = None

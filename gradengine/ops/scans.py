@@ -29,7 +29,7 @@ def cumsum_rule(k: Any, g: Any, y: Any, x: Any, axis: Any, dtype: Any) -> Any:
     return k.reshape(k.flip(k.cumsum(k.flip(g, axis=place), axis=place), axis=place), shape=x.shape)
 
 
-@primitive(cumsum_rule, shape=shapes.accumulation, lifts=True, precision="high")
+@primitive(cumsum_rule, shape=shapes.accumulation, lifts=True, precision="high", method=True, in_place=True)
 def cumsum(x, /, axis=None, dtype=None):
     """Running sums along one axis, or of the flattened array.
 
@@ -51,7 +51,7 @@ def cumprod_rule(k: Any, g: Any, y: Any, x: Any, axis: Any, dtype: Any) -> Any:
     return k.reshape(k.cumprod_gradient(g, k.reshape(x, shape=y.shape), y, axis=0), shape=x.shape)
 
 
-@primitive(cumprod_rule, shape=shapes.accumulation, lifts=True, precision="high")
+@primitive(cumprod_rule, shape=shapes.accumulation, lifts=True, precision="high", method=True, in_place=True)
 def cumprod(x, /, axis=None, dtype=None):
     """Running products along one axis, or of the flattened array.
 

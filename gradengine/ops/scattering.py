@@ -33,6 +33,7 @@ from .predicates import equal, isfinite
 from .scans import cumsum
 from .shape import broadcast_to, fill_diagonal, reshape
 from .sorting import argsort
+from .tensor_methods import method
 
 __all__ = [
     "scatter", "scatter_reduce", "index_fill", "index_copy", "index_put", "masked_scatter", "select_scatter",
@@ -72,6 +73,7 @@ def source_of(name: str, x: Tensor, index: Tensor, src: Any) -> Tensor:
     return src if used == (slice(None),) * src.ndim else read(src, index=used)
 
 
+@method(in_place=True)
 @checked(words={"value": "src"}, lifts=True)
 def scatter(x: Any, axis: int, index: Any, src: Any, *, reduce: str | None = None) -> Tensor:
     """`x` with the elements of `src` (or one number) written at integer `index` along `axis`, as in PyTorch.
@@ -103,6 +105,7 @@ def scatter(x: Any, axis: int, index: Any, src: Any, *, reduce: str | None = Non
     return put_at(x, written, *positions(index, place), index=("integers",) * x.ndim)
 
 
+@method(in_place=True)
 @checked(lifts=True)
 def scatter_reduce(x: Any, axis: int, index: Any, src: Any, reduce: str, *, include_self: bool = True) -> Tensor:
     """`x` with the elements of `src` combined at integer `index` along `axis`, as in PyTorch.
@@ -170,6 +173,7 @@ def extremum_at(x: Tensor, axis: int, index: Tensor, src: Tensor, sign: int, inc
     return add(best, divide(add(moved, where(stays, change(x), 0)), number))
 
 
+@method(in_place=True)
 @checked
 def index_fill(x: Any, axis: int, index: Any, value: Any) -> Tensor:
     """`x` with one number in all slices at a vector of indices along an axis.
@@ -198,6 +202,7 @@ def at_slices(name: str, x: Tensor, axis: int, index: Tensor, value: Tensor) -> 
     return put_at(x, value, reshape(index, shape=(-1,)), index=structure)
 
 
+@method(in_place=True)
 @checked(words={"source": "src"}, lifts=True)
 def index_copy(x: Any, axis: int, index: Any, src: Any) -> Tensor:
     """`x` with the slices of `src` in the place of those at a vector of indices along an axis.
@@ -217,6 +222,7 @@ def index_copy(x: Any, axis: int, index: Any, src: Any) -> Tensor:
     return at_slices("index_copy", x, place, index, src)
 
 
+@method(in_place=True)
 @checked(words={"source": "src"}, lifts=True)
 def index_reduce(x: Any, axis: int, index: Any, src: Any, reduce: str, *, include_self: bool = True) -> Tensor:
     """`x` with the slices of `src` combined at a vector of indices along an axis, as in PyTorch.
@@ -239,6 +245,7 @@ def index_reduce(x: Any, axis: int, index: Any, src: Any, reduce: str, *, includ
     return scatter_reduce(x, place, broadcast_to(column, shape=wanted), src, reduce, include_self=include_self)
 
 
+@method(in_place=True)
 @checked
 def index_put(x: Any, indices: Any, values: Any, accumulate: bool = False) -> Tensor:
     """`x` with `values` at `x[indices]`, a tuple of index arrays (or None for a whole axis); added with `accumulate`.
@@ -260,6 +267,7 @@ def index_put(x: Any, indices: Any, values: Any, accumulate: bool = False) -> Te
     return add(x, place(spread, *at, index=structure, shape=x.shape))
 
 
+@method(in_place=True)
 @checked
 def masked_scatter(x: Any, mask: Any, source: Any) -> Tensor:
     """`x` with elements of `source`, in order, wherever the mask (which broadcasts) is true.
@@ -279,6 +287,7 @@ def masked_scatter(x: Any, mask: Any, source: Any) -> Tensor:
     return where(mask, reshape(take(flat, at, axis=0), shape=x.shape), x)
 
 
+@method
 @checked
 def select_scatter(x: Any, src: Any, axis: int, index: int) -> Tensor:
     """`x` with `src` as its slice at one index of an axis.
@@ -296,6 +305,7 @@ def select_scatter(x: Any, src: Any, axis: int, index: int) -> Tensor:
     return put_at(x, src, index=(*(slice(None),) * place, index))
 
 
+@method
 @checked
 def slice_scatter(
     x: Any, src: Any, axis: int = 0, start: int | None = None, end: int | None = None, step: int = 1
@@ -312,6 +322,7 @@ def slice_scatter(
     return put_at(x, src, index=(*(slice(None),) * place, slice(start, end, step)))
 
 
+@method
 @checked(words={"dim1": "axis1", "dim2": "axis2"})
 def diagonal_scatter(x: Any, src: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
     """`x` with `src` on a diagonal of two axes, the first two as in PyTorch.
@@ -329,6 +340,7 @@ def diagonal_scatter(x: Any, src: Any, offset: int = 0, axis1: int = 0, axis2: i
     return where(places, fill_diagonal(src, x.shape, offset, axis1, axis2), x)
 
 
+@method
 @checked
 def put(x: Any, index: Any, source: Any, accumulate: bool = False) -> Tensor:
     """`x` with `source` at positions of the flattened array; added with `accumulate`.

@@ -18,6 +18,7 @@ from .reduce import any
 from .scans import cumsum
 from .shape import expand_dims, ravel, reshape
 from .sorting import argsort, inverse_permutation
+from .tensor_methods import method
 
 __all__ = ["unique_all", "unique_counts", "unique_inverse", "unique_values", "isin"]
 
@@ -110,6 +111,7 @@ def unique_values(x: Any, /) -> Tensor:
     return unique_all(x).values
 
 
+@method
 @checked(words={"elements": "x1", "test_elements": "x2"}, ignored=frozenset({"assume_unique"}))
 def isin(x1: Any, x2: Any, /, *, invert: bool = False) -> Tensor:
     """Whether each element of x1 is among those of x2, or is not among them with `invert`.

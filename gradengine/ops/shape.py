@@ -29,7 +29,11 @@ SWAPPED = {"dim0": "axis1", "dim1": "axis2", "axis0": "axis1"}  # PyTorch's word
 
 
 @primitive(
-    lambda k, g, y, x, shape: k.sum_to(g, shape=x.shape), shape=shapes.broadcast_to, view=True, any_precision=True
+    lambda k, g, y, x, shape: k.sum_to(g, shape=x.shape),
+    shape=shapes.broadcast_to,
+    view=True,
+    any_precision=True,
+    method=True,
 )
 def broadcast_to(x, /, shape):
     """x repeated along axes of size 1, and along new axes in front, until it has `shape`. Also called `expand`.
@@ -95,7 +99,7 @@ def reshape(x, /, shape):
     """
 
 
-@composite(words={"start_dim": "start_axis", "end_dim": "end_axis"})
+@composite(words={"start_dim": "start_axis", "end_dim": "end_axis"}, method=True)
 def flatten(k, x, /, start_axis=0, end_axis=-1):
     """The axes from `start_axis` to `end_axis` made one; a 0-d array becomes one element.
 
@@ -108,7 +112,7 @@ def flatten(k, x, /, start_axis=0, end_axis=-1):
     return k.reshape(x, shape=shapes.flatten("flatten", x.shape, start_axis=start_axis, end_axis=end_axis))
 
 
-@composite
+@composite(method=True)
 def ravel(k, x, /):
     """All elements along one axis.
 
@@ -139,6 +143,7 @@ def check_axes(name: str, given: Mapping[str, Any]) -> None:
     view=True,
     check=check_axes,
     any_precision=True,
+    method=True,
 )
 def permute_dims(x, /, axes):
     """The axes in another order: axis i of the result is axis `axes[i]` of x.
@@ -178,6 +183,7 @@ def transpose(k, x, /, axes=None, other_axis=None):
     words=SWAPPED,
     lifts=True,
     any_precision=True,
+    method=True,
 )
 def swapaxes(x, /, axis1=-1, axis2=-2):
     """Two axes swapped, by default the last two. Raises ShapeError for an axis that x does not have.
@@ -188,7 +194,9 @@ def swapaxes(x, /, axis1=-1, axis2=-2):
     """
 
 
-@primitive(lambda k, g, y, x: k.matrix_transpose(g), shape=shapes.matrix_transpose, view=True, any_precision=True)
+@primitive(
+    lambda k, g, y, x: k.matrix_transpose(g), shape=shapes.matrix_transpose, view=True, any_precision=True, method=True
+)
 def matrix_transpose(x, /):
     """The last two axes swapped: each matrix transposed; `x.mT` is the same. Raises ShapeError below two dimensions.
 
@@ -204,6 +212,7 @@ def matrix_transpose(x, /):
     shape=shapes.moveaxis,
     view=True,
     any_precision=True,
+    method=True,
 )
 def moveaxis(x, /, source, destination):
     """The axes `source` (an int or several) moved to the places `destination`; the others keep their order.
@@ -222,6 +231,7 @@ def moveaxis(x, /, source, destination):
     view=True,
     any_precision=True,
     same_order=True,
+    method=True,
 )
 def expand_dims(x, /, axis=0):
     """New axes of size 1, at the places `axis` (an int or a tuple) of the result.
@@ -241,6 +251,7 @@ def expand_dims(x, /, axis=0):
     form=pytorch_forms.squeeze,
     any_precision=True,
     same_order=True,
+    method=True,
 )
 def squeeze(x, /, axis=None):
     """Axes of size 1 taken away: `axis` (an int or a tuple), or all of them for None.
@@ -259,6 +270,7 @@ def squeeze(x, /, axis=None):
     words={"dims": "axis"},
     lifts=True,
     any_precision=True,
+    method=True,
 )
 def flip(x, /, axis=None):
     """The elements in reverse order along `axis` (an int, a tuple, or None for all).
@@ -288,6 +300,7 @@ def check_shift(name: str, given: Mapping[str, Any]) -> None:
     words={"shifts": "shift", "dims": "axis"},
     check=check_shift,
     any_precision=True,
+    method=True,
 )
 def roll(x, /, shift, axis=None):
     """The elements moved on by `shift` places, round the end; for several axes, a tuple of each.
@@ -346,7 +359,9 @@ def tile_rule(k: Any, g: Any, y: Any, x: Any, repetitions: Any) -> Any:
     return k.reshape(k.sum(copies, axis=tuple(range(0, 2 * ndim, 2))), shape=x.shape)
 
 
-@primitive(tile_rule, shape=shapes.tile, words={"dims": "repetitions", "reps": "repetitions"}, any_precision=True)
+@primitive(
+    tile_rule, shape=shapes.tile, words={"dims": "repetitions", "reps": "repetitions"}, any_precision=True, method=True
+)
 def tile(x, /, repetitions):
     """Copies of x side by side: `repetitions` (an int or a tuple) says how many along each of the last axes.
 
@@ -370,7 +385,7 @@ def repeat_rule(k: Any, g: Any, y: Any, x: Any, repeats: Any, axis: int | None) 
     return k.reshape(sums, shape=x.shape)
 
 
-@primitive(repeat_rule, shape=shapes.repeat, any_precision=True)
+@primitive(repeat_rule, shape=shapes.repeat, any_precision=True, method=True)
 def repeat(x, /, repeats, axis=None):
     """Each element `repeats` times along an axis (of the flattened array for None); or as often as each number says.
 
@@ -404,7 +419,7 @@ def triu_rule(ops: Any, g: Any, y: Any, x: Any, /, k: int) -> Any:
     return ops.triu(g, k=k)
 
 
-@primitive(tril_rule, shape=shapes.triangle, any_precision=True)
+@primitive(tril_rule, shape=shapes.triangle, any_precision=True, method=True, in_place=True)
 def tril(x, /, k=0):
     """The matrices of x with zeros above diagonal `k`. Raises ShapeError below two dimensions.
 
@@ -415,7 +430,7 @@ def tril(x, /, k=0):
     """
 
 
-@primitive(triu_rule, shape=shapes.triangle, any_precision=True)
+@primitive(triu_rule, shape=shapes.triangle, any_precision=True, method=True, in_place=True)
 def triu(x, /, k=0):
     """The matrices of x with zeros below diagonal `k`. Raises ShapeError below two dimensions.
 
@@ -432,7 +447,13 @@ def diagonal_rule(k: Any, g: Any, y: Any, x: Any, **where: Any) -> Any:
 
 
 @primitive(
-    diagonal_rule, shape=shapes.diagonal, view=True, form=pytorch_forms.diagonal, mark=last_two_axes, any_precision=True
+    diagonal_rule,
+    shape=shapes.diagonal,
+    view=True,
+    form=pytorch_forms.diagonal,
+    mark=last_two_axes,
+    any_precision=True,
+    method=True,
 )
 def diagonal(x, /, offset=0, axis1=-2, axis2=-1):
     """A diagonal of two axes, by default the last two as in the array API; it becomes the last axis.
@@ -461,7 +482,7 @@ def diag_rule(k: Any, g: Any, y: Any, x: Any, offset: int) -> Any:
     return k.diagonal(g, offset=offset) if len(x.shape) == 1 else k.fill_diagonal(g, shape=x.shape, offset=offset)
 
 
-@primitive(diag_rule, shape=shapes.diag, any_precision=True)
+@primitive(diag_rule, shape=shapes.diag, any_precision=True, method=True)
 def diag(x, /, offset=0):
     """A vector as a diagonal matrix, or a matrix' diagonal as a vector, as `np.diag`.
 

@@ -15,6 +15,7 @@ from . import pytorch_forms
 from .arguments import checked, real
 from .declare import composite, primitive
 from .pairs import ValuesIndices, values_alone
+from .tensor_methods import method
 
 __all__ = ["sort", "argsort", "inverse_permutation", "topk", "top_indices", "searchsorted", "median", "quantile"]
 
@@ -25,7 +26,7 @@ def sort_rule(k: Any, g: Any, y: Any, x: Any, axis: int, descending: bool, stabl
     return k.take_along_axis(g, k.inverse_permutation(order, axis=axis), axis=axis)
 
 
-@primitive(sort_rule, shape=shapes.sort, form=pytorch_forms.sort, mark=values_alone)
+@primitive(sort_rule, shape=shapes.sort, form=pytorch_forms.sort, mark=values_alone, method=True)
 def sort(x, /, axis=-1, descending=False, stable=True):
     """The elements in order along an axis; NaN is the largest.
 
@@ -37,7 +38,7 @@ def sort(x, /, axis=-1, descending=False, stable=True):
     """
 
 
-@primitive(None, shape=shapes.sort, lifts=True)
+@primitive(None, shape=shapes.sort, lifts=True, method=True)
 def argsort(x, /, axis=-1, descending=False, stable=True):
     """The indices that put the elements in order along an axis; equal ones keep theirs when `stable`.
 
@@ -71,6 +72,7 @@ def top_indices(x, /, count, axis=-1, largest=True):
     """
 
 
+@method
 @checked(lifts=True)
 def topk(x: Any, /, k: int, axis: int = -1, largest: bool = True, sorted: bool = True) -> ValuesIndices:
     """The `k` largest (or smallest) elements along an axis and their indices, in order, whatever `sorted` says.
@@ -109,7 +111,7 @@ def searchsorted(x, values, /, side="left"):
     """
 
 
-@composite
+@composite(method=True)
 def quantile(k, x, /, q, axis=None, keepdims=False, interpolation="linear"):
     """The `q`-quantile of the elements along `axis`.
 
@@ -124,7 +126,7 @@ def quantile(k, x, /, q, axis=None, keepdims=False, interpolation="linear"):
     return quantile_of(k, "quantile", x, q, axis, keepdims, interpolation)
 
 
-@composite(form=pytorch_forms.median)
+@composite(form=pytorch_forms.median, method=True)
 def median(k, x, /, axis=None, keepdims=False):
     """The middle element along `axis`, or the mean of the middle two as in NumPy (PyTorch takes the lower).
 

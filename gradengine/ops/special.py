@@ -15,6 +15,7 @@ from ..core.tensor_class import Tensor
 from ..errors import ArgumentError, describe
 from ..validation import known_words
 from .declare import elementwise
+from .tensor_methods import method
 
 __all__ = ["erf", "erfc", "erfinv", "lgamma", "digamma", "polygamma"]
 
@@ -31,6 +32,7 @@ erf = elementwise(
     >>> ge.erf(ge.tensor([0.0, 1.0]))
     tensor([0.    , 0.8427])
     """,
+    method=True,
 )
 
 erfc = elementwise(
@@ -42,6 +44,7 @@ erfc = elementwise(
     >>> ge.erfc(ge.tensor([0.0, 1.0]))
     tensor([1.    , 0.1573])
     """,
+    method=True,
 )
 
 # Giles, "Approximating the erfinv function" (2010): a polynomial in w - 2.5, w = -log(1 - x²), highest power first.
@@ -86,6 +89,7 @@ erfinv = elementwise(
     tensor([0., 1.])
     """,
     precision="high",
+    method=True,
 )
 
 # -- gamma and its logarithmic derivatives ------------------------------------------------------------------------
@@ -100,6 +104,7 @@ lgamma = elementwise(
     tensor([0.    , 3.1781])
     """,
     precision="high",
+    method=True,
 )
 
 
@@ -131,6 +136,7 @@ digamma = elementwise(
     tensor([-0.5772,  0.4228])
     """,
     precision="high",
+    method=True,
 )
 
 
@@ -204,6 +210,7 @@ derivative_of_digamma = elementwise(
 )
 
 
+@method(in_place=True)
 @known_words
 def polygamma(x: Any, /, n: int) -> Any:
     """The n-th derivative of `digamma`, n = 0, 1, 2, ...; infinite at 0.

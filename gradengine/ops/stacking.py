@@ -14,6 +14,7 @@ from .arguments import checked
 from .creation import tensor, zeros
 from .joining import as_tensors, broadcast_arrays, chunk, concat, narrow, pieces, split, stack
 from .shape import broadcast_to, pad, reshape
+from .tensor_methods import method, methods
 
 __all__ = [
     "atleast_1d", "atleast_2d", "atleast_3d", "hstack", "vstack", "dstack", "column_stack", "row_stack",
@@ -127,6 +128,7 @@ def column_stack(arrays: Any, /) -> Tensor:
     return concat([x if x.ndim > 1 else reshape(x, shape=(-1, 1)) for x in tensors], axis=1)
 
 
+@method
 @checked(words={"sections": "indices_or_sections", "indices": "indices_or_sections"})
 def tensor_split(x: Any, /, indices_or_sections: Any, axis: int = 0) -> tuple[Tensor, ...]:
     """x cut into so many pieces, the first ones larger by one where need be, or before each of the given indices.
@@ -163,6 +165,7 @@ def split_along(name: str, x: Any, cuts: Any, axis: int, ndim: int) -> tuple[Ten
     return tensor_split(x, cuts, axis=axis)
 
 
+@method
 @checked(words={"sections": "indices_or_sections", "indices": "indices_or_sections"})
 def hsplit(x: Any, /, indices_or_sections: Any) -> tuple[Tensor, ...]:
     """x cut along its second axis, a vector along its only one: what `hstack` takes back.
@@ -175,6 +178,7 @@ def hsplit(x: Any, /, indices_or_sections: Any) -> tuple[Tensor, ...]:
     return split_along("hsplit", x, indices_or_sections, 0 if x.ndim == 1 else 1, 1)
 
 
+@method
 @checked(words={"sections": "indices_or_sections", "indices": "indices_or_sections"})
 def vsplit(x: Any, /, indices_or_sections: Any) -> tuple[Tensor, ...]:
     """x cut along its first axis, of two or more: what `vstack` takes back.
@@ -186,6 +190,7 @@ def vsplit(x: Any, /, indices_or_sections: Any) -> tuple[Tensor, ...]:
     return split_along("vsplit", x, indices_or_sections, 0, 2)
 
 
+@method
 @checked(words={"sections": "indices_or_sections", "indices": "indices_or_sections"})
 def dsplit(x: Any, /, indices_or_sections: Any) -> tuple[Tensor, ...]:
     """x cut along its third axis: what `dstack` takes back.
@@ -197,6 +202,7 @@ def dsplit(x: Any, /, indices_or_sections: Any) -> tuple[Tensor, ...]:
     return split_along("dsplit", x, indices_or_sections, 2, 3)
 
 
+@method
 @checked(words={"split_sizes": "sizes"})
 def split_with_sizes(x: Any, /, sizes: Any, axis: int = 0) -> tuple[Tensor, ...]:
     """x cut into pieces of these sizes, as PyTorch's `split`. Raises ShapeError unless they add up to the axis.
@@ -208,6 +214,7 @@ def split_with_sizes(x: Any, /, sizes: Any, axis: int = 0) -> tuple[Tensor, ...]
     return split(x, split_size=list(shapes.sizes_of("split_with_sizes", sizes)), dim=axis)
 
 
+@method
 @known_words
 def unsafe_split(x: Any, /, split_size: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """PyTorch's `split`, by the size of the pieces: nothing is unsafe here.
@@ -220,6 +227,7 @@ def unsafe_split(x: Any, /, split_size: Any, dim: int = 0) -> tuple[Tensor, ...]
 
 
 unsafe_chunk, unsafe_split_with_sizes = chunk, split_with_sizes
+methods(unsafe_chunk=chunk, unsafe_split_with_sizes=split_with_sizes)
 
 
 @checked

@@ -25,6 +25,7 @@ from .pytorch_forms import paired
 from .reduce import max, mean, min, std, sum, var, vector_norm
 from .shape import broadcast_to, expand_dims, matrix_transpose, moveaxis, reshape, squeeze
 from .sorting import argsort, check_interpolation, quantile, sort
+from .tensor_methods import method
 
 __all__ = [
     "var_mean", "std_mean", "aminmax", "cummax", "cummin", "mode", "kthvalue", "msort", "nansum", "nanmean",
@@ -75,6 +76,7 @@ def std_mean(
     return std(x, axis=dim, correction=wanted, keepdims=keepdim), mean(x, axis=dim, keepdims=keepdim)
 
 
+@method
 @checked
 def aminmax(x: Any, /, *, dim: int | None = None, keepdim: bool = False) -> MinMax:
     """The smallest and the largest elements, of all or along `dim`, as a named tuple (min, max).
@@ -108,6 +110,7 @@ def running_extremum(name: str, x: Any, axis: int, better: Any) -> ValuesIndices
     return ValuesIndices(take_along_axis(x, indices, axis=place), indices)
 
 
+@method
 @checked
 def cummax(x: Any, /, axis: int) -> ValuesIndices:
     """The largest element so far along an axis, and its index: a named tuple (values, indices).
@@ -119,6 +122,7 @@ def cummax(x: Any, /, axis: int) -> ValuesIndices:
     return running_extremum("cummax", x, axis, greater_equal)
 
 
+@method
 @checked
 def cummin(x: Any, /, axis: int) -> ValuesIndices:
     """The smallest element so far along an axis, and its index: a named tuple (values, indices).
@@ -130,6 +134,7 @@ def cummin(x: Any, /, axis: int) -> ValuesIndices:
     return running_extremum("cummin", x, axis, less_equal)
 
 
+@method
 @checked
 def kthvalue(x: Any, /, k: int, axis: int = -1, keepdims: bool = False) -> ValuesIndices:
     """The `k`-th smallest element along an axis, counted from 1, and its index: a named tuple (values, indices).
@@ -149,6 +154,7 @@ def kthvalue(x: Any, /, k: int, axis: int = -1, keepdims: bool = False) -> Value
     return paired(ops, x, order, place, keepdims)
 
 
+@method
 @checked
 def mode(x: Any, /, axis: int = -1, keepdims: bool = False) -> ValuesIndices:
     """The most frequent element along an axis, the smallest of equally frequent ones, and the index of its last place.
@@ -171,6 +177,7 @@ def mode(x: Any, /, axis: int = -1, keepdims: bool = False) -> ValuesIndices:
     return paired(ops, x, take_along_axis(order, at, axis=place), place, keepdims)
 
 
+@method
 @checked
 def msort(x: Any, /) -> Tensor:
     """The elements in order along the first axis.
@@ -193,6 +200,7 @@ def without_nan(x: Any, name: str) -> tuple[Tensor, Tensor]:
     return where(valid, x, 0), valid
 
 
+@method
 @checked
 def nansum(x: Any, /, axis: Any = None, keepdims: bool = False, *, dtype: Any = None) -> Tensor:
     """The sum along `axis` of all elements that are not NaN.
@@ -204,6 +212,7 @@ def nansum(x: Any, /, axis: Any = None, keepdims: bool = False, *, dtype: Any = 
     return sum(without_nan(x, "nansum")[0], axis=axis, keepdims=keepdims, dtype=dtype)
 
 
+@method
 @checked
 def nanmean(x: Any, /, axis: Any = None, keepdims: bool = False, *, dtype: Any = None) -> Tensor:
     """The mean along `axis` of all elements that are not NaN.
@@ -231,6 +240,7 @@ def nanmedian_form(k: Any, x: Any, /, dim: int, keepdim: bool = False) -> Values
     return paired(k, x, k.take_along_axis(k.argsort(x, axis=place), middle, axis=place), place, keepdim)
 
 
+@method
 @checked(form=nanmedian_form)
 def nanmedian(x: Any, /, axis: Any = None, keepdims: bool = False) -> Tensor:
     """`median` of all elements that are not NaN; NaN where there is no other.
@@ -242,6 +252,7 @@ def nanmedian(x: Any, /, axis: Any = None, keepdims: bool = False) -> Tensor:
     return nanquantile(x, 0.5, axis=axis, keepdims=keepdims)
 
 
+@method
 @checked(lifts=True)
 def nanquantile(x: Any, /, q: Any, axis: Any = None, keepdims: bool = False, interpolation: str = "linear") -> Tensor:
     """`quantile` of all elements that are not NaN; NaN where there is no other.
@@ -281,6 +292,7 @@ def nanquantile(x: Any, /, q: Any, axis: Any = None, keepdims: bool = False, int
 # -- covariance and distances -------------------------------------------------------------------------------------
 
 
+@method
 @checked(words={"bias": "correction"})
 def cov(x: Any, /, *, correction: int = 1, fweights: Any = None, aweights: Any = None) -> Tensor:
     """The covariance of variables in rows, of which the columns are observations, as PyTorch's and NumPy's `cov`.
@@ -316,6 +328,7 @@ def cov(x: Any, /, *, correction: int = 1, fweights: Any = None, aweights: Any =
     return squeeze(result) if x.ndim < 2 else result
 
 
+@method
 @checked
 def corrcoef(x: Any, /) -> Tensor:
     """The correlation coefficients of variables in rows, from -1 to 1.
@@ -349,6 +362,7 @@ def cdist(x1: Any, x2: Any, /, p: float = 2.0) -> Tensor:
     return vector_norm(subtract(expand_dims(a, axis=-2), expand_dims(b, axis=-3)), ord=p, axis=-1)
 
 
+@method
 @checked
 def dist(x1: Any, x2: Any, /, p: float = 2.0) -> Tensor:
     """The p-norm of the difference of two arrays.
@@ -360,6 +374,7 @@ def dist(x1: Any, x2: Any, /, p: float = 2.0) -> Tensor:
     return vector_norm(subtract(x1, x2), ord=p)
 
 
+@method(in_place=True)
 @checked
 def renorm(x: Any, /, p: float, axis: int, maxnorm: float) -> Tensor:
     """Each slice along an axis, scaled down where its p-norm is larger than `maxnorm`.
@@ -376,6 +391,7 @@ def renorm(x: Any, /, p: float, axis: int, maxnorm: float) -> Tensor:
     return multiply(x, where(norms > maxnorm, divide(maxnorm, add(norms, 1e-7)), 1.0))
 
 
+@method
 @checked
 def cross(x1: Any, x2: Any, /, axis: int | None = None) -> Tensor:
     """The cross product of vectors of three elements along an axis, the last by default (as in the array API).
@@ -407,6 +423,7 @@ def cross(x1: Any, x2: Any, /, axis: int | None = None) -> Tensor:
 # -- along an axis ------------------------------------------------------------------------------------------------
 
 
+@method
 @checked
 def logcumsumexp(x: Any, /, axis: int) -> Tensor:
     """`log(cumsum(exp(x)))` along an axis, computed so that it does not overflow.

@@ -9,6 +9,7 @@ import math
 from typing import Any
 
 from .declare import elementwise
+from .tensor_methods import methods
 
 __all__ = [
     "exp",
@@ -56,6 +57,7 @@ exp = elementwise(
     tensor([1.    , 2.7183])
     """,
     precision="high",
+    method=True,
 )
 
 exp2 = elementwise(
@@ -68,6 +70,7 @@ exp2 = elementwise(
     tensor([0.5, 8. ])
     """,
     precision="high",
+    method=True,
 )
 
 expm1 = elementwise(
@@ -80,6 +83,7 @@ expm1 = elementwise(
     tensor([0.    , 1.7183])
     """,
     precision="high",
+    method=True,
 )
 
 log = elementwise(
@@ -92,6 +96,7 @@ log = elementwise(
     tensor([0.    , 2.3026])
     """,
     precision="high",
+    method=True,
 )
 
 log2 = elementwise(
@@ -104,6 +109,7 @@ log2 = elementwise(
     tensor([0., 3.])
     """,
     precision="high",
+    method=True,
 )
 
 log10 = elementwise(
@@ -116,6 +122,7 @@ log10 = elementwise(
     tensor([0., 2.])
     """,
     precision="high",
+    method=True,
 )
 
 log1p = elementwise(
@@ -128,6 +135,7 @@ log1p = elementwise(
     tensor([0.    , 0.6931])
     """,
     precision="high",
+    method=True,
 )
 
 logaddexp = elementwise(
@@ -141,6 +149,7 @@ logaddexp = elementwise(
     tensor([   0.6931, 1000.    ])
     """,
     precision="high",
+    method=True,
 )
 
 # -- trigonometric functions --------------------------------------------------------------------------------------
@@ -154,6 +163,7 @@ sin = elementwise(
     >>> ge.sin(ge.tensor([0.0, 1.0]))
     tensor([0.    , 0.8415])
     """,
+    method=True,
 )
 
 cos = elementwise(
@@ -165,6 +175,7 @@ cos = elementwise(
     >>> ge.cos(ge.tensor([0.0, 1.0]))
     tensor([1.    , 0.5403])
     """,
+    method=True,
 )
 
 tan = elementwise(
@@ -177,6 +188,7 @@ tan = elementwise(
     tensor([0.    , 1.5574])
     """,
     precision="high",
+    method=True,
 )
 
 asin = elementwise(
@@ -189,6 +201,7 @@ asin = elementwise(
     tensor([0.    , 1.5708])
     """,
     precision="high",
+    method=True,
 )
 
 acos = elementwise(
@@ -201,6 +214,7 @@ acos = elementwise(
     tensor([1.5708, 0.    ])
     """,
     precision="high",
+    method=True,
 )
 
 atan = elementwise(
@@ -212,6 +226,7 @@ atan = elementwise(
     >>> ge.atan(ge.tensor([0.0, 1.0]))
     tensor([0.    , 0.7854])
     """,
+    method=True,
 )
 
 
@@ -232,6 +247,7 @@ atan2 = elementwise(
     >>> ge.atan2(ge.tensor([1.0, -1.0]), ge.tensor([1.0, -1.0]))
     tensor([ 0.7854, -2.3562])
     """,
+    method=True,
 )
 
 
@@ -262,6 +278,7 @@ sinc = elementwise(
     >>> ge.sinc(ge.tensor([0.0, 0.5]))
     tensor([1.    , 0.6366])
     """,
+    method=True,
 )
 
 # -- hyperbolic functions -----------------------------------------------------------------------------------------
@@ -276,6 +293,7 @@ sinh = elementwise(
     tensor([0.    , 1.1752])
     """,
     precision="high",
+    method=True,
 )
 
 cosh = elementwise(
@@ -288,6 +306,7 @@ cosh = elementwise(
     tensor([1.    , 1.5431])
     """,
     precision="high",
+    method=True,
 )
 
 tanh = elementwise(
@@ -299,6 +318,7 @@ tanh = elementwise(
     >>> ge.tanh(ge.tensor([0.0, 1.0]))
     tensor([0.    , 0.7616])
     """,
+    method=True,
 )
 
 asinh = elementwise(
@@ -310,6 +330,7 @@ asinh = elementwise(
     >>> ge.asinh(ge.tensor([0.0, 1.0]))
     tensor([0.    , 0.8814])
     """,
+    method=True,
 )
 
 acosh = elementwise(
@@ -321,6 +342,7 @@ acosh = elementwise(
     >>> ge.acosh(ge.tensor([1.0, 2.0]))
     tensor([0.   , 1.317])
     """,
+    method=True,
 )
 
 atanh = elementwise(
@@ -332,7 +354,9 @@ atanh = elementwise(
     >>> ge.atanh(ge.tensor([0.0, 0.5]))
     tensor([0.    , 0.5493])
     """,
+    method=True,
 )
 
 # What NumPy calls them besides.
 arccos, arccosh, arcsin, arcsinh, arctan, arctan2, arctanh = acos, acosh, asin, asinh, atan, atan2, atanh
+methods(arccos=acos, arccosh=acosh, arcsin=asin, arcsinh=asinh, arctan=atan, arctan2=atan2, arctanh=atanh)
