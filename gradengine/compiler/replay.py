@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import operator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from ..backends import devices
+from ..core.operators import OF_NUMBERS
 from ..core.tensor_class import is_half
 from . import arena
 from .graph import Equation, Graph, Names, Var
@@ -148,16 +148,9 @@ def has_place(e: Equation, kernel: Any) -> bool:
     return isinstance(kernel, np.ufunc) and not e.params and bool(e.out.shape) and not e.out.weak
 
 
-# Ops that are Python's own operators: of Python numbers they mean what Python means, integers of any size included.
-OPERATORS: dict[str, Callable[..., Any]] = {
-    "add": operator.add, "subtract": operator.sub, "multiply": operator.mul, "divide": operator.truediv,
-    "floor_divide": operator.floordiv, "remainder": operator.mod, "pow": operator.pow,
-    "square": lambda x: x**2, "sqrt": lambda x: x**0.5, "reciprocal": lambda x: x**-1,  # what powers become
-    "negative": operator.neg, "positive": operator.pos, "abs": operator.abs,
-    "less": operator.lt, "less_equal": operator.le, "greater": operator.gt, "greater_equal": operator.ge,
-    "equal": operator.eq, "not_equal": operator.ne,
-    "bitwise_and": operator.and_, "bitwise_or": operator.or_, "bitwise_xor": operator.xor,
-    "bitwise_invert": operator.invert, "bitwise_left_shift": operator.lshift, "bitwise_right_shift": operator.rshift,
+# What an op means of Python numbers: operators, and what powers become.
+ON_NUMBERS: dict[str, Callable[..., Any]] = {
+    **OF_NUMBERS, "square": lambda x: x**2, "sqrt": lambda x: x**0.5, "reciprocal": lambda x: x**-1,
 }  # fmt: skip
 
 
@@ -168,8 +161,8 @@ def of_numbers(e: Equation) -> Callable[..., Any]:
 
 def number_kernel(op: Op) -> Callable[..., Any]:
     """An op on Python numbers."""
-    if op.name in OPERATORS and op.name in devices.BUILT_IN:
-        return OPERATORS[op.name]
+    if op.name in ON_NUMBERS and op.name in devices.BUILT_IN:
+        return ON_NUMBERS[op.name]
     host = devices.load("numpy")
     kernel = host.table[op] if op in host.table or op.body is None else functools.partial(op.body, host)
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..backends import devices
 from ..backends.backend import Backend
+from ..core.operators import BINARY, COMPARISONS, UNARY
 from ..core.tensor_class import Op, Tensor
 from ..shapes.dtypes import is_half
 from .graph import Var
@@ -67,14 +68,11 @@ def weak(value: Any) -> bool:
 
 def attach_operators(symbol: Any) -> None:
     """Give a class of symbols Python's operators: each is the op of the symbol's interpreter `k`."""
-    binary = {"add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide", "pow": "pow", "mod": "remainder"}
-    binary |= {"floordiv": "floor_divide", "matmul": "matmul", "and": "bitwise_and", "or": "bitwise_or"}
-    compared = {"lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal", "eq": "equal"}
-    for dunder, name in (binary | compared | {"ne": "not_equal", "xor": "bitwise_xor"}).items():
+    for dunder, name in (BINARY | COMPARISONS).items():
         setattr(symbol, f"__{dunder}__", lambda a, b, name=name: getattr(a.k, name)(a, b))
-        if dunder not in compared:
+        if dunder in BINARY:
             setattr(symbol, f"__r{dunder}__", lambda a, b, name=name: getattr(a.k, name)(b, a))
-    for dunder, name in {"neg": "negative", "abs": "abs", "invert": "bitwise_invert", "pos": "positive"}.items():
+    for dunder, name in UNARY.items():
         setattr(symbol, f"__{dunder}__", lambda a, name=name: getattr(a.k, name)(a))
 
 

@@ -28,7 +28,7 @@ from .graph import Equation, Graph, Var
 from .guards import ModuleGuard, Source
 from .hyperparameters import Assignment, Options
 from .read_guards import Answer
-from .replay import OPERATORS, number_kernel
+from .replay import ON_NUMBERS, number_kernel
 from .selections import Selection, has_mask, select
 from .source_files import is_outside
 from .trace_errors import NumberError, shape_error, user_frame, value_error
@@ -186,7 +186,7 @@ class Trace:
         An array of integers may not hold a number that is written to it, so such a number is to be known.
         """
         only = all([type(a) in NUMBERS or (type(a) is Traced and a.var.weak) for a in args])
-        if (op.kind == "pointwise" and not only) or (only and op.name in OPERATORS):
+        if (op.kind == "pointwise" and not only) or (only and op.name in ON_NUMBERS):
             return args
         if op.kind != "pointwise" and any([hasattr(a, "dtype") and a.dtype.kind in "iub" for a in args if not weak(a)]):
             self.need_number()

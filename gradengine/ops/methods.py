@@ -11,6 +11,7 @@ from typing import Any
 from ..backends import devices
 from ..core.copies import copied, copied_with_views
 from ..core.interpreter import k as ops
+from ..core.operators import BINARY, COMPARISONS, UNARY
 from ..core.tensor_class import RETAIN, Op, Tensor, constant, mode, order, to_array, wrap
 from ..errors import DeviceError
 from ..migration_hints import METHODS as ABSENT
@@ -22,30 +23,6 @@ from .index import item
 from .powers import power_of
 from .tensor_methods import METHODS
 
-OPERATORS = {
-    "add": "add",
-    "sub": "subtract",
-    "mul": "multiply",
-    "truediv": "divide",
-    "floordiv": "floor_divide",
-    "mod": "remainder",
-    "pow": "pow",
-    "matmul": "matmul",
-    "and": "bitwise_and",
-    "or": "bitwise_or",
-    "xor": "bitwise_xor",
-    "lshift": "bitwise_left_shift",
-    "rshift": "bitwise_right_shift",
-}
-COMPARISONS = {
-    "eq": "equal",
-    "ne": "not_equal",
-    "lt": "less",
-    "le": "less_equal",
-    "gt": "greater",
-    "ge": "greater_equal",
-}
-UNARY = {"neg": "negative", "pos": "positive", "abs": "abs", "invert": "bitwise_invert"}
 FOREIGN = (str, bytes, dict, set, type(None))  # operands that are not arrays: Python's own TypeError fits them
 
 
@@ -90,7 +67,7 @@ def in_place(op: Any, symbol: str) -> Any:
 
 def attach() -> None:
     """Give Tensor its operators and methods."""
-    for dunder, name in OPERATORS.items():
+    for dunder, name in BINARY.items():
         op = power_of if name == "pow" else getattr(ops, name)
         setattr(Tensor, f"__{dunder}__", op)
         setattr(Tensor, f"__r{dunder}__", reflected(op))
