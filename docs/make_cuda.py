@@ -21,7 +21,7 @@ import numpy as np
 
 import gradengine as ge
 from docs.make_jit import fenced, filled, write_or_check
-from gradengine.backends import devices, gpu
+from gradengine.backend import devices, gpu
 from gradengine_kernels.cupy_cuda import dialect, driver, loop_codegen, loop_kernel, programs, row_kernels
 from gradengine_kernels.cupy_cuda.gemm import kernels
 

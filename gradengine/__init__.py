@@ -21,7 +21,7 @@ from ._version import __version__
 from .amp import autocast, get_autocast_dtype, is_autocast_enabled
 from .array_namespace import VERSION as __array_api_version__
 from .array_namespace import ArrayNamespaceInfo as __array_namespace_info__
-from .backends.devices import backends, get_cpu_backend, get_default_device, set_cpu_backend, set_default_device
+from .backend.devices import backends, get_cpu_backend, get_default_device, set_cpu_backend, set_default_device
 from .constants import *
 from .core.dispatch import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .core.tensor_class import Tensor

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from . import cuda
-from .backends.device_names import device
-from .backends.devices import set_default_device
+from .backend.device_names import device
+from .backend.devices import set_default_device
 from .validation import known_calls
 
 __all__ = [

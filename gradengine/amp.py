@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .backends.devices import get_default_device
+from .backend.devices import get_default_device
 from .core import dispatch
 from .core.dispatch import Recording
 from .core.tensor_class import LEAF, Op, Tensor, mode

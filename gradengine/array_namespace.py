@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .backends import devices
+from .backend import devices
 from .errors import ArgumentError, DTypeError
 from .shapes import dtypes
 

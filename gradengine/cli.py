@@ -215,7 +215,7 @@ def run_bench(args: argparse.Namespace) -> int:
 def run_backends(args: argparse.Namespace) -> int:
     """`gradengine backends`."""
     from . import cuda
-    from .backends.devices import backends, get_cpu_backend
+    from .backend.devices import backends, get_cpu_backend
 
     chosen = get_cpu_backend()
     for name, status in backends().items():

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import ops
-from .backends import devices
-from .backends.kernel_table import primitive_call
+from .backend import devices
+from .backend.kernel_table import primitive_call
 from .errors import ArgumentError, DeviceError, DTypeError, describe
 from .shapes.dtypes import check_dtype
 from .validation import known_calls

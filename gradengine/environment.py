@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from .backends.device_names import check_device, device
-from .backends.devices import backends, for_device
+from .backend.device_names import check_device, device
+from .backend.devices import backends, for_device
 from .core.dispatch import no_grad
 from .core.tensor_class import Tensor, wrap
 from .errors import ArgumentError, DTypeError, describe

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import ops
-from .backends import devices
+from .backend import devices
 from .core.dispatch import no_grad
 from .core.host_callbacks import current, each_time, outside, settled
 from .core.tensor_class import Tensor, constant

@@ -152,7 +152,7 @@ def why_no_cuda() -> str:
         return toolchain.why_not()
     if WHERE == "cupy" and (reason := real_cupy.why_not()):
         return reason
-    from gradengine.backends import devices
+    from gradengine.backend import devices
 
     return devices.why_not("cupy")
 

@@ -20,7 +20,7 @@ def test_rows_have_names_of_their_own():
 
 def test_every_declared_op_is_reached_by_a_row():
     """Ops that no row runs, forward or backward, are not held to anything."""
-    from gradengine.backends import devices as backend
+    from gradengine.backend import devices as backend
 
     backend.load("numpy")
     reached = set()

@@ -369,7 +369,7 @@ def test_python_s_own_words_for_operands_that_are_no_arrays():
 
 
 def test_memory_errors_pass_through(monkeypatch):
-    from gradengine.backends import devices as backend
+    from gradengine.backend import devices as backend
 
     table = backend.for_device("cpu").table
 
@@ -382,7 +382,7 @@ def test_memory_errors_pass_through(monkeypatch):
 
 
 def test_a_kernel_that_breaks_is_not_called_the_users_mistake(monkeypatch):
-    from gradengine.backends import devices as backend
+    from gradengine.backend import devices as backend
 
     table = backend.for_device("cpu").table
 

@@ -12,7 +12,7 @@ LAYERS = [
     ["migration_hints", "validation"],
     ["missing_names"],
     ["gradengine_kernels"],
-    ["backends"],
+    ["backend"],
     ["shapes"],
     ["core"],
     ["array_namespace", "module_paths", "tree"],

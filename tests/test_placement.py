@@ -8,7 +8,7 @@ import pytest
 
 import gradengine as ge
 from gradengine import DeviceError
-from gradengine.backends import devices
+from gradengine.backend import devices
 from gradengine.cases import table
 from gradengine.inspect import check
 from gradengine_kernels import numpy_cpu

@@ -8,7 +8,7 @@ import pytest
 
 import gradengine as ge
 from gradengine import ArgumentError, ops
-from gradengine.backends import devices
+from gradengine.backend import devices
 from gradengine.inspect.check import on_backend
 from gradengine.ops import activations, special
 from gradengine_kernels.numpy_cpu import pointwise

@@ -373,7 +373,7 @@ def test_a_run_goes_on_on_another_device(tmp_path, capsys, first, then):
 @pytest.mark.cuda
 def test_a_device_that_is_gone_is_named_with_the_remedy(tmp_path, capsys, monkeypatch):
     train("--dataset", "digits", "--device", "cuda", "--epochs", 1, "--out", tmp_path / "run")
-    from gradengine.backends import devices as backend
+    from gradengine.backend import devices as backend
 
     monkeypatch.setattr(backend, "why_not", lambda name: "CUDA sees no GPU" if name == "cupy" else "")
     monkeypatch.delitem(backend._loaded, "cupy")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import gradengine as ge
 from gradengine import shapes
-from gradengine.backends import devices
+from gradengine.backend import devices
 from gradengine.cases.shapes import CASES
 from gradengine.errors import ArgumentError, DTypeError, ShapeError
 

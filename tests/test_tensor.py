@@ -455,7 +455,7 @@ def test_unknown_devices_and_backends():
 @pytest.fixture
 def other_device():
     """A second device: NumPy's kernels under another name."""
-    from gradengine.backends import devices as backend
+    from gradengine.backend import devices as backend
     from gradengine_kernels import numpy_cpu
 
     backend._loaded["elsewhere"] = backend.Backend("elsewhere", "elsewhere:0", numpy_cpu.KERNELS)
@@ -500,7 +500,7 @@ def test_a_gradient_on_another_device_is_refused(other_device):
 
 
 def test_the_variable_that_names_no_cpu_backend_is_named(monkeypatch):
-    from gradengine.backends import devices as backend
+    from gradengine.backend import devices as backend
 
     monkeypatch.setattr(backend, "_chosen_cpu", None)
     monkeypatch.setenv("GRADENGINE_CPU_BACKEND", "cupy")

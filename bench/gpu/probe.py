@@ -34,7 +34,7 @@ def main(text: str) -> None:
 
     settings = Settings.read(text)
     try:
-        from gradengine.backends import devices
+        from gradengine.backend import devices
 
         if reason := devices.why_not("cupy"):
             sys.exit(reason)

@@ -40,8 +40,8 @@ import numpy as np
 from gradengine_kernels import progress
 
 from .. import amp
-from ..backends import devices
-from ..backends.backend import Backend
+from ..backend import devices
+from ..backend.backend import Backend
 from ..core import pytrees as tree
 from ..core.dispatch import mode
 from ..core.host_callbacks import current

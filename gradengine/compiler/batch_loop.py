@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backends.devices import for_device
+from ..backend.devices import for_device
 from ..core import pytrees as tree
 from ..core.tensor_class import Tensor, constant, describe, to_array
 from ..errors import ArgumentError, DeviceError, DTypeError, IndexRangeError, ShapeError

@@ -18,7 +18,7 @@ import numpy as np
 from gradengine_kernels import expr, loops, scalar_types
 from gradengine_kernels.loops import DRAWN, Access
 
-from ..backends import devices
+from ..backend import devices
 from ..errors import CompileError
 from .affine_index import canonical, full, stretched, strided
 from .graph import Equation, Graph, Var

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..backends import devices
+from ..backend import devices
 from ..core.tensor_class import Op
 from .graph import Equation, Var
 from .graph_passes import infer

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..backends import devices
+from ..backend import devices
 from .graph import Equation, Graph, Var
 from .graph_passes import apply_identities, drop_dead_code, merge_common, merge_constants, rewrite
 from .loop_ir import BROADCAST, CHECK, COPY, DOT, LABEL_IS, LABEL_OUTSIDE, REDUCE, RESHAPE, strides_of

@@ -7,7 +7,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
-from ..backends.backend import Backend
+from ..backend.backend import Backend
 from ..core import pytrees as tree
 from ..core.dispatch import explain
 from ..core.tensor_class import EXCLUSIVE, Tensor, constant

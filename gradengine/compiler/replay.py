@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ..backends import devices
+from ..backend import devices
 from ..core.operators import OF_NUMBERS
 from ..core.tensor_class import is_half
 from . import arena

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from ..backends import devices
-from ..backends.backend import Backend
+from ..backend import devices
+from ..backend.backend import Backend
 from ..core.operators import BINARY, COMPARISONS, UNARY
 from ..core.tensor_class import Op, Tensor
 from ..shapes.dtypes import is_half

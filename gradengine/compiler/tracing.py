@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..backends.backend import Backend
+from ..backend.backend import Backend
 from ..core.host_callbacks import current, outside
 from ..core.tensor_class import LEAF, Op, Tensor, constant, to_array
 from ..core.views import link_of

@@ -15,8 +15,8 @@ from weakref import ref
 
 import numpy as np
 
-from ..backends import devices
-from ..backends.backend import Backend
+from ..backend import devices
+from ..backend.backend import Backend
 from ..errors import (
     AxisError,
     DeviceError,

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ..backends import devices
-from ..backends.backend import Backend, home_of
-from ..backends.device_names import device
+from ..backend import devices
+from ..backend.backend import Backend, home_of
+from ..backend.device_names import device
 from ..errors import (
     ArgumentError,
     DeviceError,

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backends.devices import for_device
+from ..backend.devices import for_device
 from ..errors import DTypeError, ShapeError
 from ..shapes.dtypes import check_dtype
 from ..validation import unexpected

@@ -12,8 +12,8 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from ..backends.backend import home_of
-from ..backends.devices import for_device
+from ..backend.backend import home_of
+from ..backend.devices import for_device
 from ..core.dispatch import no_grad
 from ..core.tensor_class import Tensor, constant, to_array
 from ..errors import ArgumentError, DTypeError, IndexRangeError, ShapeError, describe

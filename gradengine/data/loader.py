@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backends.devices import for_device
+from ..backend.devices import for_device
 from ..core.tensor_class import Tensor
 from ..errors import ArgumentError, CheckpointError, DTypeError, ShapeError, SpellingWarning, describe
 from ..ops import random

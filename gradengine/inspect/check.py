@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..backends import devices
+from ..backend import devices
 from ..cases import table
 from ..core.autodiff import grad
 from ..core.tensor_class import Tensor

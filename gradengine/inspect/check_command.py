@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import cuda
 from .._version import __version__
-from ..backends import devices
+from ..backend import devices
 from ..cases import table
 from ..errors import ArgumentError
 from ..io.files import atomic_writer

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import tree
-from ..backends.devices import for_device
+from ..backend.devices import for_device
 from ..core.tensor_class import Tensor
 from ..errors import CheckpointError, DTypeError, MissingCheckpointError, installing
 from ..missing_names import advising

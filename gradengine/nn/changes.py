@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from ..backends.devices import is_ordinal
+from ..backend.devices import is_ordinal
 from ..core.tensor_class import Tensor
 from ..core.views import clear_grad, leave
 from ..errors import DTypeError, describe

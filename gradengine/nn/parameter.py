@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from typing import Any, NoReturn
 
-from ..backends.devices import for_device
+from ..backend.devices import for_device
 from ..core.copies import copied_alone
 from ..core.tensor_class import Tensor
 from ..core.views import share

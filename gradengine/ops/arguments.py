@@ -7,7 +7,7 @@ import inspect
 import operator
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from ..backends import devices
+from ..backend import devices
 from ..core.dispatch import afresh, written
 from ..core.spelling import NONE, Signed, Spelling, on_vectors
 from ..core.tensor_class import Tensor, fresh, mode, wrap

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import shapes
-from ..backends import devices
-from ..backends.backend import home_of
+from ..backend import devices
+from ..backend.backend import home_of
 from ..core.host_callbacks import as_array
 from ..core.tensor_class import Tensor, constant, fresh, mode, to_array, wrap
 from ..errors import (

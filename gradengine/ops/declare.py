@@ -16,7 +16,7 @@ import keyword
 import sys
 from typing import TYPE_CHECKING, Any
 
-from ..backends import devices
+from ..backend import devices
 from ..core.dispatch import afresh, binary, first_array, nary, spelled, unary, viewing
 from ..core.interpreter import k
 from ..core.spelling import Signed, Spelling

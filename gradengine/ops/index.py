@@ -14,7 +14,7 @@ from weakref import ref
 import numpy as np
 
 from .. import shapes
-from ..backends.backend import home_of
+from ..backend.backend import home_of
 from ..core import views
 from ..core.dispatch import FEW, explain, prune
 from ..core.tensor_class import LEAF, Tensor, mode, order, wrap

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backends.device_names import check_device
+from ..backend.device_names import check_device
 from ..core.dispatch import enlist
 from ..core.interpreter import k
 from ..core.tensor_class import Tensor, wrap

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..backends import devices
+from ..backend import devices
 from ..core.copies import copied, copied_with_views
 from ..core.interpreter import k as ops
 from ..core.operators import BINARY, COMPARISONS, UNARY

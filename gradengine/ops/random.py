@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..backends import devices
-from ..backends.device_names import device as device_name
+from ..backend import devices
+from ..backend.device_names import device as device_name
 from ..core.host_callbacks import current, each_time
 from ..core.tensor_class import Tensor, constant
 from ..errors import ArgumentError, CheckpointError, DTypeError, ShapeError, TraceError, describe

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backends import devices
+from ..backend import devices
 from ..errors import AbsentDtypeError, DTypeError, describe, installing
 from ..validation import known_calls
 

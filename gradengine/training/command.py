@@ -18,7 +18,7 @@ from gradengine_kernels import progress
 
 from .. import cuda
 from .._version import __version__
-from ..backends import devices
+from ..backend import devices
 from ..data import load
 from ..errors import ArgumentError, DeviceError, GradengineError, installing
 from . import display as displays

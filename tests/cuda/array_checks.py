@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from gradengine.backends.kernel_table import ALL_OPS
+from gradengine.backend.kernel_table import ALL_OPS
 from gradengine_kernels import numpy_cpu
 from gradengine_kernels.cupy_cuda import arrays
 from gradengine_kernels.cupy_cuda.lazy_cupy import cp

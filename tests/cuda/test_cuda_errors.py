@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import gradengine as ge
-from gradengine.backends import devices, gpu
+from gradengine.backend import devices, gpu
 from gradengine_kernels.cupy_cuda import diagnosis, driver, memory
 
 

@@ -12,7 +12,7 @@ import pytest
 
 import gradengine as ge
 from gradengine import DeviceError
-from gradengine.backends import devices
+from gradengine.backend import devices
 from gradengine.inspect import check
 
 cupy = pytest.importorskip("cupy")

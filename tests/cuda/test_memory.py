@@ -14,7 +14,7 @@ import pytest
 
 import gradengine as ge
 from gradengine import DeviceError
-from gradengine.backends import devices
+from gradengine.backend import devices
 
 cupy = pytest.importorskip("cupy")
 pytestmark = pytest.mark.cuda

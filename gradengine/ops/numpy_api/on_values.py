@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ...backends import devices
+from ...backend import devices
 from ...core.tensor_class import Tensor, constant, mode
 from ...errors import (
     ArgumentError,
