@@ -24,7 +24,7 @@ from ..core.tensor_class import EMPTY, Op, Tensor, wrap
 from ..core.views import set_value
 from ..errors import ArgumentError, GradengineError, describe
 from ..shapes.dtypes import is_half
-from ..validation import check_flags, known_words
+from ..validation import check_callable, check_flags, known_words
 from . import tensor_methods
 from .arguments import in_the_name_of
 
@@ -72,6 +72,8 @@ def elementwise(
     tensor([ 3., 12.])
     """
     check_name(name)
+    if check is not None:
+        check_callable("elementwise", "check", check, "check(name, metadata)")
     if not rules:
         raise ArgumentError(f"elementwise {name!r}: give one gradient rule per array (None for no gradient)")
     from .. import shapes
@@ -168,6 +170,8 @@ def primitive(
     >>> doc_upside_down(ge.tensor([1.0, 2.0]))
     tensor([2., 1.])
     """
+    if check is not None:
+        check_callable("primitive", "check", check, "check(name, metadata)")
 
     def decorate(stub: Callable[..., Any]) -> Callable[..., Tensor]:
         check_name(name or stub.__name__)
