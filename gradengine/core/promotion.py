@@ -55,3 +55,23 @@ def settled(call: Callable[..., Tensor], op: Op, args: tuple[Any, ...], params: 
         elif not is_floating(args[i].dtype):
             new[i] = args[i].to(wanted)
     return out if all([a is b for a, b in zip(new, args)]) else call(*new, **params)
+
+
+def as_arrays(operands: tuple[Any, ...]) -> list[Any]:
+    """Operands of which numbers have become arrays without axes, in the floating-point dtype that they are to take.
+
+    A user's own op may compute with a number alone (`k.log(h)`), which NumPy would do in double precision.
+    """
+    tensors = [x for x in operands if isinstance(x, Tensor)]
+    floats = [x.dtype for x in tensors if not is_weak(x) and is_floating(x.dtype)]
+    if not tensors:
+        return [*operands]
+    wanted, backend = promoted(*floats) if floats else get_default_dtype(), tensors[0].backend
+    new = [*operands]
+    for i, x in enumerate(operands):
+        if isinstance(x, Tensor):
+            if is_weak(x) and (floats or x.dtype.kind == "f"):
+                new[i] = x.to(wanted)
+        elif isinstance(x, (float, int, np.number)) and (floats or isinstance(x, (float, np.floating))):
+            new[i] = constant(backend.asarray(x, wanted), backend)
+    return new

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from ..backend import devices
 from ..core.dispatch import afresh, binary, first_array, nary, spelled, unary, viewing
 from ..core.interpreter import k
+from ..core.promotion import as_arrays
 from ..core.spelling import Signed, Spelling
 from ..core.tensor_class import EMPTY, Op, Tensor, wrap
 from ..core.views import set_value
@@ -103,8 +104,19 @@ def elementwise(
         call = nary(op, len(rules))
     else:
         call = unary(op) if len(rules) == 1 else binary(op)
+    if len(rules) > 1 and devices.BUILT_IN:
+        call = over_numbers(call, len(rules))
     signed = PLAIN_SIGNATURES.get(len(rules)) if not names else signature_of(len(rules), op)
     return dress(call, op, doc, signed, method, in_place)
+
+
+def over_numbers(call: Callable[..., Tensor], arity: int) -> Callable[..., Tensor]:
+    """The call of a user's own op, whose numbers become arrays first."""
+
+    def converted(*args: Any, **params: Any) -> Tensor:
+        return call(*as_arrays(args[:arity]), *args[arity:], **params)
+
+    return converted
 
 
 def check_body(name: str, body: Callable[..., Any], arity: int) -> None:
