@@ -1,5 +1,7 @@
 """What a declaration says of an op holds wherever the engine asks: ops of a user's own are as good as the engine's."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -7,59 +9,73 @@ import gradengine as ge
 from gradengine import nn
 from gradengine.backend.kernel_table import ALL_OPS
 
-softbend = ge.elementwise(
-    "declared_softbend",
-    lambda k, g, y, x: g * k.exp(-x) * y * y,
-    body=lambda k, x: 1.0 / (1.0 + k.exp(-x)),
-    precision="high",
-    method=True,
-)
-weigh = ge.elementwise(
-    "declared_weigh",
-    lambda k, g, y, x, h: g * k.log(h),
-    lambda k, g, y, x, h: g * x / h,
-    body=lambda k, x, h: x * k.log(h),
-)
-is_large = ge.elementwise(
-    "declared_is_large", None, body=lambda k, x: k.greater(k.abs(x), 1.0), boolean=True, method=True
-)
+NAMES = ("softbend", "is_large", "upside_down", "spread")
 
 
-@ge.primitive(
-    lambda k, g, y, x: k.flip(g, axis=0), kernel=lambda x: np.flip(x, 0), any_precision=True, method=True, in_place=True
-)
-def declared_upside_down(x, /):
-    """The rows in reverse order."""
+@pytest.fixture(scope="module")
+def ops():
+    """Ops of a user's own; Tensor loses their methods when the tests of this file are over."""
+    softbend = ge.elementwise(
+        "declared_softbend",
+        lambda k, g, y, x: g * k.exp(-x) * y * y,
+        body=lambda k, x: 1.0 / (1.0 + k.exp(-x)),
+        precision="high",
+        method=True,
+    )
+    weigh = ge.elementwise(
+        "declared_weigh",
+        lambda k, g, y, x, h: g * k.log(h),
+        lambda k, g, y, x, h: g * x / h,
+        body=lambda k, x, h: x * k.log(h),
+    )
+    is_large = ge.elementwise(
+        "declared_is_large", None, body=lambda k, x: k.greater(k.abs(x), 1.0), boolean=True, method=True
+    )
+
+    @ge.primitive(
+        lambda k, g, y, x: k.flip(g, axis=0),
+        kernel=lambda x: np.flip(x, 0),
+        any_precision=True,
+        method=True,
+        in_place=True,
+    )
+    def declared_upside_down(x, /):
+        """The rows in reverse order."""
+
+    @ge.composite(method=True)
+    def declared_spread(k, x, /, axis=-1):
+        """The largest element less the smallest."""
+        return k.max(x, axis=axis) - k.min(x, axis=axis)
+
+    yield SimpleNamespace(softbend=softbend, weigh=weigh, is_large=is_large, upside_down=declared_upside_down)
+    for name in NAMES:
+        for form in (name, f"{name}_"):
+            if hasattr(ge.Tensor, f"declared_{form}"):
+                delattr(ge.Tensor, f"declared_{form}")
 
 
-@ge.composite(method=True)
-def declared_spread(k, x, /, axis=-1):
-    """The largest element less the smallest."""
-    return k.max(x, axis=axis) - k.min(x, axis=axis)
-
-
-def test_methods_and_their_forms_in_place():
+def test_methods_and_their_forms_in_place(ops):
     x = ge.tensor([[-2.0, 0.5], [1.0, 3.0]])
-    assert x.declared_softbend().tolist() == softbend(x).tolist()
+    assert x.declared_softbend().tolist() == ops.softbend(x).tolist()
     assert x.declared_is_large().tolist() == [[True, False], [False, True]]
     assert x.declared_spread().tolist() == [2.5, 2.0]
     assert x.declared_spread(axis=0).tolist() == [3.0, 2.5]
     y = x.clone()
     assert y.declared_upside_down_() is y
     assert y.tolist() == [[1.0, 3.0], [-2.0, 0.5]]
-    assert y.declared_softbend_().tolist() == softbend(declared_upside_down(x)).tolist()
+    assert y.declared_softbend_().tolist() == ops.softbend(ops.upside_down(x)).tolist()
     assert not hasattr(x, "declared_spread_")
 
 
 @pytest.mark.parametrize("jitted", [False, True], ids=["eager", "jitted"])
-def test_under_autocast_and_in_half_precision(backend, jitted):
+def test_under_autocast_and_in_half_precision(ops, backend, jitted):
     x = ge.tensor(np.linspace(-2.0, 2.0, 6).reshape(3, 2), dtype=ge.float16, requires_grad=True)
 
     def step(x):
         with ge.autocast("cuda" if x.is_cuda else "cpu", dtype=ge.float16):
             y = x.declared_softbend()
-            turned = declared_upside_down(x)
-        return y, turned, is_large(x)
+            turned = ops.upside_down(x)
+        return y, turned, ops.is_large(x)
 
     y, turned, large = (ge.jit(step) if jitted else step)(x)
     assert (y.dtype, turned.dtype, large.dtype) == (ge.float32, ge.float16, np.bool_)
@@ -69,9 +85,9 @@ def test_under_autocast_and_in_half_precision(backend, jitted):
 
 @pytest.mark.parametrize("size", [3, 20_000])
 @pytest.mark.parametrize("h", [0.25, np.float64(0.25), np.float32(0.25), np.array(0.25, np.float32)], ids=repr)
-def test_a_number_as_the_other_operand_widens_nothing(backend, size, h):
+def test_a_number_as_the_other_operand_widens_nothing(ops, backend, size, h):
     x = ge.tensor(np.linspace(0.5, 2.0, size), dtype=ge.float32)
-    for run in (weigh, ge.jit(weigh)):
+    for run in (ops.weigh, ge.jit(ops.weigh)):
         y = run(x, h)
         assert y.dtype == ge.float32
         np.testing.assert_allclose(y.numpy(), x.numpy() * np.log(np.float32(0.25)), rtol=2e-6)
@@ -80,7 +96,7 @@ def test_a_number_as_the_other_operand_widens_nothing(backend, size, h):
         np.testing.assert_allclose(z.numpy(), 0.25 * np.log(x.numpy()), rtol=2e-6, atol=1e-6)
 
 
-def test_training_with_ops_of_a_users_own(backend):
+def test_training_with_ops_of_a_users_own(ops, backend):
     ge.manual_seed(0)
     x, t = ge.randn(8, 3), ge.randint(0, 2, (8,))
     ends = []
@@ -91,7 +107,7 @@ def test_training_with_ops_of_a_users_own(backend):
 
         def step(x, t, model=model, optimizer=optimizer):
             optimizer.zero_grad()
-            loss = nn.functional.cross_entropy(declared_upside_down(model(x).declared_softbend()), t)
+            loss = nn.functional.cross_entropy(ops.upside_down(model(x).declared_softbend()), t)
             loss.backward()
             optimizer.step()
             return loss

@@ -735,7 +735,7 @@ def test_methods_and_steps_in_steps(backend):
 bump = ge.elementwise("doc_jit_bump", lambda k, g, y, x: g * y * (-2.0 * x), body=lambda k, x: k.exp(-x * x))
 
 
-@ge.primitive(lambda k, g, y, x: ge.flip(g, axis=0) if k is ge.ops else np.flip(g, 0), kernel=lambda x: np.flip(x, 0))
+@ge.primitive(lambda k, g, y, x: k.flip(g, axis=0), kernel=lambda x: np.flip(x, 0))
 def doc_jit_upside_down(x, /):
     """The rows in reverse order."""
 

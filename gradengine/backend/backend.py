@@ -64,6 +64,7 @@ class Backend(Kernels):
         finally:
             self.small = before
 
+    is_tensor = False  # a rule that asks gets raw arrays here
     in_half_precision = False  # whether anything in this process is
     of_device: Callable[[str], Backend]  # finds the backend of another device; `devices` sets it
     ready: Callable[[], bool] = staticmethod(lambda: True)  # whether what `program` needs can be imported

@@ -11,7 +11,9 @@ from typing import Any
 
 
 class TensorInterpreter:
-    """Every op, and every function of ops, as an attribute."""
+    """Every op, and every function of ops, as an attribute. `k.is_tensor` tells it from backends and tracers."""
+
+    is_tensor = True
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         raise AttributeError(f"k: there is no op {name!r}")
