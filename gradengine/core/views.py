@@ -53,6 +53,33 @@ def root_of(t: Tensor) -> Tensor:
     return t
 
 
+def is_repeated(t: Tensor) -> bool:
+    """Whether a view shows elements several times, as of a broadcast."""
+    while (link := link_of(t)) is not None:
+        base, op, *_ = link
+        if t.size > base.size or not op.rules:
+            return True
+        t = base
+    return False
+
+
+def image(link: Link, recorded: bool = False) -> Tensor:
+    """What a view shows of its base now, as a node of the graph if it is to be `recorded`."""
+    base, op, params, at = link
+    if op.kind == "composite":  # which is a function of Tensors
+        recording = mode.recording
+        switch(recorded)
+        try:
+            return op.body(k, base, *at, **params)
+        finally:
+            switch(recording)
+    arrays = (base.array, *[a.array for a in at])
+    node = constant(base.backend.table[op](*arrays, **params), base.backend)
+    if recorded:
+        node.op, node.inputs, node.saved, node.params = op, (base, *at), arrays, params
+    return node
+
+
 # -- families ---------------------------------------------------------------------------------------------------
 
 
@@ -256,18 +283,16 @@ def derive(view: Tensor, before: dict[int, Tensor] = EMPTY) -> None:  # type: ig
     if link is None:
         return
     base, op, params, at = link
-    arrays = (base.array, *[a.array for a in at])
-    array = base.backend.table[op](*arrays, **params)
-    if view.op is LEAF:
-        view.array = array
-    elif base.op is not None and (view.op is not None or mode.recording):
+    recorded = view.op is not LEAF and base.op is not None and (view.op is not None or mode.recording)
+    node = image(link, recorded)
+    if recorded:
         old = before[id(view)] if id(view) in before else snapshot(view)
-        view.array = array
-        become_node(view, op, (base, *at), arrays, params, old)
+        view.array = node.array
+        become_node(view, node.op, node.inputs, node.saved, node.params, old)
     else:
-        if view.op is not None:
+        if view.op is not None and view.op is not LEAF:
             cut(view)
-        view.array = array
+        view.array = node.array
     for member in members(view):  # for a view, all others are views of it
         derive(member, before)
 
