@@ -1,11 +1,11 @@
-"""Every op, declared once. The module itself is the interpreter `k` that rules speak to when they run on Tensors.
+"""Every op, declared once, in a file for each family.
 
-Files by family, each importing only those above it: elementwise, powers, predicates, transcendental, special,
-activations, copying; reduce, sorting, shape, joining, totals, creation; index, linalg, contractions, random; nn,
-losses, classification. `declare` is how an op is made, `methods` gives Tensor its operators.
+`declare` is how an op is made; `spelling` in gradengine.core knows what PyTorch and NumPy call its arguments, and
+`pytorch_forms` holds PyTorch's form where that means something else. `methods`, `method_forms` and `inplace` give
+Tensor its operators and methods, `numpy_api` answers NumPy's functions. All functions are offered to the interpreter
+`k`, which gradient rules speak to when they run on Tensors.
 """
 
-from ..core import spelling as _spelling
 from ..core.interpreter import k as _k
 from .activations import *
 from .arithmetic import *
@@ -44,7 +44,6 @@ from .stacking import *
 from .statistics import *
 from .transcendental import *
 
-_spelling.interpreter = _k
 _k.offer({name: value for name, value in globals().items() if name[0] != "_"})
 attach()
 attach_in_place()
