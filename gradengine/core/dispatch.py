@@ -38,6 +38,8 @@ from .tensor_class import EMPTY, Op, Tensor, mode, order, wrap
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+__all__ = ["enable_grad", "is_grad_enabled", "no_grad", "set_grad_enabled"]
+
 silent = 0  # how many threads have switched recording off: while none has, nobody need ask `mode`
 silence = threading.Lock()
 pruning = threading.Lock()

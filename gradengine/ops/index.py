@@ -29,9 +29,8 @@ from .shape import broadcast_to
 from .tensor_methods import method
 
 __all__ = [
-    "getitem", "setitem", "take", "take_along_axis", "gather", "scatter_add", "index_add", "one_hot",
-    "nonzero", "argwhere", "masked_select", "masked_fill",
-    "put_at", "place", "selected", "last_writes", "accumulate", "accumulate_along_axis",
+    "take", "take_along_axis", "gather", "scatter_add", "index_add", "one_hot", "nonzero", "argwhere",
+    "masked_select", "masked_fill",
 ]  # fmt: skip
 
 MASK, INTEGERS = ("mask",), ("integers",)

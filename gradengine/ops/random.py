@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = [
-    "Generator", "default_generator", "manual_seed",
-    "rand", "randn", "uniform", "normal", "randint", "randperm", "bernoulli", "dropout_mask",
+    "Generator", "default_generator", "manual_seed", "rand", "randn", "uniform", "normal", "randint", "randperm",
+    "bernoulli",
 ]  # fmt: skip
 
 IGNORED = frozenset({"layout", "memory_format", "pin_memory", "names"})  # words of PyTorch's that change nothing here
