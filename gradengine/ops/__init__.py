@@ -1,7 +1,7 @@
 """Every op, declared once: this package's public names are those of its files, family by family.
 
 What rules and bodies call enters the interpreter `k` of Tensors as it is declared; functions that are no ops enter it
-here. `declare` is how an op is made, `pytorch_forms` holds PyTorch's form of a function where that means something else.
+here. `declare` is how an op is made; `pytorch_forms` has PyTorch's form of a function where that means something else;
 `methods`, `method_forms` and `inplace` give Tensor its operators and methods, `numpy_api` answers NumPy's functions.
 """
 
