@@ -148,7 +148,7 @@ a = m.arange(7.0); a.unfold(0, 2, 3).mul_(2); a
 a = m.arange(7.0); w = a.unfold(0, 3, 2); a.mul_(2); w
 q = X.clone().requires_grad_(); a = q * 1.0; w = a.unfold(1, 2, 1); a.mul_(3); w, m.autograd.grad((w * w).sum(), q)
 q = X.clone().requires_grad_(); a = q * 1.0; w = a.unfold(0, 1, 2); a.mul_(3); w, m.autograd.grad((w * w).sum(), q)
-q = X.clone().requires_grad_(); a = q * 1; w = a[0].unfold(0, 2, 1)[0]; a[0].mul_(3); a.mul_(2); w, m.autograd.grad(w, q)
+q = X.clone().requires_grad_(); a = q * 1; w=a[0].unfold(0, 2, 1)[0]; a[0].mul_(3); a.mul_(2); w, m.autograd.grad(w, q)
 a = X.clone(); w = a.unfold(1, 2, 1); a.copy_(X.requires_grad_() * 2); w
 a = m.zeros(6); v = a[::2].ravel(); v.fill_(1); a
 a = m.zeros(6); v = a[::2].flatten(); v.fill_(1); a

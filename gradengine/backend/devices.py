@@ -20,6 +20,8 @@ from .kernel_table import ALL_OPS, REPLACED, UPDATES
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+__all__ = ["backends", "get_cpu_backend", "get_default_device", "set_cpu_backend", "set_default_device"]
+
 CPU_BACKENDS = ("numba", "numpy")  # in order of preference
 BUILT_IN: set[str] = set()  # the names of the ops that come with the engine, once all are declared
 _loaded: dict[str, Backend] = {}

@@ -1,4 +1,4 @@
-"""The graph in terms of what a compiler of loops knows: pointwise ops, reductions, matrix products, moves of data.
+"""Lowering: the graph in the loop IR, which has pointwise ops, reductions, matrix products and moves of data.
 
 Ops that neural networks are made of are written out here in those terms, so that fusion puts each into one kernel
 again, together with what surrounds it. An op that is not in the table stays as it is; its kernel is called.
@@ -378,7 +378,7 @@ LOWERINGS: dict[str, Callable[..., Node | None]] = {
 
 
 def lower(graph: Graph, reals: frozenset[str] = SAME_ON_CPU) -> Graph:
-    """The graph in core terms. Every equation that has a lowering is replaced by what it is made of.
+    """The graph in the loop IR. Every equation that has a lowering is replaced by what it is made of.
 
     `reals` are the floating-point dtypes that kernels are compiled for.
     """

@@ -18,30 +18,7 @@ from .arguments import checked
 from .declare import elementwise
 from .pytorch_forms import in_place
 
-__all__ = [
-    "relu",
-    "relu6",
-    "leaky_relu",
-    "prelu",
-    "threshold",
-    "hardtanh",
-    "hardshrink",
-    "softshrink",
-    "sigmoid",
-    "log_sigmoid",
-    "logsigmoid",
-    "hardsigmoid",
-    "softplus",
-    "softsign",
-    "tanhshrink",
-    "elu",
-    "selu",
-    "celu",
-    "gelu",
-    "silu",
-    "mish",
-    "hardswish",
-]
+__all__ = ["relu", "sigmoid"]
 
 # -- straight lines with kinks ------------------------------------------------------------------------------------
 

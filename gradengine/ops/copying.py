@@ -2,7 +2,7 @@
 
 from .declare import primitive
 
-__all__ = ["clone", "overwrite"]
+__all__ = ["clone"]
 
 
 @primitive(lambda k, g, y, x: g, kernel=lambda x: x.copy())

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 
+__all__ = ["composite", "elementwise", "primitive"]
+
+
 @known_words
 def elementwise(
     name: str,

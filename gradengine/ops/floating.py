@@ -17,7 +17,7 @@ from .elementwise import copysign
 from .predicates import less
 from .tensor_methods import method
 
-__all__ = ["signbit", "nextafter", "conj", "real", "imag", "next_number"]
+__all__ = ["signbit", "nextafter", "conj", "real", "imag"]
 
 
 @method

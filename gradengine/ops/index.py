@@ -18,7 +18,7 @@ from ..backend.backend import home_of
 from ..core import views
 from ..core.dispatch import FEW, explain, prune
 from ..core.tensor_class import LEAF, Tensor, mode, order, wrap
-from ..core.views import enroll, is_shared, settle
+from ..core.views import enroll, is_shared, refresh
 from ..errors import ArgumentError, DTypeError, ShapeError, describe
 from ..shapes.dtypes import check_dtype, check_range, fits
 from . import pytorch_forms
@@ -29,9 +29,8 @@ from .shape import broadcast_to
 from .tensor_methods import method
 
 __all__ = [
-    "getitem", "setitem", "take", "take_along_axis", "gather", "scatter_add", "index_add", "one_hot",
-    "nonzero", "argwhere", "masked_select", "masked_fill",
-    "put_at", "place", "selected", "last_writes", "accumulate", "accumulate_along_axis",
+    "take", "take_along_axis", "gather", "scatter_add", "index_add", "one_hot", "nonzero", "argwhere",
+    "masked_select", "masked_fill",
 ]  # fmt: skip
 
 MASK, INTEGERS = ("mask",), ("integers",)
@@ -259,7 +258,7 @@ def setitem(x: Tensor, index: Any, v: Any) -> None:
         except Exception as error:
             raise explain(PUT_AT, error, (x, v, *at), {"index": structure}) from None
         if shared:
-            settle(x)
+            refresh(x)
     else:
         x.become(lambda old: put_at(old, v, *at, index=structure), "setitem")
 

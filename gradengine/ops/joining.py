@@ -22,10 +22,7 @@ from .declare import primitive
 from .shape import broadcast_to, reshape
 from .tensor_methods import method
 
-__all__ = [
-    "concat", "concat_arrays", "stack", "stack_arrays", "broadcast_arrays", "narrow", "split", "chunk", "unstack",
-    "cat", "concatenate",
-]  # fmt: skip
+__all__ = ["concat", "stack", "broadcast_arrays", "narrow", "split", "chunk", "unstack", "cat", "concatenate"]
 
 WEAK = {"b": False, "i": 0, "u": 0, "f": 0.0, "V": 0.0}  # a Python number of each kind, as which NumPy promotes weakly
 

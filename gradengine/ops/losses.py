@@ -21,18 +21,7 @@ from . import nn
 from .arguments import checked, real
 from .declare import elementwise
 
-__all__ = [
-    "binary_cross_entropy",
-    "binary_cross_entropy_with_logits",
-    "hinge_embedding_loss",
-    "huber_loss",
-    "kl_div",
-    "l1_loss",
-    "margin_ranking_loss",
-    "mse_loss",
-    "smooth_l1_loss",
-    "soft_margin_loss",
-]
+__all__: list[str] = []  # public in nn.functional
 
 REDUCTIONS = ("mean", "sum", "none")
 quiet = np.errstate(all="ignore")  # as a decorator: infinite losses and means over nothing are values, not warnings

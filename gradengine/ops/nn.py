@@ -13,21 +13,7 @@ from ..errors import ShapeError
 from . import pytorch_forms
 from .declare import primitive
 
-__all__ = [
-    "cross_entropy_rows",
-    "cross_entropy_rows_grad",
-    "embedding_rows",
-    "embedding_rows_grad",
-    "label_weights",
-    "log_softmax",
-    "log_softmax_grad",
-    "mean_squared_error",
-    "pick_class",
-    "place_class",
-    "softmax",
-    "softmax_grad",
-    "standardize",
-]
+__all__ = ["log_softmax", "softmax"]
 
 
 # -- softmax ----------------------------------------------------------------------------------------------------

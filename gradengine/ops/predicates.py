@@ -19,36 +19,11 @@ from .elementwise import abs, add, multiply, subtract
 from .tensor_methods import method, methods
 
 __all__ = [
-    "equal",
-    "not_equal",
-    "less",
-    "less_equal",
-    "greater",
-    "greater_equal",
-    "isclose",
-    "allclose",
-    "isnan",
-    "isinf",
-    "isfinite",
-    "logical_and",
-    "logical_or",
-    "logical_xor",
-    "logical_not",
-    "bitwise_and",
-    "bitwise_or",
-    "bitwise_xor",
-    "bitwise_invert",
-    "bitwise_left_shift",
-    "bitwise_right_shift",
-    "eq",
-    "ne",
-    "lt",
-    "le",
-    "gt",
-    "ge",
-    "bitwise_not",
+    "equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "isclose", "allclose", "isnan", "isinf",
+    "isfinite", "logical_and", "logical_or", "logical_xor", "logical_not", "bitwise_and", "bitwise_or", "bitwise_xor",
+    "bitwise_invert", "bitwise_left_shift", "bitwise_right_shift", "eq", "ne", "lt", "le", "gt", "bitwise_not",
     "invert",
-]
+]  # fmt: skip
 
 # -- comparisons --------------------------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from .tensor_methods import methods
 
 __all__ = [
     "sum", "mean", "prod", "max", "min", "amax", "amin", "var", "std", "logsumexp", "vector_norm", "norm", "argmax",
-    "argmin", "any", "all", "count_nonzero", "trace", "product_of_others",
+    "argmin", "any", "all", "count_nonzero", "trace",
 ]  # fmt: skip
 
 

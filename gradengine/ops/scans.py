@@ -18,7 +18,7 @@ from .declare import composite, primitive
 from .reduce import product_of_those_before, shifted
 from .shape import pad
 
-__all__ = ["cumsum", "cumprod", "cumprod_gradient", "cumulative_sum", "cumulative_prod"]
+__all__ = ["cumsum", "cumprod", "cumulative_sum", "cumulative_prod"]
 
 
 def cumsum_rule(k: Any, g: Any, y: Any, x: Any, axis: Any, dtype: Any) -> Any:

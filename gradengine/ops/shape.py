@@ -21,9 +21,9 @@ from .declare import composite, primitive
 from .pairs import last_two_axes
 
 __all__ = [
-    "broadcast_to", "sum_to", "reshape", "permute_dims", "swapaxes", "matrix_transpose", "moveaxis", "expand_dims",
-    "squeeze", "expand", "flatten", "ravel", "transpose", "flip", "roll", "pad", "unpad", "tile", "repeat", "unrepeat",
-    "tril", "triu", "diagonal", "fill_diagonal", "diag",
+    "broadcast_to", "reshape", "permute_dims", "swapaxes", "matrix_transpose", "moveaxis", "expand_dims", "squeeze",
+    "expand", "flatten", "ravel", "transpose", "flip", "roll", "pad", "tile", "repeat", "tril", "triu", "diagonal",
+    "diag",
 ]  # fmt: skip
 
 

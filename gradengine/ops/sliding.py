@@ -9,7 +9,7 @@ from ..errors import ShapeError
 from .arguments import whole
 from .declare import composite
 
-__all__ = ["windows"]
+__all__: list[str] = []  # a method of Tensor
 
 
 @composite

@@ -17,7 +17,7 @@ from .declare import composite, primitive
 from .pairs import ValuesIndices, values_alone
 from .tensor_methods import method
 
-__all__ = ["sort", "argsort", "inverse_permutation", "topk", "top_indices", "searchsorted", "median", "quantile"]
+__all__ = ["sort", "argsort", "topk", "searchsorted", "median", "quantile"]
 
 
 def sort_rule(k: Any, g: Any, y: Any, x: Any, axis: int, descending: bool, stable: bool) -> Any:
