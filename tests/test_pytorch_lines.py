@@ -228,7 +228,46 @@ y = R * 2; v = y[1:]; unrecorded(lambda: v.mul_(3)); y.sum().backward(); R.grad,
 y = R * 2; unrecorded(lambda: y.clamp_(max=3.0)); (y * y).sum().backward(); R.grad, y.detach()
 y = R * 2; unrecorded(lambda: y.mul_(2)); y.mul_(3); y.sum().backward(); R.grad, y.detach()
 """
+BINDING = """
+m.permute(T, dims=(2, 0, 1))
+m.permute(input=T, dims=(2, 0, 1))
+m.reshape(input=X, shape=(-1,))
+m.swapaxes(X, axis0=0, axis1=1)
+m.swapaxes(input=T, axis0=-1, axis1=0)
+T.swapaxes(axis0=1, axis1=2)
+T.swapaxes(1, 2)
+m.swapdims(T, dim0=1, dim1=2)
+m.outer(x, vec2=x)
+m.outer(input=x, vec2=x[:2])
+x.outer(vec2=x)
+m.searchsorted(sorted_sequence=m.tensor([1., 2., 3.]), input=x)
+m.searchsorted(sorted_sequence=m.tensor([1., 2., 3.]), input=x, right=True)
+m.searchsorted(m.tensor([1., 2., 3.]), input=x, side='right')
+m.bucketize(x, boundaries=m.tensor([1., 2., 3.]), right=True)
+m.bucketize(input=x, boundaries=m.tensor([1., 2., 3.]))
+m.einsum('ij,kj->ik', [X, X])
+m.einsum('ij,kj->ik', (X, X))
+m.einsum('ii', X[:, :2])
+m.split(tensor=X, split_size_or_sections=2)
+m.split(tensor=X, split_size_or_sections=[1, 2], dim=1)
+m.cdist(x1=X, x2=X)
+m.trapezoid(y=x, dx=2.0)
+m.cumulative_trapezoid(y=x, x=x.cumsum(0))
+m.float_power(x.abs(), exponent=2)
+m.float_power(input=x.abs(), exponent=0.5)
+m.tensordot(a=X, b=X, dims=2)
+m.tensordot(X, b=X, dims=([1], [1]))
+m.gather(X, 1, m.tensor([[0], [1]]), sparse_grad=False)
+m.take_along_dim(X, indices=m.tensor([[0, 0, 1]]), dim=0)
+m.take_along_dim(input=X, indices=m.tensor([[0]]), dim=0)
+F.prelu(X, weight=m.tensor([0.2]))
+F.prelu(input=X, weight=m.tensor([0.2]))
+m.add(input=X, other=X, alpha=2)
+m.max(input=X, other=X * 2)
+m.std(input=X, dim=0)
+"""
 GROUPS = {
+    "binding": BINDING,
     "names": NAMES,
     "lazy": LAZY,
     "unrecorded": UNRECORDED,

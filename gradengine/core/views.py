@@ -22,7 +22,7 @@ from ..validation import known_words
 from .dispatch import FEW, prune, switch
 from .host_callbacks import current
 from .interpreter import k
-from .tensor_class import EMPTY, EXCLUSIVE, LEAF, RETAIN, Op, Tensor, constant, mode, order, to_array
+from .tensor_class import EMPTY, EXCLUSIVE, LEAF, RETAIN, Op, Tensor, constant, mode, order, to_array, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -67,10 +67,11 @@ def image(link: Link, recorded: bool = False) -> Tensor:
     """What a view shows of its base now, as a node of the graph if it is to be `recorded`."""
     base, op, params, at = link
     if op.kind == "composite":  # which is a function of Tensors
+        body: Any = op.body
         recording = mode.recording
         switch(recorded)
         try:
-            return op.body(k, base, *at, **params)
+            return wrap(body(k, base, *at, **params))
         finally:
             switch(recording)
     arrays = (base.array, *[a.array for a in at])
@@ -285,7 +286,7 @@ def derive(view: Tensor, before: dict[int, Tensor] = EMPTY) -> None:  # type: ig
     base, op, params, at = link
     recorded = view.op is not LEAF and base.op is not None and (view.op is not None or mode.recording)
     node = image(link, recorded)
-    if recorded:
+    if recorded and node.op is not None:
         old = before[id(view)] if id(view) in before else snapshot(view)
         view.array = node.array
         become_node(view, node.op, node.inputs, node.saved, node.params, old)

@@ -210,7 +210,7 @@ def in_floats(*values: Any) -> list[Any]:
 
 
 @method(in_place=True)
-@checked
+@checked(words={"exponent": "x2"})
 def float_power(x1: Any, x2: Any, /) -> Tensor:
     """`x1 ** x2` in float64, as in NumPy and PyTorch.
 

@@ -355,7 +355,7 @@ def check_gather(name: str, x: Tensor, axis: int, index: Tensor, what: str = "th
 
 
 @method
-@checked(lifts=True)
+@checked(lifts=True, ignored=frozenset({"sparse_grad"}))
 def gather(x: Any, axis: int, index: Any) -> Tensor:
     """The elements of `x` at integer `index` along `axis`, an index for each element of the result, as in PyTorch.
 

@@ -149,7 +149,7 @@ def pieces(name: str, x: Tensor, axis: int, ends: list[int]) -> tuple[Tensor, ..
 
 
 @method
-@checked(form=pytorch_forms.split)
+@checked(words={"tensor": "x"}, form=pytorch_forms.split)
 def split(x: Any, /, indices_or_sections: Any, axis: int | None = None) -> tuple[Tensor, ...]:
     """x cut along an axis (the first by default), into equal pieces or before each of the given indices, as `np.split`.
 

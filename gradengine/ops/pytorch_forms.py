@@ -174,6 +174,11 @@ def add(sign: int) -> Callable[..., Any]:
     return form
 
 
+def swapaxes(k: Any, x: Any, /, axis0: int, axis1: int) -> Any:
+    """PyTorch's swapaxes, whose `axis1` is the second of the two."""
+    return k.swapaxes(x, dim0=axis0, dim1=axis1)
+
+
 def divide(k: Any, x: Any, other: Any, /, rounding_mode: str | None = None, out: Any = None) -> Any:
     """PyTorch's div: rounded towards 0 ("trunc"), down ("floor"), or not."""
     if rounding_mode is None:

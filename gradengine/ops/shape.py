@@ -27,7 +27,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-SWAPPED = {"dim0": "axis1", "dim1": "axis2", "axis0": "axis1"}  # PyTorch's words for two axes
+SWAPPED = {"dim0": "axis1", "dim1": "axis2"}  # PyTorch's words for two axes
 
 
 @primitive(
@@ -193,6 +193,7 @@ def transpose(k, x, /, axes=None, other_axis=None):
     shape=shapes.swapaxes,
     view=True,
     words=SWAPPED,
+    form=pytorch_forms.swapaxes,
     lifts=True,
     any_precision=True,
     method=True,
