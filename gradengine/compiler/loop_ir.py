@@ -1,6 +1,6 @@
-"""The core terms: the few ops that a compiler of loops knows, what builds equations of them, and their types.
+"""The loop IR: the few ops that loops are compiled from, a builder of equations in them, and their types.
 
-Besides these, equations in core terms have pointwise ops, and ops whose own kernel is called.
+Besides these, equations in the loop IR have pointwise ops, and ops whose own kernel is called.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ def reduce_whole(k: Any, x: Any, how: str, axes: tuple[int, ...]) -> Any:
     return getattr(k, how)(x if x.dtype == wanted else k.cast(x, wanted), axis=axes, keepdims=True)
 
 
-# The core ops. A reduction leaves its axes with size 1.
-REDUCE = Op("reduce", kind="core", names=("how", "axes"), body=reduce_whole)
-DOT = Op("dot", kind="core", names=("ta", "tb"))
-COPY = Op("copy", kind="core", names=("start", "steps"))  # element i of the output is the input's at start + i . steps
-BROADCAST = Op("broadcast", kind="core", names=("start", "steps"))  # a copy that repeats elements
-AT_COLUMN = Op("at_column", kind="core")  # whether an element's column is the one that its row names
-DRAW = Op("draw", kind="core", names=("p",))  # 0 with probability p, else 1 / (1 - p)
+# The ops of the loop IR. A reduction leaves its axes with size 1.
+REDUCE = Op("reduce", kind="loop", names=("how", "axes"), body=reduce_whole)
+DOT = Op("dot", kind="loop", names=("ta", "tb"))
+COPY = Op("copy", kind="loop", names=("start", "steps"))  # element i of the output is the input's at start + i . steps
+BROADCAST = Op("broadcast", kind="loop", names=("start", "steps"))  # a copy that repeats elements
+AT_COLUMN = Op("at_column", kind="loop")  # whether an element's column is the one that its row names
+DRAW = Op("draw", kind="loop", names=("p",))  # 0 with probability p, else 1 / (1 - p)
 CHECK = Op("check", kind="check", names=("message",))  # raises where the input is not 0
-RESHAPE = Op("view", kind="core", names=("shape",), same_order=True)
+RESHAPE = Op("view", kind="loop", names=("shape",), same_order=True)
 
 
 class Node:
@@ -175,12 +175,12 @@ def result_dtype(op: Any, nodes: list[Node]) -> Any:
     return np.result_type(*(floats or [x.dtype for x in nodes]))
 
 
-LABEL_IS = Op("label_is", kind="core", names=("value",))
-LABEL_OUTSIDE = Op("label_outside", kind="core", names=("classes",))
+LABEL_IS = Op("label_is", kind="loop", names=("value",))
+LABEL_OUTSIDE = Op("label_outside", kind="loop", names=("classes",))
 
 
-def infer_core(equation: Equation) -> Var | None:
-    """What an equation in core terms makes."""
+def infer_loop(equation: Equation) -> Var | None:
+    """The type of the result of an equation in the loop IR."""
     op, params, out = equation.op, equation.params, equation.out
     if op is REDUCE:
         (x,) = equation.variables()

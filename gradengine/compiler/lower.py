@@ -1,4 +1,4 @@
-"""The graph in terms of what a compiler of loops knows: each op that states a loop form is replaced by that."""
+"""Lowering: the graph in the loop IR. Each op whose declaration has a loop form is replaced by that."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .loop_ir import Builder, Node
 
 
 def lower(graph: Graph, reals: frozenset[str] = ON_CPU) -> Graph:
-    """The graph in core terms. Every equation whose op has a loop form is replaced by what it is made of.
+    """The graph in the loop IR. Every equation whose op has a loop form is replaced by what it is made of.
 
     `reals` are the floating-point dtypes that kernels are compiled for.
     """

@@ -5,8 +5,8 @@ arrays that those Tensors had at that moment. Arrays are values: once an array i
 it, unless the Tensor is all that can see it. In-place operators give the Tensor another array, and `saved` tells the
 backward walk which version an op has read, so a gradient is that of what was computed, whatever happened since.
 
- `dispatch` runs ops and records them, `autodiff` walks back over what was
-recorded, and `gradengine.ops` declares the ops and gives Tensor its operators.
+`dispatch` runs ops and records them, `autodiff` walks back over what was recorded, `views` keeps Tensors that share
+elements equal, and `gradengine.ops` declares the ops and gives Tensor its operators.
 """
 
 from __future__ import annotations

@@ -225,10 +225,10 @@ def spread(t: Tensor, new: Tensor, old: Tensor) -> None:
         exchange(t, new.array)
     else:
         adopt(t, new, old)
-    settle(t, before)
+    refresh(t, before)
 
 
-def settle(root: Tensor, before: dict[int, Tensor] = EMPTY) -> None:  # type: ignore[assignment]
+def refresh(root: Tensor, before: dict[int, Tensor] = EMPTY) -> None:  # type: ignore[assignment]
     """Bring up to date all that shares elements with `root`, which has a new value.
 
     `before` has what some of them were, by id: an old self must be in the graph once.

@@ -18,7 +18,7 @@ from ..backend.backend import home_of
 from ..core import views
 from ..core.dispatch import FEW, explain, prune
 from ..core.tensor_class import LEAF, Tensor, mode, order, wrap
-from ..core.views import enroll, is_shared, settle
+from ..core.views import enroll, is_shared, refresh
 from ..errors import ArgumentError, DTypeError, ShapeError, describe
 from ..shapes.dtypes import check_dtype, check_range, fits
 from . import loop_forms, pytorch_forms
@@ -259,7 +259,7 @@ def setitem(x: Tensor, index: Any, v: Any) -> None:
         except Exception as error:
             raise explain(PUT_AT, error, (x, v, *at), {"index": structure}) from None
         if shared:
-            settle(x)
+            refresh(x)
     else:
         x.become(lambda old: put_at(old, v, *at, index=structure), "setitem")
 

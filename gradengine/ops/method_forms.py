@@ -260,7 +260,7 @@ def equal(self: Tensor, other: Any) -> bool:
     """Whether two Tensors have the same shape and elements, as PyTorch's `equal`. (`ge.equal` is `==`.)"""
     if not isinstance(other, Tensor):
         raise DTypeError(f"equal: takes a Tensor, got {describe(other)}; use (x == value).all()")
-    return self.shape == wrap(other, self, "is_same_size").shape and bool(k.all(k.equal(self, other)))
+    return self.shape == other.shape and bool(k.all(k.equal(self, other)))
 
 
 @checked(words={"y": "other"})
