@@ -577,7 +577,14 @@ class no_grad(Recording):
 
 
 class enable_grad(no_grad):
-    """Record again inside a `no_grad` block: `with ge.enable_grad():` or `@ge.enable_grad()`."""
+    """Record again inside a `no_grad` block: `with ge.enable_grad():` or `@ge.enable_grad()`.
+
+    >>> import gradengine as ge
+    >>> x = ge.tensor(1.0, requires_grad=True)
+    >>> with ge.no_grad(), ge.enable_grad():
+    ...     (x * 2).requires_grad
+    True
+    """
 
     enabled = True
 
