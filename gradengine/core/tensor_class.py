@@ -551,14 +551,18 @@ class Tensor:
 
 
 class HookHandle:
-    """What register_hook returns: `remove()` takes the hook away again."""
+    """What register_hook returns: `remove()` takes the hook away again. `prepend` puts it before those there are."""
 
     # Never given twice, unlike an id: a handle that is dropped leaves its hook behind.
     keys = itertools.count()
 
-    def __init__(self, hooks: dict[int, Any], hook: Any) -> None:
+    def __init__(self, hooks: dict[int, Any], hook: Any, prepend: bool = False) -> None:
         self.hooks, self.key = hooks, next(self.keys)
+        later = dict(hooks) if prepend else {}
+        if prepend:
+            hooks.clear()
         hooks[self.key] = hook
+        hooks.update(later)
 
     def remove(self) -> None:
         """Take the hook away; harmless when it is gone already."""
