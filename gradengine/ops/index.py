@@ -16,9 +16,9 @@ import numpy as np
 from .. import shapes
 from ..backend.backend import home_of
 from ..core import views
-from ..core.dispatch import FEW, explain, prune
+from ..core.dispatch import FEW, enroll, explain, prune
 from ..core.tensor_class import LEAF, Tensor, mode, order, wrap
-from ..core.views import enroll, is_shared, refresh
+from ..core.views import is_shared, refresh
 from ..errors import ArgumentError, DTypeError, ShapeError, describe
 from ..shapes.dtypes import check_dtype, check_range, fits
 from . import loop_forms, pytorch_forms
