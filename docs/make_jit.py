@@ -83,7 +83,7 @@ def unchanged(before: str, passes: dict[str, str]) -> str:
 
 def changed(before: str, passes: dict[str, str]) -> list[str]:
     """For each other pass what it is for and what it has changed: the lines, or the graph where most lines differ."""
-    functions = {**graph_passes.PASSES, **loop_passes.CORE_PASSES}
+    functions = {**graph_passes.PASSES, **loop_passes.LOOP_PASSES}
     parts = []
     for name, text in passes.items():
         if text != before:

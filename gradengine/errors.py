@@ -83,7 +83,7 @@ class ArgumentError(GradengineError, ValueError):
 
 
 class SignatureError(ArgumentError, TypeError):
-    """An argument that the function does not have, that is missing, or that is given twice."""
+    """An argument that the function does not have, that is missing or given twice, or a flag that is not a bool."""
 
 
 class SpellingWarning(UserWarning):

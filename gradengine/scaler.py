@@ -11,7 +11,7 @@ import numpy as np
 from . import ops
 from .backend import devices
 from .core.dispatch import no_grad
-from .core.host_callbacks import current, each_time, outside, settled
+from .core.host_callbacks import concrete_hyperparameters, current, host_callback, untraced
 from .core.tensor_class import Tensor, constant
 from .core.views import set_value
 from .errors import ArgumentError, CheckpointError, DTypeError, GraphError, TraceError, describe
@@ -97,7 +97,7 @@ class GradScaler:
     def follow(self, x: Tensor) -> None:
         """Keep the state where the losses are."""
         if x.device != self.factor.device:
-            with outside():
+            with untraced():
                 self.factor, self.good = self.factor.to(x.device), self.good.to(x.device)
 
     @no_grad()
@@ -167,7 +167,7 @@ class GradScaler:
         self.stepped.add(id(optimizer))
         found = self.found[id(optimizer)]
         if current.trace is not None:
-            with settled(optimizer):
+            with concrete_hyperparameters(optimizer):
                 return self.step_traced(optimizer, found, kwargs)
         if optimizer in self.known:
             self.settle(optimizer)
@@ -183,7 +183,7 @@ class GradScaler:
                 f"jit: GradScaler cannot tell what a step of {type(optimizer).__name__} changes; scale and step "
                 "outside the jitted function, or use an optimizer of ge.optim"
             )
-        with outside():
+        with untraced():
             if optimizer not in self.skips:
                 self.skips[optimizer] = ops.zeros((), dtype=INT32, device=self.factor.device)
         held, moving = [], []
@@ -193,11 +193,11 @@ class GradScaler:
                     continue
                 held.append(p)
                 moving.append(p)
-                with outside():
+                with untraced():
                     optimizer.make_slots(group, p)
                 held += [optimizer.state[p][slot] for slot in optimizer.slots(group)]
         if optimizer.counts_steps or any([starts_apart(optimizer, group) for group in optimizer.param_groups]):
-            each_time(lambda: self.begin(optimizer, moving), lambda: self.unsettle(optimizer))
+            host_callback(lambda: self.begin(optimizer, moving), lambda: self.unsettle(optimizer))
         before = [constant(t.array, t.backend) for t in held]
         result = optimizer.step(**kwargs)
         for t, old in zip(held, before, strict=True):

@@ -159,7 +159,7 @@ def test_core_terms_are_typechecked_too():
         Equation(loop_ir.RESHAPE, (x,), {"shape": (5,)}, Var((5,), F64)),
     ):
         with pytest.raises(CompileError, match="is to hold it"):
-            typecheck(Graph([x], {}, [e], [e.out]), loop_ir.infer_core)
+            typecheck(Graph([x], {}, [e], [e.out]), loop_ir.infer_loop)
 
 
 # -- passes -------------------------------------------------------------------------------------------------------
@@ -290,7 +290,7 @@ def test_a_pass_may_look_behind_what_it_has_rewritten():
 def test_transposes_and_broadcasts_go_into_their_readers():
     x, y = ge.ones((2, 3)), ge.ones((2, 4))
     g = graph_passes.simplify(traced(lambda x, y: (x.mT @ y, x @ x.mT, ge.broadcast_to(x[0], (2, 3)) * x), x, y))
-    found = graph_passes.simplify(g, passes=loop_passes.CORE_PASSES, types=loop_ir.infer_core)
+    found = graph_passes.simplify(g, passes=loop_passes.LOOP_PASSES, types=loop_ir.infer_loop)
     assert names(found).count("dot") == 2
     assert [e.params for e in found.equations if e.op is loop_ir.DOT] == [
         {"ta": True, "tb": False},

@@ -167,7 +167,8 @@ def test_the_default_can_be_float64(backend):
             i * 1.5, ge.sqrt(i), i / i, i.mean(), ge.tensor(1.5), ge.zeros(2), ge.rand(2), ge.randn(2),
             ge.nn.Linear(1, 1).weight, F.softmax(i, axis=0), ge.atan2(i, i), ge.where(i > 0, 1.0, 0.0), F.elu(i),
             ge.full((2,), 0.5), ge.stack([1, 0.5]), ge.exp(ge.ones(2, dtype=bool)), ge.jit(lambda i: i * 1.5)(i),
-            ge.linspace(0, 1, 3),
+            ge.linspace(0, 1, 3), ge.nanmean(i), ge.ldexp(i, i), ge.histogram(i, 2).bin_edges,
+            ge.distributions.Poisson(i).rate,
         ):  # fmt: skip
             assert y.dtype == ge.float64
         for y in (single * 1.5, single * i, ge.sqrt(single), single.mean(), F.elu(single)):

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 KINDS = ("cpu", "cuda")
-default: list[Any] = []  # `backend` puts here how the default device is read and set
+default: list[Any] = []  # `devices` puts here how the default device is read and set
 
 
 @known_class

@@ -1,6 +1,6 @@
 """A backend whose arrays live in a GPU's memory: where its kernels run, and what its errors mean to a user.
 
-Loads with the first CUDA device; `backend` says which.
+`devices` loads it when the first CUDA device is asked for.
 """
 
 from __future__ import annotations

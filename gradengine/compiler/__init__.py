@@ -1,24 +1,28 @@
 """`jit`: a step traced once, and run as one compiled program from then on.
 
-    tracing   runs the step with symbols for arrays (recording) and notes every op
-    graph     what was recorded: typed equations that print and typecheck
-    simplify  passes that leave out what need not be computed
-    program   inputs found and outputs put back at each call
-    options   learning rates and their like, which a step sets by itself
-    guards    what must be as it was for a program to be used again
-    reads     what the step reads in Python, for guards (read_guards: one for each kind of it)
-    source_files  whose code a file is
-    selections  what a mask selects, which has no fixed shape
-    watch     finds what the step changes in Python, which a compiled step cannot repeat
-    core      the few terms of loops and matrix products that kernels are made of
-    lower     the graph in those terms, and passes over it (core_passes)
-    fuse      which equations become one kernel
-    emit      what each kernel does (access: where it finds its elements)
-    memory    a fixed place in one arena for every intermediate result
-    buffers   arrays on the host and on a GPU
-    execute   compiled kernels, bound to memory and run
-    batch_loop  many steps in one native call
-    replay    the graph run kernel by kernel, where nothing is compiled
+    tracing          runs the step with symbols for arrays (tracers) and records every op
+    graph            what was recorded: typed equations that print and typecheck
+    graph_passes     passes that leave out what need not be computed
+    program          a traced step: finds inputs and puts outputs back at each call
+    hyperparameters  learning rates and other options that a step sets
+    guards           what must hold for a program to be used again
+    reads            what the step reads in Python, found for guards (read_guards: one class for each kind of it)
+    source_files     whether a file is the user's, a package's or the engine's
+    streams          clocks, random generators and iterators, which a step may not ask
+    selections       what a boolean mask selects, which has no fixed shape
+    purity           finds what the step changes in Python, which a compiled step cannot repeat
+    leaked_tracers   symbols that the step has stored, and how they are taken out again
+    trace_errors     what is said of a step that cannot be traced
+    loop_ir          the few ops of the loop IR: reductions, products, copies, draws
+    lower            the graph in the loop IR (loop_passes: passes over it)
+    fuse             which equations become one kernel
+    codegen          what each kernel does (affine_index: where it finds its elements)
+    arena            a fixed place in one arena for every intermediate result
+    device_arrays    arrays on the host and on a GPU
+    host_executor    compiled kernels, bound to memory and run
+    batch_loop       many steps in one native call
+    replay           the graph run kernel by kernel, where nothing is compiled
+    interrupts       Ctrl-C that waits until a step is whole
 
 This file has what users meet: `jit`, and the step that it returns.
 """

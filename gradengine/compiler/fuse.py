@@ -86,7 +86,7 @@ class Form:
 
 
 class Fusion:
-    """The units of a graph in core terms, in the order in which they run.
+    """The units of a graph in the loop IR, in the order in which they run.
 
     `operations` are the scalar operations that the backend's kernels may consist of, `reals` their dtypes. With
     `rows_only`, kernels never share out columns, and each loop is a launch: the fewer the better.

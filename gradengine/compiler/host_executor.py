@@ -12,15 +12,15 @@ import numpy as np
 
 from ..core.tensor_class import EXCLUSIVE
 from ..errors import CompileError, IndexRangeError
-from . import arena as memory
+from . import arena
 from .affine_index import full
 from .codegen import KernelMaker
 from .device_arrays import buffers_of
 from .fuse import Fusion, Unit
 from .graph import Equation, Graph, Names, Var, show_right_side
 from .graph_passes import simplify
-from .loop_ir import infer_core
-from .loop_passes import core_passes
+from .loop_ir import infer_loop
+from .loop_passes import loop_passes
 from .replay import kernel_of, of_numbers, raised_by
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Compiled:
     ) -> None:
         self.backend, self.buffers = backend, buffers_of(backend)
         self.returned = frozenset(returned) if self.buffers.fixed else frozenset()
-        self.graph = graph = simplify(graph, listen, core_passes(backend.reals, self.buffers.fixed), infer_core)
+        self.graph = graph = simplify(graph, listen, loop_passes(backend.reals, self.buffers.fixed), infer_loop)
         self.fusion = fusion = Fusion(graph, backend.operations(), backend.reals, rows_only=self.buffers.fixed)
         self.units = fusion.units
         self.inputs = list(graph.inputs)
@@ -128,21 +128,21 @@ class Compiled:
 
     def plan_memory(self) -> None:
         """Places in the arena for all results that kernels hand to kernels."""
-        self.lives: dict[Var, memory.Lifetime] = {}
+        self.lives: dict[Var, arena.Lifetime] = {}
         own = {x for x in self.outputs if isinstance(x, Var)}
         for root in sorted(self.stored, key=lambda v: (self.fusion.place[v], v.number)):
             unit = self.fusion.place[root][0]
             if root in own or self.units[unit].call is not None:
                 continue
             last = max([u for u, _, _ in self.readers.get(root, ())], default=unit)
-            life = memory.Lifetime(root, unit, last)
+            life = arena.Lifetime(root, unit, last)
             life.instead = self.dying(root, unit)
             self.lives[root] = life
-        self.arena_size = memory.plan(list(self.lives.values()))
-        self.arena = self.buffers.empty((self.arena_size + memory.LINE,), np.uint8)
-        self.arena_start = -(-self.buffers.address(self.arena) // memory.LINE) * memory.LINE
+        self.arena_size = arena.plan(list(self.lives.values()))
+        self.arena = self.buffers.empty((self.arena_size + arena.LINE,), np.uint8)
+        self.arena_start = -(-self.buffers.address(self.arena) // arena.LINE) * arena.LINE
 
-    def dying(self, root: Var, unit: int) -> memory.Lifetime | None:
+    def dying(self, root: Var, unit: int) -> arena.Lifetime | None:
         """An operand that is read for the last time by what writes `root`, and whose place it may take."""
         taken = {life.instead for life in self.lives.values()}
         for old, life in self.lives.items():
@@ -324,7 +324,7 @@ class Compiled:
             if sys.getrefcount(array) - (self.arrays.get(var) is array) == EXCLUSIVE:  # the pool alone has it
                 return array
         array = self.buffers.empty(self.graph.outputs[i].shape, var.dtype)
-        if len(kept) < KEPT and (self.buffers.fixed or var.nbytes > memory.LINE):
+        if len(kept) < KEPT and (self.buffers.fixed or var.nbytes > arena.LINE):
             kept.append(array)
         return array
 
@@ -387,7 +387,7 @@ class Compiled:
     def show_memory(self, names: Names) -> str:
         """The memory plan."""
         own = [f"{names[new]} overwrites the input {names[old]}" for new, old in self.in_place.items()]
-        return "\n".join([*own, memory.show(list(self.lives.values()), names, self.arena_size)])
+        return "\n".join([*own, arena.show(list(self.lives.values()), names, self.arena_size)])
 
     @property
     def source(self) -> str:

@@ -4,7 +4,7 @@
     group["lr"] = 0.9 * group["lr"]
 
 While a step is traced, an option that it sets to a number of its arguments is a symbol, as that number is. Work of the
-host, such as an optimizer's step or a schedule's, finds numbers there: around it, options are `settled`. When the
+host, such as an optimizer's step or a schedule's, finds numbers there: around it, options are `concrete`. When the
 trace is over, all options are as before. A number that a step sets may come from the one before, which only a second
 trace can tell: in that one the option is a symbol from the beginning (it is `followed`).
 """
@@ -173,11 +173,11 @@ class Options:
         self.optimizers: dict[int, Any] = {}
         self.groups: dict[int, Group] = {}
         self.derived: set[tuple[int, str]] = set()
-        self.is_settled = False
+        self.is_concrete = False
 
     def meet(self, optimizer: Any) -> None:
         """Follow the options of an optimizer."""
-        if self.is_settled:
+        if self.is_concrete:
             return  # the host has met it
         self.optimizers[id(optimizer)] = optimizer
         for group in vars(optimizer).get("param_groups", ()):
@@ -215,9 +215,9 @@ class Options:
         met.group[key] = met.known[key] = tree.unflatten(structure, iter(held))
 
     @contextlib.contextmanager
-    def settled(self) -> Iterator[None]:
+    def concrete(self) -> Iterator[None]:
         """A block in which the options are numbers: the host works with them. What the step has set is noted."""
-        if self.is_settled:
+        if self.is_concrete:
             yield
             return
         self.note()
@@ -227,11 +227,11 @@ class Options:
                 if symbols_in(value):
                     met.group[key] = plain = without_symbols(value)
                     held.append((met, key, value, plain))
-        self.is_settled = True
+        self.is_concrete = True
         try:
             yield
         finally:
-            self.is_settled = False
+            self.is_concrete = False
         for met, key, value, plain in held:
             if met.group.get(key) is plain:
                 met.group[key] = value
@@ -284,7 +284,7 @@ class Options:
 
     def note_read(self, optimizer: Any) -> None:
         """Remember that the step's own code has asked for an optimizer's groups."""
-        if type(optimizer).step is Optimizer.step and not self.is_settled:
+        if type(optimizer).step is Optimizer.step and not self.is_concrete:
             self.read_from[id(optimizer)] = optimizer
 
     def check_read(
@@ -321,7 +321,7 @@ class Options:
 
     def finish(self) -> None:
         """Note what was set last. Raises FollowError when the trace has to be made again."""
-        with self.settled():
+        with self.concrete():
             pass
         for met in self.groups.values():  # where the step of an optimizer is a user's, it has seen the options' values
             for key in met.before if met.own_step else ():

@@ -1,6 +1,6 @@
-"""The core terms: the few ops that a compiler of loops knows, what builds equations of them, and their types.
+"""The loop IR: the few ops that loops are compiled from, a builder of equations in them, and their types.
 
-Besides these, equations in core terms have pointwise ops, and ops whose own kernel is called.
+Besides these, equations in the loop IR have pointwise ops, and ops whose own kernel is called.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ def reduce_whole(k: Any, x: Any, how: str, axes: tuple[int, ...]) -> Any:
     return getattr(k, how)(x if x.dtype == wanted else k.cast(x, wanted), axis=axes, keepdims=True)
 
 
-# The core ops. A reduction leaves its axes with size 1.
-REDUCE = Op("reduce", kind="core", names=("how", "axes"), body=reduce_whole)
-DOT = Op("dot", kind="core", names=("ta", "tb"))
-COPY = Op("copy", kind="core", names=("start", "steps"))  # element i of the output is the input's at start + i . steps
-BROADCAST = Op("broadcast", kind="core", names=("start", "steps"))  # a copy that repeats elements
-AT_COLUMN = Op("at_column", kind="core")  # whether an element's column is the one that its row names
-DRAW = Op("draw", kind="core", names=("p",))  # 0 with probability p, else 1 / (1 - p)
+# The ops of the loop IR. A reduction leaves its axes with size 1.
+REDUCE = Op("reduce", kind="loop", names=("how", "axes"), body=reduce_whole)
+DOT = Op("dot", kind="loop", names=("ta", "tb"))
+COPY = Op("copy", kind="loop", names=("start", "steps"))  # element i of the output is the input's at start + i . steps
+BROADCAST = Op("broadcast", kind="loop", names=("start", "steps"))  # a copy that repeats elements
+AT_COLUMN = Op("at_column", kind="loop")  # whether an element's column is the one that its row names
+DRAW = Op("draw", kind="loop", names=("p",))  # 0 with probability p, else 1 / (1 - p)
 CHECK = Op("check", kind="check", names=("message",))  # raises where the input is not 0
-RESHAPE = Op("view", kind="core", names=("shape",), same_order=True)
+RESHAPE = Op("view", kind="loop", names=("shape",), same_order=True)
 
 
 class Node:
@@ -129,6 +129,34 @@ class Builder:
         m, n = a.shape[-1 if ta else -2], b.shape[-2 if tb else -1]
         return self.emit(DOT, (a, b), {"ta": ta, "tb": tb}, (*a.shape[:-2], m, n), a.dtype)
 
+    def copy(self, x: Node, shape: Any, start: int, steps: tuple[int, ...], dtype: Any = None) -> Node:
+        """An array whose elements are those of another, found by steps from the start."""
+        return self.emit(COPY, (x,), {"start": start, "steps": steps}, shape, dtype or x.dtype)
+
+    def broadcast(self, x: Node, shape: tuple[int, ...], steps: tuple[int, ...]) -> Node:
+        """A copy that repeats elements."""
+        return self.emit(BROADCAST, (x,), {"start": 0, "steps": steps}, shape, x.dtype)
+
+    def draw(self, state: Node, shape: tuple[int, ...], p: float, dtype: Any) -> Node:
+        """Random numbers: 0 with probability p, else 1 / (1 - p)."""
+        return self.emit(DRAW, (state,), {"p": p}, shape, dtype)
+
+    def check(self, bad: Node, message: str) -> Node:
+        """Raise an error with that message when the number is not 0."""
+        return self.emit(CHECK, (bad,), {"message": message}, (), bad.dtype)
+
+    def unknown(self, shape: tuple[int, ...], dtype: Any) -> Node:
+        """What stands for an array of which the shape and dtype alone are asked."""
+        return Node(self, Var(shape, dtype))
+
+    def label_is(self, labels: Node, value: int) -> Node:
+        """A mask: where a label has that value."""
+        return self.emit(LABEL_IS, (labels,), {"value": value}, labels.shape, np.bool_)
+
+    def label_outside(self, labels: Node, classes: int) -> Node:
+        """A mask: where a label is none of the classes."""
+        return self.emit(LABEL_OUTSIDE, (labels,), {"classes": classes}, labels.shape, np.bool_)
+
     def at_column(self, labels: Node, shape: tuple[int, ...]) -> Node:
         """A mask of that shape: where the column is the row's label."""
         return self.emit(AT_COLUMN, (labels,), {}, shape, np.bool_)
@@ -147,22 +175,12 @@ def result_dtype(op: Any, nodes: list[Node]) -> Any:
     return np.result_type(*(floats or [x.dtype for x in nodes]))
 
 
-LABEL_IS = Op("label_is", kind="core", names=("value",))
-LABEL_OUTSIDE = Op("label_outside", kind="core", names=("classes",))
+LABEL_IS = Op("label_is", kind="loop", names=("value",))
+LABEL_OUTSIDE = Op("label_outside", kind="loop", names=("classes",))
 
 
-def strides_of(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Steps between elements of a contiguous array."""
-    steps: list[int] = []
-    step = 1
-    for n in reversed(shape):
-        steps.insert(0, step)
-        step *= n
-    return tuple(steps)
-
-
-def infer_core(equation: Equation) -> Var | None:
-    """What an equation in core terms makes."""
+def infer_loop(equation: Equation) -> Var | None:
+    """The type of the result of an equation in the loop IR."""
     op, params, out = equation.op, equation.params, equation.out
     if op is REDUCE:
         (x,) = equation.variables()

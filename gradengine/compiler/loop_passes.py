@@ -1,4 +1,4 @@
-"""Passes over a graph in core terms, and all that a graph goes through on the way to kernels."""
+"""Passes over a graph in the loop IR, and all that a graph goes through on the way to kernels."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..backend import devices
+from ..shapes.layout import strides_of
 from .graph import Equation, Graph, Var
 from .graph_passes import apply_identities, drop_dead_code, merge_common, merge_constants, rewrite
-from .loop_ir import BROADCAST, CHECK, COPY, DOT, LABEL_IS, LABEL_OUTSIDE, REDUCE, RESHAPE, strides_of
+from .loop_ir import BROADCAST, CHECK, COPY, DOT, LABEL_IS, LABEL_OUTSIDE, REDUCE, RESHAPE
 from .lower import lower
 
 if TYPE_CHECKING:
@@ -152,26 +153,26 @@ def needed_for(definitions: dict[Any, Equation], equations: list[Equation]) -> s
     return found
 
 
-def core_passes(reals: frozenset[str], waiting: bool = False) -> dict[str, Callable[[Graph], Graph]]:
+def loop_passes(reals: frozenset[str], waiting: bool = False) -> dict[str, Callable[[Graph], Graph]]:
     """All that a graph goes through for a backend whose kernels are compiled for these floating-point dtypes.
 
     With `waiting`, the host does not run the kernels, but waits for what they find.
     """
-    passes = {**CORE_PASSES, "lower": lambda graph: lower(graph, reals)}
+    passes = {**LOOP_PASSES, "lower": lambda graph: lower(graph, reals)}
     if not waiting:
         del passes["labels first"]
     return passes
 
 
-CORE_PASSES: dict[str, Callable[[Graph], Graph]] = {
+LOOP_PASSES: dict[str, Callable[[Graph], Graph]] = {
     "lower": lower,
     "transposes into products": fold_transposes,
     "products turned": turn_products,
     "broadcasts into their readers": fold_broadcasts,
-    "constants of core terms": merge_constants,
-    "identities of core terms": apply_identities,
-    "common core terms": merge_common,
+    "constants in loops": merge_constants,
+    "identities in loops": apply_identities,
+    "common loop terms": merge_common,
     "labels first": labels_first,
     "checks": join_checks,
-    "dead core terms": drop_dead_code,
+    "dead loop terms": drop_dead_code,
 }

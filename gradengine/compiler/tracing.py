@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..backend.backend import Backend
-from ..core.host_callbacks import current, outside
+from ..core.host_callbacks import current, untraced
 from ..core.tensor_class import LEAF, Op, Tensor, constant, to_array
 from ..core.views import link_of
 from ..errors import GraphError, TraceError
@@ -262,7 +262,7 @@ class Trace:
 
     def host_work(self, work: Callable[[], Any], restore: Callable[[], Callable[[], None]]) -> Any:
         """Do the host's work, note it, and give symbols for the floats and arrays that it returns."""
-        with self.options.settled():
+        with self.options.concrete():
             return self.work(work, restore)
 
     def work(self, work: Callable[[], Any], restore: Callable[[], Callable[[], None]], ints: bool = False) -> Any:
@@ -270,7 +270,7 @@ class Trace:
         noted, place = HostWork(work, restore), len(self.host)
         self.host.append(noted)
         self.undoes.append(restore())
-        with outside():
+        with untraced():
             result = work()
         shared: dict[int, tuple[Any, tuple[Any, ...]]] = {}
 
@@ -429,7 +429,7 @@ class Trace:
 
     def note_look(self, name: str, look: Callable[[], Any]) -> None:
         """Remember what `look()` gives: where it gives something else, another program is right."""
-        with outside():
+        with untraced():
             self.looks.append((name, look, look()))
 
     def note_attribute(self, owner: Any, name: str, value: Any) -> None:

@@ -31,7 +31,7 @@ from ..errors import (
 from ..shapes import dtypes
 from ..shapes.dtypes import check_dtype
 from ..validation import flag_or_raise, known_class, known_words, placed_flag
-from .promotion import DOUBLE, HALF, settled
+from .promotion import DOUBLE, HALF, promoted_result
 from .spelling import on_vectors
 from .tensor_class import EMPTY, Op, Tensor, mode, order, wrap
 
@@ -160,7 +160,7 @@ def unary(op: Op) -> Callable[..., Tensor]:
             except AttributeError:  # a bool, of a Python number
                 return result
             if found is DOUBLE or found is HALF or found is dtypes.doubtful:
-                return settled(call, op, (x,), EMPTY, result)
+                return promoted_result(call, op, (x,), EMPTY, result)
         return result
 
     return call
@@ -207,7 +207,7 @@ def binary(op: Op) -> Callable[..., Tensor]:
         except AttributeError:  # a bool, of two Python numbers
             return result
         if found is DOUBLE or found is HALF or found is dtypes.doubtful:
-            return settled(call, op, (a, b), EMPTY, result)
+            return promoted_result(call, op, (a, b), EMPTY, result)
         return result
 
     return call
@@ -260,7 +260,7 @@ def nary(op: Op, count: int | None) -> Callable[..., Tensor]:
                 return spelled(op, call, args, params, count)
             for key, value in params.items():
                 if type(value) not in settled_kinds:
-                    settle(op, flags, merged, key, value)
+                    check_setting(op, flags, merged, key, value)
         elif incomplete:
             raise lacking(op, merged)
         backend = None
@@ -303,7 +303,7 @@ def nary(op: Op, count: int | None) -> Callable[..., Tensor]:
         if out.op is None or len(args) > 1:  # else of one float
             found = getattr(value, "dtype", None)
             if found is DOUBLE or found is HALF or found is dtypes.doubtful:
-                return settled(call, op, args, merged, out)
+                return promoted_result(call, op, args, merged, out)
         return out
 
     return call
@@ -327,9 +327,14 @@ def viewing(op: Op) -> Callable[..., Tensor]:
 def enlist(x: Tensor, view: Tensor, op: Op, params: dict[str, Any]) -> None:
     """Note that `view`, which an op has made of `x`, shares its elements: see gradengine.core.views."""
     view.view_of = (x, op, params, ())
-    family = x.family
+    enroll(x, view)
+
+
+def enroll(base: Tensor, view: Tensor) -> None:
+    """Let `base` know of a view of it."""
+    family = base.family
     if family is None:
-        x.family = [ref(x), ref(view)]
+        base.family = [ref(base), ref(view)]
     else:
         if len(family) >= FEW:
             prune(family)
@@ -353,7 +358,7 @@ def first_array(args: tuple[Any, ...]) -> Any:
     return None
 
 
-def settle(op: Op, flags: frozenset[str], merged: dict[str, Any], key: str, value: Any) -> None:
+def check_setting(op: Op, flags: frozenset[str], merged: dict[str, Any], key: str, value: Any) -> None:
     """Check and freeze one setting among all of a call."""
     if key == "axis" and (type(value) is float or type(value) is bool):
         raise DTypeError(f"{op.shown}: axis must be an int, got {describe(value)}")
@@ -577,7 +582,14 @@ class no_grad(Recording):
 
 
 class enable_grad(no_grad):
-    """Record again inside a `no_grad` block: `with ge.enable_grad():` or `@ge.enable_grad()`."""
+    """Record again inside a `no_grad` block: `with ge.enable_grad():` or `@ge.enable_grad()`.
+
+    >>> import gradengine as ge
+    >>> x = ge.tensor(1.0, requires_grad=True)
+    >>> with ge.no_grad(), ge.enable_grad():
+    ...     (x * 2).requires_grad
+    True
+    """
 
     enabled = True
 

@@ -1,8 +1,8 @@
-"""What a step does on the host: counters, schedules, draws from a generator. Eagerly it is done, and that is all.
+"""Host callbacks: counters, schedules and draws from a generator, which a step does in Python.
 
-While a step is traced for `jit`, such work is noted as well: the compiled step does it again at each call, and what it
-returns is an input of the compiled program. So a learning rate, a step count or a random state may change at every
-call without a retrace.
+Eagerly they just run. While a step is traced for `jit`, they are recorded too: the compiled step runs them again at
+each call, and what they return is an input of the compiled program. So a learning rate, a step count or a random
+state may change at every call without a retrace.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Current(threading.local):
 current = Current()
 
 
-def each_time(work: Callable[[], Any], restore: Callable[[], Callable[[], None]]) -> Any:
+def host_callback(work: Callable[[], Any], restore: Callable[[], Callable[[], None]]) -> Any:
     """`work()`, now and at each call of a compiled step.
 
     It returns floats and arrays in tuples, lists and dicts. `restore()` says how to get back to where things stand
@@ -34,12 +34,12 @@ def each_time(work: Callable[[], Any], restore: Callable[[], Callable[[], None]]
     return work() if trace is None else trace.host_work(work, restore)
 
 
-def settled(optimizer: Any) -> contextlib.AbstractContextManager[Any]:
+def concrete_hyperparameters(optimizer: Any) -> contextlib.AbstractContextManager[Any]:
     """A block that works with an optimizer's options: they are numbers there, whatever a traced step has set."""
     if current.trace is None:
         return contextlib.nullcontext()
     current.trace.options.meet(optimizer)
-    return current.trace.options.settled()
+    return current.trace.options.concrete()
 
 
 def as_array(t: Any) -> Any:
@@ -48,7 +48,7 @@ def as_array(t: Any) -> Any:
 
 
 @contextlib.contextmanager
-def outside() -> Iterator[None]:
+def untraced() -> Iterator[None]:
     """A block whose Tensors are not part of a trace: they stay when it is over."""
     before, current.trace = current.trace, None
     try:

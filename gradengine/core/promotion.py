@@ -1,8 +1,8 @@
 """Dtype promotion where NumPy's own result differs from `dtypes.promoted`: operands are cast, and the op runs again.
 
 NumPy computes float32 with int64 in float64, integers with a Python float in float64, and functions of small integers
-in float16. Dispatch asks `settled` when the dtype of a result is one that such a case could have produced, so ops on
-operands of one dtype never get here. Casts are recorded ops: gradients flow through them, and `jit` sees them.
+in float16. Dispatch calls `promoted_result` when the dtype of a result is one that such a case could have produced, so
+ops on operands of one dtype never get here. Casts are recorded ops: gradients flow through them, and `jit` sees them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ def is_weak(x: Tensor) -> bool:
     return not hasattr(array, "dtype") or bool(getattr(array, "weak", False))
 
 
-def settled(call: Callable[..., Tensor], op: Op, args: tuple[Any, ...], params: Mapping[str, Any], out: Any) -> Any:
+def promoted_result(
+    call: Callable[..., Tensor], op: Op, args: tuple[Any, ...], params: Mapping[str, Any], out: Any
+) -> Any:
     """`out`, the result of an op, if its dtype is right; else the result that promotion asks for."""
     found = out.array.dtype
     if found.kind not in FLOATS or params.get("dtype") is not None:

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import functools
 import inspect
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SignatureError
 from ..validation import SYNONYMS, check_flags, check_ignored, close_to, did_you_mean, flags_of
+from .interpreter import k
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -37,7 +37,6 @@ COMMON: Mapping[str, tuple[str, ...]] = {
 }
 BY_PLACE = {"input": 0, "other": 1}  # words for the arrays, which are positional here
 NEUTRAL = frozenset({"input", "out", "self"})  # words that do not choose between the libraries
-interpreter: Any = SimpleNamespace()  # what PyTorch's forms compute with: `gradengine.ops` puts itself here
 
 
 class Spelling:
@@ -132,7 +131,7 @@ class Spelling:
             words["dim"] = words["dim"][0]
         check_flags(self.name, flags_of(self.form)[0], (None, *args), words)  # type: ignore[arg-type]
         try:
-            return self.form(interpreter, *args, **words)  # type: ignore[misc]
+            return self.form(k, *args, **words)  # type: ignore[misc]
         except TypeError as error:
             problem = self.misfit(args, words)
             if problem is None:

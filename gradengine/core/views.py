@@ -19,7 +19,7 @@ import numpy as np
 from ..errors import DTypeError, GraphError, ShapeError
 from ..shapes.dtypes import fits, is_floating
 from ..validation import known_words
-from .dispatch import FEW, prune, switch
+from .dispatch import enroll, switch
 from .host_callbacks import current
 from .interpreter import k
 from .tensor_class import EMPTY, EXCLUSIVE, LEAF, RETAIN, Op, Tensor, constant, mode, order, to_array
@@ -54,17 +54,6 @@ def root_of(t: Tensor) -> Tensor:
 
 
 # -- families ---------------------------------------------------------------------------------------------------
-
-
-def enroll(base: Tensor, view: Tensor) -> None:
-    """Let `base` know of a view of it."""
-    family = base.family
-    if family is None:
-        base.family = [ref(base), ref(view)]
-        return
-    if len(family) >= FEW:
-        prune(family)
-    family.append(ref(view))
 
 
 def members(t: Tensor) -> Iterator[Tensor]:
@@ -225,10 +214,10 @@ def spread(t: Tensor, new: Tensor, old: Tensor) -> None:
         exchange(t, new.array)
     else:
         adopt(t, new, old)
-    settle(t, before)
+    refresh(t, before)
 
 
-def settle(root: Tensor, before: dict[int, Tensor] = EMPTY) -> None:  # type: ignore[assignment]
+def refresh(root: Tensor, before: dict[int, Tensor] = EMPTY) -> None:  # type: ignore[assignment]
     """Bring up to date all that shares elements with `root`, which has a new value.
 
     `before` has what some of them were, by id: an old self must be in the graph once.

@@ -14,7 +14,7 @@ from ..core.dispatch import no_grad
 from ..core.host_callbacks import current
 from ..core.tensor_class import Tensor, wrap
 from ..errors import ArgumentError, DTypeError, GraphError, ShapeError, describe
-from ..shapes.dtypes import is_floating
+from ..shapes.dtypes import get_default_dtype, is_floating
 from ..validation import check_flag, is_number, known_class
 from .constraints import Constraint
 
@@ -222,7 +222,7 @@ def broadcast_all(owner: str, *values: Any) -> list[Any]:
     found = []
     for value in values:
         if isinstance(value, Tensor):
-            found.append(value if is_floating(value.dtype) else ops.astype(value, dtype="float32"))
+            found.append(value if is_floating(value.dtype) else ops.astype(value, dtype=get_default_dtype()))
         elif is_number(value):
             made = wrap(float(value), like)
             found.append(made if hasattr(made.array, "dtype") else ops.asarray(float(value)))
@@ -243,7 +243,7 @@ def floats(owner: str, name: str, value: Any) -> Any:
     """A parameter as a floating-point Tensor. Raises DTypeError for what is none."""
     if not isinstance(value, Tensor):
         raise DTypeError(f"{owner}: {name} must be a Tensor, got {describe(value)}")
-    return value if is_floating(value.dtype) else ops.astype(value, dtype="float32")
+    return value if is_floating(value.dtype) else ops.astype(value, dtype=get_default_dtype())
 
 
 LOG_2PI = math.log(2 * math.pi)

@@ -1,13 +1,13 @@
 """Every op, declared once: this package's public names are those of its files, family by family.
 
 What rules and bodies call enters the interpreter `k` of Tensors as it is declared; functions that are no ops enter it
-here. `declare` is how an op is made, `methods` gives Tensor its operators.
+here. `declare` is how an op is made; `pytorch_forms` has PyTorch's form of a function where that means something else;
+`methods`, `method_forms` and `inplace` give Tensor its operators and methods, `numpy_api` answers NumPy's functions.
 """
 
 from typing import Any as _Any
 
-from ..core import interpreter as _interpreter
-from ..core import spelling as _spelling
+from ..core.interpreter import k as _k
 from . import (
     activations,
     arithmetic,
@@ -111,10 +111,8 @@ __all__ += stacking.__all__
 __all__ += statistics.__all__
 __all__ += transcendental.__all__
 
-_k = _interpreter.k
 _k.offer({name: globals()[name] for name in __all__})
 _k.offer({"getitem": index.getitem, "setitem": index.setitem, "dropout_mask": random.dropout_mask})
-_spelling.interpreter = _k
 _attach()
 _attach_in_place()
 _attach_hints()

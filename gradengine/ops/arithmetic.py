@@ -7,7 +7,7 @@ from typing import Any
 
 from ..core.tensor_class import Tensor, wrap
 from ..errors import ArgumentError, SignatureError
-from ..shapes.dtypes import finfo, float32, is_floating, result_type
+from ..shapes.dtypes import finfo, get_default_dtype, is_floating, result_type
 from .arguments import checked, operands
 from .elementwise import (
     abs,
@@ -352,4 +352,6 @@ def ldexp(x1: Any, x2: Any, /) -> Tensor:
     tensor([4., 6.])
     """
     a, b = operands("ldexp", x1, x2)
-    return multiply(a, exp2(b.to(a.dtype if is_floating(a.dtype) else float32) if not is_floating(b.dtype) else b))
+    if not is_floating(b.dtype):
+        b = b.to(a.dtype if is_floating(a.dtype) else get_default_dtype())
+    return multiply(a, exp2(b))

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.host_callbacks import outside
+from ..core.host_callbacks import untraced
 from ..core.interpreter import k
 from ..core.tensor_class import Tensor
 from ..errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
@@ -112,7 +112,7 @@ def label_shapes(name: str, shape: tuple[int, ...], labels: tuple[int, ...]) -> 
 
 def label_error(name: str, target: Tensor, classes: int, ignore_index: int) -> IndexRangeError:
     """The error for a label out of range, which says where it stands."""
-    with outside():  # of a trace, in which there are no values to read
+    with untraced():  # of a trace, in which there are no values to read
         values = target.backend.to_numpy(getattr(target.array, "value", target.array))
     bad = (values != ignore_index) & ((values < 0) | (values >= classes))
     position = tuple(int(i[0]) for i in bad.nonzero()) if values.ndim else ()

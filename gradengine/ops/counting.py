@@ -12,7 +12,7 @@ import numpy as np
 from .. import shapes
 from ..core.tensor_class import Tensor, wrap
 from ..errors import ArgumentError, DTypeError, ShapeError
-from ..shapes.dtypes import is_floating
+from ..shapes.dtypes import get_default_dtype, is_floating
 from .arguments import checked, real, whole
 from .creation import arange, asarray, linspace, ones
 from .elementwise import clip, divide, floor, multiply, subtract, where
@@ -190,7 +190,7 @@ def histogram(x: Any, /, bins: Any = 10, range: Any = None, weight: Any = None, 
     tensor([2., 1.])
     """
     flat = reshape(wrap(x, None, "histogram").detach(), shape=(-1,))
-    flat = flat if is_floating(flat.dtype) else flat.to("float32")
+    flat = flat if is_floating(flat.dtype) else flat.to(get_default_dtype())
     amounts = None if weight is None else reshape(wrap(weight, None, "histogram"), shape=(-1,))
     if isinstance(bins, int):
         low, high = ends_of("histogram", flat, *((0, 0) if range is None else range))

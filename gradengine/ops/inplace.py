@@ -17,7 +17,7 @@ from ..core.interpreter import k
 from ..core.tensor_class import Tensor
 from ..core.views import cut, link_of, turn
 from ..errors import ArgumentError, DTypeError, GraphError, ShapeError
-from ..shapes.dtypes import is_floating
+from ..shapes.dtypes import get_default_dtype, is_floating
 from ..validation import known_words
 from .arguments import beside, checked, real
 from .methods import assign
@@ -137,7 +137,7 @@ def geometric_(self: Tensor, p: float, *, generator: Any = None) -> Tensor:
     """Fill with how many trials of probability `p` it takes until one succeeds: whole numbers from 1."""
     if not 0 < p < 1:
         raise ArgumentError(f"geometric_: p must be between 0 and 1, got {p}")
-    dtype = self.dtype if is_floating(self.dtype) else np.dtype(np.float32)
+    dtype = self.dtype if is_floating(self.dtype) else get_default_dtype()
     u = rand(self.shape, dtype=dtype, generator=generator, device=self.device)
     value = k.maximum(k.ceil(k.log1p(-u) / math.log1p(-p)), 1.0)
     return assign(self, k.astype(value, self.dtype), "geometric_")

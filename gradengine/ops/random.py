@@ -17,12 +17,13 @@ import numpy as np
 
 from ..backend import devices
 from ..backend.device_names import device as device_name
-from ..core.host_callbacks import current, each_time
+from ..core.host_callbacks import current, host_callback
 from ..core.tensor_class import Tensor, constant
 from ..errors import ArgumentError, CheckpointError, DTypeError, ShapeError, TraceError, describe
 from ..shapes import broadcast
 from ..shapes.dtypes import check_dtype, get_default_dtype, is_floating
 from ..validation import known_class, known_words
+from . import loop_forms
 from .arguments import checked, real, whole
 from .declare import primitive
 from .tensor_methods import method
@@ -117,11 +118,11 @@ class Generator:
 
     def advance(self, words: int) -> Any:
         """The state to draw `words` words from, which are the caller's alone from now on."""
-        return each_time(lambda: self._take(words), lambda: functools.partial(self._put, self._stand()))
+        return host_callback(lambda: self._take(words), lambda: functools.partial(self._put, self._stand()))
 
     def _set(self, place: Callable[[], tuple[int, int]]) -> None:
         """Go to the seed and offset that `place` gives, at each call of a compiled step too."""
-        each_time(lambda: self._put(place()), lambda: functools.partial(self._put, self._stand()))
+        host_callback(lambda: self._put(place()), lambda: functools.partial(self._put, self._stand()))
 
     def _put(self, place: tuple[int, int]) -> None:
         with self._lock:
@@ -256,7 +257,7 @@ def random_bernoulli(state, p, /, shape, dtype):
     """1 with probability p, else 0."""
 
 
-@primitive(None, any_precision=True)
+@primitive(None, any_precision=True, loop_form=loop_forms.dropout)
 def random_dropout(state, /, shape, p, dtype):
     """0 with probability p, else 1 / (1 - p)."""
 

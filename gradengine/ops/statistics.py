@@ -10,7 +10,7 @@ from .. import shapes
 from ..core.interpreter import k as ops
 from ..core.tensor_class import Tensor, wrap
 from ..errors import ArgumentError, ShapeError
-from ..shapes.dtypes import float32, is_floating
+from ..shapes.dtypes import get_default_dtype, is_floating
 from .arguments import checked, real, whole
 from .creation import arange
 from .differences import diff
@@ -223,7 +223,7 @@ def nanmean(x: Any, /, axis: Any = None, keepdims: bool = False, *, dtype: Any =
     """
     x = x if dtype is None else astype(x, dtype)
     filled, valid = without_nan(x, "nanmean")
-    filled = filled if is_floating(filled.dtype) else filled.to(float32)
+    filled = filled if is_floating(filled.dtype) else filled.to(get_default_dtype())
     return divide(
         sum(filled, axis=axis, keepdims=keepdims), sum(valid, axis=axis, keepdims=keepdims, dtype=filled.dtype)
     )

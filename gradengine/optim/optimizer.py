@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.dispatch import enable_grad
-from ..core.host_callbacks import current, each_time, settled
+from ..core.host_callbacks import concrete_hyperparameters, current, host_callback
 from ..core.tensor_class import HookHandle, Tensor, constant, to_array
 from ..core.views import clear_grad
 from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError, describe
@@ -139,7 +139,8 @@ class Optimizer:
             with enable_grad():
                 loss = closure()
         self.stepped = True
-        with settled(self), np.errstate(all="ignore"):  # once for all parameters; what overflows shows in the values
+        # Once for all parameters; what overflows shows in the values.
+        with concrete_hyperparameters(self), np.errstate(all="ignore"):
             for group in self.param_groups:
                 self.step_group(group)
         return loss
@@ -151,7 +152,7 @@ class Optimizer:
             return
         params = [p for p, _ in moving]
         rule, states, names = self.rule, self.state, self.slots(group)
-        all_scalars = each_time(lambda: self.advance(group, params), lambda: self.standing(group, params))
+        all_scalars = host_callback(lambda: self.advance(group, params), lambda: self.standing(group, params))
         if current.trace is not None:  # which holds as long as these Tensors are what the optimizer works on
             current.trace.note_look("param_groups", lambda: self.param_groups)
             current.trace.note_look("params", lambda: len(group["params"]))

@@ -169,9 +169,7 @@ def nansum(a, axis=None, dtype=None, out=None, keepdims=NoValue, initial=NoValue
 def nanmean(a, axis=None, dtype=None, out=None, keepdims=NoValue, *, where=NoValue):
     x = tensor(a)
     only(is_floating(x.dtype) and dtype is None and where is NoValue)
-    there = k.logical_not(k.isnan(x)).to(x.dtype)
-    total = k.sum(k.where(k.isnan(x), 0, x), axis=axis, keepdims=flag(keepdims))
-    return total / k.sum(there, axis=axis, keepdims=flag(keepdims))
+    return k.nanmean(x, axis=axis, keepdims=flag(keepdims))
 
 
 @adapts(np.cumsum)
@@ -218,16 +216,7 @@ def along(value: Any, a: Any, axis: int) -> Any:
 @adapts(np.trapezoid)
 def trapezoid(y, x=None, dx=1.0, axis=-1):
     y = tensor(y)
-    n = y.shape[axis]
-    low = k.narrow(y, axis=axis, start=0, length=n - 1)
-    high = k.narrow(y, axis=axis, start=1, length=n - 1)
-    width: Any = dx
-    if x is not None:
-        width = k.diff(tensor(x, y), axis=-1 if tensor(x).ndim == 1 else axis)
-        if width.ndim == 1:
-            place = axis % y.ndim
-            width = k.reshape(width, shape=(-1,) + (1,) * (y.ndim - place - 1))
-    return k.sum(width * (low + high) / 2.0, axis=axis)
+    return k.trapezoid(y, None if x is None else tensor(x, y), dx=dx, axis=axis)
 
 
 @adapts(np.sort)

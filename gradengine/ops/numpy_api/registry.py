@@ -9,7 +9,7 @@ import numpy as np
 
 from ...core.interpreter import k
 from ...core.tensor_class import Tensor, wrap
-from ...errors import DTypeError, GradengineError, ShapeError, TraceError, describe
+from ...errors import DTypeError, GradengineError, ShapeError, TraceError
 from ...shapes.dtypes import check_dtype, is_floating
 from .on_values import name_of, on_values
 
@@ -124,8 +124,3 @@ def perform(function: Any, adapter: Callable[..., Any] | None, args: Any, kwargs
         except (TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
             typed = DTypeError(f"np.{name_of(function)}: {error}")
     return on_values(function, args, kwargs, typed, in_graph=adapter is not None)
-
-
-def unknown(name: str, value: Any) -> DTypeError:
-    """The error for an argument that NumPy's function does not know either."""
-    return DTypeError(f"{name}: cannot take {describe(value)}")

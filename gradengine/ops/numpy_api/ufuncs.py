@@ -37,22 +37,6 @@ def as_floats(op: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def scaled(factor: float) -> Callable[..., Any]:
-    """Multiplication by a number."""
-    return as_floats(lambda x: x * factor)
-
-
-def nan_passed_over(op: Callable[..., Any]) -> Callable[..., Any]:
-    """`fmax` and `fmin`: where one of two is NaN, the other."""
-
-    def call(a: Any, b: Any) -> Any:
-        a, b = tensors(a, b)
-        only(is_floating(a.dtype) and is_floating(b.dtype))
-        return k.where(k.isnan(a), b, k.where(k.isnan(b), a, op(a, b)))
-
-    return call
-
-
 def logaddexp2(a: Any, b: Any) -> Any:
     """log2(2**a + 2**b), where one of the two is a floating-point Tensor."""
     only(any([isinstance(x, Tensor) and is_floating(x.dtype) for x in (a, b)]))
@@ -87,18 +71,18 @@ UFUNCS: dict[Any, Callable[..., Any]] = {
     np.arcsinh: k.asinh, np.arctan: k.atan, np.arctan2: k.atan2, np.arctanh: k.atanh,
     np.bitwise_and: k.bitwise_and, np.bitwise_or: k.bitwise_or, np.bitwise_xor: k.bitwise_xor,
     np.ceil: k.ceil, np.conjugate: k.positive, np.copysign: k.copysign, np.cos: k.cos, np.cosh: k.cosh,
-    np.deg2rad: scaled(np.pi / 180), np.degrees: scaled(180 / np.pi), np.divide: k.divide, np.divmod: division,
+    np.deg2rad: as_floats(k.deg2rad), np.degrees: as_floats(k.rad2deg), np.divide: k.divide, np.divmod: division,
     np.equal: k.equal, np.exp: k.exp, np.exp2: k.exp2, np.expm1: k.expm1, np.fabs: as_floats(k.abs),
-    np.floor: k.floor, np.floor_divide: k.floor_divide, np.fmax: nan_passed_over(k.maximum),
-    np.fmin: nan_passed_over(k.minimum), np.greater: k.greater, np.greater_equal: k.greater_equal,
+    np.floor: k.floor, np.floor_divide: k.floor_divide, np.fmax: of_floats(k.fmax),
+    np.fmin: of_floats(k.fmin), np.greater: k.greater, np.greater_equal: k.greater_equal,
     np.hypot: k.hypot, np.invert: k.bitwise_invert, np.isfinite: k.isfinite, np.isinf: k.isinf,
     np.isnan: k.isnan, np.left_shift: k.bitwise_left_shift, np.less: k.less, np.less_equal: k.less_equal,
     np.log: k.log, np.log10: k.log10, np.log1p: k.log1p, np.log2: k.log2, np.logaddexp: k.logaddexp,
     np.logaddexp2: logaddexp2, np.logical_and: k.logical_and, np.logical_not: k.logical_not,
     np.logical_or: k.logical_or, np.logical_xor: k.logical_xor, np.matmul: k.matmul,
     np.maximum: k.maximum, np.minimum: k.minimum, np.multiply: k.multiply, np.negative: k.negative,
-    np.not_equal: k.not_equal, np.positive: k.positive, np.power: power, np.rad2deg: scaled(180 / np.pi),
-    np.radians: scaled(np.pi / 180), np.reciprocal: of_floats(k.reciprocal), np.remainder: k.remainder,
+    np.not_equal: k.not_equal, np.positive: k.positive, np.power: power, np.rad2deg: as_floats(k.rad2deg),
+    np.radians: as_floats(k.deg2rad), np.reciprocal: of_floats(k.reciprocal), np.remainder: k.remainder,
     np.right_shift: k.bitwise_right_shift, np.rint: as_floats(k.round), np.sign: k.sign, np.sin: k.sin,
     np.sinh: k.sinh, np.sqrt: k.sqrt, np.square: k.square, np.subtract: k.subtract, np.tan: k.tan,
     np.tanh: k.tanh, np.trunc: k.trunc, np.vecdot: k.vecdot,

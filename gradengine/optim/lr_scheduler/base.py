@@ -8,7 +8,7 @@ import math
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from ...core.host_callbacks import each_time
+from ...core.host_callbacks import host_callback
 from ...errors import ArgumentError, CheckpointError, DTypeError, describe
 from ...validation import check_integer, check_number, is_number, known_class, known_words
 from ..optimizer import Optimizer
@@ -174,7 +174,7 @@ def on_the_host(step: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(step)
     def call(self: LRScheduler, *args: Any, **kwargs: Any) -> None:
-        each_time(lambda: step(self, *args, **kwargs), self.standing)
+        host_callback(lambda: step(self, *args, **kwargs), self.standing)
 
     return known_words(call, "LRScheduler")
 

@@ -10,7 +10,6 @@ import numpy as np
 from ..xp_kernels import by_name
 
 CROWDED = 16  # values for each element from which on they are added in double precision
-MARKERS = ("integers", "mask")  # where an index array stands in `index`; the arrays themselves are operands
 
 
 def complete(index: Any, at: tuple[Any, ...]) -> Any:

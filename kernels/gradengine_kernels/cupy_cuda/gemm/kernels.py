@@ -5,7 +5,7 @@ columns a leading dimension, a broadcast matrix a batch stride of 0; anything el
 worked out once for each combination of shapes, strides and dtypes. Integers and bool, which cuBLASLt does not multiply
 as NumPy does, go through CuPy.
 
-How a jit program makes and runs plans of its own: see product_plans. Which epilogues there are, and which are safe: see
+How a jit program makes and runs plans of its own: see plans. Which epilogues there are, and which are safe: see
 product.
 """
 

@@ -15,7 +15,7 @@ different streams, pass each its own as `workspace=address`.
 
 Which epilogues there are, and which are safe: see product. In float64, of empty products, and of batches (but for bias,
 relu and gelu without aux) none is done. A product that cuBLASLt does not support as its operands lie runs over copies
-(see product_copies).
+(see copies).
 """
 
 from __future__ import annotations
