@@ -29,27 +29,51 @@ def is_available() -> bool:
 
 
 def device_count() -> int:
-    """How many GPUs there are."""
+    """How many GPUs there are.
+
+    >>> import gradengine as ge
+    >>> ge.accelerator.device_count() == ge.cuda.device_count()
+    True
+    """
     return cuda.device_count()
 
 
 def current_accelerator(check_available: bool = False) -> device | None:
-    """The kind of accelerator, "cuda", or None where there is none and `check_available` asks."""
+    """The kind of accelerator, "cuda", or None where there is none and `check_available` asks.
+
+    >>> import gradengine as ge
+    >>> ge.accelerator.current_accelerator()
+    'cuda'
+    """
     return None if check_available and not is_available() else device("cuda")
 
 
 def current_device_index() -> int:
-    """The number of the GPU that "cuda" stands for."""
+    """The number of the GPU that "cuda" stands for.
+
+    >>> import gradengine as ge
+    >>> number = ge.accelerator.current_device_index() if ge.accelerator.is_available() else None
+    """
     return cuda.current_device()
 
 
 def set_device_index(index: Any) -> None:
-    """Make the GPU of that number the default device."""
+    """Make the GPU of that number the default device.
+
+    >>> import gradengine as ge
+    >>> if ge.accelerator.is_available():
+    ...     ge.accelerator.set_device_index(0)
+    ...     ge.set_default_device("cpu")
+    """
     set_default_device(device("cuda", int(index)))
 
 
 def synchronize(device: Any = None) -> None:
-    """Wait for what a GPU is computing."""
+    """Wait for what a GPU is computing.
+
+    >>> import gradengine as ge
+    >>> ge.accelerator.synchronize()
+    """
     if is_available():
         cuda.synchronize(device)
 

@@ -89,22 +89,42 @@ def manual_seed_all(seed: int) -> None:
 
 
 def set_device(device: Any) -> None:
-    """Make a GPU, given by number or name, the default device. Raises DeviceError when it cannot be used."""
+    """Make a GPU, given by number or name, the default device. Raises DeviceError when it cannot be used.
+
+    >>> import gradengine as ge
+    >>> if ge.cuda.is_available():
+    ...     ge.cuda.set_device(0)
+    ...     ge.set_default_device("cpu")
+    """
     devices.set_default_device(device)
 
 
 def is_bf16_supported() -> bool:
-    """Whether Tensors can be in bfloat16 on the GPU: where there is one."""
+    """Whether Tensors can be in bfloat16 on the GPU: where there is one.
+
+    >>> import gradengine as ge
+    >>> ge.cuda.is_bf16_supported() == ge.cuda.is_available()
+    True
+    """
     return is_available()
 
 
 def is_initialized() -> bool:
-    """Whether a GPU has been used."""
+    """Whether a GPU has been used.
+
+    >>> import gradengine as ge
+    >>> ge.cuda.is_initialized() in (True, False)
+    True
+    """
     return bool(devices.loaded_gpus())
 
 
 def current_device() -> int:
-    """The number of the GPU that "cuda" stands for where no number is given: 0, or that of the default device."""
+    """The number of the GPU that "cuda" stands for where no number is given: 0, or that of the default device.
+
+    >>> import gradengine as ge
+    >>> number = ge.cuda.current_device() if ge.cuda.is_available() else None
+    """
     default = devices.get_default_device()
     return int(default[5:]) if default.startswith("cuda:") else gpu().memory.ordinal
 
@@ -121,7 +141,11 @@ def gpu(device: Any = None) -> Any:
 
 
 def get_device_name(device: Any = None) -> str:
-    """The name of a GPU, as its manufacturer has it. Raises DeviceError where there is no such device."""
+    """The name of a GPU, as its manufacturer has it. Raises DeviceError where there is no such device.
+
+    >>> import gradengine as ge
+    >>> name = ge.cuda.get_device_name() if ge.cuda.is_available() else None
+    """
     return gpu(device).memory.name()
 
 
@@ -131,27 +155,48 @@ def names() -> list[str]:
 
 
 def synchronize(device: Any = None) -> None:
-    """Wait until a GPU has done all that it was given. What went wrong there since is raised here."""
+    """Wait until a GPU has done all that it was given. What went wrong there since is raised here.
+
+    >>> import gradengine as ge
+    >>> if ge.cuda.is_available():
+    ...     ge.cuda.synchronize()
+    """
     gpu(device).synchronize()
 
 
 def memory_allocated(device: Any = None) -> int:
-    """The bytes that arrays take on a GPU, CuPy's own among them."""
+    """The bytes that arrays take on a GPU, CuPy's own among them.
+
+    >>> import gradengine as ge
+    >>> taken = ge.cuda.memory_allocated() if ge.cuda.is_available() else 0
+    """
     return gpu(device).memory.used()
 
 
 def memory_reserved(device: Any = None) -> int:
-    """The bytes that this process holds in CuPy's pool of a GPU's memory, in use or ready for use."""
+    """The bytes that this process holds in CuPy's pool of a GPU's memory, in use or ready for use.
+
+    >>> import gradengine as ge
+    >>> held = ge.cuda.memory_reserved() if ge.cuda.is_available() else 0
+    """
     return gpu(device).memory.reserved()
 
 
 def mem_get_info(device: Any = None) -> tuple[int, int]:
-    """The bytes of a GPU that no process has, and those that there are."""
+    """The bytes of a GPU that no process has, and those that there are.
+
+    >>> import gradengine as ge
+    >>> free, total = ge.cuda.mem_get_info() if ge.cuda.is_available() else (0, 0)
+    """
     return gpu(device).memory.free_and_total()
 
 
 def empty_cache() -> None:
-    """Give back to CUDA the memory that the pools of all used GPUs hold and no array uses."""
+    """Give back to CUDA the memory that the pools of all used GPUs hold and no array uses.
+
+    >>> import gradengine as ge
+    >>> ge.cuda.empty_cache()
+    """
     for backend in devices.loaded_gpus():
         backend.memory.release()
 
@@ -182,7 +227,12 @@ def set_synchronous(on: bool) -> None:
 
 
 def is_synchronous() -> bool:
-    """True when each kernel is waited for."""
+    """True when each kernel is waited for.
+
+    >>> import gradengine as ge
+    >>> ge.cuda.is_synchronous()
+    False
+    """
     from gradengine_kernels.cupy_cuda import driver
 
     return driver.synchronous
@@ -268,7 +318,12 @@ def set_tf32(on: bool) -> None:
 
 
 def is_tf32() -> bool:
-    """True when float32 matrix products are computed in TF32."""
+    """True when float32 matrix products are computed in TF32.
+
+    >>> import gradengine as ge
+    >>> ge.cuda.is_tf32()
+    False
+    """
     from gradengine_kernels.cupy_cuda.gemm import kernels
 
     return kernels.is_tf32()

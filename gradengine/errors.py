@@ -32,8 +32,9 @@ __all__ = [
 
 def describe(value: object) -> str:
     """A short name for what a user passed, for error messages."""
-    text = repr(value)
-    return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
+    kind, text = type(value).__name__, repr(value)
+    short = text if len(text) <= 60 else text[:57] + "..."
+    return short if text.startswith(f"{kind}(") else f"{kind} {short}"
 
 
 class GradengineError(Exception):
@@ -82,7 +83,7 @@ class ArgumentError(GradengineError, ValueError):
 
 
 class SignatureError(ArgumentError, TypeError):
-    """An argument that the function does not have, that is missing, or that is given twice."""
+    """An argument that the function does not have, that is missing or given twice, or a flag that is not a bool."""
 
 
 class SpellingWarning(UserWarning):

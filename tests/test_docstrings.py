@@ -10,24 +10,29 @@ import numpy as np
 import pytest
 
 import gradengine as ge
-from gradengine import ops
+from gradengine import nn, ops
 from gradengine.nn import functional
 
-WITHOUT_EXAMPLE = {"manual_seed"}
+WITHOUT_EXAMPLE = {"manual_seed", "Tensor.become", "Tensor.become_leaf", "Tensor.is_exclusive", "Tensor.bfloat16"}
 
 
 def public_functions():
     found = {}
-    for module in (ge, functional):
+    for module in (ge, functional, nn.init, nn.utils, nn.utils.rnn, ge.cuda, ge.accelerator, ge.func, ge.tree):
         for name in getattr(module, "__all__", vars(module)):
             value = getattr(module, name)
             if not name.startswith("_") and inspect.isroutine(value) and value.__module__.startswith("gradengine"):
-                found.setdefault(id(value), (name, value))
+                found.setdefault(id(value), (f"{module.__name__}.{name}".removeprefix("gradengine."), value))
+    for name in dir(ge.ones(1)):  # without the names that only say what to use instead
+        value = getattr(ge.Tensor, name)
+        if not name.startswith("_") and not name.endswith("_") and inspect.isroutine(value):
+            found.setdefault(id(value), (f"Tensor.{name}", value))
     return dict(sorted(found.values(), key=lambda item: item[0]))
 
 
 FUNCTIONS = public_functions()
-OPS = {name: f for name, f in vars(ops).items() if hasattr(f, "op") and name not in FUNCTIONS}
+LISTED = {id(f) for f in FUNCTIONS.values()}
+OPS = {name: f for name, f in vars(ops).items() if hasattr(f, "op") and id(f) not in LISTED}
 INTERNAL = {name: f for name, f in OPS.items() if ">>>" in (f.__doc__ or "")}
 
 

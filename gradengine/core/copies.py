@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import GraphError
+from .dispatch import enroll
 from .tensor_class import Tensor, constant
-from .views import enroll, image, link_of, root_of, share
+from .views import image, link_of, root_of, share
 
 
 def copied(self: Tensor) -> Tensor:

@@ -327,9 +327,14 @@ def viewing(op: Op) -> Callable[..., Tensor]:
 def enlist(x: Tensor, view: Tensor, op: Op, params: dict[str, Any]) -> None:
     """Note that `view`, which an op has made of `x`, shares its elements: see gradengine.core.views."""
     view.view_of = (x, op, params, ())
-    family = x.family
+    enroll(x, view)
+
+
+def enroll(base: Tensor, view: Tensor) -> None:
+    """Let `base` know of a view of it."""
+    family = base.family
     if family is None:
-        x.family = [ref(x), ref(view)]
+        base.family = [ref(base), ref(view)]
     else:
         if len(family) >= FEW:
             prune(family)
@@ -577,7 +582,14 @@ class no_grad(Recording):
 
 
 class enable_grad(no_grad):
-    """Record again inside a `no_grad` block: `with ge.enable_grad():` or `@ge.enable_grad()`."""
+    """Record again inside a `no_grad` block: `with ge.enable_grad():` or `@ge.enable_grad()`.
+
+    >>> import gradengine as ge
+    >>> x = ge.tensor(1.0, requires_grad=True)
+    >>> with ge.no_grad(), ge.enable_grad():
+    ...     (x * 2).requires_grad
+    True
+    """
 
     enabled = True
 

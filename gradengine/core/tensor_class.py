@@ -75,8 +75,8 @@ class Op:
     """
 
     __slots__ = (
-        "any_precision", "body", "boolean", "check", "checks_index", "defaults", "kind", "name", "names", "pair",
-        "precision", "rules", "same_order", "shape", "shaped_by_data", "shown", "spelling", "view",
+        "any_precision", "body", "boolean", "check", "checks_index", "defaults", "kind", "loop_form", "name", "names",
+        "pair", "precision", "rules", "same_order", "shape", "shaped_by_data", "shown", "spelling", "view",
     )  # fmt: skip
 
     def __init__(
@@ -98,7 +98,9 @@ class Op:
         checks_index: bool = False,
         boolean: bool = False,
         same_order: bool = False,
+        loop_form: Callable[..., Any] | None = None,
     ) -> None:
+        self.loop_form = loop_form  # what it is in terms of a compiler of loops
         self.precision, self.any_precision, self.checks_index = precision, any_precision, checks_index
         self.boolean, self.same_order = boolean, same_order
         self.check = check  # raises for settings that a kernel would take, though they make no sense
@@ -290,6 +292,10 @@ class Tensor:
         """Ask (or stop asking) for this leaf's gradient; returns the Tensor itself.
 
         Raises DTypeError for integers and bools, GraphError for a Tensor that an op made.
+
+        >>> import gradengine as ge
+        >>> ge.ones(2).requires_grad_()
+        tensor([1., 1.], requires_grad=True)
         """
         if self.op is not None and self.op is not LEAF:
             if requires_grad:
@@ -353,7 +359,16 @@ class Tensor:
 
     @known_words
     def retain_grad(self) -> None:
-        """Keep this intermediate result's gradient in `grad` too."""
+        """Keep this intermediate result's gradient in `grad` too.
+
+        >>> import gradengine as ge
+        >>> x = ge.tensor([1.0, 2.0], requires_grad=True)
+        >>> y = x * 3
+        >>> y.retain_grad()
+        >>> (y * y).sum().backward()
+        >>> y.grad
+        tensor([ 6., 12.])
+        """
         if self.op is None:
             raise GraphError("retain_grad: this Tensor needs no grad; set requires_grad on what it is computed from")
         if self.op is not LEAF:
@@ -392,6 +407,10 @@ class Tensor:
         """A read-only NumPy view of the value, copied from the device when it lives on one.
 
         Raises GraphError when the Tensor requires grad, unless `force` is true: the graph cannot see NumPy.
+
+        >>> import gradengine as ge
+        >>> ge.tensor([1.0, 2.0]).numpy()
+        array([1., 2.], dtype=float32)
         """
         if self.op is not None and not force:
             raise GraphError("numpy: this Tensor requires grad; use .detach().numpy() to leave the graph")
@@ -401,14 +420,24 @@ class Tensor:
 
     @known_words
     def item(self) -> Any:
-        """The value of a one-element Tensor as a Python number. Raises ShapeError for any other size."""
+        """The value of a one-element Tensor as a Python number. Raises ShapeError for any other size.
+
+        >>> import gradengine as ge
+        >>> ge.tensor([2.5]).item()
+        2.5
+        """
         if self.size != 1:
             raise ShapeError(f"item: needs a Tensor with one element, got shape {self.shape}; use .tolist() for more")
         return self.backend.to_numpy(self.array).item()
 
     @known_words
     def tolist(self) -> Any:
-        """The value as nested Python lists."""
+        """The value as nested Python lists.
+
+        >>> import gradengine as ge
+        >>> ge.tensor([[1, 2], [3, 4]]).tolist()
+        [[1, 2], [3, 4]]
+        """
         return self.backend.to_numpy(self.array).tolist()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
@@ -524,14 +553,18 @@ class Tensor:
 
 
 class HookHandle:
-    """What register_hook returns: `remove()` takes the hook away again."""
+    """What register_hook returns: `remove()` takes the hook away again. `prepend` puts it before those there are."""
 
     # Never given twice, unlike an id: a handle that is dropped leaves its hook behind.
     keys = itertools.count()
 
-    def __init__(self, hooks: dict[int, Any], hook: Any) -> None:
+    def __init__(self, hooks: dict[int, Any], hook: Any, prepend: bool = False) -> None:
         self.hooks, self.key = hooks, next(self.keys)
+        later = dict(hooks) if prepend else {}
+        if prepend:
+            hooks.clear()
         hooks[self.key] = hook
+        hooks.update(later)
 
     def remove(self) -> None:
         """Take the hook away; harmless when it is gone already."""

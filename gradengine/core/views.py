@@ -19,7 +19,7 @@ import numpy as np
 from ..errors import DTypeError, GraphError, ShapeError
 from ..shapes.dtypes import fits, is_floating
 from ..validation import known_words
-from .dispatch import FEW, prune, switch
+from .dispatch import enroll, switch
 from .host_callbacks import current
 from .interpreter import k
 from .tensor_class import EMPTY, EXCLUSIVE, LEAF, RETAIN, Op, Tensor, constant, mode, order, to_array, wrap
@@ -82,17 +82,6 @@ def image(link: Link, recorded: bool = False) -> Tensor:
 
 
 # -- families ---------------------------------------------------------------------------------------------------
-
-
-def enroll(base: Tensor, view: Tensor) -> None:
-    """Let `base` know of a view of it."""
-    family = base.family
-    if family is None:
-        base.family = [ref(base), ref(view)]
-        return
-    if len(family) >= FEW:
-        prune(family)
-    family.append(ref(view))
 
 
 def members(t: Tensor) -> Iterator[Tensor]:

@@ -50,13 +50,9 @@ class ModuleHooks:
     ) -> HookHandle:
         """Keep a hook; `prepend` puts it before those that are there."""
         check_callable(f"{type(self).__name__}.register{kind.removesuffix('s')}", "hook", hook, called)
-        hooks: dict[int, Any] = self.__dict__[kind]
-        handle = HookHandle(hooks, hook)
+        handle = HookHandle(self.__dict__[kind], hook, prepend)
         if any(options):
             self._hook_options[handle.key] = options
-        if prepend:
-            later = {key: hooks.pop(key) for key in list(hooks) if key != handle.key}
-            hooks.update(later)
         return handle
 
     def register_forward_pre_hook(

@@ -72,7 +72,13 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Any = No
 
 @checked
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Tensor:
-    """Fill with normal numbers."""
+    """Fill with normal numbers.
+
+    >>> import gradengine as ge
+    >>> x = ge.nn.init.normal_(ge.empty(1000), mean=5.0)
+    >>> bool(abs(x.mean() - 5) < 1)
+    True
+    """
     check_tensor("normal_", tensor)
     check_number("normal_", "mean", mean)
     check_number("normal_", "std", std, 0)
@@ -106,7 +112,12 @@ def trunc_normal_(
 
 @checked
 def constant_(tensor: Tensor, val: float) -> Tensor:
-    """Fill with one value."""
+    """Fill with one value.
+
+    >>> import gradengine as ge
+    >>> ge.nn.init.constant_(ge.empty(2), 0.5)
+    tensor([0.5, 0.5])
+    """
     check_tensor("constant_", tensor)
     if not is_number(val) and not isinstance(val, (bool, np.bool_)):
         raise DTypeError(f"constant_: val must be a number, got {describe(val)}")
@@ -115,19 +126,35 @@ def constant_(tensor: Tensor, val: float) -> Tensor:
 
 @checked
 def zeros_(tensor: Tensor) -> Tensor:
-    """Fill with zeros."""
+    """Fill with zeros.
+
+    >>> import gradengine as ge
+    >>> ge.nn.init.zeros_(ge.empty(2))
+    tensor([0., 0.])
+    """
     return constant_(tensor, 0.0)
 
 
 @checked
 def ones_(tensor: Tensor) -> Tensor:
-    """Fill with ones."""
+    """Fill with ones.
+
+    >>> import gradengine as ge
+    >>> ge.nn.init.ones_(ge.empty(2))
+    tensor([1., 1.])
+    """
     return constant_(tensor, 1.0)
 
 
 @checked
 def eye_(tensor: Tensor) -> Tensor:
-    """Fill a matrix with the identity, or as much of it as there is room for."""
+    """Fill a matrix with the identity, or as much of it as there is room for.
+
+    >>> import gradengine as ge
+    >>> ge.nn.init.eye_(ge.empty(2, 3))
+    tensor([[1., 0., 0.],
+            [0., 1., 0.]])
+    """
     check_tensor("eye_", tensor)
     if tensor.ndim != 2:
         raise ShapeError(f"eye_: needs a matrix, got shape {tensor.shape}")
@@ -182,7 +209,13 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Any =
 
 @checked
 def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Tensor:
-    """Fill uniformly between the bounds +-gain * sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio 2010)."""
+    """Fill uniformly between the bounds +-gain * sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio 2010).
+
+    >>> import gradengine as ge
+    >>> x = ge.nn.init.xavier_uniform_(ge.empty(3, 5))
+    >>> bool((abs(x) <= (6 / (3 + 5)) ** 0.5).all())
+    True
+    """
     check_number("xavier_uniform_", "gain", gain)
     fan_in, fan_out = fans(tensor, "xavier_uniform_")
     bound = gain * math.sqrt(6.0 / (fan_in + fan_out))
@@ -191,7 +224,13 @@ def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Any = None) ->
 
 @checked
 def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Tensor:
-    """Fill with normal numbers of deviation gain * sqrt(2 / (fan_in + fan_out)) (Glorot and Bengio 2010)."""
+    """Fill with normal numbers of deviation gain * sqrt(2 / (fan_in + fan_out)) (Glorot and Bengio 2010).
+
+    >>> import gradengine as ge
+    >>> x = ge.nn.init.xavier_normal_(ge.empty(100, 100))
+    >>> bool(abs(x.std() - 0.1) < 0.01)
+    True
+    """
     check_number("xavier_normal_", "gain", gain, 0)
     fan_in, fan_out = fans(tensor, "xavier_normal_")
     return normal_(tensor, 0.0, gain * math.sqrt(2.0 / (fan_in + fan_out)), generator)
@@ -205,6 +244,11 @@ def kaiming_uniform_(
 
     `a` is the negative slope of a leaky ReLU, `mode` says which fan counts: "fan_in" keeps the size of the forward
     values, "fan_out" that of the gradients.
+
+    >>> import gradengine as ge
+    >>> x = ge.nn.init.kaiming_uniform_(ge.empty(3, 6), nonlinearity="relu")
+    >>> bool((abs(x) <= 1).all())
+    True
     """
     bound = math.sqrt(3.0) * kaiming_std(tensor, a, mode, nonlinearity, "kaiming_uniform_")
     return uniform_(tensor, -bound, bound, generator)
@@ -214,7 +258,13 @@ def kaiming_uniform_(
 def kaiming_normal_(
     tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator: Any = None
 ) -> Tensor:
-    """Fill with normal numbers of deviation gain / sqrt(fan); arguments as for `kaiming_uniform_`."""
+    """Fill with normal numbers of deviation gain / sqrt(fan); arguments as for `kaiming_uniform_`.
+
+    >>> import gradengine as ge
+    >>> x = ge.nn.init.kaiming_normal_(ge.empty(100, 200), nonlinearity="relu")
+    >>> bool(abs(x.std() - 0.1) < 0.01)
+    True
+    """
     return normal_(tensor, 0.0, kaiming_std(tensor, a, mode, nonlinearity, "kaiming_normal_"), generator)
 
 

@@ -53,13 +53,11 @@ def clip_grad_norm_(
     """
     owners = with_grad("clip_grad_norm_", parameters)
     check_limit("clip_grad_norm_", "max_norm", max_norm)
-    total = get_total_norm([p.grad for p in owners], norm_type, error_if_nonfinite, foreach)
+    total = total_norm_of("clip_grad_norm_", [p.grad for p in owners], norm_type, error_if_nonfinite)
     clip_grads_with_norm_(owners, max_norm, total, foreach)
     return total
 
 
-@no_grad()
-@np.errstate(all="ignore")  # scaled losses may give infinite gradients
 def get_total_norm(
     tensors: Tensor | Iterable[Tensor],
     norm_type: float = 2.0,
@@ -75,20 +73,27 @@ def get_total_norm(
     >>> ge.nn.utils.get_total_norm([ge.tensor([3.0]), ge.tensor([4.0])])
     tensor(5.)
     """
+    return total_norm_of("get_total_norm", tensors, norm_type, error_if_nonfinite)
+
+
+@no_grad()
+@np.errstate(all="ignore")  # scaled losses may give infinite gradients
+def total_norm_of(owner: str, tensors: Any, norm_type: Any, error_if_nonfinite: bool) -> Tensor:
+    """The norm of all elements of several Tensors; errors name the function that was called."""
     try:
         order = float(norm_type)
     except (TypeError, ValueError):
         order = 0.0
     if not order > 0:
-        raise ArgumentError(f"clip_grad_norm_: norm_type must be above 0, got {describe(norm_type)}")
-    check_flag("clip_grad_norm_", "error_if_nonfinite", error_if_nonfinite)
-    held = listed("get_total_norm", tensors)
+        raise ArgumentError(f"{owner}: norm_type must be above 0, got {describe(norm_type)}")
+    check_flag(owner, "error_if_nonfinite", error_if_nonfinite)
+    held = listed(owner, tensors)
     if not held:
         return ops.zeros(())
     total = norm_of(held, order)
     if error_if_nonfinite and not math.isfinite(total.item()):
         raise TrainingError(
-            f"clip_grad_norm_: the gradients' norm of order {norm_type} is {total.item()}, so they cannot be clipped; "
+            f"{owner}: the norm of order {norm_type} is {total.item()}, and error_if_nonfinite asks for a finite one; "
             "lower the learning rate, or look for the step whose loss is not finite"
         )
     return total
@@ -173,6 +178,12 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
     """Set all parameters to slices of a 1-d Tensor: the inverse of `parameters_to_vector`.
 
     Raises ShapeError when the vector is too short or too long.
+
+    >>> import gradengine as ge
+    >>> layer = ge.nn.Linear(1, 1)
+    >>> ge.nn.utils.vector_to_parameters(ge.tensor([2.0, 3.0]), layer.parameters())
+    >>> layer.weight.item(), layer.bias.item()
+    (2.0, 3.0)
     """
     owners = listed("vector_to_parameters", parameters)
     if not isinstance(vec, Tensor):

@@ -41,13 +41,23 @@ def several(given: tuple[Any, ...]) -> Any:
 
 @checked
 def reshape(self: Tensor, *shape: Any) -> Tensor:
-    """The same elements in another shape; one size may be -1."""
+    """The same elements in another shape; one size may be -1.
+
+    >>> import gradengine as ge
+    >>> ge.arange(6).reshape(2, -1).shape
+    (2, 3)
+    """
     return k.reshape(self, shape=several(shape))
 
 
 @checked
 def view(self: Tensor, *shape: Any) -> Tensor:
-    """The same elements in another shape, as `reshape`. Raises DTypeError for a dtype: bits are not reinterpreted."""
+    """The same elements in another shape, as `reshape`. Raises DTypeError for a dtype: bits are not reinterpreted.
+
+    >>> import gradengine as ge
+    >>> ge.arange(6).view(3, 2).shape
+    (3, 2)
+    """
     if len(shape) == 1 and isinstance(shape[0], (np.dtype, str)):
         raise DTypeError(f"view: {shape[0]!r} is a dtype, and bits are not reinterpreted; use .to(...) to convert")
     return k.reshape(self, shape=several(shape))
@@ -55,13 +65,23 @@ def view(self: Tensor, *shape: Any) -> Tensor:
 
 @checked(words={"dims": "axes"})
 def permute(self: Tensor, *axes: Any) -> Tensor:
-    """The axes in another order."""
+    """The axes in another order.
+
+    >>> import gradengine as ge
+    >>> ge.ones(2, 3, 4).permute(2, 0, 1).shape
+    (4, 2, 3)
+    """
     return k.permute_dims(self, axes=several(axes))
 
 
 @checked(form=pytorch_forms.transpose, lifts=True)
 def transpose(self: Tensor, *axes: Any) -> Tensor:
-    """Two axes swapped, as PyTorch's `transpose(0, 1)`; with none or more, the axes in another order, as NumPy's."""
+    """Two axes swapped, as PyTorch's `transpose(0, 1)`; with none or more, the axes in another order, as NumPy's.
+
+    >>> import gradengine as ge
+    >>> ge.ones(2, 3, 4).transpose(0, 2).shape
+    (4, 3, 2)
+    """
     if len(axes) == 2 and not isinstance(axes[0], (tuple, list)):
         return k.swapaxes(self, axis1=axes[0], axis2=axes[1])
     return k.transpose(self, axes=several(axes) or None)
@@ -69,13 +89,23 @@ def transpose(self: Tensor, *axes: Any) -> Tensor:
 
 @checked
 def unsqueeze(self: Tensor, axis: int) -> Tensor:
-    """A new axis of size 1."""
+    """A new axis of size 1.
+
+    >>> import gradengine as ge
+    >>> ge.ones(3).unsqueeze(0).shape
+    (1, 3)
+    """
     return k.expand_dims(self, axis=axis)
 
 
 @checked(ignored=frozenset({"implicit"}))
 def expand(self: Tensor, *shape: Any) -> Tensor:
-    """Broadcast to a shape, in which -1 keeps an axis as it is."""
+    """Broadcast to a shape, in which -1 keeps an axis as it is.
+
+    >>> import gradengine as ge
+    >>> ge.ones(1, 3).expand(2, -1).shape
+    (2, 3)
+    """
     wanted = list(several(shape))
     for i in range(1, min(len(wanted), self.ndim) + 1):
         if wanted[-i] == -1:
@@ -93,6 +123,10 @@ def repeat(self: Tensor, *repeats: Any, axis: int | None = None) -> Tensor:
     """With several sizes PyTorch's `repeat`, which is `tile`; with `axis` or one number NumPy's, element by element.
 
     `x.repeat(2)` of a vector means another thing in either: it is NumPy's, and a SpellingWarning says so.
+
+    >>> import gradengine as ge
+    >>> ge.tensor([1, 2]).repeat(2, axis=0)
+    tensor([1, 1, 2, 2])
     """
     if not repeats:
         raise SignatureError("repeat: needs how often; accepted: repeats, axis")
@@ -145,13 +179,23 @@ def tiled(name: str, x: Tensor, sizes: tuple[Any, ...]) -> Tensor:
 
 @checked(words={"dims": "repetitions", "reps": "repetitions"})
 def tile(self: Tensor, *repetitions: Any) -> Tensor:
-    """Copies of the whole side by side: how many along each of the last axes."""
+    """Copies of the whole side by side: how many along each of the last axes.
+
+    >>> import gradengine as ge
+    >>> ge.tensor([1, 2]).tile(2)
+    tensor([1, 2, 1, 2])
+    """
     return k.tile(self, repetitions=several(repetitions))
 
 
 @checked(words={"dims": "axis", "dim": "axis"}, lifts=True)
 def flip(self: Tensor, *axis: Any) -> Tensor:
-    """The elements in reverse order along some axes, or along all where none is given."""
+    """The elements in reverse order along some axes, or along all where none is given.
+
+    >>> import gradengine as ge
+    >>> ge.tensor([1, 2, 3]).flip(0)
+    tensor([3, 2, 1])
+    """
     axes = several(axis)
     return k.flip(self, axis=None if not axis or axes == (None,) else tuple(axes))
 
@@ -161,6 +205,11 @@ def unfold(self: Tensor, axis: int, size: int, step: int) -> Tensor:
     """Windows of `size` elements along an axis, one every `step`, which become a new last axis.
 
     A view where the windows do not overlap. Where they do, a change in place raises GraphError.
+
+    >>> import gradengine as ge
+    >>> ge.arange(4).unfold(0, 2, 2)
+    tensor([[0, 1],
+            [2, 3]])
     """
     found = windows(self, axis, size, step)
     if root_of(found) is not root_of(self):
@@ -169,55 +218,107 @@ def unfold(self: Tensor, axis: int, size: int, step: int) -> Tensor:
 
 
 def view_as(self: Tensor, other: Tensor) -> Tensor:
-    """The same elements in the shape of another Tensor."""
+    """The same elements in the shape of another Tensor.
+
+    >>> import gradengine as ge
+    >>> ge.arange(4).view_as(ge.ones(2, 2)).shape
+    (2, 2)
+    """
     return k.reshape(self, shape=wrap(other, self, "view_as").shape)
 
 
 def reshape_as(self: Tensor, other: Tensor) -> Tensor:
-    """The same elements in the shape of another Tensor."""
+    """The same elements in the shape of another Tensor.
+
+    >>> import gradengine as ge
+    >>> ge.arange(4).reshape_as(ge.ones(2, 2)).shape
+    (2, 2)
+    """
     return k.reshape(self, shape=wrap(other, self, "reshape_as").shape)
 
 
 def expand_as(self: Tensor, other: Tensor) -> Tensor:
-    """Broadcast to the shape of another Tensor."""
+    """Broadcast to the shape of another Tensor.
+
+    >>> import gradengine as ge
+    >>> ge.ones(3).expand_as(ge.ones(2, 3)).shape
+    (2, 3)
+    """
     return k.broadcast_to(self, shape=wrap(other, self, "expand_as").shape)
 
 
 @checked
 def sum_to_size(self: Tensor, *shape: Any) -> Tensor:
-    """Summed along the axes that broadcasting from a shape would repeat."""
+    """Summed along the axes that broadcasting from a shape would repeat.
+
+    >>> import gradengine as ge
+    >>> ge.ones(2, 3).sum_to_size(1, 3)
+    tensor([[2., 2., 2.]])
+    """
     return k.sum_to(self, shape=several(shape))
 
 
 def contiguous(self: Tensor, memory_format: Any = None) -> Tensor:
-    """This Tensor where its elements lie in order, else a copy in which they do, which shares nothing with it."""
+    """This Tensor where its elements lie in order, else a copy in which they do, which shares nothing with it.
+
+    >>> import gradengine as ge
+    >>> ge.ones(2, 3).T.contiguous().is_contiguous()
+    True
+    """
     check_ignored("contiguous", "memory_format", memory_format)
     return in_order(k, self)
 
 
 def is_contiguous(self: Tensor, memory_format: Any = None) -> bool:
-    """Whether the elements lie in memory in their order; no op asks for that."""
+    """Whether the elements lie in memory in their order; no op asks for that.
+
+    >>> import gradengine as ge
+    >>> ge.ones(2, 3).T.is_contiguous()
+    False
+    """
     check_ignored("is_contiguous", "memory_format", memory_format)
     return is_in_order(self)
 
 
 def resolve_conj(self: Tensor) -> Tensor:
-    """This Tensor: nothing is conjugated lazily."""
+    """This Tensor: nothing is conjugated lazily.
+
+    >>> import gradengine as ge
+    >>> ge.ones(1).resolve_conj()
+    tensor([1.])
+    """
     return self
 
 
 def resolve_neg(self: Tensor) -> Tensor:
-    """This Tensor: nothing is negated lazily."""
+    """This Tensor: nothing is negated lazily.
+
+    >>> import gradengine as ge
+    >>> ge.ones(1).resolve_neg()
+    tensor([1.])
+    """
     return self
 
 
 def type(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
-    """The name of this Tensor's type, "gradengine.FloatTensor"; with a dtype or a type, this Tensor in that dtype."""
+    """The name of this Tensor's type, "gradengine.FloatTensor"; with a dtype or a type, this Tensor in that dtype.
+
+    >>> import gradengine as ge
+    >>> ge.ones(2).type()
+    'gradengine.FloatTensor'
+    >>> ge.ones(2).type(ge.int64).dtype
+    dtype('int64')
+    """
     return f"gradengine.{type_name(self.dtype)}" if dtype is None else self.to(dtype=dtype_of_type(dtype))
 
 
 def type_as(self: Tensor, other: Tensor) -> Tensor:
-    """This Tensor in the dtype of another."""
+    """This Tensor in the dtype of another.
+
+    >>> import gradengine as ge
+    >>> ge.ones(2).type_as(ge.arange(2)).dtype
+    dtype('int64')
+    """
     return self.to(dtype=wrap(other, None, "type_as").dtype)
 
 
@@ -232,33 +333,63 @@ def made_like(name: str, x: Tensor, shape: tuple[Any, ...], fill: Any, options: 
 
 
 def new_zeros(self: Tensor, *shape: Any, **options: Any) -> Tensor:
-    """Zeros of a shape, with this Tensor's dtype and device unless `dtype` and `device` say otherwise."""
+    """Zeros of a shape, with this Tensor's dtype and device unless `dtype` and `device` say otherwise.
+
+    >>> import gradengine as ge
+    >>> ge.arange(2).new_zeros(3)
+    tensor([0, 0, 0])
+    """
     return made_like("new_zeros", self, shape, None, options)
 
 
 def new_ones(self: Tensor, *shape: Any, **options: Any) -> Tensor:
-    """Ones of a shape, with this Tensor's dtype and device unless `dtype` and `device` say otherwise."""
+    """Ones of a shape, with this Tensor's dtype and device unless `dtype` and `device` say otherwise.
+
+    >>> import gradengine as ge
+    >>> ge.arange(2).new_ones(3)
+    tensor([1, 1, 1])
+    """
     return made_like("new_ones", self, shape, None, options)
 
 
 def new_empty(self: Tensor, *shape: Any, **options: Any) -> Tensor:
-    """A Tensor of a shape and whatever was in memory, with this Tensor's dtype and device unless told otherwise."""
+    """A Tensor of a shape and whatever was in memory, with this Tensor's dtype and device unless told otherwise.
+
+    >>> import gradengine as ge
+    >>> ge.arange(2).new_empty(3).dtype
+    dtype('int64')
+    """
     return made_like("new_empty", self, shape, None, options)
 
 
 def new_full(self: Tensor, size: Any, fill_value: Any, **options: Any) -> Tensor:
-    """A Tensor of a shape and one value, with this Tensor's dtype and device unless told otherwise."""
+    """A Tensor of a shape and one value, with this Tensor's dtype and device unless told otherwise.
+
+    >>> import gradengine as ge
+    >>> ge.arange(2).new_full((3,), 7)
+    tensor([7, 7, 7])
+    """
     return made_like("new_full", self, (size,), fill_value, options)
 
 
 def new_tensor(self: Tensor, data: Any, **options: Any) -> Tensor:
-    """A copy of data, with this Tensor's dtype and device unless `dtype` and `device` say otherwise."""
+    """A copy of data, with this Tensor's dtype and device unless `dtype` and `device` say otherwise.
+
+    >>> import gradengine as ge
+    >>> ge.ones(2).new_tensor([1, 2])
+    tensor([1., 2.])
+    """
     given = {key: value for key, value in options.items() if value is not None}
     return k.tensor(data, **{"dtype": self.dtype, "device": self.device, **given})
 
 
 def equal(self: Tensor, other: Any) -> bool:
-    """Whether two Tensors have the same shape and elements, as PyTorch's `equal`. (`ge.equal` is `==`.)"""
+    """Whether two Tensors have the same shape and elements, as PyTorch's `equal`. (`ge.equal` is `==`.)
+
+    >>> import gradengine as ge
+    >>> ge.ones(2).equal(ge.ones(2)), ge.ones(2).equal(ge.ones(3))
+    (True, False)
+    """
     if not isinstance(other, Tensor):
         raise DTypeError(f"equal: takes a Tensor, got {describe(other)}; use (x == value).all()")
     return self.shape == other.shape and bool(k.all(k.equal(self, other)))
@@ -266,63 +397,124 @@ def equal(self: Tensor, other: Any) -> bool:
 
 @checked(words={"y": "other"})
 def where(self: Tensor, condition: Any, other: Any) -> Tensor:
-    """The elements of this Tensor where the condition holds, those of `other` elsewhere."""
+    """The elements of this Tensor where the condition holds, those of `other` elsewhere.
+
+    >>> import gradengine as ge
+    >>> x = ge.tensor([-1.0, 2.0])
+    >>> x.where(x > 0, 0.0)
+    tensor([0., 2.])
+    """
     return k.where(condition, self, other)
 
 
 def is_floating_point(self: Tensor) -> bool:
-    """Whether the elements are floating-point numbers."""
+    """Whether the elements are floating-point numbers.
+
+    >>> import gradengine as ge
+    >>> ge.ones(2).is_floating_point(), ge.arange(2).is_floating_point()
+    (True, False)
+    """
     return is_floating(self.dtype)
 
 
 def is_complex(self: Tensor) -> bool:
-    """False: there are no complex numbers here."""
+    """False: there are no complex numbers here.
+
+    >>> import gradengine as ge
+    >>> ge.ones(2).is_complex()
+    False
+    """
     return False
 
 
 def is_signed(self: Tensor) -> bool:
-    """Whether the dtype has negative numbers."""
+    """Whether the dtype has negative numbers.
+
+    >>> import gradengine as ge
+    >>> ge.ones(2, dtype=ge.uint8).is_signed()
+    False
+    """
     return self.dtype.kind in "ifV"
 
 
 def nelement(self: Tensor) -> int:
-    """The number of elements."""
+    """The number of elements.
+
+    >>> import gradengine as ge
+    >>> ge.ones(2, 3).nelement()
+    6
+    """
     return int(self.size)
 
 
 def numel(self: Tensor) -> int:
-    """The number of elements."""
+    """The number of elements.
+
+    >>> import gradengine as ge
+    >>> ge.ones(2, 3).numel()
+    6
+    """
     return int(self.size)
 
 
 def dim(self: Tensor) -> int:
-    """The number of axes."""
+    """The number of axes.
+
+    >>> import gradengine as ge
+    >>> ge.ones(2, 3).dim()
+    2
+    """
     return self.ndim
 
 
 def ndimension(self: Tensor) -> int:
-    """The number of axes."""
+    """The number of axes.
+
+    >>> import gradengine as ge
+    >>> ge.ones(2, 3).ndimension()
+    2
+    """
     return self.ndim
 
 
 def element_size(self: Tensor) -> int:
-    """The number of bytes of an element."""
+    """The number of bytes of an element.
+
+    >>> import gradengine as ge
+    >>> ge.ones(2).element_size()
+    4
+    """
     return int(self.dtype.itemsize)
 
 
 def get_device(self: Tensor) -> int:
-    """The number of the GPU where this Tensor is; -1 on the CPU."""
+    """The number of the GPU where this Tensor is; -1 on the CPU.
+
+    >>> import gradengine as ge
+    >>> ge.ones(2, device="cpu").get_device()
+    -1
+    """
     return -1 if self.device == "cpu" else int(self.device.partition(":")[2] or 0)
 
 
 def pin_memory(self: Tensor, device: Any = None) -> Tensor:
-    """This Tensor: no memory is pinned."""
+    """This Tensor: no memory is pinned.
+
+    >>> import gradengine as ge
+    >>> ge.ones(1).pin_memory()
+    tensor([1.])
+    """
     check_device(device)
     return self
 
 
 def is_pinned(self: Tensor, device: Any = None) -> bool:
-    """False: no memory is pinned."""
+    """False: no memory is pinned.
+
+    >>> import gradengine as ge
+    >>> ge.ones(1).is_pinned()
+    False
+    """
     check_device(device)
     return False
 
@@ -333,27 +525,55 @@ def share_memory_(self: Tensor) -> Tensor:
 
 
 def is_shared(self: Tensor) -> bool:
-    """Whether other processes share the memory: False."""
+    """Whether other processes share the memory: False.
+
+    >>> import gradengine as ge
+    >>> ge.ones(1).is_shared()
+    False
+    """
     return False
 
 
 def is_inference(self: Tensor) -> bool:
-    """False: inference mode is `no_grad` here."""
+    """False: inference mode is `no_grad` here.
+
+    >>> import gradengine as ge
+    >>> ge.ones(1).is_inference()
+    False
+    """
     return False
 
 
 def is_same_size(self: Tensor, other: Tensor) -> bool:
-    """Whether another Tensor has the same shape."""
+    """Whether another Tensor has the same shape.
+
+    >>> import gradengine as ge
+    >>> ge.ones(2).is_same_size(ge.zeros(2))
+    True
+    """
     return self.shape == wrap(other, self, "is_same_size").shape
 
 
 def is_nonzero(self: Tensor) -> bool:
-    """Whether the one element is not 0. Raises ShapeError for more or fewer."""
+    """Whether the one element is not 0. Raises ShapeError for more or fewer.
+
+    >>> import gradengine as ge
+    >>> ge.tensor([0.5]).is_nonzero()
+    True
+    """
     return bool(self)
 
 
 def copy(self: Tensor) -> Tensor:
-    """A copy that gradients flow through, as `clone`: NumPy's word."""
+    """A copy that gradients flow through, as `clone`: NumPy's word.
+
+    >>> import gradengine as ge
+    >>> x = ge.ones(2)
+    >>> y = x.copy()
+    >>> _ = y.zero_()
+    >>> x
+    tensor([1., 1.])
+    """
     return k.clone(self)
 
 

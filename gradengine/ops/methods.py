@@ -23,6 +23,7 @@ from .index import item
 from .powers import power_of
 from .tensor_methods import METHODS
 
+EXAMPLE = "\n\n>>> import gradengine as ge\n>>> "
 FOREIGN = (str, bytes, dict, set, type(None))  # operands that are not arrays: Python's own TypeError fits them
 
 
@@ -84,7 +85,15 @@ def attach() -> None:
 
 @known_words
 def clone(self: Tensor) -> Tensor:
-    """A copy that gradients flow through."""
+    """A copy that gradients flow through.
+
+    >>> import gradengine as ge
+    >>> x = ge.ones(2)
+    >>> y = x.clone()
+    >>> _ = y.zero_()
+    >>> x
+    tensor([1., 1.])
+    """
     return ops.clone(self)
 
 
@@ -147,6 +156,10 @@ def cuda(self: Tensor, device: Any = None, non_blocking: bool = False) -> Tensor
     """This Tensor on a GPU, given by number or name; "cuda" by default. Nobody waits, `non_blocking` or not.
 
     Raises DeviceError for a device that is no GPU or that there is not.
+
+    >>> import gradengine as ge
+    >>> x = ge.ones(2)
+    >>> x = x.cuda() if ge.cuda.is_available() else x
     """
     return to(self, device=cuda_name(device))
 
@@ -188,25 +201,45 @@ def assign(self: Tensor, value: Any, what: str) -> Tensor:
 
 @checked
 def copy_(self: Tensor, other: Any) -> Tensor:
-    """Take over another Tensor's value, broadcast to this shape and cast to this dtype."""
+    """Take over another Tensor's value, broadcast to this shape and cast to this dtype.
+
+    >>> import gradengine as ge
+    >>> ge.zeros(2).copy_(ge.tensor([1, 2]))
+    tensor([1., 2.])
+    """
     return assign(self, other, "copy_")
 
 
 @checked
 def fill_(self: Tensor, value: Any) -> Tensor:
-    """Set every element to `value`."""
+    """Set every element to `value`.
+
+    >>> import gradengine as ge
+    >>> ge.zeros(2).fill_(3)
+    tensor([3., 3.])
+    """
     return assign(self, value, "fill_")
 
 
 @known_words
 def zero_(self: Tensor) -> Tensor:
-    """Set every element to 0."""
+    """Set every element to 0.
+
+    >>> import gradengine as ge
+    >>> ge.ones(2).zero_()
+    tensor([0., 0.])
+    """
     return assign(self, 0, "zero_")
 
 
 @known_words
 def cpu(self: Tensor) -> Tensor:
-    """This Tensor on the CPU; itself when it is there."""
+    """This Tensor on the CPU; itself when it is there.
+
+    >>> import gradengine as ge
+    >>> ge.ones(2).cpu().device
+    'cpu'
+    """
     return to(self, "cpu")
 
 
@@ -224,7 +257,8 @@ def in_dtype(name: str, dtype: str) -> Any:
         return to(self, dtype)
 
     call.__name__ = name
-    call.__doc__ = f"This Tensor in {dtype}; itself when it is that."
+    shown = "" if dtype == "bfloat16" else f"{EXAMPLE}ge.ones(1).{name}().dtype\ndtype('{dtype}')\n"
+    call.__doc__ = f"This Tensor in {dtype}; itself when it is that.{shown}"
     return known_words(call)
 
 

@@ -23,6 +23,10 @@ def to_device(self: Tensor, device: Any, /, *, stream: Any = None) -> Tensor:
     """This Tensor on another device, as the array API calls `to(device=...)`; itself when it is there.
 
     Raises DeviceError for an unknown device, ArgumentError for a stream: what is queued is kept in order.
+
+    >>> import gradengine as ge
+    >>> ge.ones(2).to_device("cpu").device
+    'cpu'
     """
     if stream is not None:
         raise ArgumentError("to_device: takes no stream; what is queued on the current stream is kept in order")

@@ -23,12 +23,7 @@ class Hooks:
     def add(self, owner: str, kind: str, hook: Any, called: str, prepend: bool = False) -> HookHandle:
         """Keep a hook; `prepend` puts it before those that are there."""
         check_callable(f"{owner}.register_{kind}_hook", "hook", hook, called)
-        hooks = self.by_kind[kind]
-        handle = HookHandle(hooks, hook)
-        if prepend:
-            later = {key: hooks.pop(key) for key in list(hooks) if key != handle.key}
-            hooks.update(later)
-        return handle
+        return HookHandle(self.by_kind[kind], hook, prepend)
 
     def run(self, kind: str, *args: Any) -> list[Any]:
         """Call all hooks of a kind, and give what they return."""
