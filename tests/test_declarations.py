@@ -154,3 +154,38 @@ def test_facts_of_the_engines_own_ops():
     assert ALL_OPS["reshape"].any_precision
     assert ALL_OPS["take"].checks_index
     assert ALL_OPS["isnan"].boolean
+
+
+def test_a_number_beside_an_array_of_an_own_primitive_is_weak(backend):
+    @ge.primitive(lambda k, g, y, a, b: g * b, lambda k, g, y, a, b: g * a, kernel=lambda a, b: a * b)
+    def test_own_product(a, b, /): ...
+
+    for dtype in (ge.float16, ge.bfloat16, ge.float32, ge.float64):
+        x = ge.ones(3, dtype=dtype)
+        for number in (2, 2.5, True, np.float64(2.5), np.int64(3)):
+            for given in ((x, number), (number, x)):
+                for call in (test_own_product, ge.jit(test_own_product)):
+                    y = call(*given)
+                    assert y.dtype == dtype
+                    assert y.tolist() == [number] * 3
+
+
+def test_a_jitted_function_sees_that_an_op_has_been_declared_again(request):
+    names = [f"test_again_{i}" for i in (1, 2, 3)]
+    request.addfinalizer(lambda: [delattr(ge.Tensor, name) for name in (*names, "test_again_1_")])
+
+    def declare(n):
+        ge.elementwise("test_again_1", lambda k, g, y, x: g * n, body=lambda k, x: x * n, method=True)
+
+        @ge.primitive(lambda k, g, y, x: g * n, kernel=lambda x: x * n, method=True)
+        def test_again_2(x, /): ...
+
+        @ge.composite(method=True)
+        def test_again_3(k, x, /):
+            return k.sum(x * n)
+
+    call = ge.jit(lambda x: (x.test_again_1(), x.test_again_2(), x.test_again_3()))
+    for n in (2.0, 3.0, 2.0):
+        declare(n)
+        for _ in range(2):
+            assert [y.sum().item() for y in call(ge.ones(2))] == [2 * n] * 3

@@ -265,6 +265,8 @@ F.prelu(input=X, weight=m.tensor([0.2]))
 m.add(input=X, other=X, alpha=2)
 m.max(input=X, other=X * 2)
 m.std(input=X, dim=0)
+x[0].sort(dim=1)
+x[0].sort(dim=-1)
 """
 GROUPS = {
     "binding": BINDING,

@@ -46,6 +46,7 @@ from gradengine_kernels import progress
 from .. import amp
 from ..backend import devices
 from ..backend.backend import Backend
+from ..backend.kernel_table import REPLACED
 from ..core import pytrees as tree
 from ..core.dispatch import mode
 from ..core.host_callbacks import current
@@ -251,7 +252,8 @@ class Step:
                 continue
             leaves[i] = Place(len(arguments))
             arguments.append(leaf)
-        key = (structure, tuple(kinds), mode.recording, backend.name, backend.variant, amp.state(), get_default_dtype())
+        settings = (mode.recording, backend.name, backend.variant, amp.state(), get_default_dtype(), len(REPLACED))
+        key = (structure, tuple(kinds), *settings)
         return key, arguments, leaves, structure
 
     def mark_static(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -230,6 +230,8 @@ def primitive(
         if view and make is unary:
             make = viewing
         call = make(op) if make else nary(op, None if variadic else arrays)
+        if arrays > 1 and not variadic and devices.BUILT_IN:
+            call = over_numbers(call, arrays)
         if mark is not None and mark.unless in defaults and defaults[mark.unless] is not None:
             call = marking(call, mark, op)
         return dress(call, op, stub.__doc__ or "", stub, method, in_place)

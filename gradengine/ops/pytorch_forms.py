@@ -92,6 +92,7 @@ def sort(k: Any, x: Any, /, dim: int = -1, descending: bool = False, stable: boo
     """PyTorch's sort: the values in order, and where each was."""
     x = wrap(x, None, "sort")
     if not x.shape:
+        shapes.axis_of("sort", dim, 1)
         return ValuesIndices(k.clone(x), k.argmax(x))
     indices = k.argsort(x, axis=dim, descending=bool(descending), stable=True)
     return ValuesIndices(k.take_along_axis(x, indices, axis=dim), indices)
