@@ -141,7 +141,7 @@ def narrow(x, /, axis, start, length):
     """
 
 
-def pieces(name: str, x: Tensor, axis: int, ends: list[int]) -> tuple[Tensor, ...]:
+def pieces(x: Tensor, axis: int, ends: list[int]) -> tuple[Tensor, ...]:
     """The stretches of an axis between consecutive `ends`, which NumPy clips to the axis."""
     length = x.shape[axis]
     bounds = [0, *[min(max(e + length if e < 0 else e, 0), length) for e in ends], length]
@@ -180,7 +180,7 @@ def split(x: Any, /, indices_or_sections: Any, axis: int | None = None) -> tuple
             pieces_of("pieces of equal size", sections, "pieces of that size")
     elif axis is None and sum(cuts) == x.shape[place]:
         pieces_of("pieces that end at these indices", indices_or_sections, "pieces of these sizes")
-    return pieces("split", x, place, list(cuts))
+    return pieces(x, place, list(cuts))
 
 
 def pieces_of(taken: str, given: Any, other: str) -> None:
@@ -210,7 +210,7 @@ def chunk(x: Any, /, chunks: int, axis: int = 0) -> tuple[Tensor, ...]:
     if not isinstance(chunks, int) or chunks < 1:
         raise ArgumentError(f"chunk: chunks must be an int from 1 on, got {chunks!r}")
     size = -(-x.shape[place] // chunks)
-    return pieces("chunk", x, place, list(range(size, x.shape[place], size)) if size else [0] * (chunks - 1))
+    return pieces(x, place, list(range(size, x.shape[place], size)) if size else [0] * (chunks - 1))
 
 
 @method
