@@ -32,8 +32,9 @@ __all__ = [
 
 def describe(value: object) -> str:
     """A short name for what a user passed, for error messages."""
-    text = repr(value)
-    return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
+    kind, text = type(value).__name__, repr(value)
+    short = text if len(text) <= 60 else text[:57] + "..."
+    return short if text.startswith(f"{kind}(") else f"{kind} {short}"
 
 
 class GradengineError(Exception):

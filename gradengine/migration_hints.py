@@ -394,7 +394,8 @@ ARGUMENTS = {
 
 # By PyTorch's module path: what to do instead of a module that gradengine has not.
 ABSENT_MODULES = {
-    "autograd.functional": "ge.grad and ge.value_and_grad differentiate functions, to any order",
+    "autograd.functional": "ge.grad differentiates to any order: a row of a Jacobian or Hessian is ge.grad of one "
+    "element, of a gradient made with create_graph=True for a Hessian",
     "distributed": PROCESSES,
     "fft": FFT,
     "linalg": LINALG,

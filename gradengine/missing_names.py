@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from .errors import DTypeError
-from .migration_hints import ARGUMENTS, INSTEAD
+from .migration_hints import ABSENT_MODULES, ARGUMENTS, INSTEAD
 from .validation import close_to
 
 if TYPE_CHECKING:
@@ -41,11 +41,14 @@ IMPORT_FROM = opcode.opmap["IMPORT_FROM"]
 def hint_for(module: str, name: str) -> str:
     """What to use instead of a name that a module does not have; "" where that is not known.
 
-    What is said of the name itself comes first, then of the patterns that it fits; a name that is spelled much as one
-    that is here comes before what is said of all names.
+    What is said of the name itself comes first, then of the patterns that it fits, then of the module of that path; a
+    name that is spelled much as one that is here comes before what is said of all names.
     """
     rows, row = INSTEAD.get(module, {}), row_for(module, name)
-    return rows[row] if row else misspelt(module, name) or rows.get("*", "")
+    if row:
+        return rows[row]
+    path = f"{module}.{name}".removeprefix("gradengine.")
+    return ABSENT_MODULES.get(path) or misspelt(module, name) or rows.get("*", "")
 
 
 def row_for(module: str, name: str) -> str:

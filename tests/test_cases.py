@@ -54,7 +54,7 @@ def test_every_declared_op_is_reached_by_a_row():
     assert sorted(declared - reached) == []
 
 
-@pytest.mark.grid("first")
+@pytest.mark.grid("first", 0, 2)
 @pytest.mark.parametrize("name", BY_NAME)
 def test_row(name, backend):
     result = check.check_case(BY_NAME[name], backend)

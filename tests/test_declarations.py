@@ -47,7 +47,18 @@ def ops():
         """The largest element less the smallest."""
         return k.max(x, axis=axis) - k.min(x, axis=axis)
 
-    yield SimpleNamespace(softbend=softbend, weigh=weigh, is_large=is_large, upside_down=declared_upside_down)
+    @ge.primitive(
+        lambda k, g, y, x: 2.0 * g * x,
+        kernel=lambda x: (x * x).sum(),
+        shape=lambda name, x: (),
+        loop_form=lambda k, x: k.view(k.total(x * x, tuple(range(x.ndim))), ()),
+    )
+    def declared_energy(x, /):
+        """The sum of the squares."""
+
+    yield SimpleNamespace(
+        energy=declared_energy, softbend=softbend, weigh=weigh, is_large=is_large, upside_down=declared_upside_down
+    )
     for name in NAMES:
         for form in (name, f"{name}_"):
             if hasattr(ge.Tensor, f"declared_{form}"):
@@ -116,6 +127,23 @@ def test_training_with_ops_of_a_users_own(ops, backend):
         losses = [run(x, t).item() for _ in range(4)]
         ends.append([*losses, *model.weight.detach().numpy().ravel()])
     np.testing.assert_allclose(ends[0], ends[1], rtol=1e-5)
+
+
+@pytest.mark.skipif(ge.backends()["numba"] != "available", reason="Numba is not installed")
+def test_a_loop_form_is_fused_with_what_surrounds_it(ops):
+    ge.set_cpu_backend("numba")
+    x = ge.tensor(np.linspace(-1.0, 2.0, 12, dtype=np.float32).reshape(3, 4), requires_grad=True)
+
+    def step(x):
+        y = ops.energy(ge.tanh(x) + 1.0)
+        return y, *ge.grad(y, [x])
+
+    jitted = ge.jit(step)
+    for got, want in zip(jitted(x), step(x), strict=True):
+        np.testing.assert_allclose(got.detach().numpy(), want.detach().numpy(), rtol=1e-6)
+    before, _, after = str(jitted.lower(x)).partition("-- lower --")
+    assert "declared_energy" in before
+    assert "declared_energy" not in after
 
 
 def test_facts_of_the_engines_own_ops():

@@ -44,6 +44,16 @@ def test_the_parts_of_the_trace_are_where_they_begin(page):
     assert update < text.index("= multiply")
 
 
+@pytest.mark.parametrize(
+    "path", sorted(make_jit.PAGE.parents[1].glob("*.md")) + sorted(make_jit.PAGE.parent.glob("*.md"))
+)
+def test_examples_are_in_blocks_of_code(path):
+    fenced = False  # elsewhere `>>>` is a quotation in three levels
+    for line in path.read_text(encoding="utf-8").splitlines():
+        fenced ^= line.lstrip().startswith("```")
+        assert fenced or not line.startswith(">>>"), line
+
+
 # -- the page about CUDA --------------------------------------------------------------------------------------------
 
 

@@ -102,6 +102,25 @@ def test_a_length_is_named_with_the_line_of_the_user(backend):
         assert "of test_jit_numbers.py:\n    return y[:n]\n" in message
 
 
+@pytest.mark.parametrize("method", ["item", "tolist", "numpy"])
+def test_a_value_that_is_read_in_the_step(method, backend):
+    for step in (lambda x: getattr(x.sum(), method)(), lambda x: print(getattr(x.sum(), method)())):
+        with pytest.raises(TraceError) as caught:
+            ge.jit(step)(ge.tensor(ROWS))
+        message = str(caught.value)
+        assert f"a value is used by .{method}() in line" in message
+        assert f"return the Tensor from the step and call .{method}() on it there" in message
+
+
+def test_a_list_of_numbers_for_an_array(backend):
+    model = ge.nn.Linear(2, 1)
+    for step in (lambda x: ge.tensor(x), lambda x: ge.ones(2) * x, lambda x: model(x)):
+        with pytest.raises(
+            TraceError, match=r"by an op that needs plain numbers in .*\n.*\n.*pass lists of numbers as"
+        ):
+            ge.jit(step)([1.0, 2.0])
+
+
 FORMS = {  # whatever can be done with a number: x is an array of three elements
     "add": lambda x, k: x + k,
     "subtract from": lambda x, k: k - x,

@@ -153,6 +153,7 @@ def momentum(parameters):
 # -- optimizers and schedules -------------------------------------------------------------------------------------
 
 
+@pytest.mark.grid("first")
 @pytest.mark.parametrize(("name", "options"), OPTIMIZERS, ids=[f"{name}-{list(o)[1:]}" for name, o in OPTIMIZERS])
 def test_optimizers(name, options, backend):
     make = lambda parameters: getattr(optim, name)(parameters, **options)
@@ -191,6 +192,7 @@ GROUPED = {
 }
 
 
+@pytest.mark.grid("first", 0, 2)
 @pytest.mark.parametrize("name", GROUPED)
 def test_groups_whose_parameters_begin_at_different_steps(name, backend):
     """Several groups with options of their own; the second layer gets its first gradient in the third step."""
@@ -348,6 +350,7 @@ LOSSES = {
 }
 
 
+@pytest.mark.grid("first", 0, 2)
 @pytest.mark.parametrize("name", LOSSES)
 def test_losses(name, backend):
     compare(lambda: trained(network(4), sgd, LOSSES[name]), classification, steps=5)

@@ -4,6 +4,7 @@ import argparse
 import collections
 import contextlib
 import dataclasses
+import enum
 import functools
 import gc
 import inspect
@@ -632,16 +633,56 @@ def test_what_is_left_alone():
     assert watched(step) == ""
 
 
-def test_classes_and_modules_are_not_descended():
-    class Config:
-        steps = 0
+def test_the_attributes_of_classes_and_of_modules():
+    class Base:
+        steps, history, last = 0, [], None
+
+        @classmethod
+        def remember(cls):
+            cls.history.append(1)
+
+    class Config(Base):
+        pass
+
+    own = types.ModuleType("own")
+    own.__file__, own.steps = __file__, 0
+
+    def count():
+        Base.steps += 1
+
+    def through_the_instance(config):
+        type(config).steps = 5
+
+    def set_last():
+        Base.last = "x"
+
+    def count_in_the_module():
+        own.steps += 1
+
+    advice = "Keep it in a Tensor, or count where"
+    check(watched(count), "Base.steps += 1", f"`Base.steps` changed from 0 to 1. {advice}")
+    check(watched(through_the_instance, Config()), "type(config).steps = 5", "`Config.steps` is new: 5. Return")
+    check(watched(set_last), 'Base.last = "x"', "`Base.last` changed from None to 'x'. Return the value")
+    check(watched(Config().remember), "cls.history.append(1)", "`Base.history` (a list) has another item now.")
+    check(watched(count_in_the_module), "own.steps += 1", f"`own.steps` changed from 0 to 1. {advice}")
+
+    step = ge.jit(lambda x: setattr(Config, "last", x.sum()) or x)
+    with pytest.raises(TraceError, match=r"`Config.last` is new: a Tensor"):
+        step(ge.ones(2))
+    assert "last" not in vars(Config)  # no symbol is left
+
+
+def test_classes_and_modules_of_others_are_not_watched():
+    class Colour(enum.Flag):  # whose combinations Python notes in the class when they are first met
+        RED, GREEN = 1, 2
 
     def step():
-        Config.steps += 1
         np.made_in_a_test = 1
+        argparse.Namespace.made_in_a_test = 1
+        return Colour.RED | Colour.GREEN
 
     assert watched(step) == ""
-    del np.made_in_a_test
+    del np.made_in_a_test, argparse.Namespace.made_in_a_test
 
 
 def test_cycles_and_too_many_objects():

@@ -30,6 +30,10 @@ def test_absent_modules_say_what_to_do_instead(path, torch):
     importlib.import_module(f"torch.{path}") if path != "utils.tensorboard" else None
     with pytest.raises(ModuleNotFoundError, match="; "):
         importlib.import_module(f"gradengine.{path}")
+    package, _, name = f"gradengine.{path}".rpartition(".")
+    if package != "gradengine.nn.utils":
+        with pytest.raises(AttributeError, match=f"has no attribute {name!r}; (?!did you mean)"):
+            getattr(importlib.import_module(package), name)
 
 
 def test_other_modules_are_as_absent_as_anywhere():

@@ -5,6 +5,7 @@ import sys
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import gradengine as ge
@@ -44,6 +45,11 @@ def test_a_warning_says_how_to_write_either_and_is_not_given_to_those_who_do():
     with pytest.warns(ge.SpellingWarning, match="dim=0 for PyTorch's") as caught:
         ge.split(ge.arange(6), 3)
     assert caught[0].filename == __file__
+    wide = ge.ones((2, 6))
+    for use in (lambda: wide.split(3, 1), lambda: ge.split(wide, 3, 1), lambda: wide.split([2, 4], 1)):
+        with pytest.warns(ge.SpellingWarning, match=r"dim=1 for PyTorch's .* or axis=1") as caught:
+            use()
+        assert caught[0].filename == __file__
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         values = x.max(1)
@@ -52,5 +58,7 @@ def test_a_warning_says_how_to_write_either_and_is_not_given_to_those_who_do():
         assert type(values * 1) is ge.Tensor
         assert values[:1].tolist() == [9]
         x.max(axis=1)[1], x.max(dim=1)[1], x.sort(axis=0)[0], ge.max(x)
-        ge.split(ge.arange(4), 2)
+        wide.split(3, axis=1), wide.split(3, dim=1), wide.split(indices_or_sections=3, axis=1), wide.split([1, 2], 1)
+        ge.split(ge.arange(6), indices_or_sections=3), np.split(wide, 3, 1), np.split(ge.arange(6), 3)
+        ge.split(ge.arange(4), 2), ge.ones((2, 4)).split(2, 1)
         ge.split(ge.arange(6), [1, 4])

@@ -75,6 +75,10 @@ def put_back(owner: Any, now: Any, before: Any, is_attributes: bool) -> None:
             change(owner, now, before, dict.__setitem__, dict.__delitem__)
         elif isinstance(owner, CellType):
             change(owner, now, before, setattr, delattr)
+        elif isinstance(owner, type):
+            change(owner, now, before, type.__setattr__, type.__delattr__)
+        elif isinstance(owner, ModuleType):
+            change(owner, now, before, ModuleType.__setattr__, ModuleType.__delattr__)
         else:
             change(owner, now, before, set_attribute, delete_attribute)
     elif isinstance(owner, dict):

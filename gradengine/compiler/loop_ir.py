@@ -129,6 +129,34 @@ class Builder:
         m, n = a.shape[-1 if ta else -2], b.shape[-2 if tb else -1]
         return self.emit(DOT, (a, b), {"ta": ta, "tb": tb}, (*a.shape[:-2], m, n), a.dtype)
 
+    def copy(self, x: Node, shape: Any, start: int, steps: tuple[int, ...], dtype: Any = None) -> Node:
+        """An array whose elements are those of another, found by steps from the start."""
+        return self.emit(COPY, (x,), {"start": start, "steps": steps}, shape, dtype or x.dtype)
+
+    def broadcast(self, x: Node, shape: tuple[int, ...], steps: tuple[int, ...]) -> Node:
+        """A copy that repeats elements."""
+        return self.emit(BROADCAST, (x,), {"start": 0, "steps": steps}, shape, x.dtype)
+
+    def draw(self, state: Node, shape: tuple[int, ...], p: float, dtype: Any) -> Node:
+        """Random numbers: 0 with probability p, else 1 / (1 - p)."""
+        return self.emit(DRAW, (state,), {"p": p}, shape, dtype)
+
+    def check(self, bad: Node, message: str) -> Node:
+        """Raise an error with that message when the number is not 0."""
+        return self.emit(CHECK, (bad,), {"message": message}, (), bad.dtype)
+
+    def unknown(self, shape: tuple[int, ...], dtype: Any) -> Node:
+        """What stands for an array of which the shape and dtype alone are asked."""
+        return Node(self, Var(shape, dtype))
+
+    def label_is(self, labels: Node, value: int) -> Node:
+        """A mask: where a label has that value."""
+        return self.emit(LABEL_IS, (labels,), {"value": value}, labels.shape, np.bool_)
+
+    def label_outside(self, labels: Node, classes: int) -> Node:
+        """A mask: where a label is none of the classes."""
+        return self.emit(LABEL_OUTSIDE, (labels,), {"classes": classes}, labels.shape, np.bool_)
+
     def at_column(self, labels: Node, shape: tuple[int, ...]) -> Node:
         """A mask of that shape: where the column is the row's label."""
         return self.emit(AT_COLUMN, (labels,), {}, shape, np.bool_)
@@ -149,16 +177,6 @@ def result_dtype(op: Any, nodes: list[Node]) -> Any:
 
 LABEL_IS = Op("label_is", kind="loop", names=("value",))
 LABEL_OUTSIDE = Op("label_outside", kind="loop", names=("classes",))
-
-
-def strides_of(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Steps between elements of a contiguous array."""
-    steps: list[int] = []
-    step = 1
-    for n in reversed(shape):
-        steps.insert(0, step)
-        step *= n
-    return tuple(steps)
 
 
 def infer_loop(equation: Equation) -> Var | None:

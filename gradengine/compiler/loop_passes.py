@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..backend import devices
+from ..shapes.layout import strides_of
 from .graph import Equation, Graph, Var
 from .graph_passes import apply_identities, drop_dead_code, merge_common, merge_constants, rewrite
-from .loop_ir import BROADCAST, CHECK, COPY, DOT, LABEL_IS, LABEL_OUTSIDE, REDUCE, RESHAPE, strides_of
+from .loop_ir import BROADCAST, CHECK, COPY, DOT, LABEL_IS, LABEL_OUTSIDE, REDUCE, RESHAPE
 from .lower import lower
 
 if TYPE_CHECKING:

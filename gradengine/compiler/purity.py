@@ -140,6 +140,11 @@ def attributes_of(owner: Any, members: Iterable[Any]) -> dict[str, Any]:
     return found
 
 
+def attributes_of_class(kind: type) -> dict[str, Any]:
+    """A class's own attributes, without those that Python or a metaclass keeps under names such as `_member_map_`."""
+    return {name: value for name, value in vars(kind).items() if not (name[0] == "_" == name[-1])}
+
+
 def reader_of(container: Any) -> Callable[[], Any]:
     """What copies a container's items, or counts them, by the built-in type's methods and not by a subclass's."""
     kind = next(kind for kind in CONTAINERS if is_a(container, kind))
@@ -168,7 +173,7 @@ class Reach:
         from ..optim.lr_scheduler import LRScheduler
 
         self.module, self.followed = Module, (Optimizer, LRScheduler)
-        self.opaque = (Tensor, Generator, np.ndarray, np.generic, ModuleType, type)
+        self.opaque = (Tensor, Generator, np.ndarray, np.generic)
         self.holders: list[Holder] = []
         self.seen: dict[int, Any] = {}  # by id; as they stay alive, so do the ids
         self.optimizers: list[Any] = []
@@ -232,6 +237,10 @@ class Reach:
             return self.leave_out(path, vars(value), top=True)
         if is_a(value, WRAPPERS):
             return [(path, getattr(value, name, None)) for name in WRAPPED]
+        if is_a(value, type):
+            return self.visit_class(value)
+        if is_a(value, ModuleType):
+            return self.visit_module(path, value)
         if (standing := stream_reader(value)) is not None:
             self.holders.append(Stream(path, ITEM, value, standing, same, standing(), 10))
         if inner := inner_iterators(value):
@@ -259,11 +268,27 @@ class Reach:
         found: list[tuple[str, Any]] = []
         if not function or vars(owner):
             found += self.hold(path, ATTRIBUTE, owner, functools.partial(attributes_of, owner, members))
-        for base in bases:
-            if id(base) not in self.seen:
-                self.seen[id(base)] = base
-                found += [(base.__name__, part) for part in vars(base).values() if is_a(part, METHODS)]
+        return found + [(base.__name__, base) for base in bases]
+
+    def visit_class(self, kind: type) -> list[tuple[str, Any]]:
+        """Watch the attributes of a user's class. A class leads to its bases and methods."""
+        module = str(kind.__module__)
+        if module.partition(".")[0] in CLOSED:
+            return []
+        name = kind.__name__
+        found = [(name, part) for part in (*kind.__bases__, *vars(kind).values()) if is_a(part, (type, *METHODS))]
+        if is_users(getattr(sys.modules.get(module), "__file__", None) or ""):
+            found += self.hold(name, ATTRIBUTE, kind, functools.partial(attributes_of_class, kind))
         return found
+
+    def visit_module(self, path: str, module: ModuleType) -> list[tuple[str, Any]]:
+        """Watch the variables that a user's module has already: imports inside a step may add others."""
+        file, space = getattr(module, "__file__", None), vars(module)
+        if file and is_users(file):
+            names = [name for name in space if name[:2] != "__"]
+            read = lambda: {name: space[name] for name in names if name in space}
+            self.hold(path, ATTRIBUTE, module, read)
+        return []
 
     def visit_code(self, function: FunctionType) -> list[tuple[str, Any]]:
         """Watch the variables that a function may assign; it leads to those that it names, and to its defaults."""

@@ -24,8 +24,8 @@ INNER += (contextlib.__file__,)
 ADVICE = {
     "__bool__": (
         "as a bool (by if, while, and, or, not, assert)",
-        "choose with ge.where(condition, a, b), or decide where you call the step; a number that is given as an "
-        "argument belongs into ge.jit(..., static_argnames=...)",
+        "choose with ge.where(condition, a, b), or decide where you call the step; name an argument that is a number "
+        "in ge.jit(..., static_argnames=...)",
     ),
     "__repr__": ("by print", "return the value from the step and print it where you call it"),
 }
@@ -34,14 +34,21 @@ ADVICE |= dict.fromkeys(
     ("__int__", "__index__", "freeze"),
     (
         "as an int",
-        "index with ge.take or x[tensor]; a number that shapes or loops depend on belongs into "
+        "index with ge.take or x[tensor]; name an argument that shapes or loops depend on in "
         "ge.jit(..., static_argnames=...)",
     ),
 )
-ADVICE["call"] = (
-    "by an op that needs plain numbers",
-    "pass lists of numbers as a Tensor or a NumPy array, and settings of ops by ge.jit(..., static_argnames=...)",
+ADVICE |= dict.fromkeys(
+    ("call", "__call__"),
+    (
+        "by an op that needs plain numbers",
+        "pass lists of numbers as a Tensor or a NumPy array, and settings of ops by ge.jit(..., static_argnames=...)",
+    ),
 )
+READING = ("item", "tolist", "numpy")
+ADVICE |= {
+    name: (f"by .{name}()", f"return the Tensor from the step and call .{name}() on it there") for name in READING
+}
 OTHERWISE = (
     "by {name}",
     "return the value from the step and read it where you call it, compute with gradengine's own ops, or, for a "
@@ -52,13 +59,16 @@ OTHERWISE = (
 def user_frame() -> tuple[str, str]:
     """The line of the user's own that is running, as text, and the engine's function that it has called.
 
-    That a slice makes ints of its parts says more than which function was given the slice.
+    That a slice makes ints of its parts says more than which function was given the slice, and `item` more than the
+    `call` that wraps it.
     """
     frame: Any = sys._getframe(1)
     name = ""
     while frame is not None and frame.f_code.co_filename.startswith(INNER):
         if frame.f_code.co_filename.startswith(PACKAGE) and name != "__index__":
-            name = frame.f_code.co_name
+            inner, name = name, frame.f_code.co_name
+            if name == "call" and inner in READING:
+                name = inner
         frame = frame.f_back
     return "" if frame is None else line_of(frame), name
 

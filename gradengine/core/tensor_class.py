@@ -75,8 +75,8 @@ class Op:
     """
 
     __slots__ = (
-        "any_precision", "body", "boolean", "check", "checks_index", "defaults", "kind", "name", "names", "pair",
-        "precision", "rules", "same_order", "shape", "shaped_by_data", "shown", "spelling", "view",
+        "any_precision", "body", "boolean", "check", "checks_index", "defaults", "kind", "loop_form", "name", "names",
+        "pair", "precision", "rules", "same_order", "shape", "shaped_by_data", "shown", "spelling", "view",
     )  # fmt: skip
 
     def __init__(
@@ -98,7 +98,9 @@ class Op:
         checks_index: bool = False,
         boolean: bool = False,
         same_order: bool = False,
+        loop_form: Callable[..., Any] | None = None,
     ) -> None:
+        self.loop_form = loop_form  # what it is in terms of a compiler of loops
         self.precision, self.any_precision, self.checks_index = precision, any_precision, checks_index
         self.boolean, self.same_order = boolean, same_order
         self.check = check  # raises for settings that a kernel would take, though they make no sense

@@ -37,6 +37,15 @@ ABSENT = {
 }
 
 
+def module_for(value: Any) -> str:
+    """How to get the Module that was meant by something else, for the end of an error message."""
+    if isinstance(value, type) and issubclass(value, Module):
+        return f"; make one of the class: {value.__name__}(...)"
+    if isinstance(value, (list, tuple)):
+        return "; give its modules one by one, as in Sequential(*modules)"
+    return "; call a function in forward, or use its module, such as ReLU() for relu" if callable(value) else ""
+
+
 class Module(ModuleHooks, ModuleState, ModuleChanges):
     """A part of a network: subclass it, assign layers and Parameters as attributes, and define `forward`.
 
@@ -168,7 +177,10 @@ class Module(ModuleHooks, ModuleState, ModuleChanges):
         if name not in self._registered and hasattr(self, name):
             raise ArgumentError(f"{what} {name!r} is taken by another attribute; choose another name")
         if value is not None and not isinstance(value, wanted):
-            raise DTypeError(f"{self._get_name()}: {kind} {name!r} must be a {wanted.__name__}, got {describe(value)}")
+            advice = module_for(value) if wanted is Module else ""
+            raise DTypeError(
+                f"{self._get_name()}: {kind} {name!r} must be a {wanted.__name__}, got {describe(value)}{advice}"
+            )
         self._set(name, value, kind)
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:

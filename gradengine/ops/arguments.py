@@ -34,20 +34,22 @@ def checked(
     form: Callable[..., Any] | None = None,
     ignored: frozenset[str] = frozenset(),
     lifts: bool = False,
+    mark: Callable[..., None] | None = None,
 ) -> Any:
     """`function`, all of whose errors are typed ones in its own name, not in that of an op that it is made of.
 
     `words` maps other names of its arguments to its own, beyond those that all functions know; `form` is PyTorch's
     function, where that means something else (see `declare.primitive`); `ignored` are words that change nothing here;
-    `lifts` says that a 0-d array is a vector of one element, as to PyTorch, where an axis is given.
-    It must not call what a user has written: that has errors of its own.
+    `lifts` says that a 0-d array is a vector of one element, as to PyTorch, where an axis is given. `mark(*args)` sees
+    the arguments of a call that has them all by position. It warns where they mean something else to PyTorch.
+    `function` must not call what a user has written: that has errors of its own.
     """
     if function is None:
-        return functools.partial(checked, words=words, form=form, ignored=ignored, lifts=lifts)
+        return functools.partial(checked, words=words, form=form, ignored=ignored, lifts=lifts, mark=mark)
     name = function.__name__
     FUNCTIONS.add(name)
     spelling = spelling_of(function, words, form, ignored)
-    run = lifting(function) if lifts else function
+    run = lifting(function) if lifts else function if mark is None else marking(function, mark)
     flags, first = flags_of(function)
 
     @functools.wraps(function)
@@ -76,6 +78,18 @@ def lifting(function: Callable[P, R]) -> Callable[P, R]:
             result: R = on_vectors(function, args, kwargs)
             return result
         return function(*args, **kwargs)
+
+    return call
+
+
+def marking(function: Callable[P, R], mark: Callable[..., None]) -> Callable[P, R]:
+    """`function`, whose calls go to `mark`, too, unless a keyword says what they mean."""
+
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        result = function(*args, **kwargs)
+        if not kwargs:
+            mark(*args)
+        return result
 
     return call
 

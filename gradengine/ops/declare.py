@@ -157,6 +157,7 @@ def primitive(
     checks_index: bool = False,
     boolean: bool = False,
     same_order: bool = False,
+    loop_form: Callable[..., Any] | None = None,
     method: bool = False,
     in_place: bool = False,
 ) -> Callable[[Callable[..., Any]], Callable[..., Tensor]]:
@@ -168,8 +169,9 @@ def primitive(
     that the rule puts each element back where it was: a change in place of one is then seen in the other.
 
     `precision`, `any_precision` and `boolean` are as in `elementwise`. `checks_index` says that the kernel refuses an
-    index out of range, and `same_order` that the result has the same elements in the same order in another shape. With
-    `method` Tensors have the op as a method; with `in_place` also as one that works in place.
+    index out of range, and `same_order` that the result has the same elements in the same order in another shape.
+    `loop_form(k, *arrays, **metadata)` builds the op of what `ge.jit` can fuse, or returns None (see
+    `ops.loop_forms`). With `method` Tensors have the op as a method; with `in_place` also as one that works in place.
 
     `words` maps other names of an argument to the stub's, beyond those that all ops know (`dim`, `keepdim`, `input`,
     ...). `form(k, *args, **words)` is PyTorch's function, where that means something else: it runs once a keyword is
@@ -211,6 +213,7 @@ def primitive(
                 checks_index=checks_index,
                 boolean=boolean,
                 same_order=same_order,
+                loop_form=loop_form,
                 spelling=Spelling(
                     shown or name or stub.__name__,
                     (*code.co_varnames[:arrays], *names),

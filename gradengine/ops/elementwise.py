@@ -13,7 +13,7 @@ import numpy as np
 from ..core.tensor_class import Tensor, wrap
 from ..shapes.dtypes import check_dtype, is_floating
 from ..validation import known_words
-from . import pytorch_forms
+from . import loop_forms, pytorch_forms
 from .arguments import checked
 from .declare import elementwise, primitive
 from .tensor_methods import method, methods
@@ -389,7 +389,7 @@ methods(true_divide=divide)
 # -- casting ------------------------------------------------------------------------------------------------------
 
 
-@primitive(lambda k, g, y, x, dtype: g, name="astype", any_precision=True)
+@primitive(lambda k, g, y, x, dtype: g, name="astype", any_precision=True, loop_form=loop_forms.cast)
 def cast_array(x, /, dtype):
     """The op behind `astype`."""
 

@@ -21,7 +21,7 @@ from ..core.tensor_class import LEAF, Tensor, mode, order, wrap
 from ..core.views import is_shared, refresh
 from ..errors import ArgumentError, DTypeError, ShapeError, describe
 from ..shapes.dtypes import check_dtype, check_range, fits
-from . import pytorch_forms
+from . import loop_forms, pytorch_forms
 from .arguments import beside, checked, whole
 from .declare import primitive
 from .elementwise import where
@@ -91,6 +91,7 @@ def index_array(item: Any, copy: bool) -> Any:
     shown="index",
     any_precision=True,
     checks_index=True,
+    loop_form=loop_forms.getitem,
 )
 def read(*arrays, index):
     """The elements of the first array at an index, whose arrays follow."""

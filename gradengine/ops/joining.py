@@ -148,13 +148,34 @@ def pieces(x: Tensor, axis: int, ends: list[int]) -> tuple[Tensor, ...]:
     return tuple([narrow(x, axis=axis, start=a, length=max(b - a, 0)) for a, b in itertools.pairwise(bounds)])
 
 
+def maybe_sizes(x: Any, given: Any, axis: int = 0) -> None:
+    """A SpellingWarning at the line that calls split, if what is given means other pieces to PyTorch."""
+    x = wrap(x, None, "split")
+    place = shapes.axis_of("split", axis, x.ndim)
+    length, cuts = x.shape[place], shapes.sizes_of("split", given)
+    if getattr(given, "ndim", None) == 0 or isinstance(given, int):
+        if length == cuts[0] * cuts[0]:
+            return
+        taken, other = f"{given} pieces of equal size", "pieces of that size"
+    elif sum(cuts) == length:
+        taken, other = "pieces that end at these indices", "pieces of these sizes"
+    else:
+        return
+    warnings.warn(
+        f"split: by position, {given!r} means {taken}, as in NumPy; write dim={axis} for PyTorch's {other}, or "
+        f"axis={axis} for this",
+        SpellingWarning,
+        stacklevel=4,
+    )
+
+
 @method
-@checked(form=pytorch_forms.split)
-def split(x: Any, /, indices_or_sections: Any, axis: int | None = None) -> tuple[Tensor, ...]:
+@checked(form=pytorch_forms.split, mark=maybe_sizes)
+def split(x: Any, /, indices_or_sections: Any, axis: int = 0) -> tuple[Tensor, ...]:
     """x cut along an axis (the first by default), into equal pieces or before each of the given indices, as `np.split`.
 
     With `dim` or `split_size` it is PyTorch's, by the size of the pieces or a list of sizes. Without either word or
-    `axis`, a SpellingWarning says so where PyTorch's pieces would be others. Raises ShapeError when the pieces would
+    `axis=`, a SpellingWarning says so where PyTorch's pieces would be others. Raises ShapeError when the pieces would
     not be equal, or for an axis that x does not have.
 
     >>> import gradengine as ge
@@ -166,7 +187,7 @@ def split(x: Any, /, indices_or_sections: Any, axis: int | None = None) -> tuple
     (tensor([0, 1, 2]), tensor([3, 4, 5]))
     """
     x = wrap(x, None, "split")
-    place = shapes.axis_of("split", 0 if axis is None else axis, x.ndim)
+    place = shapes.axis_of("split", axis, x.ndim)
     cuts = shapes.sizes_of("split", indices_or_sections, "indices_or_sections is")
     if getattr(indices_or_sections, "ndim", None) == 0 or isinstance(indices_or_sections, int):
         length, sections = x.shape[place], cuts[0]
@@ -176,22 +197,7 @@ def split(x: Any, /, indices_or_sections: Any, axis: int | None = None) -> tuple
                 "pieces; give the indices to cut at, or use chunk"
             )
         cuts = tuple(range(length // sections, length, length // sections)) if length else (0,) * (sections - 1)
-        if axis is None and length != sections * sections:
-            pieces_of("pieces of equal size", sections, "pieces of that size")
-    elif axis is None and sum(cuts) == x.shape[place]:
-        pieces_of("pieces that end at these indices", indices_or_sections, "pieces of these sizes")
     return pieces(x, place, list(cuts))
-
-
-def pieces_of(taken: str, given: Any, other: str) -> None:
-    """A SpellingWarning at the line that calls split."""
-    taken = f"{given} {taken}" if isinstance(given, int) else taken
-    warnings.warn(
-        f"split: by position, {given!r} means {taken}, as in NumPy; write dim=0 for PyTorch's {other}, or axis=0 for "
-        "this",
-        SpellingWarning,
-        stacklevel=4,
-    )
 
 
 @method

@@ -7,6 +7,7 @@ from typing import Any
 
 from .. import shapes
 from ..core.tensor_class import Tensor
+from . import loop_forms
 from .arguments import checked
 from .declare import composite, primitive
 
@@ -39,7 +40,7 @@ def matmul_grad_b(k: Any, g: Any, y: Any, a: Any, b: Any) -> Any:
     return k.matmul(k.matrix_transpose(a), g)
 
 
-@primitive(matmul_grad_a, matmul_grad_b, shape=shapes.matmul, precision="low", method=True)
+@primitive(matmul_grad_a, matmul_grad_b, shape=shapes.matmul, precision="low", method=True, loop_form=loop_forms.matmul)
 def matmul(x1, x2, /):
     """Matrix product over the last two axes; the axes before them broadcast.
 
@@ -71,6 +72,7 @@ def vecdot_grad(k: Any, g: Any, x: Any, other: Any, axis: int) -> Any:
     lambda k, g, y, x1, x2, axis: vecdot_grad(k, g, x2, x1, axis),
     shape=shapes.vecdot,
     precision="low",
+    loop_form=loop_forms.vecdot,
 )
 def vecdot(x1, x2, /, axis=-1):
     """Dot products of the vectors along `axis`; the other axes broadcast.
@@ -129,6 +131,7 @@ linear_no_bias = primitive(
     linear_grad_weight,
     shape=shapes.linear,
     name="linear_no_bias",
+    loop_form=loop_forms.linear,
     precision="low",
     shown="linear",
 )(lambda x, weight, /: None)
@@ -139,6 +142,7 @@ linear_bias = primitive(
     lambda k, g, y, x, w, b: g,
     shape=shapes.linear,
     name="linear",
+    loop_form=loop_forms.linear,
     precision="low",
 )(lambda x, weight, bias, /: None)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from .. import shapes
 from ..errors import ShapeError
-from . import pytorch_forms
+from . import loop_forms, pytorch_forms
 from .declare import primitive
 
 __all__ = ["log_softmax", "softmax"]
@@ -25,6 +25,7 @@ __all__ = ["log_softmax", "softmax"]
     form=pytorch_forms.in_dtype("softmax"),
     precision="high",
     method=True,
+    loop_form=loop_forms.softmax,
 )
 def softmax(x, /, axis=-1):
     """exp(x) / sum(exp(x)) along `axis`: positive numbers that sum to 1.
@@ -44,7 +45,9 @@ def softmax_grad_y(k: Any, h: Any, out: Any, g: Any, y: Any, axis: Any) -> Any:
     return h * (g - total) - g * k.sum(h * y, axis=axis, keepdims=True)
 
 
-@primitive(lambda k, h, out, g, y, axis: k.softmax_grad(h, y, axis=axis), softmax_grad_y)
+@primitive(
+    lambda k, h, out, g, y, axis: k.softmax_grad(h, y, axis=axis), softmax_grad_y, loop_form=loop_forms.softmax_grad
+)
 def softmax_grad(g, y, /, axis):
     """y * (g - sum(g * y)): the gradient of a softmax whose value is y."""
 
@@ -55,6 +58,7 @@ def softmax_grad(g, y, /, axis):
     form=pytorch_forms.in_dtype("log_softmax"),
     precision="high",
     method=True,
+    loop_form=loop_forms.log_softmax,
 )
 def log_softmax(x, /, axis=-1):
     """log(softmax(x)) along `axis`, exact where the softmax itself would underflow.
@@ -70,6 +74,7 @@ def log_softmax(x, /, axis=-1):
 @primitive(
     lambda k, h, out, g, y, axis: h - k.sum(h * k.exp(y), axis=axis, keepdims=True),
     lambda k, h, out, g, y, axis: -h * (k.exp(y) * k.sum(g, axis=axis, keepdims=True)),
+    loop_form=loop_forms.log_softmax_grad,
 )
 def log_softmax_grad(g, y, /, axis):
     """g - exp(y) * sum(g): the gradient of a log-softmax whose value is y."""
@@ -93,6 +98,7 @@ def labelled(name, x, labels, **metadata):
     shown="nll_loss",
     any_precision=True,
     checks_index=True,
+    loop_form=loop_forms.pick_class,
 )
 def pick_class(x, labels, /, ignore_index):
     """x[i, labels[i]] of every row i, 0 where the label is to be ignored."""
@@ -103,6 +109,7 @@ def pick_class(x, labels, /, ignore_index):
     None,
     shown="nll_loss",
     any_precision=True,
+    loop_form=loop_forms.place_class,
 )
 def place_class(g, labels, /, classes, ignore_index):
     """Zeros, with g[i] at [i, labels[i]]."""
@@ -122,6 +129,7 @@ def label_weights(labels, logits, /, ignore_index, reduction):
     shown="cross_entropy",
     precision="high",
     checks_index=True,
+    loop_form=loop_forms.cross_entropy,
 )
 def cross_entropy_rows(logits, labels, /, ignore_index, reduction):
     """log(sum(exp(logits))) - logits[label] of every row: their mean, their sum, or (N,) for "none"."""
@@ -140,7 +148,13 @@ def cross_entropy_rows_grad_logits(k, h, out, g, logits, labels, ignore_index, r
     return k.softmax_grad(h * share, k.softmax(logits, axis=1), axis=1)
 
 
-@primitive(cross_entropy_rows_grad_g, cross_entropy_rows_grad_logits, None, shown="cross_entropy")
+@primitive(
+    cross_entropy_rows_grad_g,
+    cross_entropy_rows_grad_logits,
+    None,
+    shown="cross_entropy",
+    loop_form=loop_forms.cross_entropy_grad,
+)
 def cross_entropy_rows_grad(g, logits, labels, /, ignore_index, reduction):
     """(softmax(logits) - one_hot(labels)) * g, where a reduction's share is part of g."""
 
@@ -162,6 +176,7 @@ def over_size(a: Any) -> float:
     shape=shapes.broadcast,
     shown="mse_loss",
     precision="high",
+    loop_form=loop_forms.mean_squared_error,
 )
 def mean_squared_error(a, b, /):
     """mean((a - b)**2) of two arrays of one shape."""
@@ -202,6 +217,6 @@ def standardize_rule(k: Any, g: Any, y: Any, x: Any, axis: Any, eps: float) -> A
     return (g - k.mean(g, axis=axis, keepdims=True) - along_y) / deviation
 
 
-@primitive(standardize_rule, shape=shapes.same, shown="layer_norm", precision="high")
+@primitive(standardize_rule, shape=shapes.same, shown="layer_norm", precision="high", loop_form=loop_forms.standardize)
 def standardize(x, /, axis=-1, eps=1e-5):
     """(x - mean) / sqrt(variance + eps) over `axis`."""

@@ -23,6 +23,7 @@ from ..errors import ArgumentError, CheckpointError, DTypeError, ShapeError, Tra
 from ..shapes import broadcast
 from ..shapes.dtypes import check_dtype, get_default_dtype, is_floating
 from ..validation import known_class, known_words
+from . import loop_forms
 from .arguments import checked, real, whole
 from .declare import primitive
 from .tensor_methods import method
@@ -256,7 +257,7 @@ def random_bernoulli(state, p, /, shape, dtype):
     """1 with probability p, else 0."""
 
 
-@primitive(None, any_precision=True)
+@primitive(None, any_precision=True, loop_form=loop_forms.dropout)
 def random_dropout(state, /, shape, p, dtype):
     """0 with probability p, else 1 / (1 - p)."""
 

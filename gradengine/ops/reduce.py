@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import shapes
 from ..shapes.dtypes import is_floating, is_half
-from . import pytorch_forms
+from . import loop_forms, pytorch_forms
 from .declare import composite, primitive
 from .pairs import values_alone
 from .tensor_methods import methods
@@ -46,7 +46,7 @@ def sum_rule(k: Any, g: Any, y: Any, x: Any, axis: Any, keepdims: bool, dtype: A
     return k.broadcast_to(regrow(k, g, x.shape, axis, keepdims), shape=x.shape)
 
 
-@primitive(sum_rule, shape=shapes.reduction, precision="high", method=True)
+@primitive(sum_rule, shape=shapes.reduction, precision="high", method=True, loop_form=loop_forms.total)
 def sum(x, /, axis=None, keepdims=False, dtype=None):
     """The sum of the elements along `axis`; 0 where there are none.
 
@@ -67,6 +67,7 @@ def sum(x, /, axis=None, keepdims=False, dtype=None):
     form=pytorch_forms.mean,
     precision="high",
     method=True,
+    loop_form=loop_forms.mean,
 )
 def mean(x, /, axis=None, keepdims=False):
     """The mean of the elements along `axis`; NaN where there are none. Integers give the default dtype.
@@ -154,7 +155,14 @@ def extremum_rule(k: Any, g: Any, y: Any, x: Any, axis: Any, keepdims: bool) -> 
     return mask * (regrow(k, g, x.shape, axis, keepdims) / shares)
 
 
-@primitive(extremum_rule, shape=shapes.extremum, form=pytorch_forms.extremum("max"), mark=values_alone, method=True)
+@primitive(
+    extremum_rule,
+    shape=shapes.extremum,
+    form=pytorch_forms.extremum("max"),
+    mark=values_alone,
+    method=True,
+    loop_form=loop_forms.extreme("max"),
+)
 def max(x, /, axis=None, keepdims=False):
     """The largest element along `axis`, NaN where there is one; equal largest elements share the gradient evenly.
 
@@ -168,7 +176,14 @@ def max(x, /, axis=None, keepdims=False):
     """
 
 
-@primitive(extremum_rule, shape=shapes.extremum, form=pytorch_forms.extremum("min"), mark=values_alone, method=True)
+@primitive(
+    extremum_rule,
+    shape=shapes.extremum,
+    form=pytorch_forms.extremum("min"),
+    mark=values_alone,
+    method=True,
+    loop_form=loop_forms.extreme("min"),
+)
 def min(x, /, axis=None, keepdims=False):
     """The smallest element along `axis`, NaN where there is one; equal smallest elements share the gradient evenly.
 
@@ -217,7 +232,14 @@ def var_rule(k: Any, g: Any, y: Any, x: Any, axis: Any, correction: float, keepd
     return regrow(k, g, x.shape, axis, keepdims) * (2 / freedom if freedom > 0 else math.nan) * deviation(k, x, axis)
 
 
-@primitive(var_rule, shape=shapes.reduction, form=pytorch_forms.spread("var"), precision="high", method=True)
+@primitive(
+    var_rule,
+    shape=shapes.reduction,
+    form=pytorch_forms.spread("var"),
+    precision="high",
+    method=True,
+    loop_form=loop_forms.var,
+)
 def var(x, /, axis=None, correction=0.0, keepdims=False):
     """The variance along `axis`: the sum of squared deviations from the mean, divided by n - `correction`.
 
@@ -255,7 +277,7 @@ def logsumexp_rule(k: Any, g: Any, y: Any, x: Any, axis: Any, keepdims: bool) ->
     return regrow(k, g, x.shape, axis, keepdims) * k.exp(x - regrow(k, y, x.shape, axis, keepdims))
 
 
-@primitive(logsumexp_rule, shape=shapes.reduction, precision="high", method=True)
+@primitive(logsumexp_rule, shape=shapes.reduction, precision="high", method=True, loop_form=loop_forms.logsumexp)
 def logsumexp(x, /, axis=None, keepdims=False):
     """log(sum(exp(x))) along `axis`, computed so that it does not overflow; -inf where there are no elements.
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import shapes
 from ..errors import ArgumentError, ShapeError
-from . import pytorch_forms
+from . import loop_forms, pytorch_forms
 from .declare import composite, primitive
 from .pairs import last_two_axes
 
@@ -34,6 +34,7 @@ SWAPPED = {"dim0": "axis1", "dim1": "axis2", "axis0": "axis1"}  # PyTorch's word
     view=True,
     any_precision=True,
     method=True,
+    loop_form=loop_forms.broadcast,
 )
 def broadcast_to(x, /, shape):
     """x repeated along axes of size 1, and along new axes in front, until it has `shape`. Also called `expand`.
@@ -50,7 +51,7 @@ def broadcast_to(x, /, shape):
 expand = broadcast_to
 
 
-@primitive(lambda k, g, y, x, shape: k.broadcast_to(g, shape=x.shape), shape=shapes.sum_to)
+@primitive(lambda k, g, y, x, shape: k.broadcast_to(g, shape=x.shape), shape=shapes.sum_to, loop_form=loop_forms.sum_to)
 def sum_to(x, /, shape):
     """x summed along the axes that broadcasting from `shape` would repeat: what takes `broadcast_to` back.
 
@@ -144,6 +145,7 @@ def check_axes(name: str, given: Mapping[str, Any]) -> None:
     check=check_axes,
     any_precision=True,
     method=True,
+    loop_form=loop_forms.permute,
 )
 def permute_dims(x, /, axes):
     """The axes in another order: axis i of the result is axis `axes[i]` of x.
@@ -184,6 +186,7 @@ def transpose(k, x, /, axes=None, other_axis=None):
     lifts=True,
     any_precision=True,
     method=True,
+    loop_form=loop_forms.swapaxes,
 )
 def swapaxes(x, /, axis1=-1, axis2=-2):
     """Two axes swapped, by default the last two. Raises ShapeError for an axis that x does not have.
@@ -195,7 +198,12 @@ def swapaxes(x, /, axis1=-1, axis2=-2):
 
 
 @primitive(
-    lambda k, g, y, x: k.matrix_transpose(g), shape=shapes.matrix_transpose, view=True, any_precision=True, method=True
+    lambda k, g, y, x: k.matrix_transpose(g),
+    shape=shapes.matrix_transpose,
+    view=True,
+    any_precision=True,
+    method=True,
+    loop_form=loop_forms.transposed,
 )
 def matrix_transpose(x, /):
     """The last two axes swapped: each matrix transposed; `x.mT` is the same. Raises ShapeError below two dimensions.

@@ -69,7 +69,10 @@ class Optimizer:
         # None: a subclass steps by itself, so a scheduler cannot tell whether it has.
         self.stepped: bool | None = False if type(self).step is Optimizer.step else None
         if isinstance(params, (Tensor, str, type)) or not hasattr(params, "__iter__"):
-            raise DTypeError(f"{self._name}: params must be a sequence of Tensors or of dicts, got {describe(params)}")
+            advice = "; use .parameters() of the module" if hasattr(params, "parameters") else ""
+            raise DTypeError(
+                f"{self._name}: params must be a sequence of Tensors or of dicts, got {describe(params)}{advice}"
+            )
         groups = list(params)
         if groups and isinstance(groups[0], tuple):
             groups = [{"params": groups}]  # of names and parameters
