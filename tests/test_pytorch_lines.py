@@ -146,6 +146,25 @@ R.unfold(0, 1, 2).sum().backward(); R.grad
 a = m.arange(7.0); a.unfold(0, 3, 3).fill_(0); a
 a = m.arange(7.0); a.unfold(0, 2, 3).mul_(2); a
 a = m.arange(7.0); w = a.unfold(0, 3, 2); a.mul_(2); w
+q = X.clone().requires_grad_(); a = q * 1.0; w = a.unfold(1, 2, 1); a.mul_(3); w, m.autograd.grad((w * w).sum(), q)
+q = X.clone().requires_grad_(); a = q * 1.0; w = a.unfold(0, 1, 2); a.mul_(3); w, m.autograd.grad((w * w).sum(), q)
+q = X.clone().requires_grad_(); a = q * 1; w=a[0].unfold(0, 2, 1)[0]; a[0].mul_(3); a.mul_(2); w, m.autograd.grad(w, q)
+a = X.clone(); w = a.unfold(1, 2, 1); a.copy_(X.requires_grad_() * 2); w
+a = m.zeros(6); v = a[::2].ravel(); v.fill_(1); a
+a = m.zeros(6); v = a[::2].flatten(); v.fill_(1); a
+a = m.zeros(2, 3); v = a.ravel(); v.fill_(1); a
+a = m.zeros(2, 3); v = m.ravel(a.t()); v.fill_(1); a
+a = m.zeros(3); v = a.expand(2, 3).contiguous(); v.fill_(1); a, v
+a = m.zeros(3); a.expand(2, 3).is_contiguous(), a.expand(1, 3).contiguous().fill_(2), a
+a = m.zeros(3); a.real.fill_(1); m.real(a).add_(1); m.conj(a).mul_(2); a
+n.masked_fill(n > 0, 3.0)
+m.masked_fill(n > 0, n > 0, True)
+x.masked_fill(x > 0, m.tensor(2.5, dtype=m.float64))
+x.half().masked_fill(x > 0, m.tensor(2.5))
+m.add(n, n > 0, alpha=2)
+m.add(x.half(), 2.5, alpha=2)
+m.xlogy(x.double(), (x * x + 3).half())
+m.xlogy((x * x).half(), (x * x + 3).bfloat16())
 X.index_reduce(0, m.tensor([0, 0]), X * 2, 'amax')
 X.index_reduce(0, m.tensor([0, 0]), X * 2, 'mean')
 X.index_reduce(0, m.tensor([0, 0]), X * 2, 'prod', include_self=False)
@@ -209,7 +228,46 @@ y = R * 2; v = y[1:]; unrecorded(lambda: v.mul_(3)); y.sum().backward(); R.grad,
 y = R * 2; unrecorded(lambda: y.clamp_(max=3.0)); (y * y).sum().backward(); R.grad, y.detach()
 y = R * 2; unrecorded(lambda: y.mul_(2)); y.mul_(3); y.sum().backward(); R.grad, y.detach()
 """
+BINDING = """
+m.permute(T, dims=(2, 0, 1))
+m.permute(input=T, dims=(2, 0, 1))
+m.reshape(input=X, shape=(-1,))
+m.swapaxes(X, axis0=0, axis1=1)
+m.swapaxes(input=T, axis0=-1, axis1=0)
+T.swapaxes(axis0=1, axis1=2)
+T.swapaxes(1, 2)
+m.swapdims(T, dim0=1, dim1=2)
+m.outer(x, vec2=x)
+m.outer(input=x, vec2=x[:2])
+x.outer(vec2=x)
+m.searchsorted(sorted_sequence=m.tensor([1., 2., 3.]), input=x)
+m.searchsorted(sorted_sequence=m.tensor([1., 2., 3.]), input=x, right=True)
+m.searchsorted(m.tensor([1., 2., 3.]), input=x, side='right')
+m.bucketize(x, boundaries=m.tensor([1., 2., 3.]), right=True)
+m.bucketize(input=x, boundaries=m.tensor([1., 2., 3.]))
+m.einsum('ij,kj->ik', [X, X])
+m.einsum('ij,kj->ik', (X, X))
+m.einsum('ii', X[:, :2])
+m.split(tensor=X, split_size_or_sections=2)
+m.split(tensor=X, split_size_or_sections=[1, 2], dim=1)
+m.cdist(x1=X, x2=X)
+m.trapezoid(y=x, dx=2.0)
+m.cumulative_trapezoid(y=x, x=x.cumsum(0))
+m.float_power(x.abs(), exponent=2)
+m.float_power(input=x.abs(), exponent=0.5)
+m.tensordot(a=X, b=X, dims=2)
+m.tensordot(X, b=X, dims=([1], [1]))
+m.gather(X, 1, m.tensor([[0], [1]]), sparse_grad=False)
+m.take_along_dim(X, indices=m.tensor([[0, 0, 1]]), dim=0)
+m.take_along_dim(input=X, indices=m.tensor([[0]]), dim=0)
+F.prelu(X, weight=m.tensor([0.2]))
+F.prelu(input=X, weight=m.tensor([0.2]))
+m.add(input=X, other=X, alpha=2)
+m.max(input=X, other=X * 2)
+m.std(input=X, dim=0)
+"""
 GROUPS = {
+    "binding": BINDING,
     "names": NAMES,
     "lazy": LAZY,
     "unrecorded": UNRECORDED,
@@ -315,6 +373,30 @@ def test_softmax_without_dim_warns_where_the_axis_is_not_the_last() -> None:
     with pytest.warns(ge.SpellingWarning) as caught:
         F.softmax(x)
     assert caught[0].filename == __file__
+
+
+@pytest.mark.parametrize("number", [2.5, np.float64(2.5), np.float32(2.5)])
+def test_a_number_times_alpha_widens_nothing(number: Any) -> None:
+    x = ge.ones(2, dtype=ge.float16)
+    assert ge.add(x, number, alpha=2).dtype == ge.sub(x, number, alpha=np.float64(2)).dtype == ge.float16
+    assert ge.add(ge.ones(2, dtype=ge.int16), True, alpha=2).dtype == ge.int16
+
+
+@pytest.mark.parametrize("jitted", [False, True])
+def test_filling_keeps_the_dtype(jitted: bool) -> None:
+    for dtype, value in ((ge.bool, 2), (ge.int64, 2.5), (ge.uint8, ge.tensor(2.5)), (ge.int8, 300)):
+        for fill in (ge.masked_fill, ge.Tensor.masked_fill_):
+            with pytest.raises(ge.DTypeError, match="masked_fill"):
+                (ge.jit(fill) if jitted else fill)(ge.zeros(2, dtype=dtype), ge.tensor([True, False]), value)
+
+
+@pytest.mark.parametrize("number", [2.5, np.float32(2.5)])
+def test_a_number_that_is_traced_is_weak_in_functions_of_two_arrays(number: Any) -> None:
+    for function in (ge.xlogy, ge.logaddexp2):
+        for dtype in (ge.float16, ge.bfloat16, ge.float32, ge.int8):
+            x = ge.ones(2, dtype=dtype)
+            for given in ((x, number), (number, x)):
+                assert ge.jit(function)(*given).dtype == function(*given).dtype
 
 
 def test_windows_that_overlap_cannot_be_changed_in_place() -> None:

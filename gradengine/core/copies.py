@@ -7,7 +7,7 @@ from typing import Any
 from ..errors import GraphError
 from .dispatch import enroll
 from .tensor_class import Tensor, constant
-from .views import link_of, root_of, share
+from .views import image, link_of, root_of, share
 
 
 def copied(self: Tensor) -> Tensor:
@@ -55,8 +55,7 @@ def same_view(t: Tensor, base: Tensor) -> Tensor:
         return base
     above, op, params, at = link
     parent = same_view(above, base)
-    arrays = [parent.array, *[index.array for index in at]]
-    out = constant(parent.backend.table[op](*arrays, **params), parent.backend)
+    out = image((parent, op, params, at))
     out.view_of = (parent, op, params, at)
     enroll(parent, out)
     return out

@@ -363,7 +363,7 @@ def check_setting(op: Op, flags: frozenset[str], merged: dict[str, Any], key: st
     if key == "axis" and (type(value) is float or type(value) is bool):
         raise DTypeError(f"{op.shown}: axis must be an int, got {describe(value)}")
     merged[key] = flag_or_raise(op.shown, key, value) if key in flags else freeze(value, op)
-    if op.check is not None:
+    if op.check is not None and merged.keys() == set(op.names):  # in other words, it is checked once translated
         op.check(op.shown, merged)
 
 

@@ -124,9 +124,10 @@ class Spelling:
 
     def in_pytorch_form(self, args: tuple[Any, ...], given: Mapping[str, Any]) -> Any:
         """PyTorch's function. Raises SignatureError for arguments that it does not have."""
-        words = dict(given)
-        if "input" in words and not args:
-            args = (words.pop("input"),)
+        words, own = dict(given), form_parameters(self.form)
+        first = {place: word for word, place in self.words.items() if word in words and word not in own}
+        while len(args) < self.first and len(args) in first:
+            args = (*args, words.pop(first[len(args)]))
         if args and getattr(args[0], "shape", None) == () and words.get("dim") in ((0,), (-1,), [0], [-1]):
             words["dim"] = words["dim"][0]
         check_flags(self.name, flags_of(self.form)[0], (None, *args), words)  # type: ignore[arg-type]

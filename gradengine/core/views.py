@@ -22,7 +22,7 @@ from ..validation import known_words
 from .dispatch import enroll, switch
 from .host_callbacks import current
 from .interpreter import k
-from .tensor_class import EMPTY, EXCLUSIVE, LEAF, RETAIN, Op, Tensor, constant, mode, order, to_array
+from .tensor_class import EMPTY, EXCLUSIVE, LEAF, RETAIN, Op, Tensor, constant, mode, order, to_array, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,6 +51,34 @@ def root_of(t: Tensor) -> Tensor:
     while (link := link_of(t)) is not None:
         t = link[0]
     return t
+
+
+def is_repeated(t: Tensor) -> bool:
+    """Whether a view shows elements several times, as of a broadcast."""
+    while (link := link_of(t)) is not None:
+        base, op, *_ = link
+        if t.size > base.size or not op.rules:
+            return True
+        t = base
+    return False
+
+
+def image(link: Link, recorded: bool = False) -> Tensor:
+    """What a view shows of its base now, as a node of the graph if it is to be `recorded`."""
+    base, op, params, at = link
+    if op.kind == "composite":  # which is a function of Tensors
+        body: Any = op.body
+        recording = mode.recording
+        switch(recorded)
+        try:
+            return wrap(body(k, base, *at, **params))
+        finally:
+            switch(recording)
+    arrays = (base.array, *[a.array for a in at])
+    node = constant(base.backend.table[op](*arrays, **params), base.backend)
+    if recorded:
+        node.op, node.inputs, node.saved, node.params = op, (base, *at), arrays, params
+    return node
 
 
 # -- families ---------------------------------------------------------------------------------------------------
@@ -245,18 +273,16 @@ def derive(view: Tensor, before: dict[int, Tensor] = EMPTY) -> None:  # type: ig
     if link is None:
         return
     base, op, params, at = link
-    arrays = (base.array, *[a.array for a in at])
-    array = base.backend.table[op](*arrays, **params)
-    if view.op is LEAF:
-        view.array = array
-    elif base.op is not None and (view.op is not None or mode.recording):
+    recorded = view.op is not LEAF and base.op is not None and (view.op is not None or mode.recording)
+    node = image(link, recorded)
+    if recorded and node.op is not None:
         old = before[id(view)] if id(view) in before else snapshot(view)
-        view.array = array
-        become_node(view, op, (base, *at), arrays, params, old)
+        view.array = node.array
+        become_node(view, node.op, node.inputs, node.saved, node.params, old)
     else:
-        if view.op is not None:
+        if view.op is not None and view.op is not LEAF:
             cut(view)
-        view.array = array
+        view.array = node.array
     for member in members(view):  # for a view, all others are views of it
         derive(member, before)
 

@@ -77,7 +77,7 @@ prelu_slope = elementwise(
 )
 
 
-@checked
+@checked(words={"weight": "weight"})
 def prelu(x: Any, weight: Any, /) -> Tensor:
     """`x` where it is positive, else `weight * x`, with one learned weight or one for each channel (axis 1).
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from ..backend import devices
 from ..core.dispatch import afresh, written
+from ..core.promotion import SAMPLES, is_weak
 from ..core.spelling import NONE, Signed, Spelling, on_vectors
 from ..core.tensor_class import Tensor, fresh, mode, wrap
 from ..errors import ArgumentError, DTypeError, GradengineError, GraphError, OutOfMemoryError, SignatureError, describe
@@ -179,7 +180,7 @@ def real(name: str, what: str, value: Any) -> Any:
 
 def operands(name: str, *values: Any) -> list[Tensor]:
     """Arrays as Tensors, on one device; a Python number takes the dtype of the others as it does in arithmetic."""
-    like = next((x for x in values if isinstance(x, Tensor)), None)
+    like = next((x for x in values if isinstance(x, Tensor) and not is_weak(x)), None)
     if like is None:
         return beside(name, *values)
     found = []
@@ -187,6 +188,8 @@ def operands(name: str, *values: Any) -> list[Tensor]:
         t = wrap(x, like, name)
         if not hasattr(t.array, "dtype"):
             t = fresh(t.array, promoted(like.dtype, t.array), like.device)
+        elif is_weak(t):  # a number that `jit` traces
+            t = t.to(promoted(like.dtype, SAMPLES[t.dtype.kind]))
         found.append(t)
     return found
 

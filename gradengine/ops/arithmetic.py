@@ -201,16 +201,16 @@ def xlogy(x1: Any, x2: Any, /) -> Tensor:
 
 
 def in_floats(*values: Any) -> list[Any]:
-    """Integer arrays in the dtype of the floating-point ones beside them, before a float function is taken of one."""
+    """Arrays in the widest of their floating-point dtypes, before a function of one is taken that would round."""
     known = [x.dtype for x in values if isinstance(x, Tensor) and is_floating(x.dtype)]
     if not known:
         return list(values)
     wanted = result_type(*known)
-    return [x.to(wanted) if isinstance(x, Tensor) and not is_floating(x.dtype) else x for x in values]
+    return [x.to(wanted) if isinstance(x, Tensor) else x for x in values]
 
 
 @method(in_place=True)
-@checked
+@checked(words={"exponent": "x2"})
 def float_power(x1: Any, x2: Any, /) -> Tensor:
     """`x1 ** x2` in float64, as in NumPy and PyTorch.
 

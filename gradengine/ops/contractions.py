@@ -46,6 +46,8 @@ def einsum(equation: str, /, *operands: Any) -> Tensor:
     """
     if not isinstance(equation, str):
         raise ArgumentError(f"einsum: the equation comes first, as a string; got {type(equation).__name__}")
+    if len(operands) == 1 and isinstance(operands[0], (list, tuple)) and equation.partition("->")[0].count(","):
+        operands = tuple(operands[0])  # as PyTorch takes them too
     like = next((x for x in operands if isinstance(x, Tensor)), None)
     tensors = [x if isinstance(x, Tensor) else wrap(x, like) for x in operands]
     terms, output, path = plan(equation, tuple([x.shape for x in tensors]))

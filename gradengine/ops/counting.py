@@ -210,7 +210,7 @@ def histogram(x: Any, /, bins: Any = 10, range: Any = None, weight: Any = None, 
 
 
 @method
-@checked
+@checked(words={"boundaries": "boundaries"})
 def bucketize(x: Any, boundaries: Any, /, *, out_int32: bool = False, right: bool = False) -> Tensor:
     """Into which bucket between the boundaries, in order, each element falls; on one, the lower unless `right`.
 

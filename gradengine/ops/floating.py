@@ -13,7 +13,7 @@ from ..validation import known_words
 from .arguments import beside, checked
 from .creation import zeros_like
 from .declare import primitive
-from .elementwise import copysign, positive
+from .elementwise import copysign
 from .predicates import less
 from .tensor_methods import method
 
@@ -59,24 +59,24 @@ def nextafter(x1: Any, x2: Any, /) -> Tensor:
 @method
 @known_words
 def conj(x: Any, /) -> Tensor:
-    """The complex conjugate, which real numbers are themselves.
+    """The complex conjugate, which real numbers are themselves: this Tensor.
 
     >>> import gradengine as ge
     >>> ge.conj(ge.tensor([1.0, -2.0]))
     tensor([ 1., -2.])
     """
-    return positive(x)
+    return wrap(x, None, "conj")
 
 
 @known_words
 def real(x: Any, /) -> Tensor:
-    """The real part, which real numbers are themselves.
+    """The real part, which real numbers are themselves: this Tensor.
 
     >>> import gradengine as ge
     >>> ge.real(ge.tensor([1.0, -2.0]))
     tensor([ 1., -2.])
     """
-    return positive(x)
+    return wrap(x, None, "real")
 
 
 @known_words

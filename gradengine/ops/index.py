@@ -356,7 +356,7 @@ def check_gather(name: str, x: Tensor, axis: int, index: Tensor, what: str = "th
 
 
 @method
-@checked(lifts=True)
+@checked(lifts=True, ignored=frozenset({"sparse_grad"}))
 def gather(x: Any, axis: int, index: Any) -> Tensor:
     """The elements of `x` at integer `index` along `axis`, an index for each element of the result, as in PyTorch.
 
@@ -518,13 +518,24 @@ def masked_select(x: Any, mask: Any) -> Tensor:
 @method(in_place=True)
 @checked
 def masked_fill(x: Any, mask: Any, value: Any) -> Tensor:
-    """`x` with `value` wherever the bool `mask` is true; the mask broadcasts.
+    """`x` with `value` wherever the bool `mask` is true; the mask broadcasts. The result has the dtype of `x`.
+
+    Raises DTypeError for a mask that is not bool, or a value that the dtype of `x` cannot hold.
 
     >>> import gradengine as ge
     >>> ge.masked_fill(ge.tensor([1.0, 2.0]), ge.tensor([True, False]), 0.0)
     tensor([0., 2.])
     """
+    x = wrap(x, None, "masked_fill")
     kind = getattr(mask, "dtype", np.dtype(bool))
     if kind != np.bool_:
         raise DTypeError(f"masked_fill: the mask must be bool, got {kind}; compare it, as in mask != 0")
-    return where(mask, value, x)
+    if isinstance(value, float) and value.is_integer() and x.dtype.kind in "iu":
+        value = int(value)
+    filled = where(mask, value, x)
+    if filled.dtype == x.dtype:
+        return filled
+    if not fits(filled.dtype, x.dtype):
+        what = value.dtype if isinstance(value, Tensor) else describe(value)
+        raise DTypeError(f"masked_fill: {what} does not fit into a Tensor of {x.dtype}; convert one with .to(...)")
+    return filled.to(x.dtype)

@@ -170,7 +170,7 @@ def maybe_sizes(x: Any, given: Any, axis: int = 0) -> None:
 
 
 @method
-@checked(form=pytorch_forms.split, mark=maybe_sizes)
+@checked(words={"tensor": "x"}, form=pytorch_forms.split, mark=maybe_sizes)
 def split(x: Any, /, indices_or_sections: Any, axis: int = 0) -> tuple[Tensor, ...]:
     """x cut along an axis (the first by default), into equal pieces or before each of the given indices, as `np.split`.
 

@@ -85,7 +85,7 @@ def vecdot(x1, x2, /, axis=-1):
     """
 
 
-@composite(method=True)
+@composite(words={"vec2": "x2"}, method=True)
 def outer(k, x1, x2, /):
     """Every element of `x1` times every element of `x2`: shape (x1.size, x2.size). Both are flattened, as in NumPy.
 
@@ -97,7 +97,7 @@ def outer(k, x1, x2, /):
     return k.reshape(x1, shape=(-1, 1)) * k.reshape(x2, shape=(1, -1))
 
 
-@composite
+@composite(words={"a": "x1", "b": "x2"})
 def tensordot(k, x1, x2, /, axes=2):
     """Sum of products over pairs of axes: the other axes of `x1`, then those of `x2`, remain.
 

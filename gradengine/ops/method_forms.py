@@ -22,6 +22,7 @@ from ..shapes.size import Size
 from ..validation import check_ignored
 from . import pytorch_forms
 from .arguments import checked
+from .shape import in_order, is_in_order
 from .sliding import windows
 
 __all__ = [
@@ -211,7 +212,7 @@ def unfold(self: Tensor, axis: int, size: int, step: int) -> Tensor:
             [2, 3]])
     """
     found = windows(self, axis, size, step)
-    if found.op is None and root_of(found) is not root_of(self):
+    if root_of(found) is not root_of(self):
         enlist(self, found, windows.op, {"axis": axis, "size": size, "step": step})
     return found
 
@@ -265,7 +266,7 @@ def contiguous(self: Tensor, memory_format: Any = None) -> Tensor:
     True
     """
     check_ignored("contiguous", "memory_format", memory_format)
-    return self if self.backend.in_order(self.array) else k.clone(self)
+    return in_order(k, self)
 
 
 def is_contiguous(self: Tensor, memory_format: Any = None) -> bool:
@@ -276,7 +277,7 @@ def is_contiguous(self: Tensor, memory_format: Any = None) -> bool:
     False
     """
     check_ignored("is_contiguous", "memory_format", memory_format)
-    return bool(self.backend.in_order(self.array))
+    return is_in_order(self)
 
 
 def resolve_conj(self: Tensor) -> Tensor:

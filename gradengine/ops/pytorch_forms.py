@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from .. import shapes
+from ..core.promotion import is_weak
 from ..core.tensor_class import Tensor, wrap
 from ..errors import ArgumentError, ShapeError, SignatureError, describe
 from ..validation import flag_or_raise
@@ -159,11 +162,21 @@ def add(sign: int) -> Callable[..., Any]:
     def form(k: Any, x: Any, other: Any, /, alpha: Any = 1, out: Any = None) -> Any:
         call = k.add if sign > 0 else k.subtract
         if type(alpha) is not int or alpha != 1:
-            plain = type(other) in (int, float) and type(alpha) in (int, float)
-            other = other * alpha if plain else k.multiply(other, alpha)
+            other, alpha = [n.item() if isinstance(n, np.generic) else n for n in (other, alpha)]
+            if isinstance(other, (int, float)) and isinstance(alpha, (int, float)):
+                other = other * alpha
+            else:  # truth values count as numbers of the other array's dtype
+                truths = getattr(other, "dtype", None) == np.bool_ and isinstance(x, Tensor) and not is_weak(x)
+                truths = truths and x.dtype != np.bool_
+                other = k.multiply(k.astype(other, x.dtype) if truths else other, alpha)
         return call(x, other, out)
 
     return form
+
+
+def swapaxes(k: Any, x: Any, /, axis0: int, axis1: int) -> Any:
+    """PyTorch's swapaxes, whose `axis1` is the second of the two."""
+    return k.swapaxes(x, dim0=axis0, dim1=axis1)
 
 
 def divide(k: Any, x: Any, other: Any, /, rounding_mode: str | None = None, out: Any = None) -> Any:

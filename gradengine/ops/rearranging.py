@@ -90,7 +90,7 @@ def index_select(x: Any, /, axis: int, index: Any) -> Tensor:
 
 
 @method
-@checked
+@checked(words={"indices": "indices"})
 def take_along_dim(x: Any, indices: Any, /, axis: Any = None) -> Tensor:
     """`take_along_axis`, of the flattened array where no axis is given.
 

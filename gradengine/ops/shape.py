@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from .. import shapes
+from ..core.tensor_class import Tensor
+from ..core.views import is_repeated
 from ..errors import ArgumentError, ShapeError
 from . import loop_forms, pytorch_forms
 from .declare import composite, primitive
@@ -25,7 +27,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-SWAPPED = {"dim0": "axis1", "dim1": "axis2", "axis0": "axis1"}  # PyTorch's words for two axes
+SWAPPED = {"dim0": "axis1", "dim1": "axis2"}  # PyTorch's words for two axes
 
 
 @primitive(
@@ -115,13 +117,23 @@ def flatten(k, x, /, start_axis=0, end_axis=-1):
 
 @composite(method=True)
 def ravel(k, x, /):
-    """All elements along one axis.
+    """All elements along one axis: a view where they lie in memory in that order, else a copy.
 
     >>> import gradengine as ge
     >>> ge.ravel(ge.tensor([[1.0, 2.0], [3.0, 4.0]]))
     tensor([1., 2., 3., 4.])
     """
-    return k.reshape(x, shape=(-1,))
+    return k.reshape(in_order(k, x), shape=(-1,))
+
+
+def in_order(k: Any, x: Any) -> Any:
+    """`x` where its elements lie in memory in their order, each once; else a copy, which shares nothing with it."""
+    return k.clone(x) if isinstance(x, Tensor) and not is_in_order(x) else x
+
+
+def is_in_order(x: Tensor) -> bool:
+    """Whether the elements of `x` lie in memory in their order, each once."""
+    return x.backend.in_order(x.array) and not is_repeated(x)
 
 
 def inverse(axes: Any) -> tuple[int, ...] | None:
@@ -183,6 +195,7 @@ def transpose(k, x, /, axes=None, other_axis=None):
     shape=shapes.swapaxes,
     view=True,
     words=SWAPPED,
+    form=pytorch_forms.swapaxes,
     lifts=True,
     any_precision=True,
     method=True,

@@ -37,3 +37,6 @@ def windows(k, x, /, axis, size, step):
         return k.moveaxis(k.narrow(split, axis=place + 1, start=0, length=size), source=place + 1, destination=-1)
     at = np.arange(count)[:, None] * step + np.arange(size)
     return k.moveaxis(k.take(x, at, axis=place), source=place + 1, destination=-1)
+
+
+windows.op.shown = "unfold"

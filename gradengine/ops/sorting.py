@@ -99,7 +99,13 @@ def searchsorted_form(
     return k.searchsorted(x, values, side="right" if right else side)
 
 
-@primitive(None, None, shape=shapes.searchsorted, form=searchsorted_form)
+@primitive(
+    None,
+    None,
+    shape=shapes.searchsorted,
+    words={"sorted_sequence": "x", "input": "values"},
+    form=searchsorted_form,
+)
 def searchsorted(x, values, /, side="left"):
     """Where each value would go in a sorted vector: before equal elements ("left") or after them ("right").
 

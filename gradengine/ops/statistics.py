@@ -346,7 +346,7 @@ def corrcoef(x: Any, /) -> Tensor:
     return clip(ratio, -1, 1)
 
 
-@checked(ignored=frozenset({"compute_mode"}))
+@checked(words={"x1": "x1", "x2": "x2"}, ignored=frozenset({"compute_mode"}))
 def cdist(x1: Any, x2: Any, /, p: float = 2.0) -> Tensor:
     """The p-norm of the difference of each row of x1 and each row of x2: (..., m, d) and (..., n, d) give (..., m, n).
 
@@ -463,7 +463,7 @@ def trapezoids(name: str, y: Any, x: Any, dx: Any, axis: int) -> Tensor:
     return multiply(both, divide(diff(x, axis=place), 2))
 
 
-@checked
+@checked(words={"y": "y"})
 def trapezoid(y: Any, /, x: Any = None, *, dx: Any = 1, axis: int = -1) -> Tensor:
     """The integral along an axis by the trapezoidal rule; `x` are the places, or `dx` is the distance between them.
 
@@ -477,7 +477,7 @@ def trapezoid(y: Any, /, x: Any = None, *, dx: Any = 1, axis: int = -1) -> Tenso
 trapz = trapezoid
 
 
-@checked
+@checked(words={"y": "y"})
 def cumulative_trapezoid(y: Any, /, x: Any = None, *, dx: Any = 1, axis: int = -1) -> Tensor:
     """The running integral along an axis by the trapezoidal rule.
 
