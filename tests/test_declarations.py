@@ -146,6 +146,29 @@ def test_a_loop_form_is_fused_with_what_surrounds_it(ops):
     assert "declared_energy" not in after
 
 
+def test_declarations_whose_arrays_do_not_fit():
+    rule = lambda k, g, y, x: g
+    with pytest.raises(
+        ge.ArgumentError, match=r"rules: 1, arrays before the `/` .*: 0; .* `def declared_no_slash\(x, /\)"
+    ):
+
+        @ge.primitive(rule, kernel=np.copy)
+        def declared_no_slash(x):
+            """An array that is taken for a setting."""
+
+    with pytest.raises(ge.ArgumentError, match="rules: 2, arrays before the `/` of its signature: 1"):
+
+        @ge.primitive(rule, rule, kernel=np.copy)
+        def declared_two_rules(x, /):
+            """One array."""
+
+    with pytest.raises(ge.ArgumentError, match="composite 'declared_without_k': must take `k`, then each array"):
+
+        @ge.composite
+        def declared_without_k(x):
+            return x * 2
+
+
 def test_facts_of_the_engines_own_ops():
     """The few that many parts rely on."""
     assert ALL_OPS["matmul"].precision == "low"

@@ -59,7 +59,7 @@ from .graph import Names, show
 from .graph_passes import frozen
 from .hyperparameters import FollowError
 from .interrupts import ServedBetweenKernels, uninterrupted
-from .program import Program, StaleError
+from .program import GuardFailure, Program
 from .purity import Watch
 from .reads import Calls, guards_of, keys_read, uncollected
 from .selections import check_result, unselected
@@ -171,7 +171,7 @@ class Step:
         program, arguments = self.find(args, kwargs)
         try:
             return program.run(arguments)
-        except StaleError:
+        except GuardFailure:
             return self.run_another(program, args, kwargs)
         except Exception as error:
             unmeant = getattr(error, "misfit", isinstance(error, (ArithmeticError, CompileError)))
@@ -187,7 +187,7 @@ class Step:
             key, arguments, _, _ = self.known_apart(args, kwargs)
             for program in list(self.programs.get(key, ())):
                 if program is not stale and program.guard.holds(arguments):
-                    with contextlib.suppress(StaleError):
+                    with contextlib.suppress(GuardFailure):
                         return program.run(arguments)
             return self.compile(args, kwargs)[0].run(arguments)
 

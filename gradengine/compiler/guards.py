@@ -99,7 +99,7 @@ class Guard:
 
     def __init__(self, trace: Trace, read: list[Any]) -> None:
         self.read = read
-        self.looks: list[tuple[str, Callable[[], Any], Any]] = trace.looks
+        self.guards: list[tuple[str, Callable[[], Any], Any]] = trace.guards
         lifted = [(trace.origins[key], trace.tensors[key], symbol.var) for key, symbol in trace.lifted.items()]
         self.tensors = [
             (source if source.kind == "grad" else None, t, t.op, var.shape, var.dtype, tuple(t.hooks or ()))
@@ -153,7 +153,7 @@ class Guard:
         for read in self.read:
             if not read.holds():
                 return False
-        for _, look, value in self.looks:
+        for _, look, value in self.guards:
             found = look()
             if found is not value and not same(found, value):
                 return False
@@ -184,4 +184,6 @@ class Guard:
 
     def values(self) -> list[tuple[str, Any]]:
         """What plain Python code has read, by name."""
-        return [pair for read in self.read for pair in read.values()] + [(name, value) for name, _, value in self.looks]
+        return [pair for read in self.read for pair in read.values()] + [
+            (name, value) for name, _, value in self.guards
+        ]

@@ -299,9 +299,9 @@ class Options:
             groups = vars(optimizer)["param_groups"]
             if id(optimizer) in self.read_from:
                 changed = frozenset().union(*[self.groups[id(group)].changed for group in groups])
-                self.trace.note_look("param_groups", functools.partial(keys_of, groups, changed))
+                self.trace.add_guard("param_groups", functools.partial(keys_of, groups, changed))
                 if "params" in keys or named.isdisjoint(frozenset().union(*groups)):
-                    self.trace.note_look("params", functools.partial(params_of, groups))
+                    self.trace.add_guard("params", functools.partial(params_of, groups))
             for group in groups:
                 if id(optimizer) in self.read_from or containers.get(id(group)):
                     self.guard_read(self.groups[id(group)], keys, typed, named)
@@ -317,7 +317,7 @@ class Options:
             if has_numbers(met.before[key]) and not plain:
                 self.read.add(place)
             else:
-                self.trace.looks.append((key, functools.partial(met.group.get, key, NOTHING), met.before[key]))
+                self.trace.guards.append((key, functools.partial(met.group.get, key, NOTHING), met.before[key]))
 
     def finish(self) -> None:
         """Note what was set last. Raises FollowError when the trace has to be made again."""
@@ -326,6 +326,6 @@ class Options:
         for met in self.groups.values():  # where the step of an optimizer is a user's, it has seen the options' values
             for key in met.before if met.own_step else ():
                 if key not in met.changed:
-                    self.trace.looks.append((key, functools.partial(met.group.get, key, NOTHING), met.before[key]))
+                    self.trace.guards.append((key, functools.partial(met.group.get, key, NOTHING), met.before[key]))
         if self.derived or self.read:
             raise FollowError(frozenset(self.derived | self.followed | self.read), frozenset(self.read - self.derived))

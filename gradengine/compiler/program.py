@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class StaleError(Exception):
+class GuardFailure(Exception):
     """What the host decides at each call has become of another kind than it was in the trace."""
 
 
@@ -119,7 +119,7 @@ class Program:
     # -- running ------------------------------------------------------------------------------------------------
 
     def run(self, arguments: list[Any]) -> Any:
-        """One call. Raises StaleError, with nothing done, when the host's part has become of another kind.
+        """One call. Raises GuardFailure, with nothing done, when the host's part has become of another kind.
 
         Where kernels are compiled, an interrupt waits for the end of the step, which it would meet half done.
         """
@@ -185,7 +185,7 @@ class Program:
                 raise
             if values is None:
                 self.undo()
-                raise StaleError
+                raise GuardFailure
             values.reverse()
             found.append(values)
         return found

@@ -147,13 +147,13 @@ def select(trace: Trace, x: Tensor, index: Any, read: Callable[[Tensor, Any], An
     structure, at = split_index(index, x, False)
     masks = [a for name, a in zip([s for s in structure if s in ("mask", "integers")], at) if name == "mask"]
     if all([trace.is_constant(m) for m in masks]):
-        return read(x, with_positions(index, trace))
+        return read(x, with_positions(index))
     mask = x.new_zeros(x.shape, dtype=np.bool_)
     setitem(mask, index, True)
     return Selection(trace, index, (structure, at), mask, x, shape_error(READ))
 
 
-def with_positions(index: Any, trace: Trace) -> Any:
+def with_positions(index: Any) -> Any:
     """Indices with the positions of constant masks in the place of the masks."""
     found: list[Any] = []
     for item in index if type(index) is tuple else (index,):

@@ -145,7 +145,7 @@ class Trace:
         self.failure: Exception | None = None  # what was raised for a value that is not there, be it caught or not
         self.selections: list[Selection] = []
         self.flags: dict[int, Tensor] = {}  # Tensors of which it was asked whether they require grad
-        self.looks: list[tuple[str, Callable[[], Any], Any]] = []  # what has to be as it is for the trace to be true
+        self.guards: list[tuple[str, Callable[[], Any], Any]] = []  # a name, what reads a value, and the value
 
     def argument(self, place: int) -> Tensor:
         """What the step is given as an argument: a Tensor as it is, a number as a Tensor that has none yet."""
@@ -427,10 +427,10 @@ class Trace:
         self.modules[id(module)] = ModuleGuard(module)
         self.ran.append(module)
 
-    def note_look(self, name: str, look: Callable[[], Any]) -> None:
-        """Remember what `look()` gives: where it gives something else, another program is right."""
+    def add_guard(self, name: str, look: Callable[[], Any]) -> None:
+        """Add a guard: another value of `look()` means a retrace."""
         with untraced():
-            self.looks.append((name, look, look()))
+            self.guards.append((name, look, look()))
 
     def note_attribute(self, owner: Any, name: str, value: Any) -> None:
         """Remember that the step's own code reads an attribute of an optimizer or a schedule."""
@@ -455,7 +455,7 @@ class Trace:
         """Remember whether a Tensor from outside requires grad."""
         if id(t) not in self.flags and id(t) not in self.origins:  # of an argument, it is a part of the key
             self.flags[id(t)] = t
-            self.looks.append(("requires_grad", functools.partial(FLAG.fget, t), t.op is not None))
+            self.guards.append(("requires_grad", functools.partial(FLAG.fget, t), t.op is not None))
 
     def release(self) -> None:
         """Take Tensors from outside out of the graph that a change in place has made them part of: it has no values."""

@@ -150,7 +150,7 @@ def axis_or_implicit(name: str, x: Tensor, axis: int | None, level: int = 4) -> 
 
 def along(function: Any, input: Any, axis: int | None, dim: int | None, dtype: Any) -> Tensor:
     """A function along an axis of the input, computed in a dtype."""
-    x = as_tensor(input)
+    x = wrap(input)
     place = axis_or_implicit(function.__name__, x, axis if dim is None else dim, level=5)
     return function(x if dtype is None else x.to(dtype=dtype), axis=place)
 
@@ -179,7 +179,7 @@ def softmin(input: Any, axis: int | None = None, *, dim: int | None = None, dtyp
     >>> ge.nn.functional.softmin(ge.tensor([0.0, 1000.0, 0.0]), dim=0)
     tensor([0.5, 0. , 0.5])
     """
-    return along(nn.softmax, -as_tensor(input), axis, dim, dtype)
+    return along(nn.softmax, -wrap(input), axis, dim, dtype)
 
 
 @checked(ignored=frozenset({"_stacklevel"}))
@@ -196,11 +196,6 @@ def log_softmax(input: Any, axis: int | None = None, *, dim: int | None = None, 
 
 
 # -- layers as functions ------------------------------------------------------------------------------------------
-
-
-def as_tensor(value: Any) -> Tensor:
-    """An argument as a Tensor."""
-    return value if isinstance(value, Tensor) else wrap(value)
 
 
 @checked
@@ -242,7 +237,7 @@ def pad(input: Any, pad: Any, mode: str = "constant", value: float | None = None
     >>> ge.nn.functional.pad(ge.tensor([[1.0, 2.0]]), (1, 2))
     tensor([[0., 1., 2., 0., 0.]])
     """
-    x, widths = as_tensor(input), shapes.sizes_of("pad", pad, "pad is")
+    x, widths = wrap(input), shapes.sizes_of("pad", pad, "pad is")
     if len(widths) % 2:
         raise ArgumentError(f"pad: needs (before, after) for each axis, got {len(widths)} numbers")
     if len(widths) > 2 * len(x.shape):
@@ -268,13 +263,13 @@ def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any 
     tensor([[-1.,  1.],
             [ 0.,  0.]])
     """
-    x = as_tensor(input)
+    x = wrap(input)
     wanted = shapes.sizes_of("layer_norm", normalized_shape, "normalized_shape is")
     if not wanted or x.shape[len(x.shape) - len(wanted) :] != wanted:
         raise ShapeError(f"layer_norm: the input's last axes must be normalized_shape {wanted}, got shape {x.shape}")
     for name, value in (("weight", weight), ("bias", bias)):
-        if value is not None and as_tensor(value).shape != wanted:
-            raise ShapeError(f"layer_norm: {name} must have the shape {wanted}, got {as_tensor(value).shape}")
+        if value is not None and wrap(value).shape != wanted:
+            raise ShapeError(f"layer_norm: {name} must have the shape {wanted}, got {wrap(value).shape}")
     out = nn.standardize(x, axis=tuple(range(-len(wanted), 0)), eps=eps)
     if weight is not None:
         out = out * weight
@@ -292,7 +287,7 @@ def normalize(input: Any, p: float = 2.0, axis: int = 1, eps: float = 1e-12, *, 
     tensor([[0.6, 0.8],
             [0. , 0. ]])
     """
-    x, eps = as_tensor(input), real("normalize", "eps", eps)
+    x, eps = wrap(input), real("normalize", "eps", eps)
     length = ops.norm(x, ord=p, axis=axis if dim is None else dim, keepdims=True)
     return x / ops.clip(length, min=eps)
 

@@ -31,11 +31,6 @@ __all__ = [
 ]
 
 
-def as_tensor(value: Any) -> Any:
-    """An argument as a Tensor."""
-    return value if isinstance(value, Tensor) else wrap(value)
-
-
 def above(x: Any, low: float = 0.0) -> Any:
     """max(x, low)."""
     return ops.clip(x, min=low)
@@ -71,7 +66,7 @@ def pdist(input: Any, p: float = 2.0) -> Tensor:
     >>> ge.nn.functional.pdist(ge.tensor([[0.0, 0.0], [3.0, 4.0], [0.0, 1.0]]))
     tensor([5.    , 1.    , 4.2426])
     """
-    x = as_tensor(input)
+    x = wrap(input)
     if x.ndim != 2:
         raise ShapeError(f"pdist: needs a matrix of rows, got shape {x.shape}")
     if not real("pdist", "p", p) >= 0:
@@ -222,13 +217,13 @@ def multi_margin_loss(
     losses: Any = above(margin - own + x)
     losses = losses * losses if p == 2 else losses
     if weight is not None:
-        w = as_tensor(weight)
+        w = wrap(weight)
         if w.shape != (classes,):
             raise ShapeError(f"{name}: weight must have a number per class, shape ({classes},), got {w.shape}")
         losses = losses * ops.reshape(ops.take(w, t, axis=0), (-1, 1))
     others = ops.not_equal(ops.arange(classes, device=x.device), place)
     found = ops.sum(ops.where(others, losses, 0.0 * losses), axis=1) / classes
-    return reduced(found if len(as_tensor(input).shape) == 2 else ops.reshape(found, ()), reduction)
+    return reduced(found if len(wrap(input).shape) == 2 else ops.reshape(found, ()), reduction)
 
 
 def labelled(name: str, x: Any, t: Any) -> tuple[Any, Any]:
@@ -303,7 +298,7 @@ def multilabel_soft_margin_loss(input: Any, target: Any, weight: Any = None, red
         raise ShapeError(f"{name}: needs an axis of classes, got a number")
     losses: Any = -(t * ops.log_sigmoid(x) + (1 - t) * ops.log_sigmoid(-x))
     if weight is not None:
-        losses = losses * as_tensor(weight)
+        losses = losses * wrap(weight)
     return reduced(ops.mean(losses, axis=-1), reduction)
 
 

@@ -24,11 +24,6 @@ __all__ = [
 ALPHA = -1.7580993408473766  # where a selu saturates
 
 
-def as_tensor(value: Any) -> Tensor:
-    """An argument as a Tensor."""
-    return value if isinstance(value, Tensor) else wrap(value)
-
-
 def given(x: Tensor, made: Tensor, inplace: bool, name: str) -> Tensor:
     """The result, or with `inplace` the input, which has become it."""
     return x.become(lambda old: made, name) if inplace else made
@@ -55,7 +50,7 @@ def dropout(
     tensor([1., 1., 1.])
     """
     probability("dropout", p)
-    x = as_tensor(input)
+    x = wrap(input)
     if not training or p == 0:
         return x
     if inplace:
@@ -84,7 +79,7 @@ def features(name: str, x: Tensor, axes: int) -> tuple[int, ...]:
 def channel_dropout(name: str, axes: int, input: Any, p: Any, training: bool, inplace: bool, generator: Any) -> Tensor:
     """Dropout of whole channels."""
     probability(name, p)
-    x = as_tensor(input)
+    x = wrap(input)
     shape = features(name, x, axes)
     if not training or p == 0:
         return x
@@ -162,7 +157,7 @@ def alpha_dropout(
     True
     """
     probability("alpha_dropout", p)
-    x = as_tensor(input)
+    x = wrap(input)
     if not training or p == 0:
         return x
     return given(x, saturated(x, p, x.shape, generator), inplace, "alpha_dropout")
@@ -181,7 +176,7 @@ def feature_alpha_dropout(
     (2, 3, 4)
     """
     probability("feature_alpha_dropout", p)
-    x = as_tensor(input)
+    x = wrap(input)
     if x.ndim < 2:
         raise ShapeError(f"feature_alpha_dropout: needs a batch axis and one of channels, got shape {x.shape}")
     if not training or p == 0:
@@ -212,7 +207,7 @@ def rrelu(
     low, high = real("rrelu", "lower", lower), real("rrelu", "upper", upper)
     if not low <= high:
         raise ArgumentError(f"rrelu: lower must not be above upper, got {lower!r} and {upper!r}")
-    x: Any = as_tensor(input)
+    x: Any = wrap(input)
     if training:
         slope: Any = ops.uniform(low, high, x.shape, dtype=x.dtype, generator=generator, device=x.device)
     else:
@@ -235,7 +230,7 @@ def gumbel_softmax(
     """
     if not real("gumbel_softmax", "tau", tau) > 0:
         raise ArgumentError(f"gumbel_softmax: tau must be above 0, got {tau!r}")
-    x: Any = as_tensor(logits)
+    x: Any = wrap(logits)
     dim = whole("gumbel_softmax", "dim", dim)
     u = ops.rand(x.shape, dtype=x.dtype, generator=generator, device=x.device)
     noise = -ops.log(-ops.log1p(-u * (1 - 2.0**-24)) + 2.0**-80)

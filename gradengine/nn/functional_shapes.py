@@ -14,11 +14,6 @@ from ..shapes.dtypes import finfo, is_half
 __all__ = ["bilinear", "channel_shuffle", "glu", "pixel_shuffle", "pixel_unshuffle", "rms_norm"]
 
 
-def as_tensor(value: Any) -> Any:
-    """An argument as a Tensor."""
-    return value if isinstance(value, Tensor) else wrap(value)
-
-
 @checked
 def glu(input: Any, dim: int = -1) -> Tensor:
     """The gated linear unit: the first half along an axis times the sigmoid of the second half.
@@ -29,7 +24,7 @@ def glu(input: Any, dim: int = -1) -> Tensor:
     >>> ge.nn.functional.glu(ge.tensor([2.0, 4.0, 0.0, 0.0]))
     tensor([1., 2.])
     """
-    x = as_tensor(input)
+    x = wrap(input)
     axis = shapes.axis_of("glu", dim, x.ndim)
     if x.shape[axis] % 2:
         raise ShapeError(f"glu: the size of axis {dim} must be even, got shape {x.shape}")
@@ -58,8 +53,8 @@ def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Tensor:
     # (rows, in1) @ (in1, out * in2) -> (rows, out, in2)
     products: Any = ops.matmul(a, ops.reshape(ops.permute_dims(w, (1, 0, 2)), (in1, count * in2)))
     out: Any = ops.sum(ops.reshape(products, (rows, count, in2)) * b, axis=-1)
-    out = ops.reshape(out, (*as_tensor(input1).shape[:-1], count))
-    return out if bias is None else out + as_tensor(bias)
+    out = ops.reshape(out, (*wrap(input1).shape[:-1], count))
+    return out if bias is None else out + wrap(bias)
 
 
 @checked
@@ -73,7 +68,7 @@ def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float |
     >>> ge.nn.functional.rms_norm(ge.tensor([[3.0, 4.0]]), 2)
     tensor([[0.8485, 1.1314]])
     """
-    x = as_tensor(input)
+    x = wrap(input)
     wanted = shapes.sizes_of("rms_norm", normalized_shape, "normalized_shape is")
     if not wanted or x.shape[len(x.shape) - len(wanted) :] != wanted:
         raise ShapeError(f"rms_norm: the input's last axes must be normalized_shape {wanted}, got shape {x.shape}")
@@ -83,7 +78,7 @@ def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float |
     out = out.to(x.dtype)
     if weight is None:
         return out
-    w = as_tensor(weight)
+    w = wrap(weight)
     if w.shape != wanted:
         raise ShapeError(f"rms_norm: weight must have the shape {wanted}, got {w.shape}")
     return out * w
@@ -97,7 +92,7 @@ def pixel_shuffle(input: Any, upscale_factor: int) -> Tensor:
     >>> ge.nn.functional.pixel_shuffle(ge.zeros(1, 8, 2, 3), 2).shape
     (1, 2, 4, 6)
     """
-    x, r = as_tensor(input), factor("pixel_shuffle", "upscale_factor", upscale_factor)
+    x, r = wrap(input), factor("pixel_shuffle", "upscale_factor", upscale_factor)
     if x.ndim < 3 or x.shape[-3] % (r * r):
         raise ShapeError(
             f"pixel_shuffle: needs (..., channels, H, W) with channels divisible by {r * r}, got {x.shape}"
@@ -115,7 +110,7 @@ def pixel_unshuffle(input: Any, downscale_factor: int) -> Tensor:
     >>> ge.nn.functional.pixel_unshuffle(ge.zeros(1, 2, 4, 6), 2).shape
     (1, 8, 2, 3)
     """
-    x, r = as_tensor(input), factor("pixel_unshuffle", "downscale_factor", downscale_factor)
+    x, r = wrap(input), factor("pixel_unshuffle", "downscale_factor", downscale_factor)
     if x.ndim < 3 or x.shape[-1] % r or x.shape[-2] % r:
         raise ShapeError(f"pixel_unshuffle: needs (..., channels, H, W) with H and W divisible by {r}, got {x.shape}")
     *front, c, h, w = x.shape
@@ -133,7 +128,7 @@ def channel_shuffle(input: Any, groups: int) -> Tensor:
     >>> ge.nn.functional.channel_shuffle(ge.arange(4).reshape((1, 4, 1)), 2).ravel().tolist()
     [0, 2, 1, 3]
     """
-    x, g = as_tensor(input), factor("channel_shuffle", "groups", groups)
+    x, g = wrap(input), factor("channel_shuffle", "groups", groups)
     if x.ndim < 3 or x.shape[1] % g:
         raise ShapeError(f"channel_shuffle: needs (batch, channels, ...) with channels divisible by {g}, got {x.shape}")
     n, c, *rest = x.shape

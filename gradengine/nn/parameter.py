@@ -20,8 +20,8 @@ from ..validation import check_flag, known_arguments, known_class
 class Parameter(Tensor):
     """A Tensor that becomes one of a module's `parameters()` when it is assigned to an attribute of the module.
 
-    `Parameter(data, requires_grad=True)` takes a Tensor (whose elements it shares) or
-    whatever `gradengine.tensor` takes. Raises DTypeError when gradients are asked of integers.
+    `Parameter(data, requires_grad=True)` takes a Tensor (whose elements it shares) or whatever `ge.tensor` takes.
+    Raises DTypeError when gradients are asked of integers.
 
     >>> import gradengine as ge
     >>> scale = ge.nn.Parameter(ge.ones(2))
@@ -34,9 +34,7 @@ class Parameter(Tensor):
     @known_arguments
     def __init__(self, data: Any = (), requires_grad: bool = True) -> None:
         if isinstance(data, Tensor):
-            self.array, self.backend = data.array, data.backend
-            self.op = self._grad = self.hooks = self.family = self.view_of = None
-            share(self, data)
+            stand_for(self, data)
         else:
             super().__init__(data)
         self.become_leaf(requires_grad)
@@ -65,12 +63,17 @@ class Buffer(Tensor):
     @known_arguments
     def __init__(self, data: Any = (), *, persistent: bool = True) -> None:
         if isinstance(data, Tensor):
-            self.array, self.backend = data.array, data.backend
-            self.op = self._grad = self.hooks = self.family = self.view_of = None
-            share(self, data)
+            stand_for(self, data)
         else:
             super().__init__(data)
         self.persistent = bool(persistent)
+
+
+def stand_for(t: Tensor, data: Tensor) -> None:
+    """Give a new Tensor the elements of another, which it shares, but nothing of its graph."""
+    t.array, t.backend = data.array, data.backend
+    t.op = t._grad = t.hooks = t.family = t.view_of = None
+    share(t, data)
 
 
 class NotThere:

@@ -179,6 +179,8 @@ def primitive(
     `lifts` says that `dim=0` of a 0-d array takes it for a vector of one element, as in PyTorch.
     `check(name, metadata)` raises for settings that kernels would take, though they make no sense.
 
+    The arrays stand before the `/` of the stub's signature; raises ArgumentError unless each has a rule.
+
     >>> import numpy as np
     >>> import gradengine as ge
     >>> @ge.primitive(lambda k, g, y, x: k.flip(g, axis=0), kernel=lambda x: np.flip(x, 0))
@@ -194,6 +196,11 @@ def primitive(
         check_name(name or stub.__name__)
         code = stub.__code__
         arrays, variadic = code.co_posonlyargcount, bool(code.co_flags & inspect.CO_VARARGS)
+        if rules and not variadic and len(rules) != arrays:
+            raise ArgumentError(
+                f"primitive {stub.__name__!r}: gradient rules: {len(rules)}, arrays before the `/` of its signature: "
+                f"{arrays}; give one rule per array, as in `def {stub.__name__}(x, /)`"
+            )
         names, defaults = metadata(stub, arrays)
         body = None if kernel is None else (lambda k, *inputs, **params: kernel(*inputs, **params))
         per_array: Any = VariadicRules(rules[0]) if variadic and rules else rules
@@ -284,7 +291,8 @@ def composite(
     """Declare an op as a function `body(k, *arrays, **metadata)` of other ops; it needs no gradient rule.
 
     On Tensors the body runs with the ops themselves, so gradients of every order are right; a backend may have a
-    fused kernel of the same name for raw arrays. `words` and `form` are as in `primitive`.
+    fused kernel of the same name for raw arrays. `words` and `form` are as in `primitive`. Raises ArgumentError for a
+    body without arrays.
 
     >>> import gradengine as ge
     >>> @ge.composite
@@ -298,6 +306,8 @@ def composite(
         return functools.partial(composite, words=words, form=form, method=method, in_place=in_place)
     code = body.__code__
     arrays = (code.co_posonlyargcount or code.co_argcount) - 1
+    if arrays < 1:
+        raise ArgumentError(f"composite {body.__name__!r}: must take `k`, then each array, as in `def f(k, x, /)`")
     names, defaults = metadata(body, arrays + 1)
     spelling = Spelling(body.__name__, (*code.co_varnames[1 : arrays + 1], *names), arrays, words, form)
     op = declare(Op(body.__name__, kind="composite", body=body, names=names, defaults=defaults, spelling=spelling))

@@ -141,7 +141,7 @@ def narrow(x, /, axis, start, length):
     """
 
 
-def pieces(name: str, x: Tensor, axis: int, ends: list[int]) -> tuple[Tensor, ...]:
+def pieces(x: Tensor, axis: int, ends: list[int]) -> tuple[Tensor, ...]:
     """The stretches of an axis between consecutive `ends`, which NumPy clips to the axis."""
     length = x.shape[axis]
     bounds = [0, *[min(max(e + length if e < 0 else e, 0), length) for e in ends], length]
@@ -197,7 +197,7 @@ def split(x: Any, /, indices_or_sections: Any, axis: int = 0) -> tuple[Tensor, .
                 "pieces; give the indices to cut at, or use chunk"
             )
         cuts = tuple(range(length // sections, length, length // sections)) if length else (0,) * (sections - 1)
-    return pieces("split", x, place, list(cuts))
+    return pieces(x, place, list(cuts))
 
 
 @method
@@ -216,7 +216,7 @@ def chunk(x: Any, /, chunks: int, axis: int = 0) -> tuple[Tensor, ...]:
     if not isinstance(chunks, int) or chunks < 1:
         raise ArgumentError(f"chunk: chunks must be an int from 1 on, got {chunks!r}")
     size = -(-x.shape[place] // chunks)
-    return pieces("chunk", x, place, list(range(size, x.shape[place], size)) if size else [0] * (chunks - 1))
+    return pieces(x, place, list(range(size, x.shape[place], size)) if size else [0] * (chunks - 1))
 
 
 @method

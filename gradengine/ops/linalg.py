@@ -1,4 +1,4 @@
-"""Products: matmul, vecdot, outer, tensordot, linear. `einsum` has a file of its own."""
+"""Products: matmul, vecdot, outer, tensordot, linear. `einsum` is in `contractions`."""
 
 from __future__ import annotations
 

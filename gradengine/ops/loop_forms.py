@@ -1,6 +1,6 @@
-"""Ops in the terms of a compiler of loops: pointwise ops, reductions, matrix products, draws, copies by steps.
+"""Loop forms: what ops are in the loop IR, of pointwise ops, reductions, matrix products, draws and strided copies.
 
-A form takes `(k, *inputs, **params)`, where `k` builds equations of those terms, and returns what it has built, or None
+A form takes `(k, *inputs, **params)`, where `k` builds equations of the loop IR, and returns what it has built, or None
 where the form does not fit; then the op's own kernel is called. What neural networks are made of is written out here,
 so that fusion puts each op into one kernel again, together with what surrounds it.
 """

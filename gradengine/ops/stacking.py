@@ -149,7 +149,7 @@ def tensor_split(x: Any, /, indices_or_sections: Any, axis: int = 0) -> tuple[Te
             raise ArgumentError(f"tensor_split: {cuts[0]} pieces are more than there can be; x has shape {x.shape}")
         size, larger = divmod(x.shape[place], cuts[0])
         cuts = tuple([i * size + min(i, larger) for i in range(1, cuts[0])])
-    return pieces("tensor_split", x, place, list(cuts))
+    return pieces(x, place, list(cuts))
 
 
 array_split = tensor_split

@@ -154,11 +154,11 @@ class Optimizer:
         rule, states, names = self.rule, self.state, self.slots(group)
         all_scalars = host_callback(lambda: self.advance(group, params), lambda: self.standing(group, params))
         if current.trace is not None:  # which holds as long as these Tensors are what the optimizer works on
-            current.trace.note_look("param_groups", lambda: self.param_groups)
-            current.trace.note_look("params", lambda: len(group["params"]))
+            current.trace.add_guard("param_groups", lambda: self.param_groups)
+            current.trace.add_guard("params", lambda: len(group["params"]))
             for p in params:
                 for slot in self.slots_of(group, p):
-                    current.trace.note_look(slot, functools.partial(self.slot_of, p, slot))
+                    current.trace.add_guard(slot, functools.partial(self.slot_of, p, slot))
         for (p, g), scalars in zip(moving, all_scalars):
             if g.array.dtype is not p.array.dtype or g.array.shape != p.array.shape or g.backend is not p.backend:
                 g = self.fitting(p, g)

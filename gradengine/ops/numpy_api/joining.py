@@ -10,7 +10,6 @@ from ...core.interpreter import k
 from ...core.tensor_class import Tensor
 from ...shapes.dtypes import check_dtype
 from .registry import adapts, only, tensors
-from .shapes import at_least
 
 
 def cast(x: Tensor, dtype: Any, casting: str) -> Tensor:
@@ -39,24 +38,22 @@ def stack(arrays, axis=0, out=None, *, dtype=None, casting="same_kind"):
 
 @adapts(np.hstack)
 def hstack(tup, *, dtype=None, casting="same_kind"):
-    parts = [at_least(1, x) for x in listed(tup)]
-    return cast(k.concat(parts, axis=0 if parts[0].ndim == 1 else 1), dtype, casting)
+    return cast(k.hstack(listed(tup)), dtype, casting)
 
 
 @adapts(np.vstack)
 def vstack(tup, *, dtype=None, casting="same_kind"):
-    return cast(k.concat([at_least(2, x) for x in listed(tup)], axis=0), dtype, casting)
+    return cast(k.vstack(listed(tup)), dtype, casting)
 
 
 @adapts(np.dstack)
 def dstack(tup):
-    return k.concat([at_least(3, x) for x in listed(tup)], axis=2)
+    return k.dstack(listed(tup))
 
 
 @adapts(np.column_stack)
 def column_stack(tup):
-    columns = [x if x.ndim >= 2 else k.reshape(x, shape=(-1, 1)) for x in listed(tup)]
-    return k.concat(columns, axis=1)
+    return k.column_stack(listed(tup))
 
 
 @adapts(np.append)

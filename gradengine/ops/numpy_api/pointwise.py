@@ -40,8 +40,7 @@ def round(a, decimals=0, out=None):
     if decimals == 0:
         return k.round(x)
     only(is_floating(x.dtype))
-    scale = 10.0 ** abs(decimals)
-    return k.round(x * scale) / scale if decimals > 0 else k.round(x / scale) * scale
+    return k.round(x, decimals=decimals)
 
 
 @adapts(np.fix)
@@ -83,14 +82,8 @@ def allclose(a, b, rtol=1e-05, atol=1e-08, equal_nan=False):
 def nan_to_num(x, copy=True, nan=0.0, posinf=None, neginf=None):
     x = tensor(x)
     only(is_floating(x.dtype) and copy and np.ndim(nan) == 0)
-    ends = np.finfo(x.dtype)
-    high = float(ends.max) if posinf is None else posinf
-    low = float(ends.min) if neginf is None else neginf
-    only(np.ndim(high) == 0 and np.ndim(low) == 0)
-    infinite = k.isinf(x)
-    at = lambda mask, value, rest: k.where(mask, value, rest)
-    found = at(k.logical_and(infinite, k.greater(x, 0)), high, at(k.isnan(x), nan, x))
-    return at(k.logical_and(infinite, k.less(x, 0)), low, found)
+    only(np.ndim(posinf) == 0 and np.ndim(neginf) == 0)
+    return k.nan_to_num(x, nan=nan, posinf=posinf, neginf=neginf)
 
 
 @adapts(np.sinc)

@@ -37,8 +37,7 @@ def vdot(a, b, /):
 
 @adapts(np.outer)
 def outer(a, b, out=None):
-    a, b = tensors(a, b)
-    return k.reshape(a, shape=(-1, 1)) * k.reshape(b, shape=(1, -1))
+    return k.outer(*tensors(a, b))
 
 
 @adapts(np.linalg.outer)
@@ -81,12 +80,7 @@ def einsum(*operands, out=None, optimize=False, **kwargs):
 
 @adapts(np.kron)
 def kron(a, b):
-    a, b = tensors(a, b)
-    most = max(a.ndim, b.ndim)
-    left, right = [(1,) * (most - x.ndim) + x.shape for x in (a, b)]
-    a = k.reshape(a, shape=tuple([n for size in left for n in (size, 1)]))
-    b = k.reshape(b, shape=tuple([n for size in right for n in (1, size)]))
-    return k.reshape(a * b, shape=tuple([m * n for m, n in zip(left, right, strict=True)]))
+    return k.kron(*tensors(a, b))
 
 
 @adapts(np.cross)
@@ -96,9 +90,7 @@ def cross(a, b, axisa=-1, axisb=-1, axisc=-1, axis=None):
         axisa = axisb = axisc = axis
     a, b = k.moveaxis(a, axisa, -1), k.moveaxis(b, axisb, -1)
     only(a.shape[-1] == 3 and b.shape[-1] == 3)
-    (a1, a2, a3), (b1, b2, b3) = k.unstack(a, axis=-1), k.unstack(b, axis=-1)
-    parts = [a2 * b3 - a3 * b2, a3 * b1 - a1 * b3, a1 * b2 - a2 * b1]
-    return k.moveaxis(k.stack(parts, axis=-1), -1, axisc)
+    return k.moveaxis(k.cross(a, b, axis=-1), -1, axisc)
 
 
 @adapts(np.linalg.cross)

@@ -97,7 +97,7 @@ def mean(a, axis=None, dtype=None, out=None, keepdims=NoValue, *, where=NoValue)
     return total / counted(x, axis, flag(keepdims), where)
 
 
-def variance(a: Any, axis: Any, dtype: Any, ddof: Any, keepdims: Any, where: Any, correction: Any) -> tuple[Any, Any]:
+def variance(a: Any, axis: Any, dtype: Any, ddof: Any, where: Any, correction: Any) -> tuple[Any, Any]:
     """What `var` and `std` need of their arguments: the Tensor and the correction."""
     only(where is NoValue or where is True)
     return has_axis(floats(tensor(a), dtype), axis), correction if given(correction) else ddof
@@ -108,7 +108,7 @@ def var(
     a, axis=None, dtype=None, out=None, ddof=0, keepdims=NoValue, *, where=NoValue, mean=NoValue, correction=NoValue
 ):  # fmt: skip
     only(mean is NoValue)
-    x, less = variance(a, axis, dtype, ddof, keepdims, where, correction)
+    x, less = variance(a, axis, dtype, ddof, where, correction)
     return k.var(x, axis=axis, correction=less, keepdims=flag(keepdims))
 
 
@@ -117,7 +117,7 @@ def std(
     a, axis=None, dtype=None, out=None, ddof=0, keepdims=NoValue, *, where=NoValue, mean=NoValue, correction=NoValue
 ):  # fmt: skip
     only(mean is NoValue)
-    x, less = variance(a, axis, dtype, ddof, keepdims, where, correction)
+    x, less = variance(a, axis, dtype, ddof, where, correction)
     return k.std(x, axis=axis, correction=less, keepdims=flag(keepdims))
 
 

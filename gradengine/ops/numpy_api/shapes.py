@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
-from typing import Any
-
 import numpy as np
 
 from ...core.interpreter import k as ops
-from ...core.tensor_class import Tensor
 from ...shapes.dtypes import is_floating
 from .registry import adapts, only, tensor, tensors
 
@@ -93,14 +89,7 @@ def fliplr(m):
 def rot90(m, k=1, axes=(0, 1)):
     x = tensor(m)
     only(len(tuple(axes)) == 2 and axes[0] % x.ndim != axes[1] % x.ndim)
-    first, second = [axis % x.ndim for axis in axes]
-    if k % 4 == 0:
-        return ops.clone(x)
-    if k % 4 == 2:
-        return ops.flip(x, axis=(first, second))
-    if k % 4 == 1:
-        return ops.swapaxes(ops.flip(x, axis=second), axis1=first, axis2=second)
-    return ops.flip(ops.swapaxes(x, axis1=first, axis2=second), axis=second)
+    return ops.rot90(x, k, axes)
 
 
 @adapts(np.roll)
@@ -155,7 +144,7 @@ def diag(v, k=0):
 
 @adapts(np.diagflat)
 def diagflat(v, k=0):
-    return ops.diag(ops.ravel(tensor(v)), offset=k)
+    return ops.diagflat(tensor(v), offset=k)
 
 
 @adapts(np.diagonal)
@@ -211,33 +200,19 @@ def argwhere(a):
     return ops.argwhere(tensor(a))
 
 
-def at_least(count: int, x: Tensor) -> Tensor:
-    """x with as many axes as `atleast_1d`, `atleast_2d` and `atleast_3d` give it."""
-    if x.ndim >= count:
-        return x
-    shapes = {(0, 1): (1,), (0, 2): (1, 1), (1, 2): (1, -1), (0, 3): (1, 1, 1), (1, 3): (1, -1, 1)}
-    return ops.reshape(x, shape=shapes.get((x.ndim, count), (*x.shape, 1)))
-
-
-def several(count: int, arrays: tuple[Any, ...]) -> Any:
-    """One array, or a tuple of several."""
-    found = tuple([at_least(count, x) for x in tensors(*arrays)])
-    return found[0] if len(found) == 1 else found
-
-
 @adapts(np.atleast_1d)
 def atleast_1d(*arys):
-    return several(1, arys)
+    return ops.atleast_1d(*tensors(*arys))
 
 
 @adapts(np.atleast_2d)
 def atleast_2d(*arys):
-    return several(2, arys)
+    return ops.atleast_2d(*tensors(*arys))
 
 
 @adapts(np.atleast_3d)
 def atleast_3d(*arys):
-    return several(3, arys)
+    return ops.atleast_3d(*tensors(*arys))
 
 
 @adapts(np.meshgrid)
@@ -258,24 +233,11 @@ def unstack(x, /, *, axis=0):
     return ops.unstack(tensor(x), axis=axis)
 
 
-def cut(x: Tensor, axis: int, ends: list[int]) -> list[Tensor]:
-    """The slices of an axis between consecutive `ends`, each as Python would slice."""
-    only(-x.ndim <= axis < x.ndim)
-    place, bounds = axis % x.ndim, [0, *ends, x.shape[axis]]
-    at = lambda start, stop: (slice(None),) * place + (slice(start, stop),)
-    return [x[at(start, stop)] for start, stop in itertools.pairwise(bounds)]
-
-
 @adapts(np.array_split)
 def array_split(ary, indices_or_sections, axis=0):
-    x = tensor(ary)
-    if np.ndim(indices_or_sections):
-        return cut(x, axis, [int(i) for i in indices_or_sections])
-    count, length = int(indices_or_sections), x.shape[axis]
-    only(count > 0)
-    each, more = divmod(length, count)
-    ends = np.cumsum([each + 1] * more + [each] * (count - more))[:-1]
-    return cut(x, axis, ends.tolist())
+    several = bool(np.ndim(indices_or_sections))
+    where = [int(i) for i in indices_or_sections] if several else int(indices_or_sections)
+    return list(ops.tensor_split(tensor(ary), where, axis=axis))
 
 
 @adapts(np.split)

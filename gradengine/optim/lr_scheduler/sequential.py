@@ -17,7 +17,24 @@ if TYPE_CHECKING:
     from ..optimizer import Optimizer
 
 
-class SequentialLR(LRScheduler):
+class Composed(LRScheduler):
+    """A schedule that is made of others: its state has theirs."""
+
+    schedulers: list[LRScheduler]
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state of the whole and of each of its schedules."""
+        return {**super().state_dict(), "schedulers": [scheduler.state_dict() for scheduler in self.schedulers]}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on from a saved state. Raises CheckpointError for one of other schedules."""
+        schedulers = self.schedulers
+        load_parts(schedulers, state_dict)
+        super().load_state_dict(state_dict)
+        self.schedulers = schedulers
+
+
+class SequentialLR(Composed):
     """Several schedules, one after the other: the next one takes over at each of the epochs `milestones`.
 
     Raises ArgumentError unless there is one milestone fewer than schedules, all of them of this optimizer.
@@ -83,18 +100,8 @@ class SequentialLR(LRScheduler):
             scheduler.step()
         self._last_lr = scheduler.get_last_lr()
 
-    def state_dict(self) -> dict[str, Any]:
-        """The state of the sequence and of each of its schedules."""
-        return {**super().state_dict(), "schedulers": [scheduler.state_dict() for scheduler in self.schedulers]}
 
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        schedulers = self.schedulers
-        load_parts(schedulers, state_dict)
-        super().load_state_dict(state_dict)
-        self.schedulers = schedulers
-
-
-class ChainedScheduler(LRScheduler):
+class ChainedScheduler(Composed):
     """Several schedules at once: each `step()` is a step of all of them, and their factors multiply.
 
     Raises ArgumentError unless all schedules are of one optimizer, DTypeError for anything that is not a schedule.
@@ -123,16 +130,6 @@ class ChainedScheduler(LRScheduler):
         for scheduler in self.schedulers:
             scheduler.step()
         self._last_lr = current_rates(self.optimizer)
-
-    def state_dict(self) -> dict[str, Any]:
-        """The state of each of the schedules."""
-        return {**super().state_dict(), "schedulers": [scheduler.state_dict() for scheduler in self.schedulers]}
-
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        schedulers = self.schedulers
-        load_parts(schedulers, state_dict)
-        super().load_state_dict(state_dict)
-        self.schedulers = schedulers
 
 
 def parts_of(owner: LRScheduler, schedulers: Any, optimizer: Any) -> list[LRScheduler]:

@@ -18,6 +18,7 @@ import numpy as np
 from .. import expr
 from ..loops import Compute, Load, Loop, Operand, Store, Total
 from . import driver, row_kernels
+from .arrays.common import reduced_shape
 from .dialect import COMPUTED
 from .lazy_cupy import cp
 from .loop_codegen import WIDE, Given, Source
@@ -166,13 +167,6 @@ def split(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, int, int]
     return math.prod(shape[:first]), math.prod(shape[first : last + 1]), math.prod(shape[last + 1 :])
 
 
-def reduced(shape: tuple[int, ...], axes: tuple[int, ...], keepdims: bool) -> tuple[int, ...]:
-    """The shape of what is left."""
-    if keepdims:
-        return tuple([1 if i in axes else n for i, n in enumerate(shape)])
-    return tuple([n for i, n in enumerate(shape) if i not in axes])
-
-
 def summed(x: Any, axes: tuple[int, ...], shape: tuple[int, ...], divisor: float) -> Any:
     """The sum over axes, divided; None where CuPy does as well."""
     before, along, after = split(x.shape, axes)
@@ -205,7 +199,7 @@ def make_sum(plain: Kernel, by_count: bool) -> Kernel:
             axes = axes_of(axis, x.ndim)
             if axes:
                 count = math.prod([x.shape[a] for a in axes])
-                found = summed(x, axes, reduced(x.shape, axes, keepdims), float(count) if by_count else 1.0)
+                found = summed(x, axes, reduced_shape(x.shape, axes, keepdims), float(count) if by_count else 1.0)
                 if found is not None:
                     return found
         return plain(x, axis, keepdims, **params) if params else plain(x, axis, keepdims)
@@ -220,7 +214,7 @@ def mean_rule(g: Any, y: Any, x: Any, axis: Any, keepdims: bool) -> Any:
         return None
     count = max(math.prod([x.shape[a] for a in axes]), 1)
     share = (g.astype(np.float32) / np.float32(count)).astype(x.dtype)
-    return cp.broadcast_to(share.reshape(reduced(x.shape, axes, True)), x.shape)
+    return cp.broadcast_to(share.reshape(reduced_shape(x.shape, axes, True)), x.shape)
 
 
 def make_extreme(plain: Kernel, write: Callable[[Draft], None]) -> Kernel:
@@ -231,7 +225,7 @@ def make_extreme(plain: Kernel, write: Callable[[Draft], None]) -> Kernel:
             axes = axes_of(axis, x.ndim)
             before, along, after = split(x.shape, axes) if axes else (0, 0, 0)
             if after == 1 and before > 1 and not (before < FEW_ROWS and along > LONG):
-                out = cp.empty(reduced(x.shape, axes or (), keepdims), x.dtype)
+                out = cp.empty(reduced_shape(x.shape, axes or (), keepdims), x.dtype)
                 run(write, name_of(x.dtype), (x, out), before, along)
                 return out
         return plain(x, axis, keepdims)
@@ -282,7 +276,7 @@ def make_logsumexp(plain: Kernel) -> Kernel:
             axes = axes_of(axis, x.ndim)
             before, along, after = split(x.shape, axes) if axes else (0, 0, 0)
             if after == 1 and along and not (before < FEW_ROWS and along > LONG):
-                out = cp.empty(reduced(x.shape, axes or (), keepdims), x.dtype)
+                out = cp.empty(reduced_shape(x.shape, axes or (), keepdims), x.dtype)
                 run(row_kernels.logsumexp, name_of(x.dtype), (x, out), before, along)
                 return out
         return plain(x, axis, keepdims)

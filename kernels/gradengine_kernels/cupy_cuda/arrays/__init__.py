@@ -1,7 +1,7 @@
 """Kernels on CuPy's arrays, by the names, signatures and meaning of `numpy_cpu`: the fallback of generated kernels.
 
 What CuPy does right is left to CuPy. Random numbers, gather, scatter-add and assignment are CUDA C of our own, in
-philox and moves. Half precision is computed in float32 and rounded once. Products are in `products`.
+philox and moves. Half precision is computed in float32 and rounded once. Products are in `gemm`.
 """
 
 from __future__ import annotations

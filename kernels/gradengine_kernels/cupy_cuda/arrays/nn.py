@@ -15,19 +15,13 @@ from ...xp_kernels import by_name
 from .. import driver
 from ..lazy_cupy import cp
 from . import moves, reduce
-from .common import as_array, axes_of, choose, is_floating
+from .common import as_array, axes_of, choose
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
 # -- softmax ------------------------------------------------------------------------------------------------------
-
-
-def floating(x: Any) -> Any:
-    """An array of floats: integers and bools become float64, as in NumPy's exp."""
-    x = as_array(x)
-    return x if is_floating(x.dtype) else x.astype(np.float64)
 
 
 def maximum_along(x: Any, axis: Any) -> Any:
@@ -45,7 +39,7 @@ def along_axis(kernel: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(kernel)
     def call(x: Any, axis: Any = -1) -> Any:
-        x = floating(x)
+        x = reduce.floats(x)
         axes = axes_of(axis, x.ndim)
         if x.ndim == 0:
             return kernel(x.reshape(1), 0).reshape(())
@@ -204,7 +198,7 @@ def label_weights(labels: Any, logits: Any, ignore_index: int, reduction: str) -
 
 def cross_entropy_rows(logits: Any, labels: Any, ignore_index: int, reduction: str) -> Any:
     """log(sum(exp(logits))) - logits[label] of every row, reduced."""
-    x = floating(logits)
+    x = reduce.floats(logits)
     at, count = counted(labels, x.shape[1], ignore_index)
     same_rows(x, labels)
     if x.size == 0:
@@ -222,7 +216,7 @@ def cross_entropy_rows(logits: Any, labels: Any, ignore_index: int, reduction: s
 
 def cross_entropy_rows_grad(g: Any, logits: Any, labels: Any, ignore_index: int, reduction: str) -> Any:
     """(softmax(logits) - one_hot(labels)) * g, the reduction's share included."""
-    x = floating(logits)
+    x = reduce.floats(logits)
     if x.size == 0:
         return cp.zeros_like(x)
     at, count = counted(labels, x.shape[1], ignore_index)
@@ -242,7 +236,7 @@ def cross_entropy_rows_grad(g: Any, logits: Any, labels: Any, ignore_index: int,
 
 def mean_squared_error(a: Any, b: Any) -> Any:
     """mean((a - b)**2)."""
-    d = floating(as_array(a) - b)
+    d = reduce.floats(as_array(a) - b)
     if d.dtype.itemsize == 2:
         return mean_squared_error(as_array(a).astype(np.float32), as_array(b).astype(np.float32)).astype(d.dtype)
     return reduce.sum(d * d) / d.dtype.type(d.size)
@@ -276,7 +270,7 @@ def embedding_rows_grad(g: Any, indices: Any, rows: int, padding_idx: int | None
 
 def standardize(x: Any, axis: Any, eps: float) -> Any:
     """(x - mean) / sqrt(variance + eps)."""
-    x = floating(x)
+    x = reduce.floats(x)
     if x.ndim == 0 and axis is not None:
         raise np.exceptions.AxisError(axis, 0)
     out = x - reduce.mean(x, axis, True)

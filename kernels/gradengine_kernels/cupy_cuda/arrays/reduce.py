@@ -99,7 +99,7 @@ def std(x: Any, axis: Any = None, correction: float = 0.0, keepdims: bool = Fals
 
 
 def floats(x: Any) -> Any:
-    """An array of floats: integers become float64."""
+    """An array of floats: integers and bools become float64, as in NumPy's exp."""
     x = as_array(x)
     return x if is_floating(x.dtype) else x.astype(np.float64)
 
