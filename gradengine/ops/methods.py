@@ -56,7 +56,7 @@ def direct(op: Any) -> Any:
 
 
 def in_place(op: Any, symbol: str) -> Any:
-    """`t += other`: the Tensor goes on under its identity with another value."""
+    """`t += other`: the Tensor keeps its identity and gets another value."""
 
     def call(self: Tensor, other: Any) -> Tensor:
         if other is self:
