@@ -1,7 +1,7 @@
 """The errors that gradengine raises for a user's mistake.
 
 Each says what was asked for, what came, what was needed and what to do about it. Each is also the builtin
-error that NumPy or PyTorch users would catch for the same mistake, so `except ValueError` goes on working.
+error that NumPy or PyTorch users would catch for the same mistake, so `except ValueError` still works.
 While a module runs, the message ends with that module's path: "(in head, Linear(512, 10))".
 """
 

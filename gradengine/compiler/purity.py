@@ -330,7 +330,7 @@ class Reach:
 class Watch:
     """Watches what a function can reach from outside while the block runs; `check` then says whether it changed.
 
-    Where a debugger or a coverage tool traces the lines already, it goes on doing so, and the message names the
+    Where a debugger or a coverage tool traces the lines already, it keeps doing so, and the message names the
     function instead of the line. `calls` is told of each call.
     """
 

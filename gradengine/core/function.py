@@ -1,4 +1,4 @@
-"""`Function`: an op of one's own with a hand-written gradient, as PyTorch's autograd.Function.
+"""`Function`: a user-defined op with a hand-written gradient, as PyTorch's autograd.Function.
 
 In the graph a call is two nodes: one that gathers the inputs into a bundle and one that computes, so that `backward`
 runs once however many inputs there are; each of several outputs is a third. A gradient rule like those of the

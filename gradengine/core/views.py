@@ -327,7 +327,7 @@ def cut(t: Tensor) -> None:
 
 
 def turn(t: Tensor, make: Callable[[Tensor], Tensor], what: str) -> Tensor:
-    """Turn `t` into a view of its old self, of another shape maybe; others go on sharing elements with it."""
+    """Turn `t` into a view of its old self, of another shape maybe; it keeps sharing its elements."""
     with changing:
         check_change(t, what)
         old = snapshot(t)

@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 @known_class
 class Dataset(Generic[T]):
-    """The base of datasets of one's own: define `__getitem__(index)`, which gives one sample, and `__len__`.
+    """The base of user-defined datasets: define `__getitem__(index)`, which gives one sample, and `__len__`.
 
     A subclass may define `__getitems__(indices)` as well, which gives the list of samples of a batch at once.
 

@@ -32,7 +32,7 @@ class DataLoader:
     ----------
     dataset
         An array or Tensor, whose batches are Tensors; a tuple of them that belong together along their first axis, or
-        a `TensorDataset`, whose batches are lists of Tensors. Both are cut out at once. A `Dataset` of one's own gives
+        a `TensorDataset`, whose batches are lists of Tensors. Both are cut out at once. A user-defined `Dataset` gives
         one sample for one index (Tensors, arrays, numbers, or tuples, dicts and dataclasses of them), which
         `collate_fn` makes batches of; so does a list of samples. An `IterableDataset` is a stream. Another object with
         `__len__` and `__getitem__` is asked for whole batches if it gives the same for an array of positions as for

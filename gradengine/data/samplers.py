@@ -17,7 +17,7 @@ T = TypeVar("T", covariant=True)
 
 @known_class
 class Sampler(Generic[T]):
-    """The base of samplers of one's own: define `__iter__`, which gives positions, and `__len__`.
+    """The base of user-defined samplers: define `__iter__`, which gives positions, and `__len__`.
 
     >>> import gradengine as ge
     >>> class Backwards(ge.data.Sampler):

@@ -25,7 +25,7 @@ Shape = tuple[int, ...]
 class Distribution:
     """The base of all distributions: independent ones in `batch_shape`, each with samples of `event_shape`.
 
-    Subclasses of one's own call `super().__init__(batch_shape, event_shape)`. `validate_args` checks parameters and
+    User-defined subclasses call `super().__init__(batch_shape, event_shape)`. `validate_args` checks parameters and
     values (the default); while a step is traced by `ge.jit`, values are not known and nothing is checked.
     """
 

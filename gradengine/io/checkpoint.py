@@ -104,7 +104,7 @@ def load(path: StrPath, map_location: Any = None, *, weights_only: bool = True) 
 def save_checkpoint(
     path: StrPath, tensors: Mapping[str, Tensor | np.ndarray], metadata: Mapping[str, Any] | None = None
 ) -> None:
-    """Save named tensors under exactly these names, and beside them whatever else training needs to go on.
+    """Save named tensors under exactly these names, and beside them whatever else training needs to resume.
 
     Parameters
     ----------

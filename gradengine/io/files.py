@@ -36,7 +36,7 @@ def atomic_writer(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     >>> [(entry.name, entry.read_bytes()) for entry in folder.iterdir()]
     [('note.txt', b'all of it')]
     """
-    target = os.path.realpath(path)  # a link goes on pointing where it did
+    target = os.path.realpath(path)  # a link keeps its target
     folder, name = os.path.split(target)
     # Not tempfile: its files are readable by their owner alone, and the rename would keep that.
     temporary = os.path.join(folder, f".{name[:40]}.{os.urandom(6).hex()}.tmp")

@@ -87,7 +87,7 @@ class ModuleChanges:
         """Move to a device and (floating-point Tensors only) to a dtype, both in any order, or those of a Tensor.
 
         `non_blocking` and `memory_format` are accepted as PyTorch's and change nothing. Parameters keep their identity,
-        so an optimizer goes on working. Raises DTypeError for a dtype that is not floating-point, DeviceError for a
+        so an optimizer still updates them. Raises DTypeError for a dtype that is not floating-point, DeviceError for a
         device that is unknown or not usable here.
 
         >>> import gradengine as ge

@@ -308,7 +308,7 @@ def cosine_similarity(x1: Any, x2: Any, axis: int = 1, eps: float = 1e-8, *, dim
     shape = shapes.broadcast("cosine_similarity", x1.shape, x2.shape)
     a, b = ops.broadcast_to(x1, shape=shape), ops.broadcast_to(x2, shape=shape)
     lengths = [ops.norm(x, axis=axis, keepdims=True) for x in (a, b)]
-    # As in PyTorch, the bound is no part of the gradient; each vector is divided before products can overflow.
+    # As in PyTorch, the bound has no gradient; each vector is divided before products can overflow.
     bounded = [length + (ops.clip(length.detach(), min=eps) - length.detach()) for length in lengths]
     return ops.sum((a / bounded[0]) * (b / bounded[1]), axis=axis)
 

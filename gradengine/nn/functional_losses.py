@@ -150,7 +150,7 @@ def triplet_margin_with_distance_loss(
     swap: bool = False,
     reduction: str = "mean",
 ) -> Tensor:
-    """`triplet_margin_loss` with a distance of one's own; `pairwise_distance` unless told.
+    """`triplet_margin_loss` with your own distance; `pairwise_distance` by default.
 
     Raises DTypeError for a distance that is not a function, ArgumentError for an unknown reduction.
 
@@ -331,7 +331,7 @@ def gaussian_nll_loss(
             raise ShapeError(f"{name}: var of shape {v.shape} does not go with the input's {x.shape}")
     if current.trace is None and v.size and bool(ops.any(ops.less(v.detach(), 0)).item()):
         raise ArgumentError(f"{name}: var must not be negative")
-    v = v + (ops.clip(v.detach(), min=eps) - v.detach())  # the bound is no part of the gradient
+    v = v + (ops.clip(v.detach(), min=eps) - v.detach())  # the bound has no gradient
     losses: Any = 0.5 * (ops.log(v) + (x - t) * (x - t) / v)
     return reduced(losses + 0.5 * math.log(2 * math.pi) if full else losses, reduction)
 

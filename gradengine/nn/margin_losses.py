@@ -102,7 +102,7 @@ class TripletMarginLoss(Loss):
 
 
 class TripletMarginWithDistanceLoss(Loss):
-    """`TripletMarginLoss` with a distance of one's own: `functional.triplet_margin_with_distance_loss`.
+    """`TripletMarginLoss` with your own distance: `functional.triplet_margin_with_distance_loss`.
 
     >>> import gradengine as ge
     >>> loss = ge.nn.TripletMarginWithDistanceLoss(distance_function=lambda x, y: (x - y).abs().sum(axis=-1))

@@ -179,7 +179,7 @@ def random_(self: Tensor, low: int = 0, high: int | None = None, *, generator: A
 
 @checked
 def transpose_(self: Tensor, dim0: int, dim1: int) -> Tensor:
-    """Swap two axes of this Tensor, which goes on sharing elements with what it shared them with."""
+    """Swap two axes of this Tensor, which keeps sharing its elements."""
     if not self.ndim:
         shapes.axes_of("transpose_", dim0, 1), shapes.axes_of("transpose_", dim1, 1)
         return self

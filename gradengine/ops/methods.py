@@ -17,7 +17,7 @@ from ..errors import DeviceError
 from ..migration_hints import METHODS as ABSENT
 from ..shapes.dtypes import check_dtype
 from ..validation import check_ignored, known_words
-from . import method_forms
+from . import method_forms, tensor_facts
 from .arguments import checked
 from .index import item
 from .powers import power_of
@@ -56,7 +56,7 @@ def direct(op: Any) -> Any:
 
 
 def in_place(op: Any, symbol: str) -> Any:
-    """`t += other`: the Tensor goes on under its identity with another value."""
+    """`t += other`: the Tensor keeps its identity and gets another value."""
 
     def call(self: Tensor, other: Any) -> Tensor:
         if other is self:
@@ -271,15 +271,16 @@ def attach_methods() -> None:
     """The methods that are more than an op under its own name."""
     for function in (clone, to, cpu, cuda, copy_, fill_, zero_):
         setattr(Tensor, function.__name__, function)
-    for name in method_forms.__all__:
-        function = getattr(method_forms, name)
-        setattr(Tensor, name, function if hasattr(function, "__wrapped__") else known_words(function))
+    for module in (method_forms, tensor_facts):
+        for name in module.__all__:
+            function = getattr(module, name)
+            setattr(Tensor, name, function if hasattr(function, "__wrapped__") else known_words(function))
     names = {"float": "float32", "double": "float64", "half": "float16", "bfloat16": "bfloat16", "byte": "uint8"}
     names |= {"long": "int64", "int": "int32", "short": "int16", "char": "int8", "bool": "bool"}
     for name, dtype in names.items():
         setattr(Tensor, name, in_dtype(name, dtype))
     for name, attribute in {
-        "size": property(method_forms.element_count, doc=method_forms.element_count.__doc__),
+        "size": property(tensor_facts.element_count, doc=tensor_facts.element_count.__doc__),
         "nbytes": property(lambda self: self.size * self.dtype.itemsize, doc="How many bytes the elements take."),
         "itemsize": property(lambda self: int(self.dtype.itemsize), doc="How many bytes an element takes."),
         "real": property(ops.real, doc="The Tensor itself: there are no complex numbers."),

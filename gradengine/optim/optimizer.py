@@ -38,7 +38,7 @@ OWN = frozenset({
 class Optimizer:
     """The base of all optimizers: `params` are Tensors, or dicts with "params" and the options of that group.
 
-    Subclasses of one's own, as in PyTorch, call `super().__init__(params, defaults)` and define `step`, working on
+    User-defined subclasses, as in PyTorch, call `super().__init__(params, defaults)` and define `step`, working on
     `self.param_groups` and `self.state[parameter]`. Raises ArgumentError for no parameters at all or for one that
     is given twice, GraphError for one that is not a leaf.
 

@@ -64,7 +64,7 @@ def train(
     out
         The folder for checkpoint, metrics and pictures; by default a new one under runs/.
     resume
-        The folder or checkpoint of a run to go on with, "" for the newest one under runs/.
+        The folder or checkpoint of a run to resume, "" for the newest one under runs/.
     overwrite
         Replace the run that is in the folder.
     checkpoint_every

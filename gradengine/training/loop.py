@@ -79,7 +79,7 @@ class Pace:
 class Trainer:
     """A run: `run` trains until the last epoch is finished, or a signal asks to stop.
 
-    `data` is what the options name, `folder` where checkpoint and metrics go. With `saved`, the run goes on from
+    `data` is what the options name, `folder` where checkpoint and metrics go. With `saved`, the run resumes from
     there. Checkpoints are written after each epoch and, if `checkpoint_every` is not 0, every so many steps; None is
     0, or as the saved run had it.
     """
@@ -117,7 +117,7 @@ class Trainer:
         self.metrics = Metrics(folder / state.METRICS, saved.metrics if saved else b"")
         if saved is None or saved.path.resolve() != self.path.resolve():
             try:
-                self.save()  # so that a run can go on from its first step, and a full disk is found before it
+                self.save()  # so that a run can resume from its first step, and a full disk is found before it
             except BaseException:
                 self.metrics.close()
                 raise
@@ -192,7 +192,7 @@ class Trainer:
         """One update. Returns the loss before it, and the number of pictures that were classified correctly.
 
         Raises TrainingError for a loss of NaN or infinity: before the update, or, when the step is compiled, after it,
-        for then the update is part of the program. Nothing is saved in either case, so what a run goes on from is good.
+        for then the update is part of the program. Nothing is saved in either case, so what a run resumes from is good.
         """
         loss, outputs = (self.compiled or self._forward)(images, labels)
         value = loss.item()

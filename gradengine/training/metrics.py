@@ -1,6 +1,6 @@
 """metrics.jsonl: what training measures, a JSON object per line, written as it comes.
 
-A checkpoint holds the text of the file so far, so a run that goes on has the file that it would have had, whatever
+A checkpoint holds the text of the file so far, so a resumed run has the file that it would have had, whatever
 has been written after the checkpoint or happened to the file.
 """
 

@@ -99,7 +99,7 @@ def make_optimizer(options: Options, model: nn.Module) -> optim.Optimizer:
 
 
 class Schedule(NamedTuple):
-    """A schedule of the learning rate, and whether it goes on with each batch or with each epoch."""
+    """A schedule of the learning rate, and whether it steps with each batch or with each epoch."""
 
     scheduler: lr_scheduler.LRScheduler | None
     each_batch: bool = False

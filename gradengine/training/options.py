@@ -1,4 +1,4 @@
-"""What a training run is asked to do: the options, what suits each model, and what may change when a run goes on."""
+"""What a training run is asked to do: the options, what suits each model, and what may change when a run resumes."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ SUITED: dict[str, dict[str, dict[str, Any]]] = {
     },
 }
 GENERAL: dict[str, Any] = dict(weight_decay=0.0, seed=0, device="cpu", log_every=50)
-CHANGEABLE = ("epochs", "jit", "device")  # when a run goes on
+CHANGEABLE = ("epochs", "jit", "device")  # when a run resumes
 ADDED: dict[str, Any] = {"jit": False}  # options that checkpoints may lack, and what the runs that wrote them did
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Everything that decides what a run computes. A checkpoint holds it, so that the run can go on.
+    """Everything that decides what a run computes. A checkpoint holds it, so that the run can resume.
 
     `momentum`, `gamma` and `step_size` are None where the optimizer or the schedule has none. `jit` is one of
     them, for the kernels of a compiled step may add up in another order.
@@ -164,7 +164,7 @@ def resolve(given: Mapping[str, Any], *, dataset: str, backend: str) -> Options:
 
 
 def resume(stored: Options, given: Mapping[str, Any], *, done: int, source: str) -> Options:
-    """The options of a run that goes on: those that it was started with, but for the number of epochs and for `jit`
+    """The options of a resumed run: those that it was started with, but for the number of epochs and for `jit`
     and `device`, which change no more than the last bits of a result.
 
     `done` is the number of epochs that are finished, `source` names the checkpoint. Raises CheckpointError when

@@ -1,4 +1,4 @@
-"""The files of a run, and the checkpoint from which it goes on."""
+"""The files of a run, and the checkpoint from which it resumes."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from .decay import (
 from .plateau import ReduceLROnPlateau
 from .sequential import ChainedScheduler, SequentialLR
 
-_LRScheduler = LRScheduler  # PyTorch's former name, from which schedules of one's own inherit
+_LRScheduler = LRScheduler  # PyTorch's former name, from which user-defined schedules inherit
 
 __all__ = [
     "ChainedScheduler",

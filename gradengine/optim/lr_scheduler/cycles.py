@@ -162,7 +162,7 @@ class CyclicLR(LRScheduler):
     """The rate up from `base_lr` to `max_lr` in `step_size_up` batches and down again in `step_size_down`.
 
     `mode` "triangular2" halves the height with each cycle, "exp_range" multiplies it by `gamma` with each batch;
-    `scale_fn` is a function of one's own, of the cycle or of the batch as `scale_mode` says. With `cycle_momentum`,
+    `scale_fn` is your own function, of the cycle or of the batch as `scale_mode` says. With `cycle_momentum`,
     momentum (or beta1) goes the other way. Formula: Smith 2017. Raises ArgumentError for settings that make no cycle.
 
     >>> import gradengine as ge

@@ -126,7 +126,7 @@ class ChainedScheduler(Composed):
         self._last_lr = current_rates(self.optimizer)
 
     def step(self, epoch: int | None = None) -> None:
-        """Let all schedules go on to the next epoch."""
+        """Move all schedules to the next epoch."""
         for scheduler in self.schedulers:
             scheduler.step()
         self._last_lr = current_rates(self.optimizer)
