@@ -140,3 +140,35 @@ def test_many_programs_equal_pytorchs(torch: Any) -> None:
             ge.set_cpu_backend(name)
             check(range(1000, 2000), torch, jitted=False)
             check(range(2000, 2100), torch, jitted=True)
+
+
+def reshaped(library: Any, r: random.Random) -> list[Any]:
+    """Chains of views of a small array that is changed in between and in the end; what each shows then."""
+    shape = [r.randint(1, 3) for _ in range(r.randint(1, 3))]
+    x = library.tensor(np.arange(np.prod(shape), dtype=np.float32).reshape(shape))
+    views = [x]
+    for _ in range(r.randint(1, 4)):
+        y = views[-1]
+        sizes, kind = (
+            tuple(y.shape),
+            r.choice(["expand", "expand", "reshape", "reshape", "transpose", "index", "change"]),
+        )
+        if kind == "expand":
+            views.append(y.expand(*[n if n > 1 else r.randint(1, 3) for n in (1, *sizes)]))
+        elif kind == "reshape":
+            rows = r.choice([n for n in range(1, y.numel() + 1) if y.numel() % n == 0])
+            views.append(y.reshape(rows, y.numel() // rows) if r.random() < 0.6 else y.reshape(-1))
+        elif kind == "transpose" and len(sizes) > 1:
+            views.append(y.transpose(0, len(sizes) - 1))
+        elif kind == "index" and len(sizes) > 1:
+            views.append(y[0])
+        else:
+            x.add_(1)
+    x.mul_(2)
+    return [view.tolist() for view in views]
+
+
+def test_what_reshape_copies_follows_no_change(torch: Any, backend: str) -> None:
+    """Repeated elements are copies in memory where there are few; they are views all the same, or copies, as there."""
+    for seed in range(400):
+        assert reshaped(ge, random.Random(seed)) == reshaped(torch, random.Random(seed)), seed

@@ -292,6 +292,8 @@ def nary(op: Op, count: int | None) -> Callable[..., Tensor]:
                     break
         if view and len(args) == 1 and (not may_copy or backend.is_view(out.array, arrays[0])):  # `enlist`, written out
             (x,) = args
+            if may_copy and getattr(x, "view_of", None) is not None and repeats(x, out.array.shape):
+                return out
             out.view_of = (x, op, merged, ())
             family = x.family
             if family is None:
@@ -322,6 +324,31 @@ def viewing(op: Op) -> Callable[..., Tensor]:
         return result
 
     return call
+
+
+def repeats(x: Tensor, shape: tuple[int, ...]) -> bool:
+    """Whether `x` repeats elements of what it is a view of in such a way that it has no view of that shape.
+
+    A small one is a copy in memory already, so memory does not tell; strides of an array like its base's do.
+    """
+    links: list[Any] = []
+    t, spread = x, False
+    while (link := getattr(t, "view_of", None)) is not None:
+        links.append((link, t.array.shape))
+        spread |= not t.backend.is_view(t.array, link[0].array) or t.size > link[0].size
+        t = link[0]
+    if not spread:
+        return False
+    kernels = devices.load("numpy").table
+    template: Any = np.empty(t.array.shape, np.bool_)
+    for (_, op, *rest), seen in reversed(links):
+        if not rest:  # of `x[index]`, written short
+            template = template[op]
+        elif op.name == "broadcast_to":  # whose kernel copies what is small
+            template = np.broadcast_to(template, seen)
+        else:
+            template = kernels[op](template, *rest[1], **rest[0])
+    return not np.may_share_memory(template.reshape(shape), template)
 
 
 def enlist(x: Tensor, view: Tensor, op: Op, params: dict[str, Any]) -> None:
