@@ -153,10 +153,10 @@ def test_cutting_and_joining(shape, data):
     axis = data.draw(st.integers(-len(shape), len(shape) - 1))
     n = shape[axis]
     cuts = sorted(data.draw(st.lists(st.integers(-n, n + 2), max_size=3)))
-    for got, want in zip(ge.split(t, cuts, axis), np.split(x, cuts, axis), strict=True):
+    for got, want in zip(ge.split(t, cuts, axis=axis), np.split(x, cuts, axis), strict=True):
         np.testing.assert_array_equal(got.numpy(), want)
     sections = data.draw(st.sampled_from([d for d in range(1, n + 1) if n % d == 0]))
-    for got, want in zip(ge.split(t, sections, axis), np.split(x, sections, axis), strict=True):
+    for got, want in zip(ge.split(t, sections, axis=axis), np.split(x, sections, axis), strict=True):
         np.testing.assert_array_equal(got.numpy(), want)
     np.testing.assert_array_equal(ge.stack(ge.unstack(t, axis=axis), axis=axis).numpy(), x)
     np.testing.assert_array_equal(ge.concat(ge.chunk(t, sections, axis), axis=axis).numpy(), x)
