@@ -191,6 +191,8 @@ def primitive(
     """
     if check is not None:
         check_callable("primitive", "check", check, "check(name, metadata)")
+    if loop_form is not None:
+        check_callable("primitive", "loop_form", loop_form, "loop_form(k, *arrays, **metadata)")
 
     def decorate(stub: Callable[..., Any]) -> Callable[..., Tensor]:
         check_name(name or stub.__name__)
