@@ -141,7 +141,7 @@ def gpu(device: Any = None) -> Any:
 
 
 def get_device_name(device: Any = None) -> str:
-    """The name of a GPU, as its manufacturer has it. Raises DeviceError where there is no such device.
+    """The manufacturer's name of a GPU. Raises DeviceError if there is no such device.
 
     >>> import gradengine as ge
     >>> name = ge.cuda.get_device_name() if ge.cuda.is_available() else None

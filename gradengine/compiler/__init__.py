@@ -12,7 +12,7 @@
     selections       what a boolean mask selects, which has no fixed shape
     purity           finds what the step changes in Python, which a compiled step cannot repeat
     leaked_tracers   symbols that the step has stored, and how they are taken out again
-    trace_errors     what is said of a step that cannot be traced
+    trace_errors     error messages for steps that cannot be traced
     loop_ir          the few ops of the loop IR: reductions, products, copies, draws
     lower            the graph in the loop IR (loop_passes: passes over it)
     fuse             which equations become one kernel

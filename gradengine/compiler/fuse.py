@@ -164,10 +164,9 @@ class Fusion:
         return depth % MOST_WAITING > 0 and all(x not in self.place for x in roots)
 
     def can_follow(self, e: Equation) -> bool:
-        """Put a number that is computed of sums of everything, and of what is there before, right after the last sum.
+        """Compute a scalar that depends on grid reductions in the epilogue of the last one.
 
-        The thread that has the sum computes it: it is no work, and a kernel of its own would take as long as a large
-        one.
+        The thread that holds the sum computes it: a separate kernel would cost a launch for one number.
         """
         if e.op.kind != "pointwise" or e.out.size != 1 or e.out.dtype.name not in ("float32", "float64", "bool"):
             return False

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class GuardFailure(Exception):
-    """What the host decides at each call has become of another kind than it was in the trace."""
+    """A host callback returned another structure or type than in the trace: retrace."""
 
 
 def typed(error: Exception, backend: Backend) -> Exception:
@@ -119,7 +119,7 @@ class Program:
     # -- running ------------------------------------------------------------------------------------------------
 
     def run(self, arguments: list[Any]) -> Any:
-        """One call. Raises GuardFailure, with nothing done, when the host's part has become of another kind.
+        """Run one call. Raises GuardFailure before it changes anything, if a host callback returns another type.
 
         Where kernels are compiled, an interrupt waits for the end of the step, which it would meet half done.
         """

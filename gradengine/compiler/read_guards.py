@@ -68,9 +68,9 @@ class Cells:
 
 
 class Attributes:
-    """Attributes of an object, in its `__dict__` or in slots, and its class. Once the object is gone, they are others.
+    """Guard: attributes of an object, in its `__dict__` or in slots, and its class. It fails once the object is gone.
 
-    With `every`, there are no more attributes than these.
+    With `every`, a new attribute fails the guard too.
     """
 
     __slots__ = ("absent", "every", "kind", "members", "owner", "pairs", "path", "read")

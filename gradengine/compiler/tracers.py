@@ -206,7 +206,7 @@ class TracingBackend:
 
 
 def traced_array(value: Any) -> Traced | None:
-    """The symbol that is a Tensor's array; None for one that has a value, and for what is no Tensor."""
+    """The tracer that stands for a Tensor's array; None for a concrete Tensor and for any other object."""
     if not isinstance(value, Tensor):
         return None
     try:

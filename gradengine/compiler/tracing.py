@@ -72,7 +72,7 @@ class HostWork:
         self.same: list[tuple[tuple[Any, ...], tuple[Any, ...]]] = []
 
     def run(self, arguments: list[Any], host: list[list[Any]]) -> list[Any] | None:
-        """Do the work. Returns the inputs, or None when the result has become of another kind since the trace."""
+        """Call it. Returns the inputs, or None if the structure or a type in the result differs from the trace."""
         result = self.work()
         for path, value in self.fixed:
             found = follow(result, path)
