@@ -8,6 +8,7 @@ import pytest
 import gradengine as ge
 from gradengine import nn
 from gradengine.backend.kernel_table import ALL_OPS
+from gradengine.compiler.loop_ir import Builder
 
 NAMES = ("softbend", "is_large", "upside_down", "spread")
 
@@ -167,6 +168,14 @@ def test_declarations_whose_arrays_do_not_fit():
         @ge.composite
         def declared_without_k(x):
             return x * 2
+
+
+def test_a_truth_value_is_one_in_the_loop_ir(ops):
+    k = Builder({}, frozenset(("float32",)))
+    x = k.unknown((2, 3), np.dtype("float32"))
+    assert k.greater(x, 1.0).dtype == np.bool_
+    assert k.declared_is_large(x).dtype == np.bool_
+    assert (x * 2.0).dtype == np.float32
 
 
 def test_facts_of_the_engines_own_ops():
